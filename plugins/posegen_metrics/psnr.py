@@ -1,0 +1,58 @@
+"""Peak signal-to-noise ratio, of the whole image and of the subject."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from posegen.evaluation import PairMetric
+from posegen.ops import resize_flow, sample_bilinear
+from posegen.records import PairBatch, Transfer
+from posegen.registry import METRICS
+
+MOST = 100.0
+"""dB; what identical images get, whose ratio is infinite. One of them must not make the mean infinite."""
+
+DATA_RANGE = 2.0  # images are in [-1, 1]
+
+
+@METRICS.register_module()
+class PSNR(PairMetric):
+    """Peak signal-to-noise ratio in dB, of each image, then the mean; at most 100 dB (identical images).
+
+    - ``psnr``: of the whole image.
+
+    Where the data set knows the subject, of its pixels alone; NaN for an image that has none:
+
+    - ``psnr_foreground``: of the result.
+    - ``psnr_foreground_copy``: of the source as it is: a model that does nothing.
+    - ``psnr_foreground_warp``: of the source warped along the finest flow: a model without a renderer.
+    """
+
+    units = dict.fromkeys(("psnr", "psnr_foreground", "psnr_foreground_copy", "psnr_foreground_warp"), "dB")
+    higher_is_better = dict.fromkeys(units, True)
+
+    def measure(self, batch: PairBatch, out: Transfer) -> dict[str, Tensor]:
+        """``psnr``, and those of the foreground where it is known."""
+        values = {"psnr": psnr(out.image, batch.target)}
+        if batch.foreground is None:
+            return values
+        values["psnr_foreground"] = psnr(out.image, batch.target, batch.foreground)
+        values["psnr_foreground_copy"] = psnr(batch.source, batch.target, batch.foreground)
+        if out.flows:
+            height, width = batch.source.shape[-2:]
+            warped = sample_bilinear(batch.source, resize_flow(out.flows[-1], (height, width)))
+            values["psnr_foreground_warp"] = psnr(warped, batch.target, batch.foreground)
+        return values
+
+
+def psnr(first: Tensor, second: Tensor, where: Tensor | None = None) -> Tensor:
+    """PSNR of images B 3 H W in [-1, 1]: B, in dB, float64, at most 100.
+
+    Args:
+        where: B 1 H W in {0, 1}, the pixels that count; NaN where there are none. None: all.
+    """
+    error = (first.double() - second.double()).square().mean(1, keepdim=True)
+    weight = torch.ones_like(error) if where is None else where.to(error)
+    mean_error = (error * weight).flatten(1).sum(1) / weight.flatten(1).sum(1)
+    return (10 * torch.log10(DATA_RANGE**2 / mean_error)).clamp(max=MOST)

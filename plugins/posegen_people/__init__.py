@@ -1,0 +1,35 @@
+"""The people domain: pairs of pictures of one person, structured by key points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from posegen.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from posegen.data.keypoints import KeypointLayout, Keypoints
+
+
+@hookimpl
+def posegen_register() -> None:
+    """Data sets of people."""
+    from . import pairs, paperdoll  # noqa: F401
+
+
+@hookimpl
+def posegen_keypoint_layouts() -> Sequence[KeypointLayout]:
+    """OpenPose's 18 points."""
+    from .layouts import LAYOUTS
+
+    return LAYOUTS
+
+
+@hookimpl
+def posegen_read_keypoints(path: Path, layout: KeypointLayout, image: Path | None) -> Keypoints | None:
+    """OpenPose's 18 points from OpenPose, COCO or MMPose JSON, or from an annotation list."""
+    from .annotations import read_keypoints
+    from .layouts import OPENPOSE_18
+
+    return read_keypoints(path, image) if layout.names == OPENPOSE_18.names else None

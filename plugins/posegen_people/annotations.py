@@ -1,0 +1,417 @@
+"""Readers of the files that users of people data sets have, as they are.
+
+Everything comes out as OpenPose's 18 points. Lists (Market-1501, DeepFashion): :func:`read_annotations`,
+:func:`read_pairs`, :func:`flat_name`. One subject's points: :func:`openpose_keypoints`,
+:func:`coco_keypoints`, :func:`mmpose_keypoints`, or, whatever the file is, :func:`read_keypoints`.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Container, Sequence
+from pathlib import Path, PurePath, PureWindowsPath
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from posegen.data import Keypoints
+from posegen.errors import DataError
+
+from .layouts import OPENPOSE_18
+
+ANNOTATION_HEADER = ["name", "keypoints_y", "keypoints_x"]
+PAIRS_HEADER = ["from", "to"]
+MISSING = -1
+
+COCO_17 = (
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear",
+    "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
+    "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
+)  # fmt: skip
+
+BODY_25_TO_18 = [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]
+"""OpenPose's 25 points without mid-hip (8) and feet (19 to 24)."""
+
+MMPOSE_LEAST_SCORE = 0.3
+"""MMPose gives every point a place, seen or not; its own demos draw those from this score up."""
+
+
+class PairRow(NamedTuple):
+    """A row of a pair list: its line in the file, counted from 1, and the two image names."""
+
+    row: int
+    source: str
+    target: str
+
+
+# Lists of Market-1501 and DeepFashion
+
+
+def read_annotations(path: str | Path) -> dict[str, Keypoints]:
+    """Points of each image name in an annotation list.
+
+    The list: ``name:keypoints_y:keypoints_x``, 18 numbers each, in pixels, −1 = missing.
+
+    Raises:
+        DataError: all bad rows at once, each with its line in the file.
+    """
+    annotations, problems = parse_annotations(path)
+    if problems:
+        raise DataError(path, problems)
+    return annotations
+
+
+def parse_annotations(path: str | Path) -> tuple[dict[str, Keypoints], list[str]]:
+    """As :func:`read_annotations`, with the bad rows as a list of problems instead of an error.
+
+    A bad row whose name can be read stands among the annotations without a point, so that pairs that use it
+    are not reported as well. A file that is not such a list at all is a DataError.
+    """
+    rows, problems = _read_rows(path, ":", ANNOTATION_HEADER)
+    annotations: dict[str, Keypoints] = {}
+    for row, (name, *columns) in rows:
+        keypoints = Keypoints(np.zeros((len(OPENPOSE_18), 2)), np.zeros(len(OPENPOSE_18)))
+        try:
+            check_name(name)
+            y, x = (_numbers(text, ANNOTATION_HEADER[i]) for i, text in enumerate(columns, 1))
+            keypoints = Keypoints(np.stack([x, y], 1), (x != MISSING) & (y != MISSING))
+            _check_same(annotations.get(name), keypoints, name)
+        except ValueError as error:
+            problems.append(f"row {row}: {error}")
+        annotations.setdefault(name, keypoints)
+    if not rows and not problems:
+        problems.append("row 2: the list is empty")
+    return annotations, problems
+
+
+def read_pairs(path: str | Path, annotated: Container[str] | None = None) -> list[tuple[str, str]]:
+    """Source and target image name of each row of a pair list (``from,to``).
+
+    Args:
+        annotated: the names that have key points; a pair with another one is a bad row. None: not checked.
+
+    Raises:
+        DataError: all bad rows at once, each with its line in the file.
+    """
+    pairs, problems = parse_pairs(path, annotated)
+    if problems:
+        raise DataError(path, problems)
+    return [(pair.source, pair.target) for pair in pairs]
+
+
+def parse_pairs(path: str | Path, annotated: Container[str] | None = None) -> tuple[list[PairRow], list[str]]:
+    """As :func:`read_pairs`, with the bad rows as a list of problems instead of an error."""
+    rows, problems = _read_rows(path, ",", PAIRS_HEADER)
+    pairs = []
+    for row, names in rows:
+        try:
+            for name in names:
+                check_name(name)
+                if annotated is not None and name not in annotated:
+                    raise ValueError(f"image {name!r} has no key points in the annotation list")
+            pairs.append(PairRow(row, *names))
+        except ValueError as error:
+            problems.append(f"row {row}: {error}")
+    if not rows and not problems:
+        problems.append("row 2: the list is empty")
+    return pairs, problems
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError where an image name of a list leads, or may lead, out of the data set's folder."""
+    path = PureWindowsPath(name)  # knows both kinds of slash
+    if not name or "\0" in name or path.root or path.drive or ".." in path.parts:
+        raise ValueError(f"{name!r} is no image name: relative, and without '..', it must be")
+
+
+def flat_name(path: str | PurePath) -> str:
+    """The name that DeepFashion's lists give to a file of the download.
+
+    ``img_highres/MEN/Denim/id_00000080/01_1_front.jpg`` is ``fashionMENDenimid0000008001_1front.jpg``.
+
+    Raises:
+        ValueError: fewer than the four last parts of such a path.
+    """
+    parts = PurePath(path).parts[-4:]
+    if len(parts) < 4:
+        raise ValueError(f"not a path of DeepFashion's download, GROUP/KIND/ID/FILE: {str(path)!r}")
+    group, kind, identity, file = parts
+    number, _, rest = file.partition("_")
+    return f"fashion{group}{kind}{identity.replace('_', '')}{number}_{rest.replace('_', '')}"
+
+
+def _read_rows(
+    path: str | Path, delimiter: str, header: list[str]
+) -> tuple[list[tuple[int, list[str]]], list[str]]:
+    """Line numbers and fields of all rows as wide as the header, and the problems of the others.
+
+    A line is a row: no field of these lists holds a line break, so one stray quote cannot swallow the rest.
+    """
+    lines = _read_text(path).splitlines()
+    first, *rest = lines or [""]
+    if (found := _fields(first, delimiter)) != header:
+        raise DataError(
+            path, f"row 1: the header is {delimiter.join(found)!r}, it must be {delimiter.join(header)!r}"
+        )
+    rows, problems = [], []
+    for row, line in enumerate(rest, 2):
+        if not line.strip():
+            continue
+        fields = _fields(line, delimiter)
+        if len(fields) == len(header):
+            rows.append((row, fields))
+        else:
+            problems.append(f"row {row}: {len(fields)} fields, {len(header)} expected: {line[:80]!r}")
+    return rows, problems
+
+
+def _fields(line: str, delimiter: str) -> list[str]:
+    try:
+        return [
+            field.strip()
+            for field in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
+        ]
+    except csv.Error:
+        return [line]
+
+
+def _numbers(text: str, column: str) -> np.ndarray:
+    """The 18 numbers of a JSON list. ValueError: anything else."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{column} is not a JSON list: {text[:40]!r}") from error
+    if not isinstance(values, list) or len(values) != len(OPENPOSE_18):
+        count = f"{len(values)} numbers" if isinstance(values, list) else f"{text[:40]!r}"
+        raise ValueError(f"{column} has {count}, {len(OPENPOSE_18)} expected")
+    for value in values:
+        if not _is_number(value):
+            raise ValueError(f"{column} has {value!r}, which is not a finite number")
+    return np.array(values, np.float64)
+
+
+def _is_number(value: Any) -> bool:
+    """A finite number of a size that pixels have. NaN compares as False."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e6
+
+
+def _check_same(known: Keypoints | None, keypoints: Keypoints, name: str) -> None:
+    if known is not None and not np.array_equal(known.points, keypoints.points):
+        raise ValueError(f"image {name!r} stands in the list before, with other key points")
+
+
+def _read_text(path: str | Path) -> str:
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(path, f"cannot be read: {error.strerror or error}") from error
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = content.count(b"\n", 0, error.start) + 1
+        raise DataError(path, f"row {row}: not UTF-8 text ({error.reason})") from error
+
+
+# One subject's points
+
+
+def openpose_keypoints(data: Any, where: str | Path) -> Keypoints:
+    """The points in OpenPose JSON, in its pixels: ``people[·].pose_keypoints_2d``, 18 or 25 × (x, y, score).
+
+    Score 0 = missing. Of several people: the one with the most points found, then with the highest sum of
+    scores.
+
+    Raises:
+        DataError: nobody in the file; another number of points; what is not a number.
+    """
+    people = data["people"]
+    if not isinstance(people, list) or not people:
+        raise DataError(where, "nobody in the file: 'people' is empty")
+    read = []
+    for i, person in enumerate(people):
+        values = (
+            person.get("pose_keypoints_2d", person.get("pose_keypoints"))
+            if isinstance(person, dict)
+            else None
+        )
+        read.append(_triples(values, (18, 25), where, f"people[{i}].pose_keypoints_2d"))
+    points = max(read, key=lambda triples: ((triples[:, 2] > 0).sum(), triples[:, 2].sum()))
+    points = points[BODY_25_TO_18] if len(points) == 25 else points
+    return Keypoints(points[:, :2], points[:, 2] > 0)
+
+
+def coco_keypoints(
+    values: Any, where: str | Path, names: Sequence[str] = COCO_17, what: str = "keypoints"
+) -> Keypoints:
+    """OpenPose's points from COCO's ``keypoints``: x, y, visibility (0 = missing, 1 and 2 present).
+
+    Args:
+        names: what the category calls its points; those OpenPose does not have are left out, those it has and
+            the category has not are missing.
+        what: where in the file, for the error.
+
+    Raises:
+        DataError: another number of points; what is not a number.
+    """
+    triples = _triples(values, (len(names),), where, what)
+    return named_keypoints(triples[:, :2], triples[:, 2] > 0, names)
+
+
+def named_keypoints(points: np.ndarray, present: np.ndarray, names: Sequence[str]) -> Keypoints:
+    """OpenPose's points from points K 2 called *names*.
+
+    Where the names have no neck, it is the middle of the shoulders, if both are present.
+    """
+    index = {name.replace("_", " "): i for i, name in enumerate(names)}
+    order = [index.get(name, len(names)) for name in OPENPOSE_18.names]
+    found = Keypoints(np.vstack([points, [[0, 0]]])[order], np.append(present, False)[order])
+    neck, *shoulders = (OPENPOSE_18.names.index(name) for name in ("neck", "right shoulder", "left shoulder"))
+    if not found.present[neck]:
+        found.points[neck] = found.points[shoulders].mean(0)
+        found.present[neck] = found.present[shoulders].all()
+    return found
+
+
+def mmpose_keypoints(data: Any, where: str | Path) -> Keypoints:
+    """The points in what MMPose writes: a list of instances, or a dict with ``instance_info`` (of one frame).
+
+    An instance has ``keypoints`` (K×2) and ``keypoint_scores``; a point is present from
+    :data:`MMPOSE_LEAST_SCORE` up. The points' names are the file's own (``meta_info``), else COCO's 17. Of
+    several instances: the one with the most points present, then with the highest sum of scores.
+
+    Raises:
+        DataError: nobody in the file; several frames; another number of points; what is not a number.
+    """
+    names = COCO_17
+    if isinstance(data, dict):
+        labels = (data.get("meta_info") or {}).get("keypoint_id2name") or {}
+        names = tuple(labels[key] for key in sorted(labels, key=int)) or names
+    read = []
+    for i, instance in enumerate(_mmpose_instances(data, where)):
+        if not isinstance(instance, dict):
+            raise DataError(where, f"instance {i} is not an object")
+        read.append(_mmpose_points(instance, len(names), where, f"instance {i}"))
+    if not read:
+        raise DataError(where, "nobody in the file: there are no instances")
+    best = max(read, key=lambda triples: ((triples[:, 2] >= MMPOSE_LEAST_SCORE).sum(), triples[:, 2].sum()))
+    return named_keypoints(best[:, :2], best[:, 2] >= MMPOSE_LEAST_SCORE, names)
+
+
+def _mmpose_instances(data: Any, where: str | Path) -> list[Any]:
+    entries = data["instance_info"] if isinstance(data, dict) else data
+    frames = [entry for entry in entries if isinstance(entry, dict) and "instances" in entry]
+    if len(frames) > 1:
+        raise DataError(where, f"holds {len(frames)} frames", "Give the points of one frame.")
+    return frames[0]["instances"] if frames else entries
+
+
+def _mmpose_points(instance: dict[str, Any], count: int, where: str | Path, what: str) -> np.ndarray:
+    points, scores = instance.get("keypoints"), instance.get("keypoint_scores")
+    if not isinstance(points, list) or not isinstance(scores, list) or len(points) != len(scores):
+        raise DataError(where, f"{what}: needs as many 'keypoint_scores' as 'keypoints'")
+    flat = [v for point, score in zip(points, scores, strict=True) for v in (*_as_list(point), score)]
+    return _triples(flat, (count,), where, what)
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _triples(values: Any, counts: tuple[int, ...], where: str | Path, what: str) -> np.ndarray:
+    """A flat list of (x, y, score) as K 3; K is one of *counts*. DataError: anything else."""
+    if not isinstance(values, list) or len(values) not in [3 * count for count in counts]:
+        size = f"{len(values)} numbers" if isinstance(values, list) else "no list"
+        expected = " or ".join(f"{3 * count} ({count} points)" for count in counts)
+        raise DataError(where, f"{what}: {size}, expected {expected}")
+    bad = [value for value in values if not _is_number(value)]
+    if bad:
+        raise DataError(where, f"{what}: {bad[0]!r} is not a finite number")
+    return np.array(values, np.float64).reshape(-1, 3)
+
+
+# Whatever the file is
+
+
+def read_keypoints(path: str | Path, image: str | Path | None = None) -> Keypoints | None:
+    """One subject's points from OpenPose, COCO or MMPose JSON, or an annotation list; None for another file.
+
+    Args:
+        image: the photograph, whose file name says which entry of a file that holds many is meant.
+
+    Raises:
+        DataError: the file is of one of these formats and broken, or holds nothing, or too much, for *image*.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix == ".json":
+        return _from_json(path, image)
+    if suffix == ".csv" and _fields(_read_text(path).partition("\n")[0], ":") == ANNOTATION_HEADER:
+        annotations = read_annotations(path)
+        return annotations[_entry(list(annotations), path, image)]
+    return None
+
+
+def read_json(path: str | Path) -> Any:
+    """What a JSON file holds. DataError: missing, not UTF-8, not JSON (with line and column)."""
+    try:
+        return json.loads(_read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise DataError(path, f"not JSON: {error}") from error
+
+
+def _from_json(path: str | Path, image: str | Path | None) -> Keypoints | None:
+    data = read_json(path)
+    try:
+        return _from_known_json(data, path, image)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise DataError(path, f"damaged key-point file: {type(error).__name__}: {error}") from error
+
+
+def _from_known_json(data: Any, path: str | Path, image: str | Path | None) -> Keypoints | None:
+    if isinstance(data, dict) and "people" in data:
+        return openpose_keypoints(data, path)
+    if isinstance(data, dict) and "annotations" in data and "images" in data:
+        return _from_coco(data, path, image)
+    if isinstance(data, dict) and isinstance(data.get("instance_info"), list):
+        return mmpose_keypoints(data, path)
+    if isinstance(data, list) and all(
+        isinstance(e, dict) and ("keypoint_scores" in e or "instances" in e) for e in data
+    ):
+        return mmpose_keypoints(data, path)
+    return None
+
+
+def _from_coco(data: dict[str, Any], path: str | Path, image: str | Path | None) -> Keypoints:
+    """The subject with the most points among the annotations of *image*."""
+    ids = {entry["file_name"]: entry["id"] for entry in data["images"]}
+    wanted = _entry(list(ids), path, image)
+    names = category_names(data.get("categories", []))
+    found = []
+    for entry in data["annotations"]:
+        if entry["image_id"] == ids[wanted] and entry.get("keypoints"):
+            point_names = names.get(entry.get("category_id"), COCO_17)
+            found.append(coco_keypoints(entry["keypoints"], path, point_names, f"annotation {entry['id']}"))
+    if not found:
+        raise DataError(path, f"image {wanted!r} has no annotation with key points")
+    return max(found, key=lambda keypoints: keypoints.present.sum())
+
+
+def category_names(categories: Sequence[dict[str, Any]]) -> dict[Any, Sequence[str]]:
+    """What each COCO category calls its points, by category id; COCO's 17 where it does not say."""
+    return {category.get("id"): category.get("keypoints") or COCO_17 for category in categories}
+
+
+def _entry(names: list[str], path: str | Path, image: str | Path | None) -> str:
+    """The name among *names*, possibly with folders, that is meant by the photograph *image*."""
+    if image is None and len(names) == 1:
+        return names[0]
+    if image is None:
+        raise DataError(path, f"holds the points of {len(names)} images", "Say which image is meant.")
+    found = [name for name in names if PurePath(name).name == PurePath(image).name]
+    if len(found) > 1:  # frames of videos are called alike: their folders tell
+        found = [name for name in found if PurePath(image).as_posix().endswith(f"/{name}")]
+    if len(found) != 1:
+        raise DataError(
+            path, f"holds the points of {len(found) or 'no'} images called {PurePath(image).name!r}"
+        )
+    return found[0]

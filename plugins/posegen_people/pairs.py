@@ -1,0 +1,512 @@
+"""Pairs of pictures of one person, from the data sets that users have."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import mmcv
+import numpy as np
+from pycocotools.coco import COCO
+from torch.utils.data import Dataset
+
+from posegen.data import Keypoints, StructureEncoder
+from posegen.data.images import read_image, resize_image, to_tensor
+from posegen.errors import ConfigError, DataError
+from posegen.records import Pair
+from posegen.registry import AUGMENTATIONS, DATASETS, STRUCTURE_ENCODERS
+
+from .annotations import (
+    COCO_17,
+    PairRow,
+    category_names,
+    check_name,
+    coco_keypoints,
+    flat_name,
+    parse_annotations,
+    parse_pairs,
+)
+from .augmentation import PublishedAugmentation
+from .layouts import OPENPOSE_18
+
+GREY = 128
+FASHION_PREFIXES = ("fasion", "fasion-resize", "fashion", "fashion-resize")
+"""How the lists of DeepFashion are spelled in what people share; the first is the published spelling."""
+
+
+class View(NamedTuple):
+    """One side of a pair: an image, uint8 H W 3, of the data set's size, and its points in pixels of it."""
+
+    image: np.ndarray
+    keypoints: Keypoints
+
+
+class PeoplePairs(Dataset[Pair]):
+    """What all pairs of people have in common; a subclass says what a pair shows.
+
+    An index is a number, or ``(number, draw)``: ``draw`` picks the random numbers of the augmentation, so an
+    endless sampler that counts its rounds gives every round other ones, and the same pair, draw and seed
+    always give the same tensors, in whatever process. A bare number is draw 0.
+
+    Args:
+        structure: a structure encoder in OpenPose's 18 points, or its config.
+        size: (H, W) of what the net sees, in pixels.
+        augmentation: an augmentation, its config, or None.
+        seed: of the augmentation.
+        resample: how images are resized: bicubic, bilinear, ... (Pillow's filters).
+    """
+
+    def __init__(
+        self,
+        structure: StructureEncoder | dict[str, Any],
+        size: Sequence[int],
+        augmentation: PublishedAugmentation | dict[str, Any] | None = None,
+        seed: int = 0,
+        resample: str = "bicubic",
+    ) -> None:
+        self.structure: StructureEncoder = STRUCTURE_ENCODERS.build_part(structure)
+        self.size = (int(size[0]), int(size[1]))
+        self.augmentation = None if augmentation is None else AUGMENTATIONS.build_part(augmentation)
+        self.seed = seed
+        self.resample = resample
+        if self.structure.layout.names != OPENPOSE_18.names:
+            raise ConfigError(
+                f"{type(self).__name__} has key points in layout {OPENPOSE_18.name!r}, "
+                f"the structure encoder wants {self.structure.layout.name!r}"
+            )
+
+    @property
+    def augments(self) -> bool:
+        """Whether pairs differ from draw to draw; the training sampler then gives ``(number, draw)``."""
+        return self.augmentation is not None
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def views(self, index: int) -> tuple[View, View, str]:
+        """Source, target and name of a pair, before augmentation."""
+        raise NotImplementedError
+
+    def __getitem__(self, index: int | tuple[int, int]) -> Pair:
+        """The pair at a number, or at ``(number, draw)``.
+
+        Raises:
+            DataError: an image that cannot be read.
+            IndexError: no such pair.
+        """
+        number, draw = index if isinstance(index, tuple) else (index, 0)
+        number = range(len(self))[number]
+        source, target, name = self.views(number)
+        if self.augmentation is not None:
+            rng = np.random.default_rng([self.seed, number, draw])
+            source = View(*self.augmentation.source(*source, rng))
+            target = View(*self.augmentation.target(*target, rng))
+        return Pair(
+            source=to_tensor(source.image),
+            source_structure=self.structure.encode(source.keypoints, self.size),
+            target=to_tensor(target.image),
+            target_structure=self.structure.encode(target.keypoints, self.size),
+            name=name,
+        )
+
+
+# Market-1501 and DeepFashion
+
+
+@DATASETS.register_module()
+class AnnotatedPairs(PeoplePairs):
+    """Pairs in the files of Market-1501 and DeepFashion as published with PATN and GFLA.
+
+    ``ROOT/PREFIX-pairs-SPLIT.csv``, ``ROOT/PREFIX-annotation-SPLIT.csv``, images in ``ROOT/SPLIT/``; where
+    that lacks an image, it is looked for in DeepFashion's own tree, ``ROOT/img_highres/`` or ``ROOT/img/``.
+    All rows and images are checked at once when the data set is built; an image is opened when its pair is
+    asked for.
+
+    Points count pixels of *keypoint_frame*; image and frame are taken to show the same content, the one
+    scaled to the other, each side by itself. That is so for DeepFashion's high-resolution originals (750×1101
+    and the like), for images already cut to 176×256, and for such ones squeezed to a square. It is not so for
+    the 256×256 download, of whose width the published frame is the middle 176 pixels: give
+    ``crop_to_frame=True`` for that.
+
+    Args:
+        root: the data set's folder.
+        split: ``train`` or ``test``.
+        structure, augmentation, seed, resample: see :class:`PeoplePairs`.
+        size: (H, W); published: (128, 64) for Market-1501, (256, 256) for DeepFashion.
+        prefix: ``market`` or ``fasion``; of the latter all four spellings in use are tried, the given one
+            first.
+        keypoint_frame: (H, W) that the points count; None: the image's own size. DeepFashion: (256, 176).
+        crop_to_frame: cut the middle of each image to the proportions of *keypoint_frame* first.
+        limit: at most so many pairs, from the top of the list; None: all.
+
+    Raises:
+        DataError: lists that are not there, all their bad rows, all missing images.
+        ConfigError: a structure in another layout; ``crop_to_frame`` without a frame.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str,
+        structure: StructureEncoder | dict[str, Any],
+        size: Sequence[int] = (256, 256),
+        prefix: str = "market",
+        keypoint_frame: Sequence[int] | None = None,
+        crop_to_frame: bool = False,
+        augmentation: PublishedAugmentation | dict[str, Any] | None = None,
+        seed: int = 0,
+        limit: int | None = None,
+        resample: str = "bicubic",
+    ) -> None:
+        super().__init__(structure, size, augmentation, seed, resample)
+        if crop_to_frame and keypoint_frame is None:
+            raise ConfigError("crop_to_frame needs a keypoint_frame; DeepFashion's is (256, 176)")
+        self.keypoint_frame = keypoint_frame
+        self.crop_to_frame = crop_to_frame
+        pairs_file, annotation_file = find_lists(root, split, prefix)
+        self.annotations, annotation_problems = parse_annotations(annotation_file)
+        rows, pair_problems = parse_pairs(pairs_file, self.annotations)
+        rows = rows[:limit]
+        self.pairs = [(row.source, row.target) for row in rows]
+        self.paths, missing = find_images(ImageFolder(root, split), rows)
+        problems = [f"{annotation_file.name}, {problem}" for problem in annotation_problems]
+        problems += [f"{pairs_file.name}, {problem}" for problem in pair_problems + missing]
+        if problems:
+            raise DataError(root, problems)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def views(self, index: int) -> tuple[View, View, str]:
+        """Source, target and name of a pair, before augmentation."""
+        source, target = self.pairs[index]
+        return self._view(source), self._view(target), f"{_stem(source)}_2_{_stem(target)}_vis"
+
+    def _view(self, name: str) -> View:
+        image = read_image(self.paths[name])
+        frame = self.keypoint_frame or image.shape[:2]
+        if self.crop_to_frame:
+            image = _crop_middle(image, frame[1] / frame[0])
+        keypoints = self.annotations[name].scale(self.size[1] / frame[1], self.size[0] / frame[0])
+        return View(resize_image(image, self.size, self.resample), keypoints)
+
+
+def find_lists(root: str | Path, split: str, prefix: str) -> tuple[Path, Path]:
+    """The pair list and the annotation list of a split; both have the same prefix.
+
+    Raises:
+        DataError: neither spelling is there; says which names were tried.
+    """
+    spellings = [prefix, *(FASHION_PREFIXES if prefix in FASHION_PREFIXES else ())]
+    tried = []
+    for spelling in dict.fromkeys(spellings):
+        files = [Path(root, f"{spelling}-{kind}-{split}.csv") for kind in ("pairs", "annotation")]
+        missing = [file.name for file in files if not file.is_file()]
+        if not missing:
+            return files[0], files[1]
+        tried += missing
+    raise DataError(
+        root, [f"no file {name}" for name in tried], "A pair list and its annotation list are needed."
+    )
+
+
+def find_images(folder: ImageFolder, rows: Sequence[PairRow]) -> tuple[dict[str, str], list[str]]:
+    """The path of each image that the rows name, and a problem for each image that is not there."""
+    paths: dict[str, str] = {}
+    problems: dict[str, str] = {}
+    for row in rows:
+        for name in (row.source, row.target):
+            if name in paths or name in problems:
+                continue
+            if path := folder.find(name):
+                paths[name] = path
+            else:
+                problems[name] = f"row {row.row}: no image {name!r} in {folder.described}"
+    return paths, list(problems.values())
+
+
+class ImageFolder:
+    """Finds the images of a split by the names that the lists give them."""
+
+    DOWNLOADS = ("img_highres", "img")
+
+    def __init__(self, root: str | Path, split: str) -> None:
+        self.root = Path(root)
+        self.folder = self.root / split
+
+    @property
+    def described(self) -> str:
+        """The places that are looked at, for an error."""
+        downloads = [str(self.root / name) for name in self.DOWNLOADS if (self.root / name).is_dir()]
+        return " or ".join([str(self.folder), *downloads])
+
+    def find(self, name: str) -> str | None:
+        """The path of the image called *name*, or None."""
+        if name in self._listed or ("/" in name and (self.folder / name).is_file()):
+            return str(self.folder / name)
+        return self._downloaded.get(name)
+
+    @cached_property
+    def _listed(self) -> frozenset[str]:
+        return frozenset(os.listdir(self.folder)) if self.folder.is_dir() else frozenset()
+
+    @cached_property
+    def _downloaded(self) -> dict[str, str]:
+        """Files of DeepFashion's own tree by the names of the lists; walked once, if it is needed."""
+        found: dict[str, str] = {}
+        for download in self.DOWNLOADS:
+            for folder, _, files in os.walk(self.root / download):
+                paths = [os.path.join(folder, file) for file in files]
+                for path in paths:
+                    with contextlib.suppress(ValueError):
+                        found.setdefault(flat_name(path), path)
+        return found
+
+
+def _crop_middle(image: np.ndarray, proportion: float) -> np.ndarray:
+    """The middle of an image, as large as it can be with width / height = *proportion*."""
+    height, width = image.shape[:2]
+    new_width = min(width, round(height * proportion))
+    new_height = min(height, round(width / proportion))
+    left, top = (width - new_width) // 2, (height - new_height) // 2
+    return image[top : top + new_height, left : left + new_width]
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(name).stem
+
+
+# COCO key points
+
+
+class Person(NamedTuple):
+    """One annotation: box (left, top, width, height) and points in pixels of the image; ``identity``: who."""
+
+    id: int
+    file_name: str
+    box: tuple[float, float, float, float]
+    keypoints: Keypoints
+    identity: tuple[Any, ...] | None
+
+
+@DATASETS.register_module()
+class CocoPairs(PeoplePairs):
+    """Pairs from any data set with COCO key points.
+
+    A pair is two annotations of one person, in both orders: the same ``person_id``, or the same ``track_id``
+    in one video (``vid_id`` of the image; PoseTrack). A set without either gives mirror pairs: a person, and
+    the mirror image of the person with left and right points exchanged. A category that names its points may
+    have others than COCO's 17; what OpenPose does not have is left out.
+
+    The person's box is grown, made to the proportions of *size*, cut out (grey outside the image) and
+    resized. ``skipped`` counts the annotations that are not used, by reason.
+
+    Args:
+        annotation_file: COCO JSON.
+        image_root: the folder that the images' ``file_name`` starts from.
+        structure, augmentation, seed, resample: see :class:`PeoplePairs`.
+        size: (H, W) in pixels.
+        min_keypoints: annotations with fewer visible points are not used.
+        padding: how much the box grows on each side, as a part of its width and height.
+        limit: at most so many pairs; None: all.
+
+    Raises:
+        DataError: JSON that is not COCO's, all bad annotations and missing images, or no pair at all.
+        ConfigError: a structure in another layout.
+    """
+
+    def __init__(
+        self,
+        annotation_file: str | Path,
+        image_root: str | Path,
+        structure: StructureEncoder | dict[str, Any],
+        size: Sequence[int] = (256, 256),
+        min_keypoints: int = 8,
+        padding: float = 0.15,
+        augmentation: PublishedAugmentation | dict[str, Any] | None = None,
+        seed: int = 0,
+        limit: int | None = None,
+        resample: str = "bicubic",
+    ) -> None:
+        super().__init__(structure, size, augmentation, seed, resample)
+        self.image_root = Path(image_root)
+        self.padding = padding
+        self.skipped: Counter[str] = Counter()
+        self.people = self._read(annotation_file, min_keypoints)
+        self.pairs = list(itertools.islice(self._pair_up(), limit))
+        if not self.pairs:
+            counts = [f"{count} annotations: {reason}" for reason, count in self.skipped.items()]
+            raise DataError(annotation_file, ["no pair of pictures of one person", *counts])
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def views(self, index: int) -> tuple[View, View, str]:
+        """Source, target and name of a pair, before augmentation."""
+        first, second = self.pairs[index]
+        source = self._view(self.people[first])
+        start = f"{_stem(self.people[first].file_name)}_{self.people[first].id}"
+        if second is None:
+            return source, self._mirror(source), f"{start}_2_{_stem(self.people[first].file_name)}_mirror_vis"
+        person = self.people[second]
+        return source, self._view(person), f"{start}_2_{_stem(person.file_name)}_{person.id}_vis"
+
+    def _view(self, person: Person) -> View:
+        image = read_image(self.image_root / person.file_name)
+        left, top, right, bottom = crop_box(person.box, image.shape[:2], self.size, self.padding)
+        crop = np.asarray(mmcv.imcrop(image, np.array([left, top, right - 1, bottom - 1]), pad_fill=GREY))
+        moved = Keypoints(person.keypoints.points - (left, top), person.keypoints.present)
+        scaled = moved.scale(self.size[1] / (right - left), self.size[0] / (bottom - top))
+        return View(resize_image(crop, self.size, self.resample), scaled)
+
+    def _mirror(self, view: View) -> View:
+        return View(
+            np.ascontiguousarray(mmcv.imflip(view.image)),
+            view.keypoints.mirror(self.size[1], self.structure.layout),
+        )
+
+    def _pair_up(self) -> Iterator[tuple[int, int | None]]:
+        """Pairs as indices into ``people``; (index, None) is a person and its mirror image."""
+        groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+        for i, person in enumerate(self.people):
+            if person.identity is not None:
+                groups[person.identity].append(i)
+        if not groups:
+            yield from ((i, None) for i in range(len(self.people)))
+            return
+        self.skipped["no other picture of the person"] += len(self.people) - sum(
+            len(group) for group in groups.values() if len(group) > 1
+        )
+        for group in groups.values():
+            yield from itertools.permutations(group, 2)
+
+    def _read(self, annotation_file: str | Path, min_keypoints: int) -> list[Person]:
+        """The usable annotations; counts the others in ``skipped``."""
+        coco: Any = read_coco(annotation_file)  # its stubs know fixed fields only; files have more and fewer
+        names = category_names(list(coco.cats.values()))
+        people: list[Person] = []
+        problems: list[str] = []
+        for entry in coco.anns.values():
+            try:
+                person = read_person(entry, coco.imgs, names)
+            except DataError as error:
+                problems += error.problems
+                continue
+            if reason := _useless(entry, person, min_keypoints):
+                self.skipped[reason] += 1
+            else:
+                people.append(person)
+        files = dict.fromkeys(person.file_name for person in people)
+        problems += [
+            f"no image {f!r} in {self.image_root}" for f in files if not (self.image_root / f).is_file()
+        ]
+        if problems:
+            raise DataError(annotation_file, problems)
+        return people
+
+
+def read_coco(path: str | Path) -> COCO:
+    """A COCO annotation file, read by pycocotools, without its prints.
+
+    Raises:
+        DataError: not there, not JSON, or not in COCO's form.
+    """
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            coco = COCO(str(path))
+        if all(key in coco.dataset for key in ("images", "annotations")):
+            return coco
+    except OSError as error:
+        raise DataError(path, f"cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(path, f"not JSON: {error}") from error
+    except (AssertionError, KeyError, TypeError) as error:
+        raise DataError(path, f"not COCO's form: {type(error).__name__}: {error}") from error
+    raise DataError(path, "not COCO's form: it needs 'images' and 'annotations'")
+
+
+def read_person(
+    entry: dict[str, Any], images: dict[Any, dict[str, Any]], names: dict[Any, Sequence[str]]
+) -> Person:
+    """One annotation. An annotation without points becomes a person without points.
+
+    Raises:
+        DataError: no image, an unsafe file name, a wrong number of points, a box that is none.
+    """
+    what = f"annotation {entry['id']}"
+    image = images.get(entry["image_id"])
+    if image is None or not isinstance(image.get("file_name"), str):
+        raise DataError(
+            "", f"{what}: image {entry['image_id']!r} is not among the images, or has no file_name"
+        )
+    try:
+        check_name(image["file_name"])
+    except ValueError as error:
+        raise DataError("", f"{what}: {error}") from error
+    point_names = names.get(entry.get("category_id"), COCO_17)
+    values = entry.get("keypoints") or [0] * (3 * len(point_names))
+    keypoints = coco_keypoints(values, "", point_names, what)
+    return Person(
+        entry["id"], image["file_name"], _box(entry, keypoints, what), keypoints, _identity(entry, image)
+    )
+
+
+def _box(entry: dict[str, Any], keypoints: Keypoints, what: str) -> tuple[float, float, float, float]:
+    """The annotation's box, or, where it has none, that of its points."""
+    if entry.get("bbox"):
+        try:
+            left, top, width, height = (float(value) for value in entry["bbox"])
+        except (TypeError, ValueError) as error:
+            raise DataError("", f"{what}: bbox {entry['bbox']!r} is not four numbers") from error
+        if not np.isfinite([left, top, width, height]).all():
+            raise DataError("", f"{what}: bbox {entry['bbox']!r} is not finite")
+        if width > 0 and height > 0:
+            return left, top, width, height
+    points = keypoints.points[keypoints.present] if keypoints.present.any() else np.zeros((1, 2))
+    left, top = points.min(0).tolist()
+    width, height = (points.max(0) - points.min(0) + 1).tolist()
+    return left, top, width, height
+
+
+def _identity(entry: dict[str, Any], image: dict[str, Any]) -> tuple[Any, ...] | None:
+    """Who is shown; None where the data set does not say. A track's number counts within its video only."""
+    if entry.get("person_id") is not None:
+        return ("person", entry["person_id"])
+    if entry.get("track_id") is not None:
+        return ("track", image.get("vid_id"), entry["track_id"])
+    return None
+
+
+def _useless(entry: dict[str, Any], person: Person, min_keypoints: int) -> str:
+    """Why an annotation is not used, or nothing."""
+    if entry.get("iscrowd"):
+        return "a crowd"
+    visible = sum(value > 0 for value in (entry.get("keypoints") or [])[2::3])
+    if visible < min_keypoints or not person.keypoints.present.any():
+        return f"fewer than {min_keypoints} key points"
+    return ""
+
+
+def crop_box(
+    box: tuple[float, float, float, float],  # left, top, width, height, in pixels of the image
+    image_size: tuple[int, int],  # H, W
+    size: tuple[int, int],  # H, W whose proportions the crop gets
+    padding: float,  # growth on each side, as a part of width and height
+) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom (these two exclusive) of a person's crop; it may reach out of the image.
+
+    The box is first cut to the image, so a wrong one cannot ask for more memory than the image is worth.
+    """
+    x0, x1 = np.clip([box[0], box[0] + box[2]], 0, image_size[1])
+    y0, y1 = np.clip([box[1], box[1] + box[3]], 0, image_size[0])
+    width, height = max(x1 - x0, 1) * (1 + 2 * padding), max(y1 - y0, 1) * (1 + 2 * padding)
+    width, height = max(width, height * size[1] / size[0]), max(height, width * size[0] / size[1])
+    left, top = round((x0 + x1 - width) / 2), round((y0 + y1 - height) / 2)
+    return left, top, left + max(1, round(width)), top + max(1, round(height))

@@ -1,0 +1,56 @@
+"""The command ``posegen``. One file a command; ``tools/*.py`` are doors to the same functions."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+from ..errors import PosegenError
+from ..version import __version__
+from . import convert, infer, parts, plugins, test, train
+
+COMMANDS: dict[str, ModuleType] = {
+    "train": train,
+    "test": test,
+    "infer": infer,
+    "convert": convert,
+    "plugins": plugins,
+    "list": parts,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``posegen COMMAND …``; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="posegen", description="Move images: people into other poses, and more.")
+    parser.add_argument("--version", action="version", version=f"posegen {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, module in COMMANDS.items():
+        summary = (module.__doc__ or "").strip().splitlines()[0]
+        _prepare(module, commands.add_parser(name, help=summary, description=summary))
+    parsed = parser.parse_args(arguments)
+    return _run(COMMANDS[parsed.command], parsed)
+
+
+def run_tool(command: str) -> int:
+    """Run one command as a script of its own: ``python tools/train.py …``."""
+    module = COMMANDS[command]
+    parser = argparse.ArgumentParser(description=(module.__doc__ or "").strip().splitlines()[0])
+    _prepare(module, parser)
+    return _run(module, parser.parse_args())
+
+
+def _prepare(module: ModuleType, parser: argparse.ArgumentParser) -> None:
+    module.add_arguments(parser)
+    parser.add_argument("--traceback", action="store_true", help="show where in the code an error was raised")
+
+
+def _run(module: ModuleType, parsed: argparse.Namespace) -> int:
+    try:
+        return int(module.run(parsed) or 0)
+    except PosegenError as error:
+        if parsed.traceback:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1

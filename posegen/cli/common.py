@@ -1,0 +1,42 @@
+"""Arguments that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, DictAction
+
+from ..config import load_config
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """``CONFIG`` and ``--cfg-options``."""
+    parser.add_argument("config", type=Path, help="a config file (.py, .json, .yaml); a .py config is code and runs")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="override values of the config: batch_size=4 data_root=DIR train_dataloader.num_workers=2",
+    )
+
+
+def read_config(parsed: argparse.Namespace) -> Config:
+    """The config with its overrides."""
+    overrides: dict[str, Any] = parsed.cfg_options or {}
+    return load_config(parsed.config, overrides)
+
+
+def print_columns(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of text in aligned columns, nothing cut off: for people, and for grep."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    for row in rows:
+        print("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip())
+
+
+def work_dir(parsed: argparse.Namespace) -> Path:
+    """``--work-dir``, or ``work_dirs/NAME`` after the config, as in all tools of the mmengine family."""
+    return parsed.work_dir or Path("work_dirs") / parsed.config.stem

@@ -1,0 +1,33 @@
+"""Turn a published weight file into a checkpoint of ours."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from ..engine.convert import convert
+from ..errors import PosegenError
+from .common import read_config
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``posegen convert``."""
+    parser.add_argument("source", type=Path, help="a published file: …net_G.pth (F and G) or …net_D.pth (discriminator)")
+    parser.add_argument("destination", type=Path, help="the checkpoint to write")
+    parser.add_argument("--config", dest="config", type=Path, required=True, help="the config of the same architecture")
+    parser.set_defaults(cfg_options=None)
+    parser.add_argument("--discriminator", type=Path, metavar="FILE", help="a published …net_D.pth to put beside F and G")
+    parser.add_argument("--force", action="store_true", help="overwrite the destination if it exists")
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Convert; returns 0."""
+    if parsed.destination.exists() and not parsed.force:
+        raise PosegenError(f"{parsed.destination} exists; give --force to overwrite it")
+    checkpoint = convert(read_config(parsed), parsed.source, parsed.discriminator)
+    parsed.destination.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(checkpoint, parsed.destination)
+    print(f"{len(checkpoint['state_dict'])} weights: {parsed.destination}")
+    return 0

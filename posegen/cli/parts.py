@@ -1,0 +1,28 @@
+"""List the registered parts of a kind: what a config can name."""
+
+from __future__ import annotations
+
+import argparse
+
+from .. import plugins
+from ..registry import KINDS
+from .common import print_columns
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``posegen list``."""
+    parser.add_argument("kind", nargs="?", choices=sorted(KINDS), metavar="KIND", help=", ".join(sorted(KINDS)))
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Print the parts of one kind, or of all; returns 0."""
+    plugins.load()
+    rows = [("KIND", "NAME", "MODULE", "WHAT IT IS")]
+    for kind in [parsed.kind] if parsed.kind else sorted(KINDS):
+        registry = KINDS[kind]
+        registry.import_from_location()
+        for name, part in sorted(registry.module_dict.items()):
+            summary = (part.__doc__ or "").strip().splitlines()
+            rows.append((kind, name, part.__module__, summary[0] if summary else ""))
+    print_columns(rows)
+    return 0

@@ -1,0 +1,145 @@
+"""Configs: plain data in mmengine's format, with references and checks.
+
+A string ``"${name}"`` in a config stands for the top-level value ``name``. References are resolved after the command
+line's overrides, so overriding a knob reaches every place that uses it, through ``_base_`` files too. mmengine's own
+``{{_base_.name}}`` is replaced while files are read, before any override.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from .errors import ConfigError, nearest
+from .registry import KINDS, PartRegistry, check_arguments
+
+KNOBS = ("data_root", "batch_size", "flow_iters", "full_iters", "feature_weights")
+"""Top-level values that every config has; each reaches all places that use it."""
+
+OWN_KEYS = ("trainer", "structure", "size", *KNOBS)
+"""Top-level keys that posegen reads beside those of mmengine's Runner. ``structure`` and ``size``: what the model
+sees; ``trainer``: what trains it."""
+
+_REFERENCE = re.compile(r"\$\{(\w+)\}")
+
+
+def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
+    """Read a config, apply overrides, resolve references, and check every name and argument in it.
+
+    A ``.py`` config is Python code and runs as such: load only those you trust. ``.json`` and ``.yaml`` configs cannot
+    execute anything.
+
+    Args:
+        path: of a ``.py``, ``.json`` or ``.yaml`` config.
+        overrides: values by dotted key, as ``--cfg-options`` gives them: ``{"train_dataloader.num_workers": 2}``.
+
+    Raises:
+        ConfigError: the file cannot be read, or names something that does not exist.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"there is no config {path}{_neighbours(path)}")
+    try:
+        config = Config.fromfile(path)
+    except Exception as error:  # a Python config may raise anything
+        raise ConfigError(f"{path} cannot be read as a config: {type(error).__name__}: {error}") from error
+    for name in [name for name in config if name.startswith("_")]:  # helper variables of Python configs
+        config._cfg_dict.pop(name)
+    _check_top_level(config, path)
+    _override(config, overrides or {})
+    resolved = _resolve(config._cfg_dict, config._cfg_dict, ())
+    _check_parts(resolved, "")
+    return Config(resolved, filename=str(path))
+
+
+def _neighbours(path: Path) -> str:
+    near = nearest(path.name, [other.name for other in path.parent.glob("*.*")]) if path.parent.is_dir() else ""
+    return near or f"; {path.parent} is not a folder" * (not path.parent.is_dir())
+
+
+def _check_top_level(config: Config, path: Path) -> None:
+    from mmengine.runner import Runner
+
+    known = [name for name in inspect.signature(Runner.__init__).parameters if name != "self"] + list(OWN_KEYS)
+    used = set(_REFERENCE.findall(repr(config._cfg_dict)))
+    unknown = [name for name in config if name not in known and name not in used]
+    if unknown:
+        lines = [f"  - {name!r}{nearest(name, known)}" for name in unknown]
+        raise ConfigError(
+            f"{path} has unknown top-level keys:\n" + "\n".join(lines) + "\n"
+            "A value of your own is used as '${name}' somewhere in the config; a helper variable begins with '_'."
+        )
+    missing = [name for name in KNOBS if name not in config]
+    if missing:
+        raise ConfigError(f"{path} lacks the top-level values {', '.join(missing)} (every config has {', '.join(KNOBS)})")
+
+
+def _override(config: Config, overrides: Mapping[str, Any]) -> None:
+    for key in overrides:
+        parts = key.split(".")
+        node: Any = config._cfg_dict
+        for depth, part in enumerate(parts):
+            last = depth == len(parts) - 1
+            where = ".".join(parts[:depth]) or "the config"
+            if isinstance(node, Mapping):
+                if part not in node and not (last and "type" in node):  # a new argument of a part is checked with it
+                    raise ConfigError(f"--cfg-options {key}: {where} has no key {part!r}{nearest(part, node)}")
+                node = node.get(part)
+            elif isinstance(node, (list, tuple)):
+                if not part.isdigit() or int(part) >= len(node):
+                    raise ConfigError(f"--cfg-options {key}: {where} is a list of {len(node)}, it has no item {part!r}")
+                node = node[int(part)]
+            else:
+                raise ConfigError(f"--cfg-options {key}: {where} is the value {node!r}, it has no key {part!r}")
+    config.merge_from_dict(dict(overrides), allow_list_keys=True)
+
+
+def _resolve(node: Any, top: Mapping[str, Any], resolving: tuple[str, ...]) -> Any:
+    if isinstance(node, Mapping):
+        return ConfigDict({key: _resolve(value, top, resolving) for key, value in node.items()})
+    if isinstance(node, (list, tuple)):
+        return type(node)(_resolve(value, top, resolving) for value in node)
+    if not isinstance(node, str):
+        return node
+    whole = _REFERENCE.fullmatch(node)
+    if whole:
+        return _look_up(whole[1], top, resolving)
+    return _REFERENCE.sub(lambda match: str(_look_up(match[1], top, resolving)), node)
+
+
+def _look_up(name: str, top: Mapping[str, Any], resolving: tuple[str, ...]) -> Any:
+    if name in resolving:
+        raise ConfigError(f"config values refer to each other in a circle: {' → '.join([*resolving, name])}")
+    if name not in top:
+        raise ConfigError(f"the config refers to ${{{name}}}, which it does not define{nearest(name, top)}")
+    return _resolve(top[name], top, (*resolving, name))
+
+
+def _check_parts(node: Any, path: str) -> None:
+    """Check the arguments of every registered part, wherever it stands; what is not ours is mmengine's to check."""
+    if isinstance(node, Mapping):
+        part = _find_part(node.get("type"))
+        if part is not None:
+            arguments = {key: value for key, value in node.items() if key not in ("type", "_scope_")}
+            check_arguments(part, arguments, where=f"{path.lstrip('.') or 'config'} ({node['type']})", complete=False)
+        for key, value in node.items():
+            _check_parts(value, f"{path}.{key}")
+    elif isinstance(node, (list, tuple)):
+        for index, value in enumerate(node):
+            _check_parts(value, f"{path}.{index}")
+
+
+def _find_part(name: Any) -> Any:
+    if not isinstance(name, str):
+        return None
+    registries: list[PartRegistry] = list(KINDS.values())
+    for registry in registries:
+        registry.import_from_location()
+        if name in registry.module_dict:
+            return registry.module_dict[name]
+    return None

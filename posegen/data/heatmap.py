@@ -1,0 +1,63 @@
+"""Key points as Gaussian heat maps: the structure of people (GFLA section 4, ``spec: people``)."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..registry import STRUCTURE_ENCODERS
+from .keypoints import KeypointLayout, Keypoints, get_layout
+
+
+@STRUCTURE_ENCODERS.register_module()
+class HeatmapEncoder:
+    """One Gaussian map a key point: ``exp(-|l - p|² / 2σ²)``, 1 at the point; a missing point is an empty map.
+
+    The centre is truncated to whole pixels, as published. A Gaussian is the product of two one-dimensional ones, so a
+    map costs H + W exponentials instead of H·W.
+
+    Args:
+        layout: name of a key-point layout that a plugin brings, or the layout itself.
+        sigma: standard deviation in pixels of the encoded size.
+    """
+
+    def __init__(self, layout: str | KeypointLayout, sigma: float = 6.0) -> None:
+        self.layout = get_layout(layout)
+        self.sigma = sigma
+        self.channels = len(self.layout)
+
+    def encode(self, keypoints: Keypoints, size: tuple[int, int]) -> Tensor:
+        """Heat maps K H W in [0, 1] of points in pixels of an image of *size* (H, W)."""
+        centres = np.trunc(np.where(keypoints.present[:, None], keypoints.points, 0))
+        columns = self._gaussian(centres[:, 0], size[1]) * keypoints.present[:, None]
+        rows = self._gaussian(centres[:, 1], size[0])
+        return torch.from_numpy(rows[:, :, None] * columns[:, None, :])
+
+    def _gaussian(self, centres: np.ndarray, length: int) -> np.ndarray:
+        offsets = np.arange(length, dtype=np.float32) - centres[:, None].astype(np.float32)
+        return np.exp(-(offsets**2) / (2 * self.sigma**2), dtype=np.float32)
+
+    def decode(self, structure: Tensor) -> Keypoints:
+        """The points of heat maps K H W: the place of each maximum; empty maps are missing points."""
+        flat = structure.flatten(1)
+        place = flat.argmax(1).cpu().numpy()
+        width = structure.shape[-1]
+        points = np.stack([place % width, place // width], 1)
+        return Keypoints(points, (flat.amax(1) > 0).cpu().numpy())
+
+    def draw(self, structure: Tensor) -> np.ndarray:
+        """The skeleton of heat maps K H W on black: uint8, H W 3, RGB."""
+        points = self.decode(structure)
+        height, width = structure.shape[-2:]
+        canvas = np.zeros((height, width, 3), np.uint8)
+        thickness = max(1, round(min(height, width) / 64))
+        at = [tuple(int(c) for c in point) for point in points.points]
+        for first, second in self.layout.limbs:
+            if points.present[first] and points.present[second]:
+                cv2.line(canvas, at[first], at[second], self.layout.colours[second], thickness, cv2.LINE_AA)
+        for point, present, colour in zip(at, points.present, self.layout.colours, strict=True):
+            if present:
+                cv2.circle(canvas, point, thickness, colour, -1, cv2.LINE_AA)
+        return canvas

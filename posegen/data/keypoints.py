@@ -1,0 +1,80 @@
+"""Key points and their layouts, as data. The core counts no key points: a layout says how many there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import ConfigError, nearest
+
+
+@dataclass(frozen=True)
+class KeypointLayout:
+    """What the points of a skeleton are called and how they hang together.
+
+    Args:
+        name: how configs call it.
+        names: one a point, in order.
+        partner: for each point the index of its mirror image (itself on the middle line).
+        limbs: pairs of indices that are drawn as lines.
+        colours: one RGB triple 0..255 a point; a limb takes the colour of its second point.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    partner: tuple[int, ...]
+    limbs: tuple[tuple[int, int], ...]
+    colours: tuple[tuple[int, int, int], ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass
+class Keypoints:
+    """Points of one subject: ``points`` K 2, (x, y) in pixels of its image, the centre of the first pixel at (0, 0);
+    ``present`` K bool, False where a point is missing (its coordinates then mean nothing)."""
+
+    points: np.ndarray
+    present: np.ndarray
+
+    def __post_init__(self) -> None:
+        self.points = np.asarray(self.points, dtype=np.float32).reshape(-1, 2)
+        self.present = np.asarray(self.present, dtype=bool).reshape(-1)
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def transform(self, matrix: np.ndarray) -> Keypoints:
+        """The points moved by a 2×3 affine matrix, x' = A x + b."""
+        moved = self.points @ np.asarray(matrix, np.float32)[:, :2].T + np.asarray(matrix, np.float32)[:, 2]
+        return Keypoints(moved, self.present.copy())
+
+    def scale(self, x: float, y: float) -> Keypoints:
+        """The points multiplied by (x, y), as the published loaders do when an image is resized."""
+        return Keypoints(self.points * np.array([x, y], np.float32), self.present.copy())
+
+    def mirror(self, width: int, layout: KeypointLayout) -> Keypoints:
+        """The points of the left-right mirrored image of that width, left and right names exchanged."""
+        points = self.points[list(layout.partner)].copy()
+        points[:, 0] = width - 1 - points[:, 0]
+        return Keypoints(points, self.present[list(layout.partner)])
+
+
+def get_layout(name: str | KeypointLayout) -> KeypointLayout:
+    """The layout called *name* among those that plugins bring (hook ``posegen_keypoint_layouts``).
+
+    Raises:
+        ConfigError: naming the layouts there are.
+    """
+    from .. import plugins
+
+    if isinstance(name, KeypointLayout):
+        return name
+    layouts = {layout.name: layout for found in plugins.hook().posegen_keypoint_layouts() for layout in found}
+    if name not in layouts:
+        raise ConfigError(
+            f"no key-point layout is called {name!r}{nearest(name, layouts)}\nthere are: {', '.join(sorted(layouts))}"
+        )
+    return layouts[name]

@@ -1,0 +1,120 @@
+"""Checkpoints as plain data: written so that they load without executing anything, and checked when they load."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from mmengine.logging import HistoryBuffer
+from torch import nn
+
+from ..errors import CheckpointError
+from ..registry import HOOKS
+
+PLAIN = (str, int, float, bool, type(None))
+
+
+@HOOKS.register_module()
+class PlainCheckpoints(Hook):
+    """Makes mmengine's checkpoints loadable with ``weights_only=True``.
+
+    mmengine pickles ``HistoryBuffer`` objects, which torch ≥ 2.6 refuses; allowing them would allow ``getattr``, a hole.
+    Here the message hub is stored as plain numbers and rebuilt on loading. On loading, the weights must fit the model
+    (mmengine would leave out what does not), and the config that old mmengine checkpoints carry as Python text, which a
+    resume would execute, is dropped.
+    """
+
+    priority = "VERY_HIGH"
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
+        """Replace everything in the checkpoint that is not a tensor or a plain value."""
+        checkpoint["message_hub"] = hub_to_plain(checkpoint["message_hub"])
+
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
+        """Check the weights, and rebuild what :meth:`before_save_checkpoint` replaced."""
+        model = getattr(runner.model, "module", runner.model)
+        check_weights(model, checkpoint.get("state_dict", checkpoint), "the checkpoint")
+        if "message_hub" in checkpoint:
+            checkpoint["message_hub"] = hub_from_plain(checkpoint["message_hub"])
+        checkpoint.get("meta", {}).pop("config", None)
+
+
+def hub_to_plain(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The state of mmengine's message hub as tensors and plain values."""
+    scalars = {
+        name: {
+            "values": torch.from_numpy(np.array(buffer.data[0], dtype=np.float64)),
+            "counts": torch.from_numpy(np.array(buffer.data[1], dtype=np.int64)),
+            "max_length": buffer.max_length,
+        }
+        for name, buffer in state["log_scalars"].items()
+    }
+    info = {name: value for name, value in state["runtime_info"].items() if isinstance(value, PLAIN)}
+    resumed = {name: bool(keep) for name, keep in state["resumed_keys"].items() if name in scalars or name in info}
+    return {"log_scalars": scalars, "runtime_info": info, "resumed_keys": resumed}
+
+
+def hub_from_plain(state: Mapping[str, Any]) -> dict[str, Any]:
+    """What :func:`hub_to_plain` made, turned back into what mmengine's message hub loads."""
+    buffers = {
+        name: HistoryBuffer(plain["values"].tolist(), plain["counts"].tolist(), plain["max_length"])
+        for name, plain in state["log_scalars"].items()
+    }
+    return {**state, "log_scalars": buffers}
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Load a checkpoint file onto the CPU; nothing in it is executed.
+
+    Raises:
+        CheckpointError: there is no such file, it is damaged, or it holds more than tensors and plain values.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint {path}")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds
+        reason = str(error).strip().splitlines()
+        raise CheckpointError(f"{path} cannot be loaded safely: {reason[0] if reason else type(error).__name__}") from error
+    if not isinstance(checkpoint, dict):
+        raise CheckpointError(f"{path} holds a {type(checkpoint).__name__}, not a checkpoint")
+    return checkpoint
+
+
+def load_weights(model: nn.Module, path: str | Path, prefix: str = "model.") -> None:
+    """Load the complete model's weights from a checkpoint of a training run, or from a plain state dict of the model.
+
+    Raises:
+        CheckpointError: unreadable, or of another architecture; every weight that does not fit is named.
+    """
+    checkpoint = read_checkpoint(path)
+    state = checkpoint.get("state_dict", checkpoint)
+    if any(name.startswith(prefix) for name in state):
+        state = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    check_weights(model, state, str(path))
+    model.load_state_dict(state)
+
+
+def check_weights(model: nn.Module, state: Mapping[str, Any], where: str, most_shown: int = 12) -> None:
+    """Raise CheckpointError unless *state* has exactly the weights of *model*, naming those that do not fit."""
+    own = model.state_dict()
+    problems = [f"missing: {name} {tuple(own[name].shape)}" for name in own if name not in state]
+    problems += [f"left over: {name} {_shape(state[name])}" for name in state if name not in own]
+    problems += [
+        f"wrong shape: {name} is {_shape(state[name])}, the model has {tuple(own[name].shape)}"
+        for name in own
+        if name in state and _shape(state[name]) != tuple(own[name].shape)
+    ]
+    if problems:
+        shown = "\n".join(f"  - {problem}" for problem in problems[:most_shown])
+        left = f"\n  … and {len(problems) - most_shown} more" if len(problems) > most_shown else ""
+        raise CheckpointError(f"{where} is of another architecture than the config: {len(problems)} weights differ\n{shown}{left}")
+
+
+def _shape(value: Any) -> Any:
+    return tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__

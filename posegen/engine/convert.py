@@ -1,0 +1,90 @@
+"""Reads the published model's weight files (``spec: golden/README``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from torch import Tensor, nn
+
+from ..errors import CheckpointError
+from ..models.published import ALIASES, DISCRIMINATOR_RULES, FLOW_RULES, RENDERER_RULES, our_name
+from ..registry import DISCRIMINATORS, MODELS
+from .checkpoint import read_checkpoint
+
+
+def convert(config: Config, source: str | Path, discriminator: str | Path | None = None) -> dict[str, Any]:
+    """A checkpoint of ours from published weight files.
+
+    Args:
+        config: names the same architecture.
+        source: a published file of F and G, or of a discriminator; which one is told from its keys.
+        discriminator: a published discriminator file to put beside F and G.
+
+    Raises:
+        CheckpointError: a file cannot be read, or does not fit; every key that is missing, left over or of the wrong
+            shape is named.
+    """
+    state = read_published(source)
+    if any(name.startswith(("flow_net.", "source.", "target.")) for name in state):
+        converted = _convert_model(config, state, str(source))
+    else:
+        converted = _convert_discriminator(config, state, str(source))
+    if discriminator is not None:
+        converted |= _convert_discriminator(config, read_published(discriminator), str(discriminator))
+    return {"state_dict": converted, "meta": {"converted_from": Path(source).name}}
+
+
+def read_published(path: str | Path) -> dict[str, Tensor]:
+    """The state dict of a published file, old or new format, without ``module.`` prefixes; nothing in it executes."""
+    checkpoint = read_checkpoint(path)
+    state = checkpoint.get("state_dict", checkpoint)
+    odd = [str(name) for name, value in state.items() if not isinstance(value, Tensor)]
+    if odd or not state:
+        raise CheckpointError(f"{path} is no plain state dict: {', '.join(odd[:5]) or 'it is empty'}")
+    return {name.removeprefix("module."): value for name, value in state.items()}
+
+
+def _convert_model(config: Config, state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
+    model = MODELS.build_part(config.model)
+    names: dict[str, str | None] = {}
+    for published in state:
+        names[published] = our_name(published, FLOW_RULES, model.flow_estimator.depth) or our_name(
+            published, RENDERER_RULES, model.renderer.depth
+        )
+    return _translate(model, state, names, where, "model.")
+
+
+def _convert_discriminator(config: Config, state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
+    if config.trainer.get("discriminator") is None:
+        raise CheckpointError(f"{where} is a discriminator, and the config has none")
+    model = DISCRIMINATORS.build_part(config.trainer.discriminator)
+    names = {published: our_name(published, DISCRIMINATOR_RULES, 0) for published in state}
+    return _translate(model, state, names, where, "discriminator.")
+
+
+def _translate(
+    model: nn.Module, state: Mapping[str, Tensor], names: Mapping[str, str | None], where: str, prefix: str
+) -> dict[str, Tensor]:
+    own = model.state_dict()
+    converted: dict[str, Tensor] = {}
+    problems = []
+    for published, value in state.items():
+        ours = names[published]
+        if ALIASES.search(published):
+            continue  # the same array stands under its other name
+        if ours is None or ours not in own:
+            problems.append(f"left over: {published} {tuple(value.shape)}")
+        elif value.shape != own[ours].shape:
+            problems.append(f"wrong shape: {published} is {tuple(value.shape)}, {ours} is {tuple(own[ours].shape)}")
+        else:
+            converted[prefix + ours] = value.to(own[ours].dtype)
+    taken = {names[published] for published in state}
+    problems += [f"missing: nothing for {name} {tuple(own[name].shape)}" for name in own if name not in taken]
+    if problems:
+        listed = "\n".join(f"  - {problem}" for problem in problems)
+        raise CheckpointError(f"{where} does not fit the config: {len(problems)} keys\n{listed}")
+    return converted
+

@@ -1,0 +1,87 @@
+"""Several processes: each trains on its share of the batch, and gradients are averaged before every step."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from ..registry import MODEL_WRAPPERS
+
+
+def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
+    """Replace each gradient by its mean over all processes, in one reduction; does nothing in a single process.
+
+    A stage's optimiser knows exactly which parameters train, so no parameter is ever "unused", and networks that run
+    twice in a step (the discriminator) or not at all (the renderer in the flow stage) need no special care.
+    """
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+        return
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    flat = torch.cat([_grad(p).flatten() for p in parameters])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    for parameter, mean in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+        _grad(parameter).copy_(mean.view_as(parameter))
+
+
+def _grad(parameter: nn.Parameter) -> Tensor:
+    assert parameter.grad is not None
+    return parameter.grad
+
+
+@MODEL_WRAPPERS.register_module()
+class GradientAveraging(nn.Module):
+    """Stands where mmengine wants a distributed wrapper: starts all processes from the same weights, and hands on.
+
+    The averaging itself is done by the trainer, see :func:`average_gradients`.
+
+    Args:
+        module: the trainer.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+        for tensor in [*module.parameters(), *module.buffers()]:
+            dist.broadcast(tensor.data, src=0)
+
+    def train_step(self, *inputs: Any, **kwargs: Any) -> Any:
+        """The trainer's."""
+        return self.module.train_step(*inputs, **kwargs)
+
+    def val_step(self, *inputs: Any) -> Any:
+        """The trainer's."""
+        return self.module.val_step(*inputs)
+
+    def test_step(self, *inputs: Any) -> Any:
+        """The trainer's."""
+        return self.module.test_step(*inputs)
+
+
+def start_processes_without_gpu(launcher: str) -> None:
+    """Join the process group over gloo where there is no GPU.
+
+    mmengine's ``init_dist`` calls ``torch.cuda.set_device`` whatever the backend, which fails on a CPU build of torch; it
+    leaves a group alone that exists already. With GPUs, or ``launcher="none"``, nothing is done here.
+    """
+    if launcher == "none" or torch.cuda.is_available() or dist.is_initialized():
+        return
+    if launcher == "slurm":
+        _name_slurm_process()
+    dist.init_process_group(backend="gloo")
+
+
+def _name_slurm_process() -> None:
+    """Tell torch what Slurm calls this process, as mmengine does on GPUs."""
+    os.environ["RANK"] = os.environ["SLURM_PROCID"]
+    os.environ["WORLD_SIZE"] = os.environ["SLURM_NTASKS"]
+    os.environ["LOCAL_RANK"] = os.environ.get("SLURM_LOCALID", "0")
+    os.environ.setdefault("MASTER_PORT", "29500")
+    os.environ.setdefault("MASTER_ADDR", os.environ.get("SLURM_LAUNCH_NODE_IPADDR", "127.0.0.1"))

@@ -1,0 +1,52 @@
+"""The optimisers of all stages: one for the networks a stage trains, one for the discriminator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.registry import OPTIMIZERS
+from torch import nn
+
+from ..registry import OPTIM_WRAPPER_CONSTRUCTORS
+from .stages import Stage
+from .trainer import PairTrainer
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class StageOptimizers:
+    """Builds ``{stage name: ..., "discriminator": ...}`` from the stages of a :class:`PairTrainer`.
+
+    Each stage begins with fresh moments, as published. The arguments are mmengine's and unused: a stage says itself how
+    it is optimised.
+    """
+
+    def __init__(self, optim_wrapper_cfg: Any = None, paramwise_cfg: Any = None) -> None:
+        pass
+
+    def __call__(self, model: nn.Module) -> OptimWrapperDict:
+        """The optimisers of *model*, a trainer or a wrapper around one."""
+        trainer: Any = model.module if is_model_wrapper(model) else model
+        wrappers = {stage.name: _stage_optimizer(trainer, stage) for stage in trainer.stages}
+        adversarial = next((stage for stage in trainer.stages if stage.discriminator_optimizer), None)
+        if adversarial is not None and trainer.discriminator is not None:
+            parameters = list(trainer.discriminator.parameters())
+            wrappers["discriminator"] = _wrap(adversarial.discriminator_optimizer, parameters, None)
+        return OptimWrapperDict(**wrappers)
+
+
+def _stage_optimizer(trainer: PairTrainer, stage: Stage) -> OptimWrapper:
+    rate = stage.optimizer.get("lr")
+    groups = []
+    for name in stage.train_networks:
+        group: dict[str, Any] = {"params": list(getattr(trainer.model, name).parameters())}
+        if name in stage.lr_scale and rate is not None:
+            group["lr"] = rate * stage.lr_scale[name]
+        groups.append(group)
+    return _wrap(stage.optimizer, groups, stage.clip_gradient)
+
+
+def _wrap(config: Any, parameters: Any, clip: float | None) -> OptimWrapper:
+    optimizer = OPTIMIZERS.build(dict(config, params=parameters))
+    return OptimWrapper(optimizer, clip_grad={"max_norm": clip} if clip else None)

@@ -1,0 +1,49 @@
+"""A sheet of sample pictures every so often while training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+
+from ..data.images import write_image
+from ..records import PairBatch, collate_pairs
+from ..registry import HOOKS
+from ..visualization import sample_sheet
+
+
+@HOOKS.register_module()
+class SampleSheets(Hook):
+    """Writes ``WORK_DIR/samples/iter_N.png`` from the first validation pairs, and shows it in TensorBoard.
+
+    Args:
+        interval: iterations between two sheets; one more is written at the end of each stage.
+        rows: pairs on a sheet.
+    """
+
+    def __init__(self, interval: int = 1000, rows: int = 6) -> None:
+        self.interval, self.rows = interval, rows
+        self._batch: PairBatch | None = None
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Write a sheet where one is due."""
+        done = runner.iter + 1
+        if done % self.interval == 0 or done in runner.train_loop.trainer.stage_ends:
+            self._write(runner, done)
+
+    @master_only
+    def _write(self, runner: Any, done: int) -> None:
+        dataset = runner.val_dataloader.dataset
+        if self._batch is None:
+            self._batch = collate_pairs([dataset[i] for i in range(min(self.rows, len(dataset)))])
+        trainer = runner.train_loop.trainer
+        trainer.eval()
+        out = trainer.val_step(self._batch)[0]
+        trainer.train()
+        sheet = sample_sheet(self._batch, out, dataset.structure.draw, rows=self.rows)
+        path = Path(runner.work_dir) / "samples" / f"iter_{done}.png"
+        write_image(path, sheet)
+        runner.visualizer.add_image("samples", sheet, step=done)
+        runner.logger.info(f"sample sheet: {path}")

@@ -1,0 +1,71 @@
+"""Training stages: which networks train, for how long, on which losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from ..errors import ConfigError
+from ..losses import AdversarialLoss, Loss
+from ..registry import LOSSES
+
+
+class Stage(nn.Module):
+    """One stage of a run. The published method has two: the flow alone, then everything.
+
+    Args:
+        name: how logs and errors call it.
+        iters: training iterations; 0 leaves the stage out.
+        train: networks of the model that train: ``"flow_estimator"``, ``"renderer"``. A stage without the renderer
+            renders no image.
+        losses: configs of losses by name; each has its weight.
+        optimizer: config of the optimiser of these networks, for example ``dict(type="Adam", lr=1e-4)``.
+        lr_scale: factors of the learning rate by network, 1 where not given.
+        discriminator_optimizer: the same for the discriminator; needed where a loss is adversarial.
+        clip_gradient: largest norm of the gradient of these networks, None for no limit.
+    """
+
+    NETWORKS = ("flow_estimator", "renderer")
+
+    def __init__(
+        self,
+        name: str,
+        iters: int,
+        train: Sequence[str],
+        losses: Mapping[str, Any],
+        optimizer: Mapping[str, Any],
+        lr_scale: Mapping[str, float] | None = None,
+        discriminator_optimizer: Mapping[str, Any] | None = None,
+        clip_gradient: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.name, self.iters, self.train_networks = name, iters, tuple(train)
+        unknown = sorted(set(self.train_networks) - set(self.NETWORKS))
+        if unknown or not self.train_networks:
+            raise ConfigError(f"stage {name!r}: train must name some of {self.NETWORKS}, got {tuple(train)}")
+        if not isinstance(iters, int) or iters < 0:
+            raise ConfigError(f"stage {name!r}: iters must be a whole number of at least 0, got {iters!r}")
+        self.losses = nn.ModuleDict({key: LOSSES.build_part(loss) for key, loss in losses.items()})
+        self.optimizer = dict(optimizer)
+        self.lr_scale = dict(lr_scale or {})
+        self.discriminator_optimizer = dict(discriminator_optimizer) if discriminator_optimizer else None
+        self.clip_gradient = clip_gradient
+        if self.adversarial is not None and (self.discriminator_optimizer is None or not self.renders):
+            raise ConfigError(f"stage {name!r}: an adversarial loss needs the renderer and a discriminator_optimizer")
+
+    @property
+    def renders(self) -> bool:
+        """Whether the stage makes images."""
+        return "renderer" in self.train_networks
+
+    @property
+    def adversarial(self) -> AdversarialLoss | None:
+        """The stage's adversarial loss, if it has one."""
+        return next((loss for loss in self.losses.values() if isinstance(loss, AdversarialLoss)), None)
+
+    @property
+    def feature_needs(self) -> list[Any]:
+        """What the stage's losses need of the feature network."""
+        return [loss.needs for loss in self.losses.values() if isinstance(loss, Loss) and loss.needs]

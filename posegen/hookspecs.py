@@ -1,0 +1,44 @@
+"""Every hook a plugin can implement, one function with one docstring each.
+
+A plugin is a module named by an entry point of group ``posegen``. It implements any of these under the same name,
+marked with :data:`hookimpl`:
+
+    from posegen.hookspecs import hookimpl
+
+    @hookimpl
+    def posegen_register():
+        from . import datasets  # noqa: F401  its classes register themselves
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from .data.keypoints import KeypointLayout, Keypoints
+
+hookspec = pluggy.HookspecMarker("posegen")
+hookimpl = pluggy.HookimplMarker("posegen")
+
+
+@hookspec
+def posegen_register() -> None:
+    """Import the modules in which the plugin's parts register themselves. Called once, after all plugins are found."""
+
+
+@hookspec
+def posegen_keypoint_layouts() -> Sequence[KeypointLayout]:  # type: ignore[empty-body]
+    """Return the key-point layouts the plugin brings; configs call them by name."""
+
+
+@hookspec(firstresult=True)
+def posegen_read_keypoints(path: Path, layout: KeypointLayout, image: Path | None) -> Keypoints | None:
+    """Read one subject's key points in *layout* from a file a user has, or return None for a format that is not yours.
+
+    ``image`` is the photograph the points belong to, for files that hold many; None where the user gave none. A file
+    that is of your format and broken is a :class:`posegen.errors.DataError` that names file and row.
+    """

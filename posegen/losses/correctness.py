@@ -1,0 +1,83 @@
+"""Sampling correctness: does the flow find what it should? (GFLA equation 3)"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..ops import sample_gaussian
+from ..registry import LOSSES
+from .step import Loss, Step
+
+EPSILON = 1e-8
+
+
+@LOSSES.register_module()
+class SamplingCorrectness(Loss):
+    """Σ over levels of mean_l exp(−μ(v_s→t(l), v_t(l)) / μ_max(l)) − e⁻¹, on features relu(k+1)_1 at level k.
+
+    μ is the cosine; v_s→t are source features sampled along the flow; μ_max(l) is the best cosine over all source
+    locations: the loss is 0 where the flow finds the best match there is.
+
+    Args:
+        levels: of the flows, coarse to fine.
+        weight: factor in the total; published: 20 in the flow stage, 5 after.
+        window: taps of the Gaussian sampling window in each direction.
+        sigma: its standard deviation, in pixels of the features.
+    """
+
+    def __init__(self, levels: Sequence[int] = (3, 2), weight: float = 1.0, window: int = 4, sigma: float = 2.0) -> None:
+        super().__init__(weight)
+        self.levels = tuple(sorted(levels, reverse=True))
+        self.window, self.sigma = window, sigma
+        layers = tuple(f"relu{level + 1}_1" for level in self.levels)
+        self.needs = {"source": layers, "target": layers}
+
+    def forward(self, step: Step) -> Tensor:
+        terms = []
+        for level, flow in zip(self.levels, step.out.flows, strict=True):
+            source, target = (step.features(image, f"relu{level + 1}_1") for image in ("source", "target"))
+            terms.append(sampling_correctness(source, target, flow, window=self.window, sigma=self.sigma))
+        return torch.stack(terms).sum()
+
+
+def sampling_correctness(
+    source: Tensor, target: Tensor, flow: Tensor, mask: Tensor | None = None, window: int = 4, sigma: float = 2.0
+) -> Tensor:
+    """The loss at one level.
+
+    Args:
+        source, target: features B C h w; they are constants, no gradient reaches them.
+        flow: B 2 h' w'; at another resolution it is resized by nearest neighbour, its values unchanged (published).
+        mask: B 1 H W or None; locations count as much as the mask there.
+
+    Returns:
+        A scalar in [0, 1 − e⁻¹] for non-negative features.
+    """
+    size = target.shape[-2:]
+    if flow.shape[-2:] != size:
+        flow = F.interpolate(flow, size=size, mode="nearest")
+    sampled = sample_gaussian(source.detach(), flow, window, sigma).float()
+    cosine = F.cosine_similarity(sampled, target.detach().float(), dim=1)
+    error = torch.exp(-cosine / (best_cosine(source, target) + EPSILON)) - math.exp(-1)
+    if mask is None:
+        return error.mean()
+    mask = F.interpolate(mask, size=size, mode="nearest").squeeze(1)
+    return (error * mask).sum() / mask.sum().clamp(min=EPSILON)
+
+
+@torch.no_grad()
+def best_cosine(source: Tensor, target: Tensor, most_elements: int = 1 << 22) -> Tensor:
+    """For each target location the largest cosine over all source locations: B h w from features B C h w.
+
+    Worked off in chunks of target locations, so that memory grows with the number of locations, not its square.
+    """
+    source_unit = F.normalize(source.float().flatten(2), dim=1)
+    target_unit = F.normalize(target.float().flatten(2), dim=1).transpose(1, 2)  # B N C
+    rows = max(1, most_elements // (source_unit.shape[0] * source_unit.shape[2]))
+    best = [(chunk @ source_unit).amax(2) for chunk in target_unit.split(rows, dim=1)]
+    return torch.cat(best, dim=1).view(target.shape[0], *target.shape[-2:])

@@ -1,0 +1,121 @@
+"""VGG-19 features (``spec: losses``). Images enter as they are, in [-1, 1], not re-normalised."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import CheckpointError, ConfigError, MissingWeightsError
+from ..registry import FEATURE_NETWORKS
+
+BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # channels, convolutions; a pool between blocks
+FILE_NAME = "vgg19-dcbb9e9d.pth"
+ADDRESS = f"https://download.pytorch.org/models/{FILE_NAME}"
+RANDOM_SEED = 19
+
+
+@FEATURE_NETWORKS.register_module()
+class VGG19Features(nn.Module):
+    """Features of a frozen VGG-19. Its weights are constants: never trained, never saved in a checkpoint.
+
+    Args:
+        weights: ``"imagenet"``: torchvision's file where torch keeps such files; a path: that file;
+            ``"random"``: seeded random weights. Random features let the flow learn, but they are not VGG's:
+            perceptual and style losses on them are weaker, and no score made with them is one.
+
+    Raises:
+        MissingWeightsError: the file is not there. Nothing is downloaded.
+        CheckpointError: the file is there, but is not what it should be.
+    """
+
+    def __init__(self, weights: str = "imagenet") -> None:
+        super().__init__()
+        self.names: list[str] = []
+        channels = 3
+        for block, (width, convolutions) in enumerate(BLOCKS, start=1):
+            for index in range(1, convolutions + 1):
+                self.names.append(f"relu{block}_{index}")
+                self.register_buffer(f"weight{block}_{index}", torch.empty(width, channels, 3, 3), persistent=False)
+                self.register_buffer(f"bias{block}_{index}", torch.zeros(width), persistent=False)
+                channels = width
+        if weights == "random":
+            self._randomise()
+        else:
+            self._load(_weights_file(weights))
+
+    def forward(self, image: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
+        """Features by layer name (``relu1_1`` … ``relu5_4``), B C h w, of images B 3 H W in [-1, 1]."""
+        unknown = set(layers) - set(self.names)
+        if unknown:
+            raise ConfigError(f"VGG-19 has no layer {sorted(unknown)}; it has {', '.join(self.names)}")
+        features: dict[str, Tensor] = {}
+        x = image.contiguous(memory_format=torch.channels_last)  # the faster layout, and what sampling gathers from
+        for name in self.names:
+            key = name.removeprefix("relu")
+            if key.endswith("_1") and key != "1_1":
+                x = F.max_pool2d(x, 2)
+            x = F.relu(F.conv2d(x, getattr(self, f"weight{key}"), getattr(self, f"bias{key}"), padding=1))
+            if name in layers:
+                features[name] = x
+                if len(features) == len(set(layers)):
+                    break
+        return features
+
+    def _randomise(self) -> None:
+        generator = torch.Generator().manual_seed(RANDOM_SEED)
+        for name in self.names:
+            weight = getattr(self, f"weight{name.removeprefix('relu')}")
+            weight.normal_(0, (2 / weight[0].numel()) ** 0.5, generator=generator)
+
+    def _load(self, path: Path) -> None:
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises many kinds; all mean the same to the reader
+            raise CheckpointError(f"{path} cannot be read as VGG-19 weights: {error}") from error
+        index = 0
+        for name in self.names:
+            key = name.removeprefix("relu")
+            if key.endswith("_1") and key != "1_1":
+                index += 1  # the pool
+            for what in ("weight", "bias"):
+                own, stored = getattr(self, f"{what}{key}"), state.get(f"features.{index}.{what}")
+                if stored is None or stored.shape != own.shape:
+                    found = "is missing" if stored is None else f"has shape {tuple(stored.shape)}"
+                    raise CheckpointError(
+                        f"{path} is not torchvision's VGG-19: features.{index}.{what} {found}, expected {tuple(own.shape)}"
+                    )
+                own.copy_(stored)
+            index += 2  # the convolution and its ReLU
+
+
+def _weights_file(weights: str) -> Path:
+    if weights != "imagenet":
+        path = Path(weights).expanduser()
+        if not path.is_file():
+            raise MissingWeightsError(
+                f"feature_weights={weights!r}: there is no such file.\n"
+                f'Give the path of torchvision\'s {FILE_NAME} ({ADDRESS}), "imagenet", or "random".'
+            )
+        return path
+    path = Path(torch.hub.get_dir()) / "checkpoints" / FILE_NAME
+    if not path.is_file():
+        raise MissingWeightsError(
+            f"the losses need ImageNet weights of VGG-19, and they are not on this machine.\n"
+            f"  file:    {FILE_NAME}\n"
+            f"  address: {ADDRESS}\n"
+            f"  put in:  {path.parent}{os.sep}\n"
+            "Nothing is downloaded unasked. Or choose something else with the config value feature_weights:\n"
+            "  --cfg-options feature_weights=/path/to/vgg19.pth   the same file elsewhere\n"
+            "  --cfg-options feature_weights=random               seeded random features, for trying things out"
+        )
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    expected = FILE_NAME.removesuffix(".pth").split("-")[1]
+    if not digest.startswith(expected):
+        raise CheckpointError(f"{path} is damaged: its SHA-256 starts {digest[:8]}, not {expected}. Fetch it again: {ADDRESS}")
+    return path

@@ -1,0 +1,39 @@
+"""Style loss: the generated image has the target's statistics of features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..registry import LOSSES
+from .step import Loss, Step
+
+
+@LOSSES.register_module()
+class StyleLoss(Loss):
+    """Σ over layers of the mean absolute difference of Gram matrices. Published weight: 500.
+
+    Args:
+        layers: of the feature network.
+        weight: factor in the total.
+    """
+
+    def __init__(
+        self, layers: Sequence[str] = ("relu2_2", "relu3_4", "relu4_4", "relu5_2"), weight: float = 1.0
+    ) -> None:
+        super().__init__(weight)
+        self.layers = tuple(layers)
+        self.needs = {"generated": self.layers, "target": self.layers}
+
+    def forward(self, step: Step) -> Tensor:
+        pairs = [(step.features("generated", layer), step.features("target", layer)) for layer in self.layers]
+        return torch.stack([F.l1_loss(gram(generated), gram(target)) for generated, target in pairs]).sum()
+
+
+def gram(features: Tensor) -> Tensor:
+    """Gram matrices B C C of features B C H W, divided by C·H·W. Float32 at least: sums of squares overflow half."""
+    flat = features.float().flatten(2)
+    return flat @ flat.transpose(1, 2) / features[0].numel()

@@ -1,0 +1,78 @@
+"""F, the global flow field estimator (GFLA section 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ConfigError
+from ..registry import FLOW_ESTIMATORS
+from .layers import INIT_GAIN, Encode, Skip, Up, initialise
+
+
+@FLOW_ESTIMATORS.register_module()
+class FlowEstimator(nn.Module):
+    """Predicts, for each target location, where its content lies in the source (w) and whether it does (m).
+
+    Args:
+        structure_channels: S, channels of a structure.
+        levels: resolutions with attention, coarse to fine; level k means the image's size / 2^k.
+        base_width: channels at level 1.
+        max_width: most channels at any level.
+        depth: encoder blocks; images must be multiples of 2^depth in both directions.
+        image_channels: channels of an image.
+        init_gain: gain of the orthogonal initialisation of all layers but the flow and mask heads; 0.02 as published.
+            Before an instance norm the scale of a weight changes nothing but its effective learning rate, so a larger
+            gain lets a larger learning rate train steadily.
+    """
+
+    def __init__(
+        self,
+        structure_channels: int,
+        levels: Sequence[int] = (3, 2),
+        base_width: int = 32,
+        max_width: int = 256,
+        depth: int = 5,
+        image_channels: int = 3,
+        init_gain: float = INIT_GAIN,
+    ) -> None:
+        super().__init__()
+        self.levels = tuple(sorted(levels, reverse=True))
+        if not self.levels or self.levels[-1] < 1 or self.levels[0] >= depth:
+            raise ConfigError(f"levels of the flow must lie between 1 and depth - 1 = {depth - 1}, got {[*levels]}")
+        self.depth = depth
+        widths = [image_channels + 2 * structure_channels]
+        widths += [min(base_width * 2**k, max_width) for k in range(depth)]  # widths[k]: channels at level k
+        self.encoder = nn.ModuleList(Encode(widths[k], widths[k + 1]) for k in range(depth))
+        decoded = range(depth - 1, self.levels[-1] - 1, -1)
+        self.decoder = nn.ModuleDict({str(k): Up(widths[k + 1], widths[k], hidden=widths[k]) for k in decoded})
+        self.skip = nn.ModuleDict({str(k): Skip(widths[k]) for k in decoded})
+        self.to_flow = nn.ModuleDict({str(k): nn.Conv2d(widths[k], 2, 3, padding=1) for k in self.levels})
+        self.to_mask = nn.ModuleDict({str(k): nn.Conv2d(widths[k], 1, 3, padding=1) for k in self.levels})
+        initialise(self, init_gain)
+        initialise(self.to_flow)
+        initialise(self.to_mask)
+
+    def forward(
+        self, source: Tensor, source_structure: Tensor, target_structure: Tensor
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Flows w and masks m of a source image B 3 H W in [-1, 1] and two structures B S H W.
+
+        Returns:
+            Flows, one B 2 h w a level, in pixels of h×w; masks, one B 1 h w a level in [0, 1]. Coarse to fine.
+        """
+        x = torch.cat([source, source_structure, target_structure], dim=1)
+        encoded = [x]
+        for encode in self.encoder:
+            encoded.append(encode(encoded[-1]))
+
+        flows, masks = [], []
+        x = encoded[-1]
+        for level, up in self.decoder.items():
+            x = up(x) + self.skip[level](encoded[int(level)])
+            if level in self.to_flow:
+                flows.append(self.to_flow[level](x))
+                masks.append(torch.sigmoid(self.to_mask[level](x)))
+        return flows, masks

@@ -1,0 +1,119 @@
+"""The blocks of every network, pre-activation throughout (``spec: blocks``). a, b: channels in and out; h: hidden."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from ..ops.local_attention import SLOPE
+
+
+def act(x: Tensor) -> Tensor:
+    """LeakyReLU(0.1)."""
+    return F.leaky_relu(x, SLOPE)
+
+
+def norm(channels: int) -> nn.Module:
+    """Instance norm with affine parameters."""
+    return nn.InstanceNorm2d(channels, affine=True)
+
+
+def upsample_conv(a: int, b: int) -> nn.ConvTranspose2d:
+    """Transposed 3×3 convolution of stride 2: exactly twice the size."""
+    return nn.ConvTranspose2d(a, b, 3, stride=2, padding=1, output_padding=1)
+
+
+INIT_GAIN = 0.02
+
+
+def initialise(module: nn.Module, gain: float = INIT_GAIN) -> None:
+    """Convolutions orthogonal with *gain* (published: 0.02), biases 0; norms stay at 1 and 0."""
+    for part in module.modules():
+        if isinstance(part, (nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.orthogonal_(part.weight, gain=gain)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+
+
+class Encode(nn.Module):
+    """a→b at half the size: norm, act, conv4×4 stride 2, norm, act, conv3×3."""
+
+    def __init__(self, a: int, b: int) -> None:
+        super().__init__()
+        self.norm1, self.conv1 = norm(a), nn.Conv2d(a, b, 4, stride=2, padding=1)
+        self.norm2, self.conv2 = norm(b), nn.Conv2d(b, b, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv1(act(self.norm1(x)))
+        return self.conv2(act(self.norm2(x)))
+
+
+class Residual(nn.Module):
+    """a→b at the same size: norm, act, conv3×3, norm, act, conv3×3, beside the identity (a 1×1 conv if a ≠ b)."""
+
+    def __init__(self, a: int, b: int) -> None:
+        super().__init__()
+        self.norm1, self.conv1 = norm(a), nn.Conv2d(a, a, 3, padding=1)
+        self.norm2, self.conv2 = norm(a), nn.Conv2d(a, b, 3, padding=1)
+        self.side = nn.Identity() if a == b else nn.Conv2d(a, b, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        main = self.conv1(act(self.norm1(x)))
+        return self.conv2(act(self.norm2(main))) + self.side(x)
+
+
+class Up(nn.Module):
+    """a→b at twice the size: norm, act, conv3×3 (a→h), norm, act, transposed conv, beside a transposed conv."""
+
+    def __init__(self, a: int, b: int, hidden: int) -> None:
+        super().__init__()
+        self.norm1, self.conv1 = norm(a), nn.Conv2d(a, hidden, 3, padding=1)
+        self.norm2, self.conv2 = norm(hidden), upsample_conv(hidden, b)
+        self.side = upsample_conv(a, b)
+
+    def forward(self, x: Tensor) -> Tensor:
+        main = self.conv1(act(self.norm1(x)))
+        return self.conv2(act(self.norm2(main))) + self.side(x)
+
+
+class Skip(nn.Module):
+    """act, conv3×3 with reflected border: what the encoder hands to the decoder at the same resolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(act(x))
+
+
+class ToImage(nn.Module):
+    """act, conv3×3 with reflected border, tanh: an image in [-1, 1]."""
+
+    def __init__(self, channels: int, image_channels: int = 3) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, image_channels, 3, padding=1, padding_mode="reflect")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(act(x)).tanh()
+
+
+class Down(nn.Module):
+    """a→b at half the size, spectral norm and no other: act, conv3×3 (a→h), act, conv4×4 stride 2; side: pool, 1×1."""
+
+    def __init__(self, a: int, b: int, hidden: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(a, hidden, 3, padding=1)
+        self.conv2 = nn.Conv2d(hidden, b, 4, stride=2, padding=1)
+        self.side = nn.Conv2d(a, b, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv2(act(self.conv1(act(x)))) + self.side(F.avg_pool2d(x, 2))
+
+
+def add_spectral_norm(module: nn.Module) -> None:
+    """Put spectral norm on every convolution of *module*; call after :func:`initialise`."""
+    for part in list(module.modules()):
+        if isinstance(part, nn.Conv2d):
+            spectral_norm(part)

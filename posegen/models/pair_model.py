@@ -1,0 +1,63 @@
+"""The complete model: one source image and two structures → one target image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..records import Transfer
+from ..registry import FLOW_ESTIMATORS, MODELS, RENDERERS
+
+
+@MODELS.register_module()
+class PairModel(nn.Module):
+    """GFLA: a flow estimator F and a renderer G.
+
+    Args:
+        flow_estimator: config of F, of kind flow estimator.
+        renderer: config of G, of kind renderer.
+    """
+
+    def __init__(self, flow_estimator: Any, renderer: Any) -> None:
+        super().__init__()
+        self.flow_estimator = FLOW_ESTIMATORS.build_part(flow_estimator)
+        self.renderer = RENDERERS.build_part(renderer)
+
+    def forward(self, source: Tensor, source_structure: Tensor, target_structure: Tensor) -> Transfer:
+        """The target image with the flows and masks it was made with; shapes as in :meth:`transfer`."""
+        flows, masks = self.flow_estimator(source, source_structure, target_structure)
+        image = self.renderer(source, target_structure, flows, masks)
+        return Transfer(image, flows, masks)
+
+    @torch.no_grad()
+    def transfer(self, source: Tensor, source_structure: Tensor, target_structure: Tensor) -> Transfer:
+        """Move a source into the target's structure; no gradient is kept.
+
+        Args:
+            source: B 3 H W in [-1, 1]; H and W multiples of 2^depth of F (32 as published), at least twice that.
+            source_structure, target_structure: B S H W.
+
+        Raises:
+            ValueError: shapes that do not fit together, or a size the networks cannot halve often enough.
+        """
+        self._check(source, source_structure, target_structure)
+        return self(source, source_structure, target_structure)
+
+    def _check(self, source: Tensor, source_structure: Tensor, target_structure: Tensor) -> None:
+        if source.dim() != 4:
+            raise ValueError(f"source must be B C H W, got shape {tuple(source.shape)}")
+        if source_structure.shape != target_structure.shape:
+            raise ValueError(
+                f"structures differ in shape: source {tuple(source_structure.shape)}, target {tuple(target_structure.shape)}"
+            )
+        if source_structure.shape[0] != source.shape[0] or source_structure.shape[-2:] != source.shape[-2:]:
+            raise ValueError(
+                f"source is {tuple(source.shape)} but its structure {tuple(source_structure.shape)}: "
+                "batch, height and width must be the same"
+            )
+        step = 2 ** getattr(self.flow_estimator, "depth", 0)
+        height, width = source.shape[-2:]
+        if height % step or width % step or min(height, width) < 2 * step:
+            raise ValueError(f"height and width must be multiples of {step} and at least {2 * step}, got {height}×{width}")

@@ -1,0 +1,17 @@
+"""Pure tensor functions with exact gradients: sampling along a flow, local attention, affine fit."""
+
+from .affine import affine_residual
+from .local_attention import LocalAttention, attend, kernel_logits
+from .sampling import resize_flow, sample_bilinear, sample_gaussian, sampling_positions, weighted_gather
+
+__all__ = [
+    "LocalAttention",
+    "affine_residual",
+    "attend",
+    "kernel_logits",
+    "resize_flow",
+    "sample_bilinear",
+    "sample_gaussian",
+    "sampling_positions",
+    "weighted_gather",
+]

@@ -1,0 +1,100 @@
+"""Content-aware local attention (GFLA section 3.2) without building patches.
+
+For each target location l, an n×n kernel k(l) is predicted from the target patch around l and the source patch around
+``l + w(l)``; the output is the k-weighted mean (or sum) of the source patch. Two identities keep the n² patches
+implicit (``reference.py`` builds them, for tests and benchmarks):
+
+1. Bilinear sampling commutes with a convolution of whole-pixel taps, so the source half of the kernel predictor's
+   first layer is convolved once at native resolution and then sampled along the flow.
+2. All taps at a location share one fractional offset, so the kernel convolved with the 2×2 bilinear weights is an
+   (n+1)×(n+1) kernel on whole pixels: one weighted gather.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .sampling import sample_bilinear, sampling_positions, weighted_gather
+
+SLOPE = 0.1  # of LeakyReLU, throughout the method
+
+
+class LocalAttention(nn.Module):
+    """The local attention block: warp source features along a flow, with a kernel predicted for each location.
+
+    Args:
+        channels: C, of source and of target features.
+        kernel_size: n, odd; the side of the local patch.
+        hidden: width of the kernel prediction net M.
+        reduction: ``"mean"``: (1/n²)·Σ k·P, as published: its weights are trained with the factor; ``"sum"``: Σ k·P, a
+            true weighted average, which keeps attended features as strong as the target features they are blended with.
+    """
+
+    def __init__(
+        self, channels: int, kernel_size: int, hidden: int = 128, reduction: Literal["mean", "sum"] = "mean"
+    ) -> None:
+        super().__init__()
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd, got {kernel_size}")
+        if reduction not in ("mean", "sum"):
+            raise ValueError(f"reduction must be 'mean' or 'sum', got {reduction!r}")
+        self.kernel_size = kernel_size
+        self.reduction = reduction
+        self.patch_conv = nn.Conv2d(2 * channels, hidden, kernel_size)  # target channels first
+        self.kernel_conv = nn.Conv2d(hidden, kernel_size**2, 1)
+
+    def forward(self, source_features: Tensor, target_features: Tensor, flow: Tensor) -> Tensor:
+        """Attended source features, B C H W, from maps B C H W and a flow B 2 H W in pixels of those maps."""
+        return attend(source_features, flow, self.kernel(source_features, target_features, flow), self.reduction)
+
+    def kernel(self, source_features: Tensor, target_features: Tensor, flow: Tensor) -> Tensor:
+        """The kernels k(l): B n² H W, summing to 1 over the taps, which run row by row."""
+        hidden = kernel_logits(source_features, target_features, flow, self.patch_conv.weight, self.patch_conv.bias)
+        return torch.softmax(self.kernel_conv(F.leaky_relu(hidden, SLOPE)), dim=1)
+
+
+def kernel_logits(source: Tensor, target: Tensor, flow: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The first layer of M on all target and flow-sampled source patches (identity 1).
+
+    Args:
+        source: B C H W. target: B C H W. flow: B 2 H W.
+        weight: hidden 2C n n, target channels first. bias: hidden.
+
+    Returns:
+        B hidden H W.
+    """
+    radius = weight.shape[-1] // 2
+    target_weight, source_weight = weight.split([target.shape[1], source.shape[1]], dim=1)
+    from_target = F.conv2d(F.pad(target, [radius] * 4, mode="replicate"), target_weight, bias)
+    # Padded twice the radius, the convolved map reaches far enough that clamping a position on it is the same as
+    # clamping each tap of the patch.
+    convolved = F.conv2d(F.pad(source, [2 * radius] * 4, mode="replicate"), source_weight)
+    return from_target + sample_bilinear(convolved, flow, margin=radius)
+
+
+def attend(source: Tensor, flow: Tensor, kernel: Tensor, reduction: Literal["mean", "sum"] = "mean") -> Tensor:
+    """The kernel-weighted source patches (identity 2).
+
+    Args:
+        source: B C H W. flow: B 2 H W. kernel: B n² H W, taps row by row.
+        reduction: ``"mean"`` divides by n².
+
+    Returns:
+        B C H W.
+    """
+    size = round(kernel.shape[1] ** 0.5)
+    positions = sampling_positions(flow)
+    floor = positions.detach().floor()
+    x, y = (positions - floor).to(kernel.dtype).unsqueeze(2).unbind(1)  # fractions, B 1 H W
+    kernel = kernel.unflatten(1, (size, size))  # B rows columns H W
+    kernel = F.pad(kernel, (0, 0, 0, 0, 0, 1)) * (1 - x.unsqueeze(1)) + F.pad(kernel, (0, 0, 0, 0, 1, 0)) * x.unsqueeze(1)
+    kernel = F.pad(kernel, (0, 0, 0, 0, 0, 0, 0, 1)) * (1 - y.unsqueeze(1)) + F.pad(
+        kernel, (0, 0, 0, 0, 0, 0, 1, 0)
+    ) * y.unsqueeze(1)
+    if reduction == "mean":
+        kernel = kernel / size**2
+    return weighted_gather(source, floor - size // 2, kernel)

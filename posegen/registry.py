@@ -1,0 +1,122 @@
+"""A registry for each kind of part. Parts register themselves; configs name them.
+
+Every registry is a descendant of mmengine's registry of the same trade, so mmengine's ``Runner`` builds our parts
+from a config whose ``default_scope`` is ``"posegen"``. mmengine allows one child a scope, so the parts *of* a model
+(flow estimators, renderers, ...) are children of our ``MODELS``.
+
+    from posegen.registry import RENDERERS
+
+    @RENDERERS.register_module()
+    class MyRenderer(nn.Module): ...
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from mmengine import registry as mmengine_registry
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import Registry
+
+from .errors import ConfigError, UnknownNameError, nearest
+
+
+class PartRegistry(Registry):
+    """mmengine's registry, with errors that name the choices, and plugins loaded before the first look-up."""
+
+    def get(self, key: str) -> Any:
+        """The class or function registered under *key* here or in an ancestor.
+
+        Raises:
+            UnknownNameError: naming the parts there are, and the nearest.
+        """
+        from . import plugins
+
+        plugins.load()
+        found = super().get(key)
+        if found is None:
+            names = sorted(self.module_dict)
+            failed = "".join(f"\nplugin {p.name!r} failed to load: {p.error}" for p in plugins.load() if p.error)
+            raise UnknownNameError(
+                f"no {self.name.replace('_', ' ')} is called {key!r}{nearest(key, names)}\n"
+                f"there are: {', '.join(names) or 'none'}{failed}"
+            )
+        return found
+
+    def build_part(self, cfg: Any, **extra: Any) -> Any:
+        """Build a part from ``dict(type=NAME, **arguments)``; an object that is already built passes through.
+
+        Raises:
+            ConfigError: an argument the part does not take, or one it needs and was not given.
+        """
+        if not isinstance(cfg, (dict, ConfigDict, Config)):
+            return cfg
+        arguments = dict(cfg)
+        if "type" not in arguments:
+            raise ConfigError(f"a {self.name.replace('_', ' ')} needs a 'type'; got {dict(cfg)}")
+        kind = arguments.pop("type")
+        part = self.get(kind) if isinstance(kind, str) else kind
+        arguments.update(extra)
+        check_arguments(part, arguments, where=f"{self.name} {kind}")
+        return part(**arguments)
+
+
+def check_arguments(part: Any, arguments: dict[str, Any], where: str, complete: bool = True) -> None:
+    """Raise ConfigError where *arguments* do not fit the signature of *part*, naming the nearest argument."""
+    signature = inspect.signature(part)
+    parameters = signature.parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    for name in arguments:
+        if name not in names:
+            raise ConfigError(f"{where} has no argument {name!r}{nearest(name, names)}\nit takes: {', '.join(names)}")
+    missing = [p.name for p in parameters if p.name in names and p.default is p.empty and p.name not in arguments]
+    if complete and missing:
+        raise ConfigError(f"{where} needs {', '.join(map(repr, missing))}")
+
+
+def _child(name: str, parent: Registry, scope: str = "posegen", locations: list[str] | None = None) -> PartRegistry:
+    return PartRegistry(name, parent=parent, scope=scope, locations=locations or [])
+
+
+MODELS = _child("model", mmengine_registry.MODELS, locations=["posegen.models", "posegen.engine"])
+FLOW_ESTIMATORS = _child("flow_estimator", MODELS, "posegen_flow_estimator", ["posegen.models"])
+RENDERERS = _child("renderer", MODELS, "posegen_renderer", ["posegen.models"])
+DISCRIMINATORS = _child("discriminator", MODELS, "posegen_discriminator", ["posegen.models"])
+FEATURE_NETWORKS = _child("feature_network", MODELS, "posegen_feature_network", ["posegen.losses"])
+LOSSES = _child("loss", MODELS, "posegen_loss", ["posegen.losses"])
+DATASETS = _child("dataset", mmengine_registry.DATASETS, locations=["posegen.data"])
+STRUCTURE_ENCODERS = _child("structure_encoder", mmengine_registry.TRANSFORMS, locations=["posegen.data"])
+AUGMENTATIONS = _child("augmentation", STRUCTURE_ENCODERS, "posegen_augmentation", ["posegen.data"])
+METRICS = _child("metric", mmengine_registry.METRICS, locations=["posegen.evaluation"])
+HOOKS = _child("hook", mmengine_registry.HOOKS, locations=["posegen.engine"])
+
+# Trades of mmengine's Runner that the engine room fills; not listed to users as kinds of part.
+LOOPS = _child("loop", mmengine_registry.LOOPS, locations=["posegen.engine"])
+DATA_SAMPLERS = _child("data_sampler", mmengine_registry.DATA_SAMPLERS, locations=["posegen.engine"])
+FUNCTIONS = _child("function", mmengine_registry.FUNCTIONS, locations=["posegen.records"])
+MODEL_WRAPPERS = _child("model_wrapper", mmengine_registry.MODEL_WRAPPERS, locations=["posegen.engine"])
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    "optim_wrapper_constructor", mmengine_registry.OPTIM_WRAPPER_CONSTRUCTORS, locations=["posegen.engine"]
+)
+
+# mmengine builds these for us too, and warns where a scope has no registry of the trade.
+_OTHERS = ("VISUALIZERS", "VISBACKENDS", "LOG_PROCESSORS", "OPTIM_WRAPPERS", "OPTIMIZERS", "PARAM_SCHEDULERS", "EVALUATOR")
+for _trade in _OTHERS:
+    _child(getattr(mmengine_registry, _trade).name, getattr(mmengine_registry, _trade))
+
+KINDS: dict[str, PartRegistry] = {
+    "flow-estimators": FLOW_ESTIMATORS,
+    "renderers": RENDERERS,
+    "discriminators": DISCRIMINATORS,
+    "models": MODELS,
+    "losses": LOSSES,
+    "feature-networks": FEATURE_NETWORKS,
+    "datasets": DATASETS,
+    "structure-encoders": STRUCTURE_ENCODERS,
+    "augmentations": AUGMENTATIONS,
+    "metrics": METRICS,
+    "hooks": HOOKS,
+}

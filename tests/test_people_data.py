@@ -1,0 +1,639 @@
+"""People data: lists, key-point files, pairs, augmentation. All files are made up on the spot."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from posegen_people import posegen_read_keypoints
+from posegen_people.annotations import (
+    COCO_17,
+    flat_name,
+    read_annotations,
+    read_keypoints,
+    read_pairs,
+)
+from posegen_people.augmentation import Motion, PublishedAugmentation
+from posegen_people.layouts import OPENPOSE_18
+from posegen_people.pairs import AnnotatedPairs, CocoPairs, crop_box
+
+from posegen.data import HeatmapEncoder, KeypointLayout, Keypoints
+from posegen.data.images import to_uint8, write_image
+from posegen.errors import ConfigError, DataError
+from posegen.records import collate_pairs
+
+HEADER = "name:keypoints_y:keypoints_x\n"
+RIGHT_ELBOW, LEFT_ELBOW, NECK = 3, 6, 1
+
+
+@pytest.fixture
+def encoder():
+    return HeatmapEncoder(OPENPOSE_18)
+
+
+def row(name, y=range(18), x=range(20, 38)):
+    return f"{name}: {list(y)}: {list(x)}\n"
+
+
+def picture(height=128, width=64, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def market(root, split="train", prefix="market", names=("a.png", "b.png"), size=(128, 64)):
+    """A data set of one pair in the published form; PNG, so that pixels can be compared."""
+    for i, name in enumerate(names):
+        write_image(root / split / name, picture(*size, seed=i))
+    (root / f"{prefix}-annotation-{split}.csv").write_text(HEADER + "".join(row(name) for name in names))
+    (root / f"{prefix}-pairs-{split}.csv").write_text("from,to\n{},{}\n".format(*names))
+    return root
+
+
+def full_gaussian(x, y, size, sigma=6.0):
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    return np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2))
+
+
+# Lists
+
+
+def test_annotations_are_read_with_blanks_and_missing_points(tmp_path):
+    file = tmp_path / "annotation.csv"
+    file.write_text(HEADER + row("a.jpg", y=[-1, *range(17)]) + "\n" + row("b.jpg").replace(" ", ""))
+    annotations = read_annotations(file)
+    assert list(annotations) == ["a.jpg", "b.jpg"]
+    assert annotations["a.jpg"].present.tolist() == [False] + [True] * 17
+    assert annotations["a.jpg"].points[1].tolist() == [21, 0]
+    assert annotations["b.jpg"].points[17].tolist() == [37, 17]
+
+
+def test_a_byte_order_mark_and_dos_line_ends_are_read(tmp_path):
+    file = tmp_path / "annotation.csv"
+    file.write_bytes(("\ufeff" + HEADER + row("a.jpg")).replace("\n", "\r\n").encode())
+    assert list(read_annotations(file)) == ["a.jpg"]
+
+
+def test_all_bad_annotation_rows_are_reported_at_once_with_their_lines(tmp_path):
+    eighteen = list(range(18))
+    bad = [
+        "only a name\n",  # row 3
+        row("b.jpg", y=range(17)),
+        row("c.jpg").replace("[0,", "[NaN,"),
+        row("d.jpg").replace("[0,", "[Infinity,"),
+        row("e.jpg").replace("[0,", '["0",'),
+        row("f.jpg").replace("[0,", "[true,"),
+        f"g.jpg: {eighteen}: 12\n",
+        f"h.jpg: {eighteen}: __import__('os')\n",
+        row("a.jpg", y=range(1, 19)),
+        row("/etc/passwd.jpg"),
+        row("../i.jpg"),
+        row("x\\..\\i.jpg"),
+        row("j.jpg").replace("[0,", "[1e400,"),
+        f"k.jpg: {eighteen}: {'[' * 5000}\n",
+    ]
+    file = tmp_path / "annotation.csv"
+    file.write_text(HEADER + row("a.jpg") + "".join(bad) + row("a.jpg"))
+    with pytest.raises(DataError) as error:
+        read_annotations(file)
+    problems = error.value.problems
+    assert str(file) in str(error.value)
+    assert sorted(int(problem.split()[1].rstrip(":")) for problem in problems) == list(range(3, 17))
+    text = "\n".join(problems)
+    for expected in [
+        "row 3: 1 fields, 3 expected",
+        "row 4: keypoints_y has 17 numbers, 18 expected",
+        "row 5: keypoints_y has nan, which is not a finite number",
+        "row 7: keypoints_y has '0', which is not",
+        "row 8: keypoints_y has True",
+        "row 9: keypoints_x has '12', 18 expected",
+        "row 10: keypoints_x is not a JSON list",
+        "row 11: image 'a.jpg' stands in the list before",
+        "row 12: '/etc/passwd.jpg' is no image name",
+        "row 13: '../i.jpg'",
+    ]:
+        assert expected in text
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "row 1: the header is ''"),
+        (b"name,y,x\n", "row 1: the header is 'name,y,x', it must be 'name:keypoints_y:keypoints_x'"),
+        (HEADER.encode(), "the list is empty"),
+        (HEADER.encode() + b"caf\xe9.jpg: []: []\n", "row 2: not UTF-8"),
+    ],
+)
+def test_files_that_are_no_annotation_list(tmp_path, content, problem):
+    file = tmp_path / "annotation.csv"
+    file.write_bytes(content)
+    with pytest.raises(DataError) as error:
+        read_annotations(file)
+    assert problem in str(error.value)
+    assert str(file) in str(error.value)
+
+
+def test_a_missing_list_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"nowhere\.csv.*\n.*No such file"):
+        read_pairs(tmp_path / "nowhere.csv")
+
+
+def test_pairs_are_read_in_order(tmp_path):
+    file = tmp_path / "pairs.csv"
+    file.write_text("from,to\na.jpg,b.jpg\n b.jpg , a.jpg\n")
+    assert read_pairs(file) == [("a.jpg", "b.jpg"), ("b.jpg", "a.jpg")]
+
+
+def test_all_bad_pair_rows_are_reported_at_once_with_their_lines(tmp_path):
+    file = tmp_path / "pairs.csv"
+    file.write_text('from,to\na.jpg,b.jpg\na.jpg\na.jpg,\na.jpg,z.jpg\nC:\\a.jpg,b.jpg\na.jpg,"b.jpg\n,,\n')
+    with pytest.raises(DataError) as error:
+        read_pairs(file, annotated={"a.jpg", "b.jpg"})
+    assert [problem.partition(":")[0] for problem in sorted(error.value.problems)] == [
+        f"row {number}" for number in (3, 4, 5, 6, 8)
+    ]
+    assert "row 5: image 'z.jpg' has no key points" in str(error.value)
+
+
+def test_an_empty_pair_list_is_an_error(tmp_path):
+    (tmp_path / "pairs.csv").write_text("from,to\n\n")
+    with pytest.raises(DataError, match="the list is empty"):
+        read_pairs(tmp_path / "pairs.csv")
+
+
+def test_flat_name_is_the_name_in_deepfashions_lists():
+    expected = "fashionMENDenimid0000008001_1front.jpg"
+    assert flat_name("img_highres/MEN/Denim/id_00000080/01_1_front.jpg") == expected
+    assert flat_name("/data/x/img/MEN/Denim/id_00000080/01_1_front.jpg") == expected
+    tees = flat_name("img/WOMEN/Tees_Tanks/id_00000007/02_4_full.jpg")
+    assert tees == "fashionWOMENTees_Tanksid0000000702_4full.jpg"
+    with pytest.raises(ValueError, match="not a path of DeepFashion"):
+        flat_name("01_1_front.jpg")
+
+
+# One subject's points
+
+
+def write_json(path, data):
+    path.write_text(json.dumps(data))
+    return path
+
+
+def openpose(count, score=1.0):
+    return {"pose_keypoints_2d": [v for i in range(count) for v in (i, 100 + i, score)]}
+
+
+def test_openpose_of_18_points_and_score_0_is_missing(tmp_path):
+    person = openpose(18)
+    person["pose_keypoints_2d"][2] = 0
+    keypoints = read_keypoints(write_json(tmp_path / "a.json", {"people": [person]}))
+    assert keypoints.present.tolist() == [False] + [True] * 17
+    assert keypoints.points[17].tolist() == [17, 117]
+
+
+def test_openpose_of_25_points_loses_mid_hip_and_feet(tmp_path):
+    keypoints = read_keypoints(write_json(tmp_path / "a.json", {"people": [openpose(25)]}))
+    assert keypoints.points[:, 0].tolist() == [*range(8), *range(9, 19)]
+
+
+def test_of_several_people_the_one_with_the_most_points_counts(tmp_path):
+    people = [openpose(18, score=0), openpose(25, score=0.5), openpose(18, score=0.4)]
+    keypoints = read_keypoints(write_json(tmp_path / "a.json", {"people": people}))
+    assert keypoints.points[8].tolist() == [9, 109]
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        ({"people": []}, "nobody in the file"),
+        ({"people": [openpose(17)]}, r"people\[0\]\.pose_keypoints_2d: 51 numbers, expected 54"),
+        ({"people": [{}]}, "no list"),
+        ({"people": [{"pose_keypoints_2d": [float("nan")] * 54}]}, "nan is not a finite number"),
+        ({"instance_info": []}, "nobody in the file"),
+        ({"instance_info": [{"keypoints": [[1, 2]], "keypoint_scores": []}]}, "as many 'keypoint_scores'"),
+        ({"instance_info": [{"instances": []}, {"instances": []}]}, "holds 2 frames"),
+        ({"images": [{"id": 1}], "annotations": []}, "damaged key-point file: KeyError: 'file_name'"),
+    ],
+)
+def test_broken_json_of_a_known_form_is_an_error_that_names_the_file(tmp_path, data, problem):
+    file = write_json(tmp_path / "broken.json", data)
+    with pytest.raises(DataError, match=problem) as error:
+        read_keypoints(file)
+    assert str(file) in str(error.value)
+
+
+def test_text_that_is_not_json_is_named_with_its_line(tmp_path):
+    (tmp_path / "a.json").write_text('{"people":\n oops}')
+    with pytest.raises(DataError, match=r"not JSON: .*line 2"):
+        read_keypoints(tmp_path / "a.json")
+
+
+def coco_values(left=10.0, top=20.0, missing=()):
+    """17 points: x = left + 2i, y = top + 3i; visibility 1 and 2 by turns."""
+    points = [
+        (left + 2 * i, top + 3 * i, 0 if name in missing else 1 + i % 2) for i, name in enumerate(COCO_17)
+    ]
+    return [value for point in points for value in point]
+
+
+def coco_point(name, left=10.0, top=20.0):
+    i = COCO_17.index(name)
+    return [left + 2 * i, top + 3 * i]
+
+
+def coco_set(*annotations, images=("a.png",), **image):
+    return {
+        "images": [{"id": i, "file_name": name, **image} for i, name in enumerate(images)],
+        "annotations": [
+            {"id": i, "category_id": 1, **annotation} for i, annotation in enumerate(annotations)
+        ],
+        "categories": [{"id": 1, "name": "person"}],
+    }
+
+
+def person(image=0, **more):
+    values = coco_values(**{key: more.pop(key) for key in ("left", "top", "missing") if key in more})
+    return {"image_id": image, "keypoints": values, "bbox": [8, 18, 40, 60], **more}
+
+
+def test_coco_points_find_their_openpose_names_and_the_neck_is_between_the_shoulders(tmp_path):
+    file = write_json(tmp_path / "coco.json", coco_set(person(missing=("nose",))))
+    keypoints = read_keypoints(file, tmp_path / "a.png")
+    for name in ("left elbow", "right ankle", "right eye", "left ear"):
+        point = keypoints.points[OPENPOSE_18.names.index(name)]
+        assert point.tolist() == coco_point(name.replace(" ", "_"))
+    assert not keypoints.present[0]
+    middle = np.mean([coco_point("left_shoulder"), coco_point("right_shoulder")], 0)
+    assert keypoints.points[NECK].tolist() == middle.tolist()
+
+
+def test_there_is_no_neck_without_both_shoulders(tmp_path):
+    file = write_json(tmp_path / "coco.json", coco_set(person(missing=("left_shoulder",))))
+    keypoints = read_keypoints(file)
+    assert not keypoints.present[NECK]
+    assert keypoints.present.sum() == 16
+
+
+def test_a_category_that_names_its_points_is_read_by_the_names(tmp_path):
+    data = coco_set({"image_id": 0, "keypoints": [1, 2, 2, 3, 4, 1, 5, 6, 2], "bbox": [0, 0, 9, 9]})
+    data["categories"][0]["keypoints"] = ["left_knee", "head_top", "neck"]
+    keypoints = read_keypoints(write_json(tmp_path / "coco.json", data))
+    assert keypoints.points[keypoints.present].tolist() == [[5, 6], [1, 2]]
+    assert np.flatnonzero(keypoints.present).tolist() == [NECK, OPENPOSE_18.names.index("left knee")]
+
+
+def test_a_coco_file_of_many_images_needs_the_image(tmp_path):
+    data = coco_set(person(0), person(1, left=15), images=("v1/1.png", "v2/1.png"))
+    file = write_json(tmp_path / "coco.json", data)
+    keypoints = read_keypoints(file, tmp_path / "v2" / "1.png")
+    assert keypoints.points[0].tolist() == [15, 20]
+    with pytest.raises(DataError, match="Say which image is meant"):
+        read_keypoints(file)
+    with pytest.raises(DataError, match=r"no images called '2\.png'"):
+        read_keypoints(file, "2.png")
+
+
+def mmpose_instance(score):
+    points = np.reshape(coco_values(), (17, 3))[:, :2].tolist()
+    return {"keypoints": points, "keypoint_scores": [0.1] + [score] * 16}
+
+
+@pytest.mark.parametrize("form", ["list", "image", "frame"])
+def test_what_mmpose_writes_is_read(tmp_path, form):
+    instances = [mmpose_instance(0.2), mmpose_instance(0.9)]
+    data = {
+        "list": instances,
+        "image": {"meta_info": {}, "instance_info": instances},
+        "frame": {"instance_info": [{"frame_id": 0, "instances": instances}]},
+    }[form]
+    keypoints = read_keypoints(write_json(tmp_path / "a.json", data))
+    assert keypoints.present.tolist() == [False] + [True] * 17
+    assert keypoints.points[LEFT_ELBOW].tolist() == coco_point("left_elbow")
+
+
+def test_mmposes_own_point_names_are_used(tmp_path):
+    names = {str(i): name for i, name in enumerate(reversed(COCO_17))}
+    data = {"meta_info": {"keypoint_id2name": names}, "instance_info": [mmpose_instance(0.9)]}
+    keypoints = read_keypoints(write_json(tmp_path / "a.json", data))
+    assert keypoints.points[LEFT_ELBOW].tolist() == coco_point(COCO_17[16 - COCO_17.index("left_elbow")])
+
+
+def test_the_hook_reads_annotation_lists_and_leaves_other_files_and_layouts_alone(tmp_path):
+    file = tmp_path / "annotation.csv"
+    file.write_text(HEADER + row("a.jpg") + row("b.jpg", y=range(1, 19)))
+    assert posegen_read_keypoints(file, OPENPOSE_18, tmp_path / "b.jpg").points[0].tolist() == [20, 1]
+    (tmp_path / "other.csv").write_text("x,y\n")
+    (tmp_path / "a.txt").write_text("1,2\n")
+    for other in [tmp_path / "other.csv", tmp_path / "a.txt", write_json(tmp_path / "o.json", {"x": 1})]:
+        assert posegen_read_keypoints(other, OPENPOSE_18, None) is None
+    two = KeypointLayout("two", ("left", "right"), (1, 0), (), ((0, 0, 0),) * 2)
+    assert posegen_read_keypoints(file, two, tmp_path / "b.jpg") is None
+
+
+# Annotated pairs
+
+
+def test_a_pair_is_image_structure_and_name(tmp_path, encoder):
+    pair = AnnotatedPairs(market(tmp_path), "train", encoder, size=(128, 64))[0]
+    assert pair.name == "a_2_b_vis"
+    np.testing.assert_array_equal(to_uint8(pair.source), picture(seed=0))
+    np.testing.assert_array_equal(to_uint8(pair.target), picture(seed=1))
+    assert pair.source_structure.shape == (18, 128, 64)
+    assert pair.flow is None
+    assert len(collate_pairs([pair, pair])) == 2
+
+
+def test_heat_maps_are_the_full_exponential_about_the_truncated_centre(tmp_path, encoder):
+    """y = 5.99 is in row 5; x = 40.3 in column 40; a missing point is an empty map."""
+    root = market(tmp_path)
+    text = HEADER + row("a.png", y=[5.99] * 17 + [-1], x=[40.3] * 18) + row("b.png")
+    (root / "market-annotation-train.csv").write_text(text)
+    structure = AnnotatedPairs(root, "train", encoder, size=(128, 64))[0].source_structure.numpy()
+    for channel in structure[:17]:
+        np.testing.assert_allclose(channel, full_gaussian(40, 5, (128, 64)), atol=1e-6)
+    assert (structure[17] == 0).all()
+
+
+def test_points_scale_from_the_frame_to_the_size_and_truncate_as_published(tmp_path, encoder):
+    """Every whole column x of DeepFashion's 176 goes to column int(x / 176 · 256) of 256, as published."""
+    for start in range(0, 176, 16):
+        columns = np.arange(start, start + 18)
+        scaled = Keypoints(np.stack([columns, columns], 1), np.ones(18)).scale(256 / 176, 1)
+        expected = (columns / 176 * 256).astype(int)
+        assert np.trunc(scaled.points[:, 0]).tolist() == expected.tolist()
+    root = market(tmp_path, prefix="fasion", size=(512, 352))
+    pair = AnnotatedPairs(root, "train", encoder, (256, 256), prefix="fasion", keypoint_frame=(256, 176))[0]
+    assert encoder.decode(pair.source_structure).points[5].tolist() == [25 * 256 // 176, 5]
+
+
+def test_without_a_frame_points_count_the_images_own_pixels(tmp_path, encoder):
+    pair = AnnotatedPairs(market(tmp_path, size=(64, 40)), "train", encoder, size=(128, 80))[0]
+    assert pair.source.shape == (3, 128, 80)
+    assert encoder.decode(pair.source_structure).points[5].tolist() == [50, 10]
+
+
+def test_the_square_download_is_cut_to_the_published_frame(tmp_path, encoder):
+    root = market(tmp_path, prefix="fasion", size=(256, 256))
+    data = AnnotatedPairs(
+        root, "train", encoder, (256, 176), prefix="fasion", keypoint_frame=(256, 176), crop_to_frame=True
+    )
+    np.testing.assert_array_equal(to_uint8(data[0].source), picture(256, 256)[:, 40:216])
+
+
+def test_all_spellings_of_deepfashions_lists_are_found(tmp_path, encoder):
+    for prefix in ("fasion", "fasion-resize", "fashion"):
+        root = market(tmp_path / prefix, "test", prefix)
+        assert len(AnnotatedPairs(root, "test", encoder, prefix="fashion")) == 1
+
+
+def test_missing_lists_are_reported_with_the_names_that_were_tried(tmp_path, encoder):
+    with pytest.raises(DataError) as error:
+        AnnotatedPairs(tmp_path, "train", encoder, prefix="fasion")
+    for name in ("fasion-pairs-train.csv", "fasion-resize-annotation-train.csv", "fashion-pairs-train.csv"):
+        assert name in str(error.value)
+    with pytest.raises(DataError, match=r"market-pairs-train\.csv"):
+        AnnotatedPairs(tmp_path, "train", encoder, prefix="market")
+
+
+def test_images_are_found_in_deepfashions_own_tree(tmp_path, encoder):
+    flat = "fashionMENDenimid0000008001_1front.png"
+    root = market(tmp_path, prefix="fasion", names=(flat, "b.png"))
+    (root / "train" / flat).unlink()
+    write_image(root / "img_highres" / "MEN" / "Denim" / "id_00000080" / "01_1_front.png", picture(seed=7))
+    pair = AnnotatedPairs(root, "train", encoder, (128, 64), prefix="fasion")[0]
+    np.testing.assert_array_equal(to_uint8(pair.source), picture(seed=7))
+
+
+def test_everything_wrong_with_a_data_set_is_reported_at_once(tmp_path, encoder):
+    root = market(tmp_path)
+    lists = HEADER + row("a.png") + row("b.png") + row("gone.png") + row("short.png", y=range(17))
+    (root / "market-annotation-train.csv").write_text(lists)
+    pairs = "from,to\na.png,b.png\na.png,gone.png\ngone.png,b.png\nshort.png,nobody.png\na.png,../b.png\n"
+    (root / "market-pairs-train.csv").write_text(pairs)
+    with pytest.raises(DataError) as error:
+        AnnotatedPairs(root, "train", encoder)
+    assert error.value.problems == [
+        "market-annotation-train.csv, row 5: keypoints_y has 17 numbers, 18 expected",
+        "market-pairs-train.csv, row 5: image 'nobody.png' has no key points in the annotation list",
+        "market-pairs-train.csv, row 6: '../b.png' is no image name: relative, and without '..', it must be",
+        f"market-pairs-train.csv, row 3: no image 'gone.png' in {root / 'train'}",
+    ]
+
+
+def test_an_image_that_cannot_be_read_is_named_when_its_pair_is_asked_for(tmp_path, encoder):
+    root = market(tmp_path)
+    (root / "train" / "b.png").write_bytes((root / "train" / "b.png").read_bytes()[:2000])
+    data = AnnotatedPairs(root, "train", encoder)
+    with pytest.raises(DataError, match=r"b\.png.*\n.*truncated"):
+        data[0]
+
+
+def test_limit_takes_the_top_of_the_list_and_looks_for_its_images_only(tmp_path, encoder):
+    root = market(tmp_path)
+    with (root / "market-pairs-train.csv").open("a") as file:
+        file.write("b.png,a.png\n")
+    assert len(AnnotatedPairs(root, "train", encoder)) == 2
+    data = AnnotatedPairs(root, "train", encoder, limit=1)
+    assert [pair.name for pair in data] == ["a_2_b_vis"]
+
+
+def test_a_structure_in_another_layout_is_refused(tmp_path):
+    two = KeypointLayout("two", ("left", "right"), (1, 0), (), ((0, 0, 0),) * 2)
+    with pytest.raises(ConfigError, match=r"'openpose18'.*'two'"):
+        AnnotatedPairs(market(tmp_path), "train", HeatmapEncoder(two))
+
+
+def test_a_config_with_a_misspelt_argument_names_the_nearest(tmp_path, encoder):
+    with pytest.raises(ConfigError, match="did you mean 'rotation'"):
+        AnnotatedPairs(
+            market(tmp_path), "train", encoder, augmentation={"type": "PublishedAugmentation", "rotatoin": 3}
+        )
+
+
+# Augmentation
+
+
+def dot(x, y, size=(128, 64)):
+    """Grey with one white 5×5 square about (x, y), and the key point there."""
+    image = np.full((*size, 3), 128, np.uint8)
+    image[y - 2 : y + 3, x - 2 : x + 3] = 255
+    return image, Keypoints(np.array([[x, y]]), np.ones(1))
+
+
+def centre_of_light(image):
+    weight = image[:, :, 0].astype(float) - 128
+    rows, columns = np.mgrid[: image.shape[0], : image.shape[1]]
+    return np.array([(weight * columns).sum(), (weight * rows).sum()]) / weight.sum()
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_a_dot_and_its_key_point_move_together(side):
+    """Resampling spreads the square, so its centre of light is good to about a tenth of a pixel."""
+    moved = []
+    for seed in range(10):
+        image, keypoints = dot(20, 30)
+        rng = np.random.default_rng(seed)
+        image, keypoints = getattr(PublishedAugmentation(), side)(image, keypoints, rng)
+        np.testing.assert_allclose(centre_of_light(image), keypoints.points[0], atol=0.1)
+        moved.append(np.abs(keypoints.points[0] - (20, 30)).max())
+    assert max(moved) > 1
+
+
+def test_what_comes_from_outside_is_grey():
+    image = np.zeros((20, 10, 3), np.uint8)
+    keypoints = Keypoints(np.zeros((1, 2)), np.ones(1))
+    moved, _ = PublishedAugmentation().move(image, keypoints, Motion(0, (3, 0), 1))
+    assert (moved[:, :3] == 128).all()
+    assert (moved[:, 3:] == 0).all()
+
+
+def test_draws_stay_in_range_and_the_target_moves_less():
+    augmentation = PublishedAugmentation()
+    draws = [augmentation.draw(np.random.default_rng(seed)) for seed in range(200)]
+    angles, scales = [abs(d.angle) for d in draws], [d.scale for d in draws]
+    assert 4.5 < max(angles) <= 5
+    assert 0.95 <= min(scales) < 0.96 < 1.04 < max(scales) <= 1.05
+    assert 4.5 < max(abs(v) for d in draws for v in d.shift) <= 5
+    image, keypoints = dot(32, 64)
+    centre = np.array([31.5, 63.5])
+    for seed in range(20):
+        _, moved = augmentation.target(image, keypoints, np.random.default_rng(seed))
+        # half of the shift, and a fifth of the angle on a point 0.7 pixels from the centre
+        assert np.abs(moved.points[0] - centre - 0.5).max() < 2.5 + 0.05
+
+
+def test_draws_differ_and_each_comes_back(tmp_path, encoder):
+    data = AnnotatedPairs(market(tmp_path), "train", encoder, (128, 64), augmentation=PublishedAugmentation())
+    assert torch.equal(data[0].source, data[0, 0].source)
+    assert torch.equal(data[0, 3].target, data[0, 3].target)
+    assert not torch.equal(data[0, 3].source, data[0, 4].source)
+    other = AnnotatedPairs(
+        tmp_path, "train", encoder, (128, 64), augmentation=PublishedAugmentation(), seed=1
+    )
+    assert not torch.equal(data[0].source, other[0].source)
+    assert torch.equal(data[-1].source, data[0].source)
+    with pytest.raises(IndexError):
+        data[1]
+
+
+def test_data_sets_can_be_sent_to_workers(tmp_path, encoder):
+    data = AnnotatedPairs(
+        market(tmp_path), "train", encoder, (128, 64), augmentation={"type": "PublishedAugmentation"}
+    )
+    copy = pickle.loads(pickle.dumps(data))
+    assert torch.equal(copy[0, 2].source, data[0, 2].source)
+
+
+# COCO
+
+
+@pytest.fixture
+def coco_root(tmp_path):
+    write_image(tmp_path / "a.png", picture(100, 80, seed=0))
+    write_image(tmp_path / "b.png", picture(100, 80, seed=1))
+    return tmp_path
+
+
+def coco_pairs(root, data, encoder, **options):
+    return CocoPairs(write_json(root / "coco.json", data), root, encoder, size=(128, 64), **options)
+
+
+def test_two_annotations_of_one_person_are_pairs_in_both_orders(coco_root, encoder, capsys):
+    people = [person(0, person_id=5), person(1, person_id=5), person(1, person_id=6)]
+    data = coco_pairs(coco_root, coco_set(*people, images=("a.png", "b.png")), encoder)
+    assert [pair.name for pair in data] == ["a_0_2_b_1_vis", "b_1_2_a_0_vis"]
+    assert data.skipped == {"no other picture of the person": 1}
+    assert capsys.readouterr().out == ""
+
+
+def test_a_track_is_one_person_within_its_video_only(coco_root, encoder):
+    people = [person(0, track_id=0), person(1, track_id=0)]
+    images = ("a.png", "b.png")
+    assert len(coco_pairs(coco_root, coco_set(*people, images=images, vid_id="v"), encoder)) == 2
+    data = coco_set(*people, images=images)
+    data["images"][1]["vid_id"] = "other"
+    with pytest.raises(DataError, match="no pair of pictures of one person"):
+        coco_pairs(coco_root, data, encoder)
+
+
+def test_without_identities_the_mirror_image_is_the_target(coco_root, encoder):
+    """The target's heat maps are the mirrored ones, left and right exchanged (up to truncation)."""
+    data = coco_pairs(coco_root, coco_set(person(0)), encoder)
+    pair = data[0]
+    assert pair.name == "a_0_2_a_mirror_vis"
+    assert torch.equal(pair.target, pair.source.flip(-1))
+    source, target = (encoder.decode(s).points for s in (pair.source_structure, pair.target_structure))
+    assert abs(target[LEFT_ELBOW] - (63 - source[RIGHT_ELBOW][0], source[RIGHT_ELBOW][1])).max() <= 1
+    assert abs(target[NECK] - (63 - source[NECK][0], source[NECK][1])).max() <= 1
+    assert abs(source[LEFT_ELBOW] - source[RIGHT_ELBOW]).max() > 1
+    pickle.loads(pickle.dumps(data))[0]
+
+
+def test_the_crop_has_the_sizes_proportions_and_grey_outside_the_image(coco_root, encoder):
+    assert crop_box((10, 20, 20, 40), (100, 100), (64, 32), padding=0.15) == (7, 14, 33, 66)
+    assert crop_box((10, 20, 40, 20), (100, 100), (50, 50), padding=0.0) == (10, 10, 50, 50)
+    assert crop_box((-1e9, -1e9, 2e9, 2e9), (100, 80), (100, 80), padding=0.0) == (0, 0, 80, 100)
+    crop = coco_pairs(coco_root, coco_set(person(0, bbox=[0, 0, 80, 20])), encoder, padding=0.0)[0].source
+    # 80×20 becomes 80×160 about row 10: rows −70 to 90, of which 0 to 90 show the image, at 0.8 of their size
+    assert (to_uint8(crop)[:55] == 128).all()
+    assert to_uint8(crop)[60:].std() > 20
+
+
+def test_points_move_with_the_crop(coco_root, encoder):
+    """The box 8..48 × 0..80 has the proportions 1:2 already: points move by (8, 0) and grow by 1.6."""
+    entry = person(0, bbox=[8, 0, 40, 80], left=10, top=20)
+    pair = coco_pairs(coco_root, coco_set(entry), encoder, padding=0.0)[0]
+    x, y = coco_point("left_elbow")
+    expected = [int((x - 8) * 1.6), int(y * 1.6)]
+    assert encoder.decode(pair.source_structure).points[LEFT_ELBOW].tolist() == expected
+
+
+def test_unusable_annotations_are_counted(coco_root, encoder):
+    people = [
+        person(0),
+        person(0, missing=COCO_17[:10]),
+        person(0, iscrowd=1),
+        {"image_id": 0, "bbox": [0, 0, 9, 9]},
+    ]
+    data = coco_pairs(coco_root, coco_set(*people), encoder, min_keypoints=8)
+    assert len(data) == 1
+    assert data.skipped == {"fewer than 8 key points": 2, "a crowd": 1}
+
+
+def test_all_bad_annotations_and_missing_images_are_reported_at_once(coco_root, encoder):
+    short = {**person(0), "keypoints": [1] * 48}
+    people = [person(0), short, person(1), person(2), person(7), person(0, bbox=[0, 0, float("nan"), 2])]
+    data = coco_set(*people, images=("a.png", "gone.png", "/etc/x.png"))
+    with pytest.raises(DataError) as error:
+        coco_pairs(coco_root, data, encoder)
+    text = str(error.value)
+    assert "coco.json: 5 problems" in text
+    for expected in [
+        "annotation 1: 48 numbers, expected 51",
+        "annotation 3: '/etc/x.png' is no image name",
+        "annotation 4: image 7 is not among the images",
+        "annotation 5: bbox [0, 0, nan, 2] is not finite",
+        "no image 'gone.png'",
+    ]:
+        assert expected in text
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("{", "not JSON"),
+        ("[]", "not COCO's form"),
+        ("{}", "needs 'images' and 'annotations'"),
+        ('{"images": [], "annotations": [{}]}', "not COCO's form: KeyError"),
+        ('{"images": [], "annotations": []}', "no pair of pictures"),
+    ],
+)
+def test_files_that_are_not_coco(tmp_path, encoder, content, problem):
+    (tmp_path / "coco.json").write_text(content)
+    with pytest.raises(DataError, match=problem) as error:
+        CocoPairs(tmp_path / "coco.json", tmp_path, encoder)
+    assert "coco.json" in str(error.value)
+
+
+def test_a_missing_coco_file_is_named(tmp_path, encoder):
+    with pytest.raises(DataError, match=r"nowhere\.json.*\n.*cannot be read"):
+        CocoPairs(tmp_path / "nowhere.json", tmp_path, encoder)

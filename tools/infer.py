@@ -1,0 +1,7 @@
+"""`posegen infer` as a script."""
+
+import sys
+
+from posegen.cli import run_tool
+
+sys.exit(run_tool("infer"))
