@@ -14,7 +14,12 @@ kernel_sizes = [3]
 trainer = dict(discriminator=dict(widths=(32, 64, 128)))
 
 _data = dict(
-    type="AnnotatedPairs", root="${data_root}", prefix="market", structure="${structure}", size="${size}", resample="bilinear"
+    type="AnnotatedPairs",
+    root="${data_root}",
+    prefix="market",
+    structure="${structure}",
+    size="${size}",
+    resample="bilinear",
 )
 train_dataloader = dict(dataset=dict(split="train", augmentation=dict(type="PublishedAugmentation"), **_data))
 val_dataloader = dict(dataset=dict(split="test", limit=256, **_data))

@@ -1,8 +1,8 @@
 """posegen: move images. A modular toolkit built on global flow and local attention (GFLA, arXiv 2003.00696).
 
-    import posegen
-    model = posegen.load_model("configs/gfla_fashion.py", checkpoint="x.pth")
-    out = model.transfer(source, source_structure, target_structure)
+import posegen
+model = posegen.load_model("configs/gfla_fashion.py", checkpoint="x.pth")
+out = model.transfer(source, source_structure, target_structure)
 """
 
 from ._torchvision import make_importable as _make_torchvision_importable

@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from mmengine.registry import Registry
+from torch.utils.data import DataLoader
 
+from . import plugins
 from .errors import ConfigError, nearest
-from .registry import KINDS, PartRegistry, check_arguments
+from .registry import DATA_SAMPLERS, KINDS, LOOPS, check_arguments
 
 KNOBS = ("data_root", "batch_size", "flow_iters", "full_iters", "feature_weights")
 """Top-level values that every config has; each reaches all places that use it."""
@@ -53,8 +56,18 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     _check_top_level(config, path)
     _override(config, overrides or {})
     resolved = _resolve(config._cfg_dict, config._cfg_dict, ())
+    plugins.load()
     _check_parts(resolved, "")
-    return Config(resolved, filename=str(path))
+    _check_loaders(resolved)
+    loaded = Config(resolved, filename=str(path))
+    loaded.__dict__["_unresolved"] = Config(config._cfg_dict, filename=str(path))
+    return loaded
+
+
+def unresolved(config: Config) -> Config:
+    """A loaded config with its references as they stand in the file, overrides applied: what is written beside a run,
+    so that it can be loaded, and overridden, again. A config that was not loaded from a file is itself."""
+    return config.__dict__.get("_unresolved", config)
 
 
 def _neighbours(path: Path) -> str:
@@ -76,7 +89,9 @@ def _check_top_level(config: Config, path: Path) -> None:
         )
     missing = [name for name in KNOBS if name not in config]
     if missing:
-        raise ConfigError(f"{path} lacks the top-level values {', '.join(missing)} (every config has {', '.join(KNOBS)})")
+        raise ConfigError(
+            f"{path} lacks the top-level values {', '.join(missing)} (every config has {', '.join(KNOBS)})"
+        )
 
 
 def _override(config: Config, overrides: Mapping[str, Any]) -> None:
@@ -121,7 +136,7 @@ def _look_up(name: str, top: Mapping[str, Any], resolving: tuple[str, ...]) -> A
 
 
 def _check_parts(node: Any, path: str) -> None:
-    """Check the arguments of every registered part, wherever it stands; what is not ours is mmengine's to check."""
+    """Check the arguments of every registered part, ours or mmengine's, wherever it stands."""
     if isinstance(node, Mapping):
         part = _find_part(node.get("type"))
         if part is not None:
@@ -137,9 +152,17 @@ def _check_parts(node: Any, path: str) -> None:
 def _find_part(name: Any) -> Any:
     if not isinstance(name, str):
         return None
-    registries: list[PartRegistry] = list(KINDS.values())
-    for registry in registries:
-        registry.import_from_location()
-        if name in registry.module_dict:
-            return registry.module_dict[name]
+    for kind in (*KINDS.values(), LOOPS, DATA_SAMPLERS):
+        registry: Registry | None = kind
+        while registry is not None:  # up to mmengine's own
+            registry.import_from_location()
+            if name in registry.module_dict:
+                return registry.module_dict[name]
+            registry = registry.parent
     return None
+
+
+def _check_loaders(config: Mapping[str, Any]) -> None:
+    for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        arguments = {key: value for key, value in (config.get(name) or {}).items() if key != "num_batch_per_epoch"}
+        check_arguments(DataLoader, arguments, where=name, complete=False)

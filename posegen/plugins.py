@@ -75,8 +75,8 @@ def _load_one(manager: pluggy.PluginManager, entry: importlib.metadata.EntryPoin
         if register is not None:
             register()
         report.hooks = sorted(caller.name for caller in manager.get_hookcallers(plugin) or [])
-    except Exception as error:  # a stranger's plugin may raise anything; it must not take the rest down
+    except (Exception, SystemExit) as error:  # a stranger's plugin may raise anything; it must not take the rest down
         report.error = f"{type(error).__name__}: {error}"
-        if plugin is not None and manager.is_registered(plugin):
+        if plugin is not None and manager.get_name(plugin) == entry.name:
             manager.unregister(plugin)
     return report

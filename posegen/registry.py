@@ -103,7 +103,15 @@ OPTIM_WRAPPER_CONSTRUCTORS = _child(
 )
 
 # mmengine builds these for us too, and warns where a scope has no registry of the trade.
-_OTHERS = ("VISUALIZERS", "VISBACKENDS", "LOG_PROCESSORS", "OPTIM_WRAPPERS", "OPTIMIZERS", "PARAM_SCHEDULERS", "EVALUATOR")
+_OTHERS = (
+    "VISUALIZERS",
+    "VISBACKENDS",
+    "LOG_PROCESSORS",
+    "OPTIM_WRAPPERS",
+    "OPTIMIZERS",
+    "PARAM_SCHEDULERS",
+    "EVALUATOR",
+)
 for _trade in _OTHERS:
     _child(getattr(mmengine_registry, _trade).name, getattr(mmengine_registry, _trade))
 

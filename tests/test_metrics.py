@@ -143,9 +143,7 @@ def test_constant_images() -> None:
     out = Transfer(torch.full_like(batch.target, 0.5), [], [])  # 0.75 of 1
     assert score(L1(), batch, out)["l1"] == 0.5
     assert score(PSNR(), batch, out)["psnr"] == pytest.approx(10 * math.log10(4))  # range 2, error 1
-    luminance = (2 * 0.25 * 0.75 + 1e-4) / (
-        0.25**2 + 0.75**2 + 1e-4
-    )  # variances are 0: only this term is left
+    luminance = (2 * 0.25 * 0.75 + 1e-4) / (0.25**2 + 0.75**2 + 1e-4)  # variances are 0: only this term is left
     assert score(SSIM(), batch, out)["ssim"] == pytest.approx(luminance, abs=1e-9)
 
 

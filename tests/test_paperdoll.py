@@ -116,17 +116,13 @@ def test_visibility_agrees_with_a_finely_drawn_source() -> None:
         placed = scene.source.placed
         affines = placed.affines * fine
         affines[:, :, 2] += (fine - 1) / 2  # the centre of the first pixel stays at its place
-        large = draw(
-            scene.parts, type(placed)(affines, placed.order), np.zeros((64 * fine, 64 * fine, 3), np.float32)
-        )
+        large = draw(scene.parts, type(placed)(affines, placed.order), np.zeros((64 * fine, 64 * fine, 3), np.float32))
         topmost = draw(scene.parts, scene.target.placed, scene.background).topmost
         row, column = np.nonzero(topmost != BACKGROUND)
         x = column + pair.flow[0].numpy()[row, column]
         y = row + pair.flow[1].numpy()[row, column]
         within = (x >= 0) & (x <= 63) & (y >= 0) & (y <= 63)
-        fine_x, fine_y = (
-            np.clip(np.rint(c * fine + (fine - 1) / 2), 0, 64 * fine - 1).astype(int) for c in (x, y)
-        )
+        fine_x, fine_y = (np.clip(np.rint(c * fine + (fine - 1) / 2), 0, 64 * fine - 1).astype(int) for c in (x, y))
         expected = within & (large.topmost[fine_y, fine_x] == topmost[row, column])
         agreed += (expected == (pair.visible[0].numpy()[row, column] > 0)).sum()
         counted += len(row)

@@ -229,9 +229,7 @@ def test_text_that_is_not_json_is_named_with_its_line(tmp_path):
 
 def coco_values(left=10.0, top=20.0, missing=()):
     """17 points: x = left + 2i, y = top + 3i; visibility 1 and 2 by turns."""
-    points = [
-        (left + 2 * i, top + 3 * i, 0 if name in missing else 1 + i % 2) for i, name in enumerate(COCO_17)
-    ]
+    points = [(left + 2 * i, top + 3 * i, 0 if name in missing else 1 + i % 2) for i, name in enumerate(COCO_17)]
     return [value for point in points for value in point]
 
 
@@ -243,9 +241,7 @@ def coco_point(name, left=10.0, top=20.0):
 def coco_set(*annotations, images=("a.png",), **image):
     return {
         "images": [{"id": i, "file_name": name, **image} for i, name in enumerate(images)],
-        "annotations": [
-            {"id": i, "category_id": 1, **annotation} for i, annotation in enumerate(annotations)
-        ],
+        "annotations": [{"id": i, "category_id": 1, **annotation} for i, annotation in enumerate(annotations)],
         "categories": [{"id": 1, "name": "person"}],
     }
 
@@ -506,9 +502,7 @@ def test_draws_differ_and_each_comes_back(tmp_path, encoder):
     assert torch.equal(data[0].source, data[0, 0].source)
     assert torch.equal(data[0, 3].target, data[0, 3].target)
     assert not torch.equal(data[0, 3].source, data[0, 4].source)
-    other = AnnotatedPairs(
-        tmp_path, "train", encoder, (128, 64), augmentation=PublishedAugmentation(), seed=1
-    )
+    other = AnnotatedPairs(tmp_path, "train", encoder, (128, 64), augmentation=PublishedAugmentation(), seed=1)
     assert not torch.equal(data[0].source, other[0].source)
     assert torch.equal(data[-1].source, data[0].source)
     with pytest.raises(IndexError):
@@ -516,9 +510,7 @@ def test_draws_differ_and_each_comes_back(tmp_path, encoder):
 
 
 def test_data_sets_can_be_sent_to_workers(tmp_path, encoder):
-    data = AnnotatedPairs(
-        market(tmp_path), "train", encoder, (128, 64), augmentation={"type": "PublishedAugmentation"}
-    )
+    data = AnnotatedPairs(market(tmp_path), "train", encoder, (128, 64), augmentation={"type": "PublishedAugmentation"})
     copy = pickle.loads(pickle.dumps(data))
     assert torch.equal(copy[0, 2].source, data[0, 2].source)
 

@@ -138,10 +138,7 @@ def cells(sheet: np.ndarray, columns: int, cell: tuple[int, int], rows: int) -> 
     height, width = cell
     first = next(top for top in range(len(sheet)) if (sheet[top, GAP : GAP + width] != PAPER).all(1).all())
     grid = [
-        [
-            sheet[first + r * (height + GAP) :, GAP + c * (width + GAP) :][:height, :width]
-            for c in range(columns)
-        ]
+        [sheet[first + r * (height + GAP) :, GAP + c * (width + GAP) :][:height, :width] for c in range(columns)]
         for r in range(rows)
     ]
     return np.array(grid)

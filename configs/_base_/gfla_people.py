@@ -22,6 +22,7 @@ model = dict(
 
 trainer = dict(
     type="PairTrainer",
+    autocast=False,
     discriminator=dict(type="ResidualDiscriminator"),
     feature_network=dict(type="VGG19Features", weights="${feature_weights}"),
     stages=[
@@ -30,6 +31,9 @@ trainer = dict(
             iters="${flow_iters}",
             train=["flow_estimator"],
             optimizer=dict(type="Adam", lr=1e-4, betas=(0.0, 0.999)),
+            lr_schedule="constant",
+            lr_scale=dict(),
+            clip_gradient=None,
             losses=dict(
                 correctness=dict(type="SamplingCorrectness", levels="${levels}", weight=20),
                 regularisation=dict(type="AffineRegularisation", kernel_sizes="${kernel_sizes}", weight=0.01),
@@ -40,6 +44,9 @@ trainer = dict(
             iters="${full_iters}",
             train=["flow_estimator", "renderer"],
             optimizer=dict(type="Adam", lr=1e-4, betas=(0.0, 0.999)),
+            lr_schedule="constant",
+            lr_scale=dict(),
+            clip_gradient=None,
             discriminator_optimizer=dict(type="Adam", lr=1e-5, betas=(0.0, 0.999)),
             losses=dict(
                 correctness=dict(type="SamplingCorrectness", levels="${levels}", weight=5),

@@ -52,9 +52,7 @@ def ssim(first: Tensor, second: Tensor) -> Tensor:
         ValueError: images of fewer than 11 pixels a side.
     """
     if min(first.shape[-2:]) < 2 * RADIUS + 1:
-        raise ValueError(
-            f"SSIM needs images of {2 * RADIUS + 1} pixels a side or more; got {tuple(first.shape)}"
-        )
+        raise ValueError(f"SSIM needs images of {2 * RADIUS + 1} pixels a side or more; got {tuple(first.shape)}")
     moments = torch.stack([first, second, first * first, second * second, first * second])
     mean_1, mean_2, square_1, square_2, product = _blur(moments)
     # Population covariance: no N / (N - 1).

@@ -141,9 +141,7 @@ def flat_name(path: str | PurePath) -> str:
     return f"fashion{group}{kind}{identity.replace('_', '')}{number}_{rest.replace('_', '')}"
 
 
-def _read_rows(
-    path: str | Path, delimiter: str, header: list[str]
-) -> tuple[list[tuple[int, list[str]]], list[str]]:
+def _read_rows(path: str | Path, delimiter: str, header: list[str]) -> tuple[list[tuple[int, list[str]]], list[str]]:
     """Line numbers and fields of all rows as wide as the header, and the problems of the others.
 
     A line is a row: no field of these lists holds a line break, so one stray quote cannot swallow the rest.
@@ -151,9 +149,7 @@ def _read_rows(
     lines = _read_text(path).splitlines()
     first, *rest = lines or [""]
     if (found := _fields(first, delimiter)) != header:
-        raise DataError(
-            path, f"row 1: the header is {delimiter.join(found)!r}, it must be {delimiter.join(header)!r}"
-        )
+        raise DataError(path, f"row 1: the header is {delimiter.join(found)!r}, it must be {delimiter.join(header)!r}")
     rows, problems = [], []
     for row, line in enumerate(rest, 2):
         if not line.strip():
@@ -168,10 +164,7 @@ def _read_rows(
 
 def _fields(line: str, delimiter: str) -> list[str]:
     try:
-        return [
-            field.strip()
-            for field in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
-        ]
+        return [field.strip() for field in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])]
     except csv.Error:
         return [line]
 
@@ -230,11 +223,7 @@ def openpose_keypoints(data: Any, where: str | Path) -> Keypoints:
         raise DataError(where, "nobody in the file: 'people' is empty")
     read = []
     for i, person in enumerate(people):
-        values = (
-            person.get("pose_keypoints_2d", person.get("pose_keypoints"))
-            if isinstance(person, dict)
-            else None
-        )
+        values = person.get("pose_keypoints_2d", person.get("pose_keypoints")) if isinstance(person, dict) else None
         read.append(_triples(values, (18, 25), where, f"people[{i}].pose_keypoints_2d"))
     points = max(read, key=lambda triples: ((triples[:, 2] > 0).sum(), triples[:, 2].sum()))
     points = points[BODY_25_TO_18] if len(points) == 25 else points
@@ -411,7 +400,5 @@ def _entry(names: list[str], path: str | Path, image: str | Path | None) -> str:
     if len(found) > 1:  # frames of videos are called alike: their folders tell
         found = [name for name in found if PurePath(image).as_posix().endswith(f"/{name}")]
     if len(found) != 1:
-        raise DataError(
-            path, f"holds the points of {len(found) or 'no'} images called {PurePath(image).name!r}"
-        )
+        raise DataError(path, f"holds the points of {len(found) or 'no'} images called {PurePath(image).name!r}")
     return found[0]

@@ -56,20 +56,14 @@ class PublishedAugmentation:
         self.scale = scale
         self.fill = fill
 
-    def source(
-        self, image: np.ndarray, keypoints: Keypoints, rng: np.random.Generator
-    ) -> tuple[np.ndarray, Keypoints]:
+    def source(self, image: np.ndarray, keypoints: Keypoints, rng: np.random.Generator) -> tuple[np.ndarray, Keypoints]:
         """A source image, uint8 H W 3, and its points, moved by a draw from *rng*."""
         return self.move(image, keypoints, self.draw(rng))
 
-    def target(
-        self, image: np.ndarray, keypoints: Keypoints, rng: np.random.Generator
-    ) -> tuple[np.ndarray, Keypoints]:
+    def target(self, image: np.ndarray, keypoints: Keypoints, rng: np.random.Generator) -> tuple[np.ndarray, Keypoints]:
         """A target image, uint8 H W 3, and its points, moved by a smaller draw from *rng*."""
         drawn = self.draw(rng)
-        return self.move(
-            image, keypoints, Motion(drawn.angle / 5, (drawn.shift[0] / 2, drawn.shift[1] / 2), scale=1.0)
-        )
+        return self.move(image, keypoints, Motion(drawn.angle / 5, (drawn.shift[0] / 2, drawn.shift[1] / 2), scale=1.0))
 
     def draw(self, rng: np.random.Generator) -> Motion:
         """A motion drawn evenly from the ranges; always four numbers from *rng*."""

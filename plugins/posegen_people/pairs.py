@@ -212,9 +212,7 @@ def find_lists(root: str | Path, split: str, prefix: str) -> tuple[Path, Path]:
         if not missing:
             return files[0], files[1]
         tried += missing
-    raise DataError(
-        root, [f"no file {name}" for name in tried], "A pair list and its annotation list are needed."
-    )
+    raise DataError(root, [f"no file {name}" for name in tried], "A pair list and its annotation list are needed.")
 
 
 def find_images(folder: ImageFolder, rows: Sequence[PairRow]) -> tuple[dict[str, str], list[str]]:
@@ -404,9 +402,7 @@ class CocoPairs(PeoplePairs):
             else:
                 people.append(person)
         files = dict.fromkeys(person.file_name for person in people)
-        problems += [
-            f"no image {f!r} in {self.image_root}" for f in files if not (self.image_root / f).is_file()
-        ]
+        problems += [f"no image {f!r} in {self.image_root}" for f in files if not (self.image_root / f).is_file()]
         if problems:
             raise DataError(annotation_file, problems)
         return people
@@ -432,9 +428,7 @@ def read_coco(path: str | Path) -> COCO:
     raise DataError(path, "not COCO's form: it needs 'images' and 'annotations'")
 
 
-def read_person(
-    entry: dict[str, Any], images: dict[Any, dict[str, Any]], names: dict[Any, Sequence[str]]
-) -> Person:
+def read_person(entry: dict[str, Any], images: dict[Any, dict[str, Any]], names: dict[Any, Sequence[str]]) -> Person:
     """One annotation. An annotation without points becomes a person without points.
 
     Raises:
@@ -443,9 +437,7 @@ def read_person(
     what = f"annotation {entry['id']}"
     image = images.get(entry["image_id"])
     if image is None or not isinstance(image.get("file_name"), str):
-        raise DataError(
-            "", f"{what}: image {entry['image_id']!r} is not among the images, or has no file_name"
-        )
+        raise DataError("", f"{what}: image {entry['image_id']!r} is not among the images, or has no file_name")
     try:
         check_name(image["file_name"])
     except ValueError as error:
@@ -453,9 +445,7 @@ def read_person(
     point_names = names.get(entry.get("category_id"), COCO_17)
     values = entry.get("keypoints") or [0] * (3 * len(point_names))
     keypoints = coco_keypoints(values, "", point_names, what)
-    return Person(
-        entry["id"], image["file_name"], _box(entry, keypoints, what), keypoints, _identity(entry, image)
-    )
+    return Person(entry["id"], image["file_name"], _box(entry, keypoints, what), keypoints, _identity(entry, image))
 
 
 def _box(entry: dict[str, Any], keypoints: Keypoints, what: str) -> tuple[float, float, float, float]:

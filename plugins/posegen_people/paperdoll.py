@@ -83,13 +83,9 @@ class PaperDolls(Dataset):
 
     def __init__(self, length: int, structure: Any, size: tuple[int, int] = (64, 64), seed: int = 0) -> None:
         if len(size) != 2 or min(size) < SMALLEST:
-            raise ConfigError(
-                f"PaperDolls: size is (height, width), each {SMALLEST} pixels or more; got {tuple(size)}"
-            )
+            raise ConfigError(f"PaperDolls: size is (height, width), each {SMALLEST} pixels or more; got {tuple(size)}")
         if length < 1 or seed < 0:
-            raise ConfigError(
-                f"PaperDolls: length must be 1 or more and seed 0 or more; got {length=}, {seed=}"
-            )
+            raise ConfigError(f"PaperDolls: length must be 1 or more and seed 0 or more; got {length=}, {seed=}")
         self.length = length
         self.size = (int(size[0]), int(size[1]))
         self.seed = seed

@@ -69,9 +69,7 @@ def draw(parts: Sequence[Part], placed: Placed, background: Array) -> Picture:
         place = (row + rows.start) * width + column + columns.start
         distance, u, v = distance[row, column], u[row, column], v[row, column]
         below = image[place]
-        image[place] = below + np.clip(0.5 - distance, 0, 1)[:, None] * (
-            np.clip(part.paint(u, v), 0, 1) - below
-        )
+        image[place] = below + np.clip(0.5 - distance, 0, 1)[:, None] * (np.clip(part.paint(u, v), 0, 1) - below)
         inside = distance < 0
         topmost[place[inside]] = index
         local[place[inside]] = np.stack([u[inside], v[inside]], -1)
@@ -426,8 +424,7 @@ def _torso(body: Body, wear: Wear) -> Part:
     round_ = 0.028
     heights = np.array([0.012, 0.035, 0.09, 0.62 * body.torso, body.torso - 0.02, body.torso + 0.02])
     widths = (
-        np.array([0.045, body.shoulder, body.shoulder - 0.004, body.waist, body.hip, body.hip - 0.03])
-        - round_ * 0.6
+        np.array([0.045, body.shoulder, body.shoulder - 0.004, body.waist, body.hip, body.hip - 0.03]) - round_ * 0.6
     )
     shape = outline(heights, np.maximum(widths, 0.012), round_)
     belt = body.torso * 0.84
@@ -454,9 +451,7 @@ def _decorate(wear: Wear, u: Array, v: Array, colour: Array) -> Array:
     if wear.front == "band":
         return colour + wear.soft(np.abs(v - 0.13) - 0.03) * (wear.trim - colour)
     if wear.front == "pocket":
-        return colour + wear.soft(np.maximum(np.abs(u - 0.045), np.abs(v - 0.1)) - 0.024) * (
-            wear.trim - colour
-        )
+        return colour + wear.soft(np.maximum(np.abs(u - 0.045), np.abs(v - 0.1)) - 0.024) * (wear.trim - colour)
     return colour
 
 
@@ -484,12 +479,8 @@ def _skirt(body: Body, wear: Wear) -> Part:
 
 def _head(body: Body, wear: Wear) -> Part:
     a, b = body.head
-    shape = union(
-        ellipse(0, 0, a, b), ellipse(-a, 0.1 * b, 0.2 * a, 0.24 * b), ellipse(a, 0.1 * b, 0.2 * a, 0.24 * b)
-    )
-    paint: Paint = (
-        (lambda u, v: np.broadcast_to(wear.skin, (*u.shape, 3))) if body.behind else _face(a, b, wear)
-    )
+    shape = union(ellipse(0, 0, a, b), ellipse(-a, 0.1 * b, 0.2 * a, 0.24 * b), ellipse(a, 0.1 * b, 0.2 * a, 0.24 * b))
+    paint: Paint = (lambda u, v: np.broadcast_to(wear.skin, (*u.shape, 3))) if body.behind else _face(a, b, wear)
     return Part("head", shape, (-1.25 * a, -b, 1.25 * a, b), _shaded(paint, 1.3 * a))
 
 
@@ -502,9 +493,7 @@ def _face(a: float, b: float, wear: Wear) -> Paint:
 
     def paint(u: Array, v: Array) -> Array:
         side = np.abs(u)
-        colour = wear.skin + 0.35 * spot(side, v, (0.58 * a, 0.42 * b), (0.2 * a, 0.16 * b)) * (
-            wear.lips - wear.skin
-        )
+        colour = wear.skin + 0.35 * spot(side, v, (0.58 * a, 0.42 * b), (0.2 * a, 0.16 * b)) * (wear.lips - wear.skin)
         if wear.beard:
             colour = colour + wear.soft(0.36 * b - v) * (wear.hair - colour)
         bent = v + wear.smile * side * side * (b / (a * a))

@@ -23,7 +23,7 @@ COMMANDS: dict[str, ModuleType] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``posegen COMMAND …``; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="posegen", description="Move images: people into other poses, and more.")
+    parser = argparse.ArgumentParser(prog="posegen", description="Move images: global flow and local attention.")
     parser.add_argument("--version", action="version", version=f"posegen {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, module in COMMANDS.items():

@@ -14,11 +14,15 @@ from .common import read_config
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``posegen convert``."""
-    parser.add_argument("source", type=Path, help="a published file: …net_G.pth (F and G) or …net_D.pth (discriminator)")
+    parser.add_argument(
+        "source", type=Path, help="a published file: …net_G.pth (F and G) or …net_D.pth (discriminator)"
+    )
     parser.add_argument("destination", type=Path, help="the checkpoint to write")
     parser.add_argument("--config", dest="config", type=Path, required=True, help="the config of the same architecture")
     parser.set_defaults(cfg_options=None)
-    parser.add_argument("--discriminator", type=Path, metavar="FILE", help="a published …net_D.pth to put beside F and G")
+    parser.add_argument(
+        "--discriminator", type=Path, metavar="FILE", help="a published …net_D.pth to put beside F and G"
+    )
     parser.add_argument("--force", action="store_true", help="overwrite the destination if it exists")
 
 

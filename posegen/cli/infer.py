@@ -42,7 +42,9 @@ def run(parsed: argparse.Namespace) -> int:
             raise PosegenError(f"{path} exists; give --force to overwrite it, or another --out")
     config = read_config(parsed)
     if "structure" not in config or "size" not in config:
-        raise ConfigError(f"{parsed.config} has no top-level 'structure' and 'size': it does not say how to read key points")
+        raise ConfigError(
+            f"{parsed.config} has no top-level 'structure' and 'size': it does not say how to read key points"
+        )
     encoder: StructureEncoder = STRUCTURE_ENCODERS.build_part(config.structure)
     size = tuple(config.size)
 
@@ -54,15 +56,15 @@ def run(parsed: argparse.Namespace) -> int:
 
     model = load_model(config, parsed.checkpoint, parsed.device)
     source = to_tensor(resize_image(picture, size))[None].to(parsed.device)
-    structures = [
+    source_structure, target_structure = (
         encoder.encode(points.scale(size[1] / shape[1], size[0] / shape[0]), size)[None].to(parsed.device)
         for points, shape in ((source_points, picture.shape[:2]), (target_points, frame))
-    ]
-    out = model.transfer(source, *structures)
+    )
+    out = model.transfer(source, source_structure, target_structure)
     write_image(parsed.out, to_uint8(out.image[0]))
     print(parsed.out)
     if parsed.overlay:
-        write_image(overlay_path, overlay(source, *structures, out, encoder.draw))
+        write_image(overlay_path, overlay(source, source_structure, target_structure, out, encoder.draw))
         print(overlay_path)
     return 0
 
@@ -80,9 +82,7 @@ def read_keypoints(path: Path, encoder: StructureEncoder, image: Path) -> Keypoi
         raise DataError(
             path,
             f"no plugin reads {encoder.layout.name} key points from this file",
-            hint="Known: OpenPose JSON, COCO JSON, MMPose JSON, and the annotation CSV of Market-1501 and DeepFashion."
-            if not plugins.load()
-            else "See `posegen plugins` for what is loaded, and docs/formats.md for the formats.",
+            hint="See `posegen plugins` for what is loaded, and docs/formats.md for the formats.",
         )
     if not found.present.any():
         raise DataError(path, "every key point is missing")

@@ -22,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     parser.add_argument("checkpoint", type=Path, help="a checkpoint of ours, trained or converted")
     parser.add_argument("--work-dir", type=Path, help="where metrics.json goes; default work_dirs/CONFIG")
-    parser.add_argument("--save-images", type=Path, metavar="DIR", help="write each generated image, named as published")
+    parser.add_argument(
+        "--save-images", type=Path, metavar="DIR", help="write each generated image, named as published"
+    )
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm"), default="none", help="several processes")
 
 
@@ -30,7 +32,9 @@ def run(parsed: argparse.Namespace) -> int:
     """Test; returns 0."""
     config, folder = read_config(parsed), work_dir(parsed)
     runner = build_tester(config, folder, parsed.launcher)
-    load_weights(runner.model.module.model if hasattr(runner.model, "module") else runner.model.model, parsed.checkpoint)
+    load_weights(
+        runner.model.module.model if hasattr(runner.model, "module") else runner.model.model, parsed.checkpoint
+    )
     if parsed.save_images is not None:
         runner.register_hook(SaveImages(parsed.save_images))
     runner.register_hook(TestSheet(folder / "test_sheet.png"))

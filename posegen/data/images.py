@@ -50,9 +50,7 @@ def _check_header(path: str | Path, most_pixels: int) -> str:
     except FileNotFoundError as error:
         raise DataError(path, "no such file") from error
     except UnidentifiedImageError as error:
-        raise DataError(
-            path, "not an image, or of an unknown format", "JPEG, PNG, WebP, BMP serve."
-        ) from error
+        raise DataError(path, "not an image, or of an unknown format", "JPEG, PNG, WebP, BMP serve.") from error
     except Image.DecompressionBombError as error:
         raise DataError(path, f"too large: {error}") from error
     except (IsADirectoryError, PermissionError) as error:
@@ -60,9 +58,7 @@ def _check_header(path: str | Path, most_pixels: int) -> str:
     except Exception as error:  # whatever a damaged header makes a decoder raise
         raise DataError(path, f"truncated or damaged image: {error}") from error
     if width * height > most_pixels:
-        raise DataError(
-            path, f"too large: {width}×{height} pixels, the limit is {most_pixels:,}", "Make it smaller."
-        )
+        raise DataError(path, f"too large: {width}×{height} pixels, the limit is {most_pixels:,}", "Make it smaller.")
     return mode
 
 

@@ -87,4 +87,3 @@ def _translate(
         listed = "\n".join(f"  - {problem}" for problem in problems)
         raise CheckpointError(f"{where} does not fit the config: {len(problems)} keys\n{listed}")
     return converted
-

@@ -46,6 +46,8 @@ class GradientAveraging(nn.Module):
         module: the trainer.
     """
 
+    module: Any
+
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
@@ -68,8 +70,8 @@ class GradientAveraging(nn.Module):
 def start_processes_without_gpu(launcher: str) -> None:
     """Join the process group over gloo where there is no GPU.
 
-    mmengine's ``init_dist`` calls ``torch.cuda.set_device`` whatever the backend, which fails on a CPU build of torch; it
-    leaves a group alone that exists already. With GPUs, or ``launcher="none"``, nothing is done here.
+    mmengine's ``init_dist`` calls ``torch.cuda.set_device`` whatever the backend, which fails on a CPU build of torch.
+    It leaves a group alone that exists already. With GPUs, or ``launcher="none"``, nothing is done here.
     """
     if launcher == "none" or torch.cuda.is_available() or dist.is_initialized():
         return

@@ -96,5 +96,12 @@ class StagedTrainLoop(IterBasedTrainLoop):
 
     def _enter(self, stage: Stage) -> None:
         if stage is not self._entered:
-            self.runner.logger.info(f"stage {stage.name!r}: trains {', '.join(stage.train_networks)} for {stage.iters} iterations")
+            self.runner.logger.info(
+                f"stage {stage.name!r}: trains {', '.join(stage.train_networks)} for {stage.iters} iterations"
+            )
         self.trainer.stage = self._entered = stage
+        if any(other.lr_schedule != "constant" for other in self.trainer.stages):
+            factor = stage.lr_factor(self._iter - self.trainer.start_of(stage))
+            for name in (stage.name, "discriminator"):
+                for group in self.runner.optim_wrapper[name].param_groups if name in self.runner.optim_wrapper else ():
+                    group["lr"] = group["stage_lr"] * factor

@@ -49,4 +49,6 @@ def _stage_optimizer(trainer: PairTrainer, stage: Stage) -> OptimWrapper:
 
 def _wrap(config: Any, parameters: Any, clip: float | None) -> OptimWrapper:
     optimizer = OPTIMIZERS.build(dict(config, params=parameters))
+    for group in optimizer.param_groups:
+        group["stage_lr"] = group["lr"]  # what a stage's schedule is a factor of
     return OptimWrapper(optimizer, clip_grad={"max_norm": clip} if clip else None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from mmengine.model import BaseModel
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..errors import ConfigError
 from ..losses import FeatureCache, Step
 from ..records import PairBatch, Transfer
-from ..registry import DISCRIMINATORS, FEATURE_NETWORKS, MODELS
+from ..registry import DISCRIMINATORS, FEATURE_NETWORKS, MODELS, check_arguments
 from .distributed import average_gradients
 from .stages import Stage
 
@@ -25,11 +25,17 @@ class PairTrainer(BaseModel):
 
     Args:
         model: config of the complete model, of kind model; what :func:`posegen.load_model` loads.
-        stages: configs of :class:`Stage`, in the order they are run.
+        stages: configs of :class:`Stage`, in the order they are run; none where the model is only tested.
         discriminator: config of kind discriminator; None where no loss is adversarial.
         feature_network: config of kind feature network; None where no loss looks at features.
-        autocast: run networks in bfloat16 where that is safe (``--amp``).
+        autocast: run networks in bfloat16 where that is safe (``--amp``); ``"auto"`` does so where the processor
+            computes in it natively, and so gains by it.
+
+    Attributes:
+        stage: the current stage; the loop sets it.
     """
+
+    stage: Stage
 
     def __init__(
         self,
@@ -37,15 +43,14 @@ class PairTrainer(BaseModel):
         stages: Sequence[Any],
         discriminator: Any = None,
         feature_network: Any = None,
-        autocast: bool = False,
+        autocast: bool | Literal["auto"] = False,
     ) -> None:
         super().__init__()
-        self.stages = nn.ModuleList(stage if isinstance(stage, Stage) else Stage(**stage) for stage in stages)
+        self.stages: Sequence[Stage] = nn.ModuleList(map(_build_stage, stages))  # type: ignore[assignment]
         self.model = MODELS.build_part(model)
         self.discriminator = DISCRIMINATORS.build_part(discriminator)
         self.feature_network = FEATURE_NETWORKS.build_part(feature_network)
-        self.autocast = autocast
-        self.stage = self.stages[0]
+        self.autocast = computes_in_bfloat16() if autocast == "auto" else bool(autocast)
         for stage in self.stages:
             if stage.feature_needs and self.feature_network is None:
                 raise ConfigError(f"stage {stage.name!r} has losses on features: the trainer needs a feature_network")
@@ -69,6 +74,10 @@ class PairTrainer(BaseModel):
                 return stage
             iteration -= stage.iters
         return self.stages[-1]
+
+    def start_of(self, stage: Stage) -> int:
+        """The iteration at which *stage* begins."""
+        return sum(earlier.iters for earlier in itertools.takewhile(lambda other: other is not stage, self.stages))
 
     def trained_parameters(self, stage: Stage) -> list[nn.Parameter]:
         """Parameters of the model that *stage* trains."""
@@ -115,21 +124,34 @@ class PairTrainer(BaseModel):
         return {name: loss.weight * loss(step) for name, loss in self.stage.losses.items()}
 
     def _update(self, loss: Tensor, optimizer: Any, parameters: list[nn.Parameter]) -> None:
-        optimizer.zero_grad()
         optimizer.backward(loss)
         average_gradients(parameters)
         optimizer.step()
+        optimizer.zero_grad()  # after the step, so that no network keeps a gradient from one step to the next
 
     @torch.no_grad()
     def val_step(self, data: PairBatch) -> list[Transfer]:
-        """What the model makes of a batch; the evaluator hands it on to every metric."""
+        """What the model makes of a batch, in full precision; the evaluator hands it on to every metric."""
         batch = data.to(next(self.model.parameters()).device)
-        with torch.autocast(batch.source.device.type, torch.bfloat16, enabled=self.autocast):
-            out = self.model.transfer(batch.source, batch.source_structure, batch.target_structure)
-        return [Transfer(out.image.float(), [f.float() for f in out.flows], [m.float() for m in out.masks])]
+        return [self.model.transfer(batch.source, batch.source_structure, batch.target_structure)]
 
     test_step = val_step
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Transfer:
         """The complete model's forward."""
         return self.model(*inputs, **kwargs)
+
+
+def computes_in_bfloat16() -> bool:
+    """Whether this machine's processor, the GPU where there is one, computes in bfloat16 natively."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_capability() >= (8, 0)
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def _build_stage(stage: Any) -> Stage:
+    if isinstance(stage, Stage):
+        return stage
+    check_arguments(Stage, dict(stage), where=f"stage {stage.get('name', '?')!r}")
+    return Stage(**stage)

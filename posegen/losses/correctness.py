@@ -30,7 +30,9 @@ class SamplingCorrectness(Loss):
         sigma: its standard deviation, in pixels of the features.
     """
 
-    def __init__(self, levels: Sequence[int] = (3, 2), weight: float = 1.0, window: int = 4, sigma: float = 2.0) -> None:
+    def __init__(
+        self, levels: Sequence[int] = (3, 2), weight: float = 1.0, window: int = 4, sigma: float = 2.0
+    ) -> None:
         super().__init__(weight)
         self.levels = tuple(sorted(levels, reverse=True))
         self.window, self.sigma = window, sigma

@@ -88,7 +88,7 @@ class VGG19Features(nn.Module):
                 if stored is None or stored.shape != own.shape:
                     found = "is missing" if stored is None else f"has shape {tuple(stored.shape)}"
                     raise CheckpointError(
-                        f"{path} is not torchvision's VGG-19: features.{index}.{what} {found}, expected {tuple(own.shape)}"
+                        f"{path} is not torchvision's VGG-19: features.{index}.{what} {found}, not {tuple(own.shape)}"
                     )
                 own.copy_(stored)
             index += 2  # the convolution and its ReLU
@@ -117,5 +117,7 @@ def _weights_file(weights: str) -> Path:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     expected = FILE_NAME.removesuffix(".pth").split("-")[1]
     if not digest.startswith(expected):
-        raise CheckpointError(f"{path} is damaged: its SHA-256 starts {digest[:8]}, not {expected}. Fetch it again: {ADDRESS}")
+        raise CheckpointError(
+            f"{path} is damaged: its SHA-256 starts {digest[:8]}, not {expected}. Fetch it again: {ADDRESS}"
+        )
     return path

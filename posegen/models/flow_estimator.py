@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError
 from ..registry import FLOW_ESTIMATORS
-from .layers import INIT_GAIN, Encode, Skip, Up, initialise
+from .layers import INIT_GAIN, Encode, NormKind, Skip, Up, initialise
 
 
 @FLOW_ESTIMATORS.register_module()
@@ -26,6 +26,7 @@ class FlowEstimator(nn.Module):
         init_gain: gain of the orthogonal initialisation of all layers but the flow and mask heads; 0.02 as published.
             Before an instance norm the scale of a weight changes nothing but its effective learning rate, so a larger
             gain lets a larger learning rate train steadily.
+        norm: ``"instance"`` as published, or ``"group"``.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class FlowEstimator(nn.Module):
         depth: int = 5,
         image_channels: int = 3,
         init_gain: float = INIT_GAIN,
+        norm: NormKind = "instance",
     ) -> None:
         super().__init__()
         self.levels = tuple(sorted(levels, reverse=True))
@@ -45,9 +47,11 @@ class FlowEstimator(nn.Module):
         self.depth = depth
         widths = [image_channels + 2 * structure_channels]
         widths += [min(base_width * 2**k, max_width) for k in range(depth)]  # widths[k]: channels at level k
-        self.encoder = nn.ModuleList(Encode(widths[k], widths[k + 1]) for k in range(depth))
+        self.encoder = nn.ModuleList(Encode(widths[k], widths[k + 1], norm) for k in range(depth))
         decoded = range(depth - 1, self.levels[-1] - 1, -1)
-        self.decoder = nn.ModuleDict({str(k): Up(widths[k + 1], widths[k], hidden=widths[k]) for k in decoded})
+        self.decoder = nn.ModuleDict(
+            {str(k): Up(widths[k + 1], widths[k], hidden=widths[k], kind=norm) for k in decoded}
+        )
         self.skip = nn.ModuleDict({str(k): Skip(widths[k]) for k in decoded})
         self.to_flow = nn.ModuleDict({str(k): nn.Conv2d(widths[k], 2, 3, padding=1) for k in self.levels})
         self.to_mask = nn.ModuleDict({str(k): nn.Conv2d(widths[k], 1, 3, padding=1) for k in self.levels})

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from ..errors import ConfigError
 from ..ops.local_attention import SLOPE
 
 
@@ -14,9 +17,22 @@ def act(x: Tensor) -> Tensor:
     return F.leaky_relu(x, SLOPE)
 
 
-def norm(channels: int) -> nn.Module:
-    """Instance norm with affine parameters."""
-    return nn.InstanceNorm2d(channels, affine=True)
+NormKind = Literal["instance", "group"]
+GROUP = 16  # channels
+
+
+def norm(channels: int, kind: NormKind = "instance") -> nn.Module:
+    """The norm of a block, with affine parameters.
+
+    ``"instance"``, as published, takes each channel's mean and contrast over the image away, and with them the absolute
+    colours of the source. ``"group"`` does so for groups of 16 channels together, which keeps them; what has no whole
+    groups (images and structures, in a fixed range anyway) it leaves alone.
+    """
+    if kind == "instance":
+        return nn.InstanceNorm2d(channels, affine=True)
+    if kind != "group":
+        raise ConfigError(f"norm must be 'instance' or 'group', got {kind!r}")
+    return nn.Identity() if channels % GROUP else nn.GroupNorm(channels // GROUP, channels)
 
 
 def upsample_conv(a: int, b: int) -> nn.ConvTranspose2d:
@@ -39,10 +55,10 @@ def initialise(module: nn.Module, gain: float = INIT_GAIN) -> None:
 class Encode(nn.Module):
     """a→b at half the size: norm, act, conv4×4 stride 2, norm, act, conv3×3."""
 
-    def __init__(self, a: int, b: int) -> None:
+    def __init__(self, a: int, b: int, kind: NormKind = "instance") -> None:
         super().__init__()
-        self.norm1, self.conv1 = norm(a), nn.Conv2d(a, b, 4, stride=2, padding=1)
-        self.norm2, self.conv2 = norm(b), nn.Conv2d(b, b, 3, padding=1)
+        self.norm1, self.conv1 = norm(a, kind), nn.Conv2d(a, b, 4, stride=2, padding=1)
+        self.norm2, self.conv2 = norm(b, kind), nn.Conv2d(b, b, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv1(act(self.norm1(x)))
@@ -52,10 +68,10 @@ class Encode(nn.Module):
 class Residual(nn.Module):
     """a→b at the same size: norm, act, conv3×3, norm, act, conv3×3, beside the identity (a 1×1 conv if a ≠ b)."""
 
-    def __init__(self, a: int, b: int) -> None:
+    def __init__(self, a: int, b: int, kind: NormKind = "instance") -> None:
         super().__init__()
-        self.norm1, self.conv1 = norm(a), nn.Conv2d(a, a, 3, padding=1)
-        self.norm2, self.conv2 = norm(a), nn.Conv2d(a, b, 3, padding=1)
+        self.norm1, self.conv1 = norm(a, kind), nn.Conv2d(a, a, 3, padding=1)
+        self.norm2, self.conv2 = norm(a, kind), nn.Conv2d(a, b, 3, padding=1)
         self.side = nn.Identity() if a == b else nn.Conv2d(a, b, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -66,10 +82,10 @@ class Residual(nn.Module):
 class Up(nn.Module):
     """a→b at twice the size: norm, act, conv3×3 (a→h), norm, act, transposed conv, beside a transposed conv."""
 
-    def __init__(self, a: int, b: int, hidden: int) -> None:
+    def __init__(self, a: int, b: int, hidden: int, kind: NormKind = "instance") -> None:
         super().__init__()
-        self.norm1, self.conv1 = norm(a), nn.Conv2d(a, hidden, 3, padding=1)
-        self.norm2, self.conv2 = norm(hidden), upsample_conv(hidden, b)
+        self.norm1, self.conv1 = norm(a, kind), nn.Conv2d(a, hidden, 3, padding=1)
+        self.norm2, self.conv2 = norm(hidden, kind), upsample_conv(hidden, b)
         self.side = upsample_conv(a, b)
 
     def forward(self, x: Tensor) -> Tensor:

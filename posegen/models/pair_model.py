@@ -50,7 +50,7 @@ class PairModel(nn.Module):
             raise ValueError(f"source must be B C H W, got shape {tuple(source.shape)}")
         if source_structure.shape != target_structure.shape:
             raise ValueError(
-                f"structures differ in shape: source {tuple(source_structure.shape)}, target {tuple(target_structure.shape)}"
+                f"structures differ: source {tuple(source_structure.shape)}, target {tuple(target_structure.shape)}"
             )
         if source_structure.shape[0] != source.shape[0] or source_structure.shape[-2:] != source.shape[-2:]:
             raise ValueError(
@@ -60,4 +60,6 @@ class PairModel(nn.Module):
         step = 2 ** getattr(self.flow_estimator, "depth", 0)
         height, width = source.shape[-2:]
         if height % step or width % step or min(height, width) < 2 * step:
-            raise ValueError(f"height and width must be multiples of {step} and at least {2 * step}, got {height}×{width}")
+            raise ValueError(
+                f"height and width must be multiples of {step} and at least {2 * step}, got {height}×{width}"
+            )

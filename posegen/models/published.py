@@ -29,7 +29,10 @@ def _encoder_index(match: re.Match) -> int:
 _ENCODE = r"(?P<block>block0|encoder\d+)\.model\.(?P<layer>[0235])\.(?P<what>weight|bias)"
 
 FLOW_RULES: list[Rule] = [  # `depth` counts levels; decoder i brings level depth - 1 - i
-    (rf"flow_net\.{_ENCODE}", lambda m, depth: f"flow_estimator.encoder.{_encoder_index(m)}.{_BLOCK[m['layer']]}.{m['what']}"),
+    (
+        rf"flow_net\.{_ENCODE}",
+        lambda m, depth: f"flow_estimator.encoder.{_encoder_index(m)}.{_BLOCK[m['layer']]}.{m['what']}",
+    ),
     (
         r"flow_net\.decoder(?P<i>\d+)\.model\.(?P<layer>[0235])\.(?P<what>weight|bias)",
         lambda m, depth: f"flow_estimator.decoder.{depth - 1 - int(m['i'])}.{_BLOCK[m['layer']]}.{m['what']}",
@@ -53,8 +56,14 @@ FLOW_RULES: list[Rule] = [  # `depth` counts levels; decoder i brings level dept
 ]
 
 RENDERER_RULES: list[Rule] = [  # decoder i works at level depth - i
-    (rf"source\.{_ENCODE}", lambda m, depth: f"renderer.source_encoder.{_encoder_index(m)}.{_BLOCK[m['layer']]}.{m['what']}"),
-    (rf"target\.{_ENCODE}", lambda m, depth: f"renderer.target_encoder.{_encoder_index(m)}.{_BLOCK[m['layer']]}.{m['what']}"),
+    (
+        rf"source\.{_ENCODE}",
+        lambda m, depth: f"renderer.source_encoder.{_encoder_index(m)}.{_BLOCK[m['layer']]}.{m['what']}",
+    ),
+    (
+        rf"target\.{_ENCODE}",
+        lambda m, depth: f"renderer.target_encoder.{_encoder_index(m)}.{_BLOCK[m['layer']]}.{m['what']}",
+    ),
     (
         r"target\.decoder(?P<i>\d+)\.0\.model\.0\.model\.(?P<layer>[0235])\.(?P<what>weight|bias)",
         lambda m, depth: f"renderer.residual.{depth - int(m['i'])}.{_BLOCK[m['layer']]}.{m['what']}",
@@ -69,8 +78,10 @@ RENDERER_RULES: list[Rule] = [  # decoder i works at level depth - i
     ),
     (
         r"target\.attn(?P<i>\d+)\.fully_connect_layer\.(?P<layer>[02])\.(?P<what>weight|bias)",
-        lambda m, depth: f"renderer.attention.{depth - int(m['i'])}."
-        f"{'patch_conv' if m['layer'] == '0' else 'kernel_conv'}.{m['what']}",
+        lambda m, depth: (
+            f"renderer.attention.{depth - int(m['i'])}."
+            f"{'patch_conv' if m['layer'] == '0' else 'kernel_conv'}.{m['what']}"
+        ),
     ),
     (r"target\.outconv\.model\.2\.(?P<what>weight|bias)", lambda m, depth: f"renderer.to_image.conv.{m['what']}"),
 ]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..errors import ConfigError
 from ..ops import LocalAttention
 from ..registry import RENDERERS
-from .layers import INIT_GAIN, Encode, Residual, ToImage, Up, initialise
+from .layers import INIT_GAIN, Encode, NormKind, Residual, ToImage, Up, initialise
 
 
 @RENDERERS.register_module()
@@ -26,6 +26,7 @@ class LocalAttentionRenderer(nn.Module):
         depth: levels of the encoders.
         image_channels: channels of an image.
         reduction: ``"mean"`` as published, or ``"sum"``; see :class:`posegen.ops.LocalAttention`.
+        norm: ``"instance"`` as published, or ``"group"``, which keeps the source's absolute colours.
         init_gain: gain of the orthogonal initialisation of all layers but attention and the last; 0.02 as published.
     """
 
@@ -40,6 +41,7 @@ class LocalAttentionRenderer(nn.Module):
         image_channels: int = 3,
         reduction: Literal["mean", "sum"] = "mean",
         init_gain: float = INIT_GAIN,
+        norm: NormKind = "instance",
     ) -> None:
         super().__init__()
         self.depth = depth
@@ -49,14 +51,14 @@ class LocalAttentionRenderer(nn.Module):
             raise ConfigError(f"levels of the renderer must lie between 1 and depth = {depth}, got {[*levels]}")
         sizes = dict(zip(levels, kernel_sizes, strict=True))
         widths = [min(base_width * 2 ** max(k - 1, 0), max_width) for k in range(depth + 1)]  # widths[k]: level k
-        self.source_encoder = _encoder(image_channels, widths[1:])
-        self.target_encoder = _encoder(structure_channels, widths[1:])
+        self.source_encoder = _encoder(image_channels, widths[1:], norm)
+        self.target_encoder = _encoder(structure_channels, widths[1:], norm)
         levels = range(depth, 0, -1)
         self.attention = nn.ModuleDict(
             {str(k): LocalAttention(widths[k], sizes[k], reduction=reduction) for k in levels if k in sizes}
         )
-        self.residual = nn.ModuleDict({str(k): Residual(widths[k], widths[k]) for k in levels})
-        self.up = nn.ModuleDict({str(k): Up(widths[k], widths[k - 1], hidden=widths[k]) for k in levels})
+        self.residual = nn.ModuleDict({str(k): Residual(widths[k], widths[k], norm) for k in levels})
+        self.up = nn.ModuleDict({str(k): Up(widths[k], widths[k - 1], hidden=widths[k], kind=norm) for k in levels})
         self.to_image = ToImage(widths[0], image_channels)
         initialise(self, init_gain)
         initialise(self.attention)
@@ -90,5 +92,5 @@ class LocalAttentionRenderer(nn.Module):
         return self.to_image(out)
 
 
-def _encoder(channels: int, widths: Sequence[int]) -> nn.ModuleList:
-    return nn.ModuleList(Encode(a, b) for a, b in zip([channels, *widths], widths, strict=False))
+def _encoder(channels: int, widths: Sequence[int], kind: NormKind) -> nn.ModuleList:
+    return nn.ModuleList(Encode(a, b, kind) for a, b in zip([channels, *widths], widths, strict=False))

@@ -89,12 +89,15 @@ def attend(source: Tensor, flow: Tensor, kernel: Tensor, reduction: Literal["mea
     size = round(kernel.shape[1] ** 0.5)
     positions = sampling_positions(flow)
     floor = positions.detach().floor()
-    x, y = (positions - floor).to(kernel.dtype).unsqueeze(2).unbind(1)  # fractions, B 1 H W
-    kernel = kernel.unflatten(1, (size, size))  # B rows columns H W
-    kernel = F.pad(kernel, (0, 0, 0, 0, 0, 1)) * (1 - x.unsqueeze(1)) + F.pad(kernel, (0, 0, 0, 0, 1, 0)) * x.unsqueeze(1)
-    kernel = F.pad(kernel, (0, 0, 0, 0, 0, 0, 0, 1)) * (1 - y.unsqueeze(1)) + F.pad(
-        kernel, (0, 0, 0, 0, 0, 0, 1, 0)
-    ) * y.unsqueeze(1)
+    x, y = (positions - floor).to(kernel.dtype)[:, :, None, None].unbind(1)  # fractions, B 1 1 H W
+    kernel = _spread(_spread(kernel.unflatten(1, (size, size)), x, dim=2), y, dim=1)  # B n+1 n+1 H W
     if reduction == "mean":
         kernel = kernel / size**2
     return weighted_gather(source, floor - size // 2, kernel)
+
+
+def _spread(kernel: Tensor, fraction: Tensor, dim: int) -> Tensor:
+    """Taps at ``i + fraction`` along *dim* as taps on whole pixels, one more: linear interpolation, transposed."""
+    end = [0, 0] * (kernel.dim() - dim - 1) + [0, 1]
+    start = [0, 0] * (kernel.dim() - dim - 1) + [1, 0]
+    return F.pad(kernel * (1 - fraction), end) + F.pad(kernel * fraction, start)

@@ -24,6 +24,7 @@ def local_attention_by_patches(block: LocalAttention, source: Tensor, target: Te
     target_patches = patches(target, torch.zeros_like(flow), size)
     both = torch.cat([target_patches, source_patches], dim=1)  # B 2C n² H W
     hidden = torch.einsum("bcthw,oct->bohw", both, block.patch_conv.weight.flatten(2))
+    assert block.patch_conv.bias is not None
     hidden = hidden + block.patch_conv.bias.view(1, -1, 1, 1)
     kernel = torch.softmax(block.kernel_conv(F.leaky_relu(hidden, SLOPE)), dim=1)
     attended = (source_patches * kernel.unsqueeze(1)).sum(2)

@@ -143,9 +143,7 @@ def _common_length(flows: list[Tensor]) -> float:
 def _legend(columns: Columns, largest: float, size: tuple[int, int]) -> str:
     if FLOW not in columns and EXACT not in columns:
         return ""
-    lines = [
-        f"flow: where in the source a pixel comes from; full colour = {largest:g} px of {size[0]}x{size[1]}"
-    ]
+    lines = [f"flow: where in the source a pixel comes from; full colour = {largest:g} px of {size[0]}x{size[1]}"]
     if EXACT in columns:
         lines.append("exact flow: grey = not visible in the source")
     if MASK in columns:

@@ -1,0 +1,45 @@
+# Two commands do everything: `make demo` and `make test`. Both can be run again at any time.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
+
+DEMO_CONFIG ?= configs/gfla_paperdoll.py
+DEMO_DIR ?= work_dirs/demo
+DEMO_OPTIONS ?=
+
+.PHONY: demo test lint types docs clean help
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+demo: $(VENV)/.installed  ## train GFLA on drawn people, test it, and write pictures and metrics (about 8 minutes)
+	$(BIN)/posegen train $(DEMO_CONFIG) --work-dir $(DEMO_DIR) --resume $(if $(DEMO_OPTIONS),--cfg-options $(DEMO_OPTIONS))
+	$(BIN)/posegen test $(DEMO_CONFIG) "$$(cat $(DEMO_DIR)/last_checkpoint)" --work-dir $(DEMO_DIR) \
+		--save-images $(DEMO_DIR)/images $(if $(DEMO_OPTIONS),--cfg-options $(DEMO_OPTIONS))
+
+test: lint types  ## lint, types, tests
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# torch first: the rest is resolved against it.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) torch
+	$(PIP) -e .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) -e ".[dev]"
+	touch $@
+
+clean:  ## remove the environment and caches; runs in work_dirs stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

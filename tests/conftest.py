@@ -1,0 +1,71 @@
+"""A run small enough for a test: networks of 8 channels, images of 32×32, 3 iterations of flow and 4 of everything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from posegen.cli import main
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+TINY = f'''
+_base_ = r"{CONFIGS / "gfla_paperdoll.py"}"
+batch_size = 2
+flow_iters = 3
+full_iters = 4
+feature_weights = "random"
+train_length = 5  # odd: rounds do not end with batches
+test_length = 3  # no whole number of batches
+size = (32, 32)
+levels = [2, 1]
+kernel_sizes = [3, 3]
+model = dict(
+    flow_estimator=dict(base_width=8, max_width=16, depth=3), renderer=dict(base_width=8, max_width=16, depth=2)
+)
+trainer = dict(discriminator=dict(widths=(8, 8)), autocast=False)
+train_dataloader = dict(num_workers=0, persistent_workers=False)
+val_dataloader = dict(num_workers=0)
+test_dataloader = dict(num_workers=0)
+default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=-1))
+'''
+LAST = 7  # iterations of both stages
+
+
+def pytest_configure() -> None:
+    torch.set_num_threads(1)  # as in every process the tests start, so that sums are taken in one order
+
+
+def write_tiny(folder: Path) -> Path:
+    """The tiny config as a file in *folder*."""
+    path = folder / "tiny.py"
+    path.write_text(TINY, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def tiny_config(tmp_path: Path) -> Path:
+    """A config of paper dolls that trains through both stages in seconds."""
+    return write_tiny(tmp_path)
+
+
+@pytest.fixture
+def derived(tiny_config: Path):
+    """Writes a config that inherits from the tiny one."""
+
+    def write(text: str) -> Path:
+        path = tiny_config.with_name("derived.py")
+        path.write_text(f'_base_ = "tiny.py"\n{text}\n', encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The work dir of the tiny config, trained to the end without a break; every iteration has its checkpoint."""
+    folder = tmp_path_factory.mktemp("trained")
+    assert main(["train", str(write_tiny(folder)), "--work-dir", str(folder / "run")]) == 0
+    return folder / "run"

@@ -1,0 +1,163 @@
+"""Configs: knobs reach all places, and what does not exist is an error that names it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+import posegen
+from posegen.cli.common import add_config, read_config
+from posegen.config import KNOBS, load_config, unresolved
+from posegen.errors import ConfigError, UnknownNameError
+
+from .conftest import CONFIGS
+
+SHIPPED = sorted(CONFIGS.glob("*.py"))
+LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
+
+
+def leaves(node, path=""):
+    """Every value of a config by its dotted path."""
+    if isinstance(node, dict):
+        return {k: v for key, value in node.items() for k, v in leaves(value, f"{path}.{key}").items()}
+    if isinstance(node, (list, tuple)):
+        return {k: v for index, value in enumerate(node) for k, v in leaves(value, f"{path}.{index}").items()}
+    return {path.lstrip("."): node}
+
+
+def from_command_line(path: Path, *options: str):
+    parser = argparse.ArgumentParser()
+    add_config(parser)
+    return read_config(parser.parse_args([str(path), "--cfg-options", *options]))
+
+
+PLACES = {
+    "batch_size": {"batch_size", *(f"{loader}.batch_size" for loader in LOADERS)},
+    "flow_iters": {"flow_iters", "trainer.stages.0.iters"},
+    "full_iters": {"full_iters", "trainer.stages.1.iters"},
+    "feature_weights": {"feature_weights", "trainer.feature_network.weights"},
+}
+DATA_PLACES = {
+    "gfla_market": {f"{loader}.dataset.root" for loader in LOADERS},
+    "gfla_fashion": {f"{loader}.dataset.root" for loader in LOADERS},
+    "gfla_coco": {
+        "train_annotations",
+        "test_annotations",
+        *(f"{loader}.dataset.{what}" for loader in LOADERS for what in ("image_root", "annotation_file")),
+    },
+    "gfla_paperdoll": set(),  # reads nothing
+}
+VALUES = {"batch_size": 37, "flow_iters": 41, "full_iters": 43, "feature_weights": "/elsewhere", "data_root": "/other"}
+
+
+@pytest.mark.parametrize("knob", KNOBS)
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_knob_reaches_every_place_that_uses_it(path, knob):
+    before = leaves(load_config(path)._cfg_dict)
+    after = leaves(from_command_line(path, f"{knob}={VALUES[knob]}")._cfg_dict)
+
+    changed = {place for place in after if after[place] != before[place]}
+
+    expected = PLACES[knob] if knob != "data_root" else {"data_root", *DATA_PLACES[path.stem]}
+    assert changed == expected
+    for place in changed - {"train_annotations", "test_annotations"}:
+        assert str(after[place]).startswith(str(VALUES[knob]))
+    assert before.keys() == after.keys()
+
+
+@pytest.mark.parametrize("path", [p for p in SHIPPED if DATA_PLACES[p.stem]], ids=lambda path: path.stem)
+def test_no_place_keeps_the_default_data_root(path):
+    default = load_config(path).data_root
+    overridden = leaves(load_config(path, {"data_root": "/other"})._cfg_dict)
+    assert not [place for place, value in overridden.items() if isinstance(value, str) and default in value]
+
+
+def test_a_value_of_a_derived_config_reaches_all_places_of_its_base(derived):
+    config = load_config(derived("kernel_sizes = [3, 5]"))
+    stages = config.trainer.stages
+    assert config.model.renderer.kernel_sizes == [3, 5]
+    assert [stage.losses.regularisation.kernel_sizes for stage in stages] == [[3, 5], [3, 5]]
+
+
+def test_a_place_can_be_overridden_by_itself(tiny_config):
+    config = load_config(tiny_config, {"val_dataloader.batch_size": 1, "trainer.stages.1.losses.style.weight": 7})
+    assert (config.train_dataloader.batch_size, config.val_dataloader.batch_size) == (2, 1)
+    assert config.trainer.stages[1].losses.style.weight == 7
+
+
+@pytest.mark.parametrize("ending", [".py", ".json", ".yaml"])
+def test_a_config_written_beside_a_run_loads_again_with_working_knobs(tiny_config, tmp_path, ending):
+    loaded = load_config(tiny_config, {"batch_size": 3})
+    copy = tmp_path / f"copy{ending}"
+    unresolved(loaded).dump(copy)
+    assert leaves(load_config(copy)._cfg_dict) == leaves(loaded._cfg_dict)
+    assert load_config(copy, {"batch_size": 5}).train_dataloader.batch_size == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("batch_sise = 4", ["'batch_sise'", "'batch_size'"]),
+        ("model = dict(renderer=dict(base_widht=4))", ["model.renderer", "'base_widht'", "'base_width'"]),
+        ("structure = dict(sigmma=1)", ["structure", "'sigmma'", "'sigma'"]),
+        ("val_dataloader = dict(dataset=dict(lenght=1))", ["val_dataloader.dataset", "'lenght'", "'length'"]),
+        ("train_dataloader = dict(batchsize=4)", ["train_dataloader", "'batchsize'", "'batch_size'"]),
+        ("default_hooks = dict(logger=dict(intervall=4))", ["default_hooks.logger", "'intervall'", "'interval'"]),
+        ("train_cfg = dict(val_intervall=4)", ["train_cfg", "'val_interval'"]),
+        ("levels = '${lefels}'\nlefels_ = 1", ["'lefels_'"]),
+        ("levels = '${lefels}'", ["${lefels}", "'levels'"]),
+        ("levels = '${kernel_sizes}'\nkernel_sizes = '${levels}'", ["circle", "levels"]),
+        ("1 / 0", ["ZeroDivisionError"]),
+        ("size = (", ["derived.py", "SyntaxError"]),
+    ],
+)
+def test_what_a_config_has_wrong_is_named_with_the_nearest(derived, text, named):
+    with pytest.raises(ConfigError) as raised:
+        load_config(derived(text))
+    assert [part for part in named if part not in str(raised.value)] == []
+
+
+@pytest.mark.parametrize(
+    ("option", "named"),
+    [
+        ("batch_sise=4", "did you mean 'batch_size'"),
+        ("model.rendrer.depth=2", "did you mean 'renderer'"),
+        ("model.renderer.dept=2", "did you mean 'depth'"),
+        ("trainer.stages.2.iters=1", "list of 2"),
+        ("batch_size.x=1", "the value 2"),
+    ],
+)
+def test_an_override_of_nothing_is_refused(tiny_config, option, named):
+    with pytest.raises(ConfigError, match=named):
+        from_command_line(tiny_config, option)
+
+
+def test_a_stage_refuses_an_unknown_argument(derived):
+    text = "_stage = dict(name='flow', iters=1, trian=['flow_estimator'], losses={}, optimizer=dict(type='Adam'))"
+    config = load_config(derived(f"{text}\ntrainer = dict(stages=[_stage], feature_network=None)"))
+    with pytest.raises(ConfigError, match="stage 'flow' has no argument 'trian'; did you mean 'train'"):
+        posegen.registry.MODELS.build_part({**config.trainer, "model": config.model})
+
+
+def test_an_unknown_part_answers_with_those_there_are(derived):
+    with pytest.raises(UnknownNameError, match="did you mean 'LocalAttentionRenderer'"):
+        posegen.load_model(derived("model = dict(renderer=dict(type='LocalAtentionRenderer'))"))
+
+
+def test_a_config_without_a_knob_is_refused(tmp_path):
+    path = tmp_path / "bare.py"
+    path.write_text("batch_size = 4\n")
+    with pytest.raises(ConfigError, match="data_root, flow_iters, full_iters, feature_weights"):
+        load_config(path)
+
+
+def test_a_missing_config_answers_with_its_neighbour():
+    with pytest.raises(ConfigError, match=r"did you mean 'gfla_market\.py'"):
+        load_config(CONFIGS / "gfla_markt.py")
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="nowhere is not a folder"):
+        load_config(tmp_path / "nowhere" / "x.py")

@@ -1,0 +1,468 @@
+"""Training: stages in one run, exact resume, safe checkpoints, and what a step leaves behind."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+
+import posegen
+from posegen.cli import main
+from posegen.config import load_config
+from posegen.engine import EndlessSampler, build_trainer, loop
+from posegen.errors import CheckpointError, PosegenError
+from posegen.losses import VGG19Features
+from posegen.records import collate_pairs
+from posegen.registry import MODELS
+
+from .conftest import CONFIGS, LAST
+
+FLOW = 3  # iterations of the first stage of the tiny config
+
+
+class Stopped(Exception):
+    """The run was stopped."""
+
+
+class StopAfter(Hook):
+    """Stops a run when an iteration is done, before its checkpoint is written."""
+
+    priority = "VERY_HIGH"
+
+    def __init__(self, iteration: int) -> None:
+        self.iteration = iteration
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.iter + 1 == self.iteration:
+            raise Stopped
+
+
+def stored(folder: Path, iteration: int = LAST):
+    return torch.load(folder / f"iter_{iteration}.pth", weights_only=True)
+
+
+def assert_same(ours, theirs, where="checkpoint"):
+    """Bit for bit."""
+    assert type(ours) is type(theirs), where
+    if isinstance(ours, dict):
+        assert list(ours) == list(theirs), where
+        for key in ours:
+            assert_same(ours[key], theirs[key], f"{where}.{key}")
+    elif isinstance(ours, (list, tuple)):
+        assert len(ours) == len(theirs), where
+        for index, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+            assert_same(a, b, f"{where}.{index}")
+    elif isinstance(ours, torch.Tensor):
+        assert torch.equal(ours, theirs), where
+    else:
+        assert ours == theirs, where
+
+
+def changed(before, after, prefix):
+    """Which weights of a network differ between two checkpoints: all, none or some."""
+    names = [name for name in before["state_dict"] if name.startswith(prefix) and name.endswith(("weight", "original"))]
+    differ = {not torch.equal(before["state_dict"][name], after["state_dict"][name]) for name in names}
+    return {frozenset({True}): "all", frozenset({False}): "none"}.get(frozenset(differ), "some")
+
+
+# Stages
+
+
+def test_the_flow_stage_trains_the_flow_alone_and_the_full_stage_everything(trained):
+    first, flow, full = stored(trained, 1), stored(trained, FLOW), stored(trained, LAST)
+    assert changed(first, flow, "model.flow_estimator") != "none"
+    assert changed(first, flow, "model.renderer") == "none"
+    assert changed(first, flow, "discriminator") == "none"
+    assert changed(flow, full, "model.flow_estimator") != "none"
+    assert changed(flow, full, "model.renderer") != "none"
+    assert changed(flow, full, "discriminator") != "none"
+
+
+def test_a_sheet_of_samples_is_drawn_at_the_end_of_each_stage(trained):
+    assert sorted(path.name for path in (trained / "samples").iterdir()) == [f"iter_{FLOW}.png", f"iter_{LAST}.png"]
+
+
+def test_a_stage_of_no_iterations_is_left_out(tiny_config, tmp_path):
+    options = ["flow_iters=0", "full_iters=1"]
+    assert main(["train", str(tiny_config), "--work-dir", str(tmp_path / "run"), "--cfg-options", *options]) == 0
+    assert "renderer" in next(iter((tmp_path / "run").glob("*/*.log"))).read_text().split("stage 'full': trains")[1]
+    assert "stage 'flow'" not in next(iter((tmp_path / "run").glob("*/*.log"))).read_text()
+    assert stored(tmp_path / "run", 1)["optimizer"]["full"]["state"]
+
+
+def test_a_run_without_workers_need_not_say_that_it_keeps_none(tiny_config, tmp_path):
+    config = load_config(tiny_config, {"train_dataloader.num_workers": 0, "train_dataloader.persistent_workers": True})
+    assert build_trainer(config, tmp_path / "run").train_loop.dataloader.persistent_workers is False
+
+
+# Resume
+
+
+@pytest.mark.parametrize(
+    "stop",
+    [
+        pytest.param(2, id="in the flow stage"),
+        pytest.param(4, id="at the border"),
+        pytest.param(6, id="in the full stage"),
+    ],
+)
+def test_a_run_that_was_stopped_and_resumed_ends_bit_for_bit_as_one_that_was_not(tiny_config, tmp_path, trained, stop):
+    runner = build_trainer(load_config(tiny_config), tmp_path / "run")
+    runner.register_hook(StopAfter(stop))
+    with pytest.raises(Stopped):
+        runner.train()
+    assert (tmp_path / "run" / "last_checkpoint").read_text().endswith(f"iter_{stop - 1}.pth")
+
+    assert main(["train", str(tiny_config), "--work-dir", str(tmp_path / "run"), "--resume"]) == 0
+
+    for part in ("state_dict", "optimizer"):
+        assert_same(stored(tmp_path / "run")[part], stored(trained)[part])
+    assert [int(p.stem[5:]) for p in (tmp_path / "run").glob("iter_*.pth")].count(LAST) == 1
+
+
+def test_a_learning_rate_that_falls_goes_on_falling_after_a_resume(tiny_config, tmp_path):
+    options = {"flow_iters": 4, "full_iters": 0, "trainer.stages.0.lr_schedule": "cosine"}
+    build_trainer(load_config(tiny_config, options), tmp_path / "whole").train()
+    runner = build_trainer(load_config(tiny_config, options), tmp_path / "stopped")
+    runner.register_hook(StopAfter(3))
+    with pytest.raises(Stopped):
+        runner.train()
+
+    build_trainer(load_config(tiny_config, options), tmp_path / "stopped", resume=True).train()
+
+    for part in ("state_dict", "optimizer"):
+        assert_same(stored(tmp_path / "stopped", 4)[part], stored(tmp_path / "whole", 4)[part])
+    rates = [stored(tmp_path / "whole", i)["optimizer"]["flow"]["param_groups"][0]["lr"] for i in (1, 2, 3, 4)]
+    assert rates == sorted(set(rates), reverse=True)
+
+
+KILLED = """
+import os, signal, sys
+from mmengine.hooks import Hook
+from posegen.config import load_config
+from posegen.engine import build_trainer
+
+class Kill(Hook):
+    priority = "VERY_HIGH"
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.iter + 1 == 5:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+import torch
+torch.set_num_threads(1)
+options = {"train_dataloader.num_workers": 1, "train_dataloader.persistent_workers": True}
+runner = build_trainer(load_config(sys.argv[1], options), sys.argv[2])
+runner.register_hook(Kill())
+runner.train()
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_run_with_workers_resumes_to_the_same_weights_as_one_without(tiny_config, tmp_path, trained):
+    folder = tmp_path / "run"
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tiny_config), str(folder)], capture_output=True, text=True
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not (folder / "iter_5.pth").exists()
+
+    options = ["train_dataloader.num_workers=1", "train_dataloader.persistent_workers=True"]
+    assert main(["train", str(tiny_config), "--work-dir", str(folder), "--resume", "--cfg-options", *options]) == 0
+
+    for part in ("state_dict", "optimizer"):
+        assert_same(stored(folder)[part], stored(trained)[part])
+
+
+def test_resuming_a_finished_run_changes_nothing(tiny_config, tmp_path):
+    arguments = [
+        "train",
+        str(tiny_config),
+        "--work-dir",
+        str(tmp_path / "run"),
+        "--cfg-options",
+        "flow_iters=1",
+        "full_iters=0",
+    ]
+    assert main(arguments) == 0
+    before = (tmp_path / "run" / "iter_1.pth").read_bytes()
+    assert main([*arguments, "--resume"]) == 0
+    assert (tmp_path / "run" / "iter_1.pth").read_bytes() == before
+
+
+# Checkpoints
+
+
+@pytest.mark.parametrize("iteration", range(1, LAST + 1))
+def test_every_checkpoint_loads_without_executing_anything(trained, iteration):
+    checkpoint = stored(trained, iteration)
+    assert checkpoint["meta"]["iter"] == iteration
+    assert {"state_dict", "optimizer", "message_hub"} <= checkpoint.keys()
+
+
+def test_the_feature_network_is_in_no_checkpoint(trained):
+    assert not [name for name in stored(trained)["state_dict"] if name.startswith("feature_network")]
+
+
+def test_the_config_beside_a_run_is_the_config_of_the_run(trained):
+    again, first = (load_config(path)._cfg_dict for path in (trained / "tiny.py", trained.parent / "tiny.py"))
+    assert again == first
+
+
+def test_an_earlier_run_is_not_written_over(tiny_config, trained):
+    with pytest.raises(PosegenError, match=r"--resume .* --work-dir"):
+        build_trainer(load_config(tiny_config), trained)
+
+
+class Malice:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def bad_checkpoints(folder: Path, trained: Path) -> dict[str, tuple[Path, str]]:
+    """Files that are no checkpoint of the tiny config, and words of the error."""
+    made = {name: folder / f"{name}.pth" for name in ("malicious", "truncated", "text", "tensor", "other")}
+    torch.save({"state_dict": Malice(folder / "executed")}, made["malicious"])
+    whole = (trained / f"iter_{LAST}.pth").read_bytes()
+    made["truncated"].write_bytes(whole[: len(whole) // 2])
+    made["text"].write_text("no checkpoint")
+    torch.save(torch.zeros(1), made["tensor"])
+    other = stored(trained)
+    other["state_dict"] = {name: value[..., :1] for name, value in other["state_dict"].items() if "to_mask" not in name}
+    torch.save(other, made["other"])
+    words = {
+        "malicious": "holds more than tensors and plain values .*mkdir.*nothing in a checkpoint is executed",
+        "truncated": "truncated.pth cannot be loaded: damaged",
+        "text": "text.pth cannot be loaded: damaged",
+        "tensor": "holds a Tensor",
+        "other": r"other.pth is of another architecture[^$]*missing: .*to_mask",
+    }
+    return {name: (path, words[name]) for name, path in made.items()} | {
+        "none": (folder / "none.pth", "there is no checkpoint")
+    }
+
+
+BAD = ["malicious", "truncated", "text", "tensor", "other", "none"]
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_model_is_not_loaded_from(tiny_config, tmp_path, trained, kind):
+    path, words = bad_checkpoints(tmp_path, trained)[kind]
+    with pytest.raises(CheckpointError, match=words):
+        posegen.load_model(tiny_config, path)
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_run_is_not_resumed_from(tiny_config, tmp_path, trained, kind):
+    path, words = bad_checkpoints(tmp_path, trained)[kind]
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "last_checkpoint").write_text(str(path))
+    runner = build_trainer(load_config(tiny_config), tmp_path / "run", resume=True)
+    with pytest.raises(CheckpointError, match=words):
+        runner.train()
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_resume_asks_torch_to_execute_nothing(tiny_config, tmp_path, trained, monkeypatch):
+    """Before 2.6 torch executes what a file holds unless told not to."""
+    loads = []
+    load = torch.load
+    monkeypatch.setattr(torch, "load", lambda *args, **kwargs: loads.append(kwargs) or load(*args, **kwargs))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "last_checkpoint").write_text(str(trained / f"iter_{LAST}.pth"))
+    build_trainer(load_config(tiny_config), tmp_path / "run", resume=True).train()
+    assert [kwargs.get("weights_only") for kwargs in loads] == [True]
+
+
+# A step
+
+
+def trainer_and_batch(config_path: Path, options=None):
+    config = load_config(config_path, options)
+    runner_parts = {**config.trainer, "model": config.model}
+    torch.manual_seed(0)
+    trainer = MODELS.build_part(runner_parts)
+    dataset = posegen.registry.DATASETS.build_part(config.train_dataloader.dataset)
+    return trainer, collate_pairs([dataset[0], dataset[1]])
+
+
+def step(trainer, batch, stage: int):
+    from posegen.engine import StageOptimizers
+
+    trainer.train()
+    trainer.stage = trainer.stages[stage]
+    return trainer.train_step(batch, StageOptimizers()(trainer))
+
+
+@pytest.mark.parametrize(
+    ("stage", "most"), [(0, {"source": 1, "target": 1}), (1, {"source": 1, "target": 1, "generated": 1})]
+)
+def test_an_image_goes_through_the_feature_network_once_a_step(tiny_config, monkeypatch, stage, most):
+    trainer, batch = trainer_and_batch(tiny_config)
+    seen = []
+    forward = VGG19Features.forward
+
+    def counting(self, image, layers):
+        seen.append("generated" if image.requires_grad else "source" if image is batch.source else "target")
+        return forward(self, image, layers)
+
+    monkeypatch.setattr(VGG19Features, "forward", counting)
+    step(trainer, batch, stage)
+    assert {image: seen.count(image) for image in seen} == most
+
+
+def test_a_step_leaves_no_gradient_in_the_discriminator_or_the_feature_network(tiny_config):
+    trainer, batch = trainer_and_batch(tiny_config)
+    step(trainer, batch, 1)
+    assert [name for name, p in trainer.named_parameters() if p.grad is not None] == []
+    assert list(trainer.feature_network.parameters()) == []
+    assert not any(buffer.requires_grad for buffer in trainer.feature_network.buffers())
+
+
+def test_the_generators_update_gives_the_discriminator_no_gradient(tiny_config, monkeypatch):
+    trainer, batch = trainer_and_batch(tiny_config)
+    graded = []
+    update = type(trainer)._update
+
+    def watching(self, loss, optimizer, parameters):
+        monkeypatch.setattr(optimizer, "zero_grad", lambda *unused: None)
+        update(self, loss, optimizer, parameters)
+        graded.append({name.split(".")[0] for name, p in self.named_parameters() if p.grad is not None})
+        self.zero_grad(set_to_none=True)
+
+    monkeypatch.setattr(type(trainer), "_update", watching)
+    step(trainer, batch, 1)
+    assert graded == [{"discriminator"}, {"model"}]
+
+
+def test_the_log_has_every_weighted_loss_and_their_sum(tiny_config):
+    trainer, batch = trainer_and_batch(tiny_config)
+    log = step(trainer, batch, 1)
+    generator = {name: value for name, value in log.items() if name not in ("loss", "discriminator")}
+    assert generator.keys() == trainer.stages[1].losses.keys()
+    assert float(log["loss"]) == pytest.approx(float(sum(generator.values())), rel=1e-5)
+    assert all(value.isfinite() for value in log.values())
+
+
+def test_the_flow_stage_renders_nothing(tiny_config, monkeypatch):
+    trainer, batch = trainer_and_batch(tiny_config)
+    monkeypatch.setattr(trainer.model.renderer, "forward", None)
+    monkeypatch.setattr(trainer.discriminator, "forward", None)
+    step(trainer, batch, 0)
+    with pytest.raises(TypeError):
+        step(trainer, batch, 1)
+
+
+@pytest.mark.parametrize("stage", [0, 1])
+def test_a_step_in_bfloat16_stays_near_the_exact_one(tiny_config, stage):
+    options = ({}, {"trainer.autocast": True})
+    exact, half = (float(step(*trainer_and_batch(tiny_config, option), stage)["loss"]) for option in options)
+    assert exact != half
+    assert half == pytest.approx(exact, rel=0.05)  # bfloat16 has 8 bits
+
+
+# Before any work
+
+
+def left_behind(folder: Path) -> list[str]:
+    """What a run has made beside logs and its own config."""
+    return [
+        str(path) for path in folder.rglob("*") if path.suffix in (".pth", ".png") or path.name == "last_checkpoint"
+    ]
+
+
+def test_missing_weights_stop_a_run_before_any_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
+    assert main(["train", str(CONFIGS / "gfla_market.py"), "--work-dir", str(tmp_path / "run")]) == 1
+    error = capsys.readouterr().err
+    address = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
+    place = str(tmp_path / "empty" / "hub" / "checkpoints")
+    for named in ("error: ", "vgg19-dcbb9e9d.pth", address, place, "feature_weights=random", "feature_weights=/"):
+        assert named in error
+    assert left_behind(tmp_path / "run") == []
+
+
+def test_missing_data_stop_a_run_before_any_work(tmp_path, capsys):
+    options = ["feature_weights=random", f"data_root={tmp_path / 'nothing'}"]
+    arguments = [
+        "train",
+        str(CONFIGS / "gfla_market.py"),
+        "--work-dir",
+        str(tmp_path / "run"),
+        "--cfg-options",
+        *options,
+    ]
+    assert main(arguments) == 1
+    assert f"error: {tmp_path / 'nothing'}" in capsys.readouterr().err
+    assert left_behind(tmp_path / "run") == []
+
+
+# The sampler
+
+
+class Numbers:
+    """A data set that is only a length."""
+
+    def __init__(self, length: int, augments: bool = False) -> None:
+        self.length, self.augments = length, augments
+
+    def __len__(self) -> int:
+        return self.length
+
+
+def drawn(count, start=0, rank=0, world=1, length=5, augments=False, seed=0, shuffle=True):
+    sampler = EndlessSampler(Numbers(length, augments), seed=seed, shuffle=shuffle)
+    sampler.start, sampler.rank, sampler.world_size = start, rank, world
+    return list(itertools.islice(sampler, count))
+
+
+def test_each_round_has_every_index_once_in_an_order_of_its_own():
+    order = drawn(20)  # four rounds of 5
+    rounds = [order[i : i + 5] for i in range(0, 20, 5)]
+    assert all(sorted(one) == [0, 1, 2, 3, 4] for one in rounds)
+    assert len({tuple(one) for one in rounds}) > 1
+
+
+@pytest.mark.parametrize("start", [0, 1, 4, 5, 13])
+def test_the_sampler_starts_anywhere(start):
+    assert drawn(8, start=start) == drawn(start + 8)[start:]
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_ranks_share_one_order(world):
+    shares = [drawn(10, rank=rank, world=world) for rank in range(world)]
+    assert [index for turn in zip(*shares, strict=True) for index in turn] == drawn(10 * world)
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_a_rank_starts_anywhere(world):
+    assert drawn(6, start=4, rank=1, world=world) == drawn(10, rank=1, world=world)[4:]
+
+
+def test_an_augmenting_data_set_is_told_the_round():
+    with_rounds = drawn(12, augments=True)
+    assert [index for index, _ in with_rounds] == drawn(12)
+    assert [number for _, number in with_rounds] == [0] * 5 + [1] * 5 + [2] * 2
+
+
+def test_the_order_is_a_function_of_the_seed():
+    assert drawn(50) == drawn(50)
+    assert drawn(50) != drawn(50, seed=1)
+    assert drawn(7, shuffle=False) == [0, 1, 2, 3, 4, 0, 1]
+
+
+def test_the_sampler_asks_mmengine_who_it_is(monkeypatch):
+    monkeypatch.setattr(loop, "get_dist_info", lambda: (1, 2))
+    assert list(itertools.islice(EndlessSampler(Numbers(5)), 3)) == drawn(3, rank=1, world=2)

@@ -1,0 +1,107 @@
+"""The networks: shapes, initialisation, and errors that say what does not fit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from posegen.errors import ConfigError
+from posegen.models import FlowEstimator, LocalAttentionRenderer, PairModel, ResidualDiscriminator
+from posegen.models.layers import Encode, norm
+
+STRUCTURE = 4  # channels; any number does
+
+
+def small(levels=(2, 1), kernel_sizes=(3, 3), **renderer):
+    """A narrow model: nothing here depends on its width."""
+    return PairModel(
+        FlowEstimator(STRUCTURE, levels, base_width=8, max_width=16),
+        LocalAttentionRenderer(STRUCTURE, levels, kernel_sizes, base_width=8, max_width=16, **renderer),
+    )
+
+
+def inputs(height=64, width=96, batch=2):
+    torch.manual_seed(0)
+    return torch.rand(batch, 3, height, width) * 2 - 1, *torch.rand(2, batch, STRUCTURE, height, width)
+
+
+@pytest.mark.parametrize(("levels", "sizes"), [((3, 2), (3, 5)), ((2,), (3,)), ((2, 1), (3, 3))])
+def test_flows_and_masks_come_coarse_to_fine(levels, sizes):
+    out = small(levels, sizes).transfer(*inputs())
+    assert out.image.shape == (2, 3, 64, 96)
+    assert out.image.abs().max() <= 1
+    assert [tuple(flow.shape) for flow in out.flows] == [(2, 2, 64 // 2**k, 96 // 2**k) for k in levels]
+    assert [tuple(mask.shape) for mask in out.masks] == [(2, 1, 64 // 2**k, 96 // 2**k) for k in levels]
+    assert all(((mask >= 0) & (mask <= 1)).all() for mask in out.masks)
+    assert not out.image.requires_grad
+
+
+def test_a_fresh_model_starts_from_almost_no_flow_and_an_undecided_mask():
+    out = small().transfer(*inputs())
+    assert all(flow.abs().max() < 1 for flow in out.flows)
+    assert all((mask - 0.5).abs().max() < 0.2 for mask in out.masks)
+
+
+def test_instance_norm_loses_the_colour_of_the_source_and_group_norm_keeps_it():
+    """Why the paper-doll config uses group norm in G: two sources that differ in colour alone."""
+    torch.manual_seed(0)
+    image = torch.rand(1, 16, 32, 32)
+    brighter = image + 0.5
+    for kind, differs in (("instance", False), ("group", True)):
+        block = Encode(16, 32, kind)
+        change = (block(image) - block(brighter))[..., 4:-4, 4:-4].abs().max()  # away from the zero-padded border
+        if kind == "instance":
+            assert change < 1e-3
+        else:
+            shifted = image.clone()
+            shifted[:, :8] += 0.5  # half of the channels: another hue
+            assert (block(image) - block(shifted))[..., 4:-4, 4:-4].abs().max() > 1e-3
+        assert differs == (kind == "group")
+
+
+def test_group_norm_leaves_images_alone():
+    assert isinstance(norm(3, "group"), torch.nn.Identity)
+    with pytest.raises(ConfigError, match="instance"):
+        norm(16, "batch")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s, a, b: (s[0], a, b), "B C H W"),
+        (lambda s, a, b: (s, a, b[..., :-1]), "structures differ"),
+        (lambda s, a, b: (s, a[:1], b[:1]), "must be the same"),
+        (lambda s, a, b: (s[..., :50], a[..., :50], b[..., :50]), "multiples of 32"),
+        (lambda s, a, b: (s[..., :32, :32], a[..., :32, :32], b[..., :32, :32]), "at least 64"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        small().transfer(*change(*inputs()))
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: FlowEstimator(STRUCTURE, (5,)),
+        lambda: LocalAttentionRenderer(STRUCTURE, (4,), (3,)),
+        lambda: LocalAttentionRenderer(STRUCTURE, (2, 3), (3, 5)),
+        lambda: LocalAttentionRenderer(STRUCTURE, (3, 2), (3,)),
+    ],
+)
+def test_levels_that_do_not_exist_are_refused(build):
+    with pytest.raises(ConfigError, match="levels"):
+        build()
+
+
+def test_discriminator_has_spectral_norm_on_every_convolution():
+    torch.manual_seed(0)
+    discriminator = ResidualDiscriminator((8, 16)).train()
+    for _ in range(300):  # the power iteration settles
+        discriminator(torch.rand(1, 3, 32, 32))
+    discriminator.eval()
+    convolutions = [part for part in discriminator.modules() if isinstance(part, torch.nn.Conv2d)]
+    assert len(convolutions) == 2 * 3 + 1
+    for convolution in convolutions:
+        largest = torch.linalg.matrix_norm(convolution.weight.flatten(1), 2)
+        assert largest.item() == pytest.approx(1, abs=0.02)
