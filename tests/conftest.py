@@ -23,7 +23,8 @@ size = (32, 32)
 levels = [2, 1]
 kernel_sizes = [3, 3]
 model = dict(
-    flow_estimator=dict(base_width=8, max_width=16, depth=3), renderer=dict(base_width=8, max_width=16, depth=2)
+    flow_estimator=dict(base_width=8, max_width=16, depth=3),
+    renderer=dict(base_width=8, max_width=16, depth=2, norm="instance"),
 )
 trainer = dict(discriminator=dict(widths=(8, 8)), autocast=False)
 train_dataloader = dict(num_workers=0, persistent_workers=False)

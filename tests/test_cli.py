@@ -302,7 +302,7 @@ def test_train_refuses_the_folder_of_an_earlier_run(tiny_config, trained, capsys
 def test_resume_refuses_a_checkpoint_of_another_architecture(derived, trained, tmp_path, capsys):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "last_checkpoint").write_text(str(trained / f"iter_{LAST}.pth"))
-    other = derived("model = dict(renderer=dict(base_width=4))")
+    other = derived("model = dict(renderer=dict(base_width=16, max_width=32))")
     error = refused(capsys, "train", other, "--work-dir", tmp_path / "run", "--resume")
     assert "another architecture" in error
     assert "wrong shape: model.renderer" in error
@@ -312,7 +312,9 @@ def test_resume_refuses_a_checkpoint_of_another_architecture(derived, trained, t
 def test_a_checkpoint_of_another_architecture_is_an_error(derived, checkpoint, photograph, tmp_path, capsys, command):
     rest = photograph if command == "infer" else ["--work-dir", tmp_path / "out"]
     rest += ["--out", tmp_path / "out.png"] if command == "infer" else []
-    error = refused(capsys, command, derived("model = dict(renderer=dict(base_width=4))"), checkpoint, *rest)
+    error = refused(
+        capsys, command, derived("model = dict(renderer=dict(base_width=16, max_width=32))"), checkpoint, *rest
+    )
     assert "wrong shape: renderer." in error
     assert not (tmp_path / "out" / "metrics.json").exists()
 

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Array: TypeAlias = NDArray[np.float32]
+Array: TypeAlias = NDArray[np.floating]
 Shape: TypeAlias = Callable[[Array, Array], Array]
 """(u, v) to the signed distance from the outline in body units, negative inside."""
 Paint: TypeAlias = Callable[[Array, Array], Array]
@@ -165,7 +165,7 @@ def ellipse(u0: float, v0: float, half_width: float, half_height: float) -> Shap
     return distance
 
 
-def outline(heights: Sequence[float], half_widths: Sequence[float], rounding: float) -> Shape:
+def outline(heights: Sequence[float] | Array, half_widths: Sequence[float] | Array, rounding: float) -> Shape:
     """A shape symmetric in u, as wide as *half_widths* at *heights* (rising v), its corners rounded."""
     us = np.array([0, *half_widths, 0], np.float32)
     vs = np.array([heights[0], *heights, heights[-1]], np.float32)

@@ -102,6 +102,7 @@ class StagedTrainLoop(IterBasedTrainLoop):
         self.trainer.stage = self._entered = stage
         if any(other.lr_schedule != "constant" for other in self.trainer.stages):
             factor = stage.lr_factor(self._iter - self.trainer.start_of(stage))
-            for name in (stage.name, "discriminator"):
-                for group in self.runner.optim_wrapper[name].param_groups if name in self.runner.optim_wrapper else ():
+            wrappers = self.runner.optim_wrapper
+            for name in [name for name in (stage.name, "discriminator") if name in wrappers]:
+                for group in wrappers[name].optimizer.param_groups:  # the wrapper's own list has one of mmengine's more
                     group["lr"] = group["stage_lr"] * factor

@@ -12,7 +12,6 @@ from ..errors import ConfigError
 from ..losses import AdversarialLoss, Loss
 from ..registry import LOSSES
 
-
 LAST_FACTOR = 0.05  # of the learning rate, at the end of a cosine schedule
 
 

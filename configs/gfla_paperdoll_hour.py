@@ -1,0 +1,11 @@
+# The paper-doll recipe for an hour on two CPU cores; figures and curve in docs/paperdolls.md.
+_base_ = "gfla_paperdoll.py"
+
+flow_iters = 7000
+full_iters = 5000
+test_length = 256
+
+val_dataloader = dict(dataset=dict(length=64))
+train_cfg = dict(val_interval=1000)
+default_hooks = dict(checkpoint=dict(interval=1000, max_keep_ckpts=2))
+custom_hooks = [dict(type="SampleSheets", interval=2000)]
