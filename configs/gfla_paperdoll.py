@@ -4,8 +4,8 @@ _base_ = "_base_/gfla_people.py"
 
 data_root = ""  # unused: nothing is read
 batch_size = 8
-flow_iters = 1300
-full_iters = 260
+flow_iters = 1700
+full_iters = 160
 feature_weights = "random"  # seeded; enough for the flow to learn
 train_length = 1_000_000  # pairs, each drawn when it is asked for
 test_length = 64
@@ -27,7 +27,7 @@ trainer = dict(
             name="flow",
             iters="${flow_iters}",
             train=["flow_estimator"],
-            optimizer=dict(type="Adam", lr=2e-3, betas=(0.9, 0.999), fused=True),
+            optimizer=dict(type="Adam", lr=2e-3, betas=(0.9, 0.99), fused=True),
             lr_schedule="cosine",
             losses=dict(
                 correctness=dict(type="SamplingCorrectness", levels="${levels}", weight=20),
@@ -43,8 +43,8 @@ trainer = dict(
             lr_schedule="cosine",
             discriminator_optimizer=dict(type="Adam", lr=1e-4, betas=(0.5, 0.999), fused=True),
             losses=dict(
-                correctness=dict(type="SamplingCorrectness", levels="${levels}", weight=20),  # published: 5
-                regularisation=dict(type="AffineRegularisation", kernel_sizes="${kernel_sizes}", weight=0.01),
+                correctness=dict(type="SamplingCorrectness", levels="${levels}", weight=60),  # published: 5
+                regularisation=dict(type="AffineRegularisation", kernel_sizes="${kernel_sizes}", weight=0.03),
                 reconstruction=dict(type="ReconstructionLoss", weight=10),  # published: 5
                 perceptual=dict(type="PerceptualLoss", layers=["relu1_1", "relu2_1", "relu3_1"], weight=0.5),
                 style=dict(type="StyleLoss", layers=["relu2_2"], weight=20),  # published: 500, four layers
@@ -55,7 +55,7 @@ trainer = dict(
 )
 
 _data = dict(type="PaperDolls", structure="${structure}", size="${size}")
-train_dataloader = dict(num_workers=1, dataset=dict(length="${train_length}", seed=1, **_data))
+train_dataloader = dict(num_workers=0, dataset=dict(length="${train_length}", seed=1, **_data))
 val_dataloader = dict(num_workers=0, dataset=dict(length="${test_length}", seed=2, **_data))
 test_dataloader = dict(num_workers=0, dataset=dict(length="${test_length}", seed=3, **_data))
 val_evaluator = [dict(type="PSNR"), dict(type="SSIM"), dict(type="L1"), dict(type="FlowError")]

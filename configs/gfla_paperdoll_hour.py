@@ -1,8 +1,8 @@
 # The paper-doll recipe for an hour on two CPU cores; figures and curve in docs/paperdolls.md.
 _base_ = "gfla_paperdoll.py"
 
-flow_iters = 7000
-full_iters = 5000
+flow_iters = 9000
+full_iters = 4500
 test_length = 256
 
 val_dataloader = dict(dataset=dict(length=64))

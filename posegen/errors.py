@@ -36,6 +36,10 @@ class DataError(PosegenError):
         return DataError, (self.where, self.problems, self.hint)
 
 
+class InputError(PosegenError, ValueError):
+    """Tensors or settings whose shapes do not fit a network, or each other."""
+
+
 class CheckpointError(PosegenError):
     """A weight file is unreadable, unsafe, or belongs to another architecture."""
 

@@ -78,6 +78,8 @@ class VGG19Features(nn.Module):
             state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises many kinds; all mean the same to the reader
             raise CheckpointError(f"{path} cannot be read as VGG-19 weights: {error}") from error
+        if not isinstance(state, dict):
+            raise CheckpointError(f"{path} is not torchvision's VGG-19: it holds a {type(state).__name__}")
         index = 0
         for name in self.names:
             key = name.removeprefix("relu")
@@ -85,8 +87,8 @@ class VGG19Features(nn.Module):
                 index += 1  # the pool
             for what in ("weight", "bias"):
                 own, stored = getattr(self, f"{what}{key}"), state.get(f"features.{index}.{what}")
-                if stored is None or stored.shape != own.shape:
-                    found = "is missing" if stored is None else f"has shape {tuple(stored.shape)}"
+                if not isinstance(stored, Tensor) or stored.shape != own.shape:
+                    found = f"has shape {tuple(stored.shape)}" if isinstance(stored, Tensor) else "is missing"
                     raise CheckpointError(
                         f"{path} is not torchvision's VGG-19: features.{index}.{what} {found}, not {tuple(own.shape)}"
                     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..errors import ConfigError
+from ..errors import ConfigError, InputError
 from ..registry import FLOW_ESTIMATORS
 from .layers import INIT_GAIN, Encode, NormKind, Skip, Up, initialise
 
@@ -66,7 +66,11 @@ class FlowEstimator(nn.Module):
 
         Returns:
             Flows, one B 2 h w a level, in pixels of h×w; masks, one B 1 h w a level in [0, 1]. Coarse to fine.
+
+        Raises:
+            InputError: a size that cannot be halved *depth* times, or leaves nothing to normalise over.
         """
+        self._check_size(*source.shape[-2:])
         x = torch.cat([source, source_structure, target_structure], dim=1)
         encoded = [x]
         for encode in self.encoder:
@@ -80,3 +84,10 @@ class FlowEstimator(nn.Module):
                 flows.append(self.to_flow[level](x))
                 masks.append(torch.sigmoid(self.to_mask[level](x)))
         return flows, masks
+
+    def _check_size(self, height: int, width: int) -> None:
+        step = 2**self.depth
+        if height % step or width % step or min(height, width) < 2 * step:
+            raise InputError(
+                f"height and width must be multiples of {step} and at least {2 * step}, got {height}×{width}"
+            )

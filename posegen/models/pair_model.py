@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..errors import InputError
 from ..records import Transfer
 from ..registry import FLOW_ESTIMATORS, MODELS, RENDERERS
 
@@ -40,26 +41,20 @@ class PairModel(nn.Module):
             source_structure, target_structure: B S H W.
 
         Raises:
-            ValueError: shapes that do not fit together, or a size the networks cannot halve often enough.
+            InputError: shapes that do not fit together, or a size the networks cannot halve often enough.
         """
         self._check(source, source_structure, target_structure)
         return self(source, source_structure, target_structure)
 
     def _check(self, source: Tensor, source_structure: Tensor, target_structure: Tensor) -> None:
         if source.dim() != 4:
-            raise ValueError(f"source must be B C H W, got shape {tuple(source.shape)}")
+            raise InputError(f"source must be B C H W, got shape {tuple(source.shape)}")
         if source_structure.shape != target_structure.shape:
-            raise ValueError(
+            raise InputError(
                 f"structures differ: source {tuple(source_structure.shape)}, target {tuple(target_structure.shape)}"
             )
         if source_structure.shape[0] != source.shape[0] or source_structure.shape[-2:] != source.shape[-2:]:
-            raise ValueError(
+            raise InputError(
                 f"source is {tuple(source.shape)} but its structure {tuple(source_structure.shape)}: "
                 "batch, height and width must be the same"
-            )
-        step = 2 ** getattr(self.flow_estimator, "depth", 0)
-        height, width = source.shape[-2:]
-        if height % step or width % step or min(height, width) < 2 * step:
-            raise ValueError(
-                f"height and width must be multiples of {step} and at least {2 * step}, got {height}×{width}"
             )
