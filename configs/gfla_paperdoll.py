@@ -16,7 +16,7 @@ kernel_sizes = [3, 3]
 structure = dict(sigma=3)
 
 model = dict(
-    flow_estimator=dict(init_gain=0.5),  # published: 0.02
+    flow_estimator=dict(depth=4, init_gain=0.5),  # published: 5, 0.02; five halvings of 64 px leave 2×2, no map to norm
     renderer=dict(base_width=32, norm="group", reduction="sum", init_gain=0.5),  # published: 64, instance, mean, 0.02
 )
 trainer = dict(

@@ -1,8 +1,8 @@
 # The paper-doll recipe for an hour on two CPU cores; figures and curve in docs/paperdolls.md.
 _base_ = "gfla_paperdoll.py"
 
-flow_iters = 9000
-full_iters = 4500
+flow_iters = 8000
+full_iters = 3500
 test_length = 256
 
 val_dataloader = dict(dataset=dict(length=64))

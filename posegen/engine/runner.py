@@ -12,6 +12,7 @@ from torch import nn
 
 from ..config import unresolved
 from ..errors import PosegenError
+from ..registry import DATASETS, FEATURE_NETWORKS
 from .checkpoint import check_weights, read_checkpoint
 from .distributed import start_processes_without_gpu
 
@@ -32,9 +33,18 @@ def build_trainer(
         PosegenError: *work_dir* holds another run's checkpoints and *resume* is False.
     """
     refuse_to_overwrite(work_dir, resume)
+    # Missing weights and bad data are found here, before the Runner writes its first log.
+    feature_network = FEATURE_NETWORKS.build_part(config.trainer.get("feature_network"))
+    loaders = {name: _with_data(config[name]) for name in ("train_dataloader", "val_dataloader")}
     start_processes_without_gpu(launcher)
-    trainer = {**config.trainer, "model": config.model, "autocast": amp or config.trainer.get("autocast", False)}
-    return _runner(config, work_dir, model=trainer, resume=resume, launcher=launcher, cfg=unresolved(config))
+    trainer = {
+        **config.trainer,
+        "model": config.model,
+        "feature_network": feature_network,
+        "autocast": amp or config.trainer.get("autocast", False),
+    }
+    changes: dict[str, Any] = {"model": trainer, "resume": resume, "launcher": launcher, **loaders}
+    return _runner(config, work_dir, cfg=unresolved(config), **changes)
 
 
 def build_tester(config: Config, work_dir: str | Path, launcher: str = "none") -> Runner:
@@ -52,7 +62,14 @@ def build_tester(config: Config, work_dir: str | Path, launcher: str = "none") -
     )
     tested = Config({key: value for key, value in config.items() if key not in unused}, filename=config.filename)
     tested.custom_hooks = []
-    return _runner(tested, work_dir, model=trainer, resume=False, launcher=launcher, cfg=unresolved(config))
+    loader = _with_data(tested.test_dataloader)
+    changes: dict[str, Any] = {"model": trainer, "launcher": launcher, "test_dataloader": loader}
+    return _runner(tested, work_dir, cfg=unresolved(config), **changes)
+
+
+def _with_data(loader: Any) -> dict[str, Any]:
+    """A data loader's config with its data set built."""
+    return {**loader, "dataset": DATASETS.build_part(loader["dataset"])}
 
 
 def refuse_to_overwrite(work_dir: str | Path, resume: bool) -> None:
