@@ -8,12 +8,12 @@ DEMO_CONFIG ?= configs/gfla_paperdoll.py
 DEMO_DIR ?= work_dirs/demo
 DEMO_OPTIONS ?=
 
-.PHONY: demo test lint types docs clean help
+.PHONY: demo test lint types clean help
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
-demo: $(VENV)/.installed  ## train GFLA on drawn people, test it, and write pictures and metrics (about 8 minutes)
+demo: $(VENV)/.installed  ## train GFLA on drawn people, test it, and write pictures and metrics (about 10 minutes)
 	$(BIN)/posegen train $(DEMO_CONFIG) --work-dir $(DEMO_DIR) --resume $(if $(DEMO_OPTIONS),--cfg-options $(DEMO_OPTIONS))
 	$(BIN)/posegen test $(DEMO_CONFIG) "$$(cat $(DEMO_DIR)/last_checkpoint)" --work-dir $(DEMO_DIR) \
 		--save-images $(DEMO_DIR)/images $(if $(DEMO_OPTIONS),--cfg-options $(DEMO_OPTIONS))

@@ -18,7 +18,6 @@ _data = dict(
     keypoint_frame=(256, 176),  # H, W in which the key points are given
     structure="${structure}",
     size="${size}",
-    resample="bilinear",
 )
 train_dataloader = dict(dataset=dict(split="train", **_data))
 val_dataloader = dict(dataset=dict(split="test", limit=256, **_data))

@@ -19,7 +19,6 @@ _data = dict(
     prefix="market",
     structure="${structure}",
     size="${size}",
-    resample="bilinear",
 )
 train_dataloader = dict(dataset=dict(split="train", augmentation=dict(type="PublishedAugmentation"), **_data))
 val_dataloader = dict(dataset=dict(split="test", limit=256, **_data))

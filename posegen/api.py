@@ -23,11 +23,12 @@ def load_model(config: Any, checkpoint: str | Path | None = None, device: str | 
         ConfigError: the config cannot be read or names something that does not exist.
         CheckpointError: the checkpoint is unreadable, or of another architecture.
     """
-    from .config import load_config
+    from .config import load_config, require
     from .engine.checkpoint import load_weights
     from .registry import MODELS
 
     loaded = load_config(config) if isinstance(config, (str, Path)) else config
+    require(loaded, "model")
     model = MODELS.build_part(loaded.model)
     if checkpoint is not None:
         load_weights(model, checkpoint)

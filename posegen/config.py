@@ -7,9 +7,8 @@ line's overrides, so overriding a knob reaches every place that uses it, through
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +23,28 @@ from .registry import DATA_SAMPLERS, KINDS, LOOPS, check_arguments
 KNOBS = ("data_root", "batch_size", "flow_iters", "full_iters", "feature_weights")
 """Top-level values that every config has; each reaches all places that use it."""
 
-OWN_KEYS = ("trainer", "structure", "size", *KNOBS)
+OWN_KEYS = ("trainer", "structure", "size", "load_from", *KNOBS)
 """Top-level keys that posegen reads beside those of mmengine's Runner. ``structure`` and ``size``: what the model
-sees; ``trainer``: what trains it."""
+sees; ``trainer``: what trains it; ``load_from``, optional: a checkpoint of ours, trained or converted, whose model
+weights training starts from."""
+
+RUNNER_KEYS = (
+    "train_dataloader", "val_dataloader", "test_dataloader", "train_cfg", "val_cfg", "test_cfg", "optim_wrapper",
+    "param_scheduler", "val_evaluator", "test_evaluator", "default_hooks", "custom_hooks", "env_cfg", "log_processor",
+    "log_level", "visualizer", "randomness", "experiment_name",
+)  # fmt: skip
+"""Top-level keys that go to mmengine's Runner as they are."""
+
+KNOWN_KEYS = ("model", "default_scope", *OWN_KEYS, *RUNNER_KEYS)
+
+_ELSEWHERE = {  # what mmengine's Runner takes too, and where posegen has it
+    "work_dir": "give --work-dir on the command line",
+    "resume": "give --resume on the command line",
+    "launcher": "give --launcher on the command line",
+    "data_preprocessor": "data sets give images in [-1, 1] already: remove it",
+    "auto_scale_lr": "each stage has its own rate, trainer.stages.N.optimizer.lr: remove it",
+    "cfg": "the config itself is kept beside each run: remove it",
+}
 
 _REFERENCE = re.compile(r"\$\{(\w+)\}")
 
@@ -70,19 +88,30 @@ def unresolved(config: Config) -> Config:
     return config.__dict__.get("_unresolved", config)
 
 
+def require(config: Mapping[str, Any], *keys: str) -> None:
+    """Raise ConfigError where *config* lacks any of *keys*, dotted as on the command line, or has None there."""
+    missing = [key for key in keys if _value(config, key) is None]
+    if missing:
+        where = getattr(config, "filename", None) or "the config"
+        raise ConfigError(f"{where} lacks {', '.join(missing)}, which this command needs")
+
+
+def _value(config: Any, key: str) -> Any:
+    for part in key.split("."):
+        config = config.get(part) if isinstance(config, (Mapping, Config)) else None
+    return config
+
+
 def _neighbours(path: Path) -> str:
     near = nearest(path.name, [other.name for other in path.parent.glob("*.*")]) if path.parent.is_dir() else ""
     return near or f"; {path.parent} is not a folder" * (not path.parent.is_dir())
 
 
 def _check_top_level(config: Config, path: Path) -> None:
-    from mmengine.runner import Runner
-
-    known = [name for name in inspect.signature(Runner.__init__).parameters if name != "self"] + list(OWN_KEYS)
     used = set(_REFERENCE.findall(repr(config._cfg_dict)))
-    unknown = [name for name in config if name not in known and name not in used]
+    unknown = [name for name in config if name not in KNOWN_KEYS and name not in used]
     if unknown:
-        lines = [f"  - {name!r}{nearest(name, known)}" for name in unknown]
+        lines = [f"  - {name!r}{_advice(name, KNOWN_KEYS)}" for name in unknown]
         raise ConfigError(
             f"{path} has unknown top-level keys:\n" + "\n".join(lines) + "\n"
             "A value of your own is used as '${name}' somewhere in the config; a helper variable begins with '_'."
@@ -94,6 +123,10 @@ def _check_top_level(config: Config, path: Path) -> None:
         )
 
 
+def _advice(name: str, known: Iterable[str]) -> str:
+    return f": {_ELSEWHERE[name]}" if name in _ELSEWHERE else nearest(name, known)
+
+
 def _override(config: Config, overrides: Mapping[str, Any]) -> None:
     for key in overrides:
         parts = key.split(".")
@@ -102,8 +135,10 @@ def _override(config: Config, overrides: Mapping[str, Any]) -> None:
             last = depth == len(parts) - 1
             where = ".".join(parts[:depth]) or "the config"
             if isinstance(node, Mapping):
-                if part not in node and not (last and "type" in node):  # a new argument of a part is checked with it
-                    raise ConfigError(f"--cfg-options {key}: {where} has no key {part!r}{nearest(part, node)}")
+                optional = key == "load_from" or (last and "type" in node)  # an argument of a part is checked with it
+                if part not in node and not optional:
+                    advice = nearest(part, node) if depth else _advice(part, node)
+                    raise ConfigError(f"--cfg-options {key}: {where} has no key {part!r}{advice}")
                 node = node.get(part)
             elif isinstance(node, (list, tuple)):
                 if not part.isdigit() or int(part) >= len(node):

@@ -16,24 +16,33 @@ class ConfigError(PosegenError):
 
 
 class DataError(PosegenError):
-    """Files of a data set cannot be used. Names every bad row at once, not one a run."""
+    """Files of a data set cannot be used. Names every bad row at once, not one a run.
+
+    Args:
+        where: the file or folder. Alone, it is the whole message: so torch rebuilds what a data loader's worker raised.
+        problems: what is wrong, each with its row or key.
+        hint: what to do.
+    """
 
     MOST_SHOWN = 50
 
-    def __init__(self, where: str | Path, problems: str | Sequence[str], hint: str = "") -> None:
+    def __init__(self, where: str | Path, problems: str | Sequence[str] | None = None, hint: str = "") -> None:
         self.where, self.hint = str(where), hint
-        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        self.problems = [problems] if isinstance(problems, str) else list(problems or [])
+        super().__init__(self.where if problems is None else self._message())
+
+    def _message(self) -> str:
         shown = self.problems[: self.MOST_SHOWN]
         left = len(self.problems) - len(shown)
         lines = [f"{self.where}: {len(self.problems)} problem{'s' if len(self.problems) != 1 else ''}"]
         lines += [f"  - {problem}" for problem in shown]
         lines += [f"  … and {left} more"] if left else []
-        lines += [hint] if hint else []
-        super().__init__("\n".join(lines))
+        lines += [self.hint] if self.hint else []
+        return "\n".join(lines)
 
     def __reduce__(self) -> tuple:
         """Picklable, so that a data loader's worker can hand it on."""
-        return DataError, (self.where, self.problems, self.hint)
+        return DataError, (self.where, self.problems or None, self.hint)
 
 
 class InputError(PosegenError, ValueError):

@@ -39,6 +39,7 @@ def posegen_keypoint_layouts() -> Sequence[KeypointLayout]:  # type: ignore[empt
 def posegen_read_keypoints(path: Path, layout: KeypointLayout, image: Path | None) -> Keypoints | None:
     """Read one subject's key points in *layout* from a file a user has, or return None for a format that is not yours.
 
-    ``image`` is the photograph the points belong to, for files that hold many; None where the user gave none. A file
-    that is of your format and broken is a :class:`posegen.errors.DataError` that names file and row.
+    ``image`` is the photograph the points belong to, for files that hold many; None where the user gave none: then a
+    file of one subject is read, and one of several is an error. A file that is of your format and broken is a
+    :class:`posegen.errors.DataError` that names file and row.
     """

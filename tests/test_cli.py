@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch._utils import ExceptionWrapper
 
 import posegen
 from posegen.cli import COMMANDS, main
 from posegen.config import load_config
 from posegen.data.images import to_uint8
-from posegen.errors import ConfigError, PosegenError
+from posegen.errors import ConfigError, DataError, PosegenError
 from posegen.registry import DATASETS, KINDS
 
 from .conftest import CONFIGS, LAST
@@ -179,6 +180,32 @@ def test_infer_names_the_file_that_is_bad(tiny_config, checkpoint, photograph, t
     assert not (tmp_path / "out.png").exists()
 
 
+ROW = "{}: " + str(list(range(18))) + ": " + str(list(range(18))) + "\n"
+
+
+def annotation_list(path: Path, *names: str) -> Path:
+    path.write_text("name:keypoints_y:keypoints_x\n" + "".join(ROW.format(name) for name in names))
+    return path
+
+
+def test_infer_takes_the_target_from_a_list_of_many_by_the_target_image(
+    tiny_config, checkpoint, photograph, tmp_path, capsys
+):
+    """Without it, the source's own entry would be the pose to move to, and nothing would move."""
+    many = annotation_list(tmp_path / "many.csv", "source.png", "other.png")
+    arguments = ["infer", tiny_config, checkpoint, *photograph[:-1], many, "--out", tmp_path / "out.png"]
+    error = refused(capsys, *arguments)
+    assert "many.csv" in error
+    assert "--target-image" in error
+    Image.open(tmp_path / "source.png").save(tmp_path / "other.png")
+    assert run(*arguments, "--target-image", tmp_path / "other.png") == 0
+
+
+def test_infer_takes_the_target_from_a_list_of_one(tiny_config, checkpoint, photograph, tmp_path):
+    one = annotation_list(tmp_path / "one.csv", "whoever.png")
+    assert run("infer", tiny_config, checkpoint, *photograph[:-1], one, "--out", tmp_path / "out.png") == 0
+
+
 # convert
 
 
@@ -274,6 +301,15 @@ def test_a_tool_is_a_door_to_its_command(tool, monkeypatch, capsys):
 
 
 # errors
+
+
+def test_an_error_of_a_data_loaders_worker_is_shown_without_the_workers_traceback(monkeypatch, capsys, tmp_path):
+    try:
+        raise DataError("b.jpg", "truncated", "Get it again.")
+    except DataError:
+        wrapped = ExceptionWrapper(where="in DataLoader worker process 0")
+    monkeypatch.setattr(COMMANDS["plugins"], "run", lambda parsed: wrapped.reraise())
+    assert refused(capsys, "plugins") == "error: b.jpg: 1 problem\n  - truncated\nGet it again.\n"
 
 
 @pytest.mark.parametrize("command", ["train", "test"])

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 import posegen
+from posegen.api import load_model
 from posegen.cli.common import add_config, read_config
-from posegen.config import KNOBS, load_config, unresolved
-from posegen.errors import ConfigError, UnknownNameError
+from posegen.config import KNOBS, KNOWN_KEYS, load_config, unresolved
+from posegen.engine import build_tester, build_trainer
+from posegen.errors import ConfigError, PosegenError, UnknownNameError
 
 from .conftest import CONFIGS
 
@@ -108,6 +110,8 @@ def test_a_config_written_beside_a_run_loads_again_with_working_knobs(tiny_confi
         ("levels = '${lefels}'\nlefels_ = 1", ["'lefels_'"]),
         ("levels = '${lefels}'", ["${lefels}", "'levels'"]),
         ("levels = '${kernel_sizes}'\nkernel_sizes = '${levels}'", ["circle", "levels"]),
+        ("work_dir = 'x'\nresume = True", ["'work_dir'", "--work-dir", "'resume'", "--resume"]),
+        ("auto_scale_lr = dict(enable=True)", ["'auto_scale_lr'", "optimizer.lr"]),
         ("1 / 0", ["ZeroDivisionError"]),
         ("size = (", ["derived.py", "SyntaxError"]),
     ],
@@ -126,6 +130,7 @@ def test_what_a_config_has_wrong_is_named_with_the_nearest(derived, text, named)
         ("model.renderer.dept=2", "did you mean 'depth'"),
         ("trainer.stages.2.iters=1", "list of 2"),
         ("batch_size.x=1", "the value 2"),
+        ("work_dir=x", "give --work-dir"),
     ],
 )
 def test_an_override_of_nothing_is_refused(tiny_config, option, named):
@@ -160,3 +165,83 @@ def test_a_missing_config_answers_with_its_neighbour():
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(ConfigError, match="nowhere is not a folder"):
         load_config(tmp_path / "nowhere" / "x.py")
+
+
+def test_a_start_from_weights_may_be_given_to_any_config(tiny_config):
+    assert from_command_line(tiny_config, "load_from=x.pth").load_from == "x.pth"
+
+
+@pytest.mark.parametrize("engine_ignores", ["launcher", "data_preprocessor", "cfg", "work_dir", "resume"])
+def test_what_the_engine_would_ignore_is_no_key(engine_ignores):
+    assert engine_ignores not in KNOWN_KEYS
+
+
+@pytest.mark.parametrize(
+    ("key", "use"),
+    [
+        ("model", load_model),
+        ("model", build_trainer),
+        ("trainer", build_trainer),
+        ("train_dataloader", build_trainer),
+        ("val_dataloader", build_trainer),
+        ("train_cfg", build_trainer),
+        ("model", build_tester),
+        ("trainer", build_tester),
+        ("test_dataloader", build_tester),
+        ("test_evaluator", build_tester),
+    ],
+)
+def test_what_a_command_needs_and_the_config_lacks_is_named(tiny_config, tmp_path, key, use):
+    config = load_config(tiny_config)
+    config.pop(key)
+    with pytest.raises(ConfigError, match=f"tiny.py lacks {key}"):
+        use(config) if use is load_model else use(config, tmp_path / "run")
+
+
+STAGE = dict(
+    name="flow", iters=1, train=["flow_estimator"], optimizer=dict(type="Adam", lr=1e-3), losses=dict(),
+)  # fmt: skip
+FULL = {
+    **STAGE,
+    "name": "full",
+    "train": ["flow_estimator", "renderer"],
+    "discriminator_optimizer": dict(type="Adam", lr=1e-3),
+}
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        ([STAGE, STAGE], "different names"),
+        ([{**STAGE, "name": "discriminator"}], "cannot be called 'discriminator'"),
+        (
+            [FULL, {**FULL, "name": "more", "discriminator_optimizer": dict(type="SGD", lr=1)}],
+            "discriminator_optimizer must be the same",
+        ),
+        ([{**STAGE, "lr_scale": dict(flow=1)}], r"lr_scale names \['flow'\]"),
+        ([{**STAGE, "lr_scale": dict(renderer=1)}], r"lr_scale names \['renderer'\]"),
+        ([{**STAGE, "lr_scale": dict(flow_estimator=1), "optimizer": dict(type="Adam")}], "lr, which is not given"),
+        ([{**FULL, "losses": dict(a=dict(type="AdversarialLoss"), b=dict(type="AdversarialLoss"))}], "got a, b"),
+        ([{**STAGE, "losses": dict(a=dict(type="PairTrainer", model=None, stages=[]))}], "not a posegen.losses.Loss"),
+        ([{**FULL, "losses": dict(a=dict(type="AdversarialLoss", mode="wgan"))}], "mode must be"),
+        ([{**STAGE, "losses": dict(a=dict(type="SamplingCorrectness", levels=[3, 2]))}], r"levels \[3, 2\] are not"),
+        ([{**STAGE, "losses": dict(a=dict(type="AffineRegularisation", kernel_sizes=[3]))}], r"kernel_sizes \[3\]"),
+        (
+            [{**FULL, "losses": dict(a=dict(type="StyleLoss", layers=["relu1_3"]))}],
+            "VGG19Features has no layer relu1_3",
+        ),
+    ],
+)
+def test_a_stage_that_could_not_train_as_it_says_is_refused(tiny_config, stages, message):
+    config = load_config(tiny_config)
+    with pytest.raises(ConfigError, match=message):
+        posegen.registry.MODELS.build_part({**config.trainer, "model": config.model, "stages": stages})
+
+
+@pytest.mark.parametrize(
+    ("renderer", "message"), [(dict(kernel_sizes=[3, 4]), "odd, got 4"), (dict(reduction="max"), "'mean' or 'sum'")]
+)
+def test_an_attention_that_does_not_exist_is_an_error_for_the_user(tiny_config, renderer, message):
+    config = load_config(tiny_config)
+    with pytest.raises(PosegenError, match=message):
+        posegen.registry.RENDERERS.build_part({**config.model.renderer, **renderer})

@@ -14,7 +14,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from posegen.cli import main
-from posegen.engine.distributed import average_gradients
+from posegen.engine.distributed import average_gradients, start_processes_without_gpu
+from posegen.errors import PosegenError
 
 from .conftest import CONFIGS, LAST
 from .test_engine import assert_same, trainer_and_batch
@@ -31,6 +32,23 @@ def test_a_single_process_averages_nothing():
     assert parameter.grad.tolist() == [2, 2, 2]
 
 
+def test_slurm_without_srun_says_what_is_missing(monkeypatch):
+    monkeypatch.delenv("SLURM_PROCID", raising=False)
+    monkeypatch.delenv("SLURM_NTASKS", raising=False)
+    with pytest.raises(PosegenError, match="SLURM_PROCID and SLURM_NTASKS is not set: start the command with srun"):
+        start_processes_without_gpu("slurm")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU mmengine joins the processes")
+def test_several_nodes_without_an_address_are_not_left_waiting(monkeypatch):
+    for name in ("MASTER_ADDR", "SLURM_LAUNCH_NODE_IPADDR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"SLURM_PROCID": "0", "SLURM_NTASKS": "2", "SLURM_NNODES": "2"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(PosegenError, match=r"2 nodes .* set MASTER_ADDR"):
+        start_processes_without_gpu("slurm")
+
+
 def _one_step(config: Path, stage: int, share: slice) -> dict[str, torch.Tensor]:
     """All weights after a step on a share of the batch."""
     from posegen.engine import StageOptimizers
@@ -41,7 +59,7 @@ def _one_step(config: Path, stage: int, share: slice) -> dict[str, torch.Tensor]
         one.discriminator_optimizer = SGD if one.discriminator_optimizer else None
     parts = {name: value[share] for name, value in vars(batch).items() if value is not None}
     trainer.train()
-    trainer.stage = trainer.stages[stage]
+    trainer.enter(trainer.stages[stage])
     trainer.train_step(type(batch)(**parts), StageOptimizers()(trainer))
     return {name: value.detach().clone() for name, value in trainer.state_dict().items()}
 

@@ -97,6 +97,89 @@ def test_a_stage_of_no_iterations_is_left_out(tiny_config, tmp_path):
     assert stored(tmp_path / "run", 1)["optimizer"]["full"]["state"]
 
 
+class Watch(Hook):
+    """Remembers, after each iteration, F's weights and which networks of the model keep or take gradients."""
+
+    def __init__(self) -> None:
+        self.seen = []
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        trainer = runner.train_loop.trainer
+        named = list(trainer.model.named_parameters())
+        keeping, taking = (
+            {name.split(".")[0] for name, p in named if test(p)}
+            for test in (lambda p: p.grad is not None, lambda p: p.requires_grad)
+        )
+        flow = {name: value.clone() for name, value in trainer.model.flow_estimator.state_dict().items()}
+        self.seen.append((trainer.stage.name, keeping, taking, flow))
+
+
+def test_a_stage_gives_no_gradient_to_networks_that_it_does_not_train(tiny_config, tmp_path):
+    config = load_config(tiny_config, {"flow_iters": 1, "full_iters": 1})
+    flow, full = config.trainer.stages
+    reconstruction = dict(type="ReconstructionLoss")
+    renderer = {**flow, "name": "renderer", "iters": 2, "train": ["renderer"], "losses": dict(l1=reconstruction)}
+    config.trainer.stages = [flow, renderer, full]
+    runner, watch = build_trainer(config, tmp_path / "run"), Watch()
+    runner.register_hook(watch)
+    runner.train()
+
+    assert [name for name, *_ in watch.seen] == ["flow", "renderer", "renderer", "full"]
+    both = {"flow_estimator", "renderer"}
+    assert [taking for _, _, taking, _ in watch.seen] == [{"flow_estimator"}, {"renderer"}, {"renderer"}, both]
+    assert all(keeping == set() for _, keeping, _, _ in watch.seen)
+    weights = [flow for *_, flow in watch.seen]
+    assert_same(weights[2], weights[0])
+    assert any(not torch.equal(weights[3][name], weights[2][name]) for name in weights[0])
+
+
+# Starting from weights
+
+
+def converted(folder: Path, trained: Path) -> Path:
+    """The trained model's weights as ``posegen convert`` writes them: no optimisers, no iteration."""
+    weights = {name: value for name, value in stored(trained)["state_dict"].items() if name.startswith("model.")}
+    path = folder / "converted.pth"
+    torch.save({"state_dict": weights, "meta": {"converted_from": "x"}}, path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["trained", "converted"])
+def test_training_starts_from_the_weights_of(tiny_config, tmp_path, trained, kind):
+    path = trained / f"iter_{LAST}.pth" if kind == "trained" else converted(tmp_path, trained)
+    options = ["flow_iters=0", "full_iters=1", f"load_from={path}", "trainer.stages.1.optimizer.lr=0.0"]
+    assert main(["train", str(tiny_config), "--work-dir", str(tmp_path / "run"), "--cfg-options", *options]) == 0
+    before, after = stored(trained)["state_dict"], stored(tmp_path / "run", 1)["state_dict"]
+    assert_same(*({n: v for n, v in state.items() if n.startswith("model.")} for state in (after, before)))
+
+
+def test_a_resumed_run_does_not_start_again_from_weights(tiny_config, tmp_path, trained):
+    weights = converted(tmp_path, trained)
+    options = {"flow_iters": 1, "full_iters": 0, "load_from": str(weights)}
+    build_trainer(load_config(tiny_config, options), tmp_path / "run").train()
+    weights.unlink()
+    before = stored(tmp_path / "run", 1)["state_dict"]
+    runner = build_trainer(load_config(tiny_config, options), tmp_path / "run", resume=True)
+    runner.train()
+    assert_same(dict(runner.model.state_dict()), dict(before))
+
+
+def test_weights_that_are_not_there_stop_a_run_before_any_work(tiny_config, tmp_path):
+    with pytest.raises(CheckpointError, match="there is no checkpoint"):
+        build_trainer(load_config(tiny_config, {"load_from": str(tmp_path / "none.pth")}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("keys", [[], ["state_dict", "meta"]], ids=["plain weights", "converted"])
+def test_weights_alone_are_not_resumed(tiny_config, tmp_path, trained, keys):
+    whole = stored(trained)
+    torch.save({key: whole[key] for key in keys} or dict(whole["state_dict"]), tmp_path / "weights.pth")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "last_checkpoint").write_text(str(tmp_path / "weights.pth"))
+    with pytest.raises(CheckpointError, match=r"weights.pth is no checkpoint of a run[^$]*load_from"):
+        build_trainer(load_config(tiny_config), tmp_path / "run", resume=True).train()
+
+
 def test_a_run_without_workers_need_not_say_that_it_keeps_none(tiny_config, tmp_path):
     config = load_config(tiny_config, {"train_dataloader.num_workers": 0, "train_dataloader.persistent_workers": True})
     assert build_trainer(config, tmp_path / "run").train_loop.dataloader.persistent_workers is False
@@ -302,7 +385,7 @@ def step(trainer, batch, stage: int):
     from posegen.engine import StageOptimizers
 
     trainer.train()
-    trainer.stage = trainer.stages[stage]
+    trainer.enter(trainer.stages[stage])
     return trainer.train_step(batch, StageOptimizers()(trainer))
 
 

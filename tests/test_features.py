@@ -106,8 +106,15 @@ def test_a_file_in_torchs_place_that_is_not_the_published_one_is_damaged(tmp_pat
 
 def test_a_truncated_file_is_an_error(tmp_path, file):
     (tmp_path / "vgg.pth").write_bytes(file.read_bytes()[:100_000])
-    with pytest.raises(CheckpointError, match=r"vgg.pth cannot be read as VGG-19 weights"):
+    with pytest.raises(CheckpointError, match=r"vgg.pth cannot be loaded: damaged"):
         VGG19Features(str(tmp_path / "vgg.pth"))
+
+
+def test_a_file_that_would_execute_something_is_an_error_without_advice_to_let_it(tmp_path):
+    torch.save(pytest.raises, tmp_path / "vgg.pth")
+    with pytest.raises(CheckpointError, match="nothing in a checkpoint is executed") as raised:
+        VGG19Features(str(tmp_path / "vgg.pth"))
+    assert "weights_only" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

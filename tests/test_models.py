@@ -42,34 +42,55 @@ def test_a_fresh_model_starts_from_almost_no_flow_and_an_undecided_mask():
     assert all((mask - 0.5).abs().max() < 0.2 for mask in out.masks)
 
 
-def test_instance_norm_loses_the_colour_of_the_source_and_group_norm_keeps_it():
-    """Why the paper-doll config uses group norm in G: two sources that differ in colour alone."""
+def change_by_another_hue(kind):
+    """By how much a block's output changes, at most, when half of its channels rise by 0.5."""
     torch.manual_seed(0)
-    image = torch.rand(1, 16, 32, 32)
-    brighter = image + 0.5
-    for kind, differs in (("instance", False), ("group", True)):
-        block = Encode(16, 32, kind)
-        change = (block(image) - block(brighter))[..., 4:-4, 4:-4].abs().max()  # away from the zero-padded border
-        if kind == "instance":
-            assert change < 1e-3
-        else:
-            shifted = image.clone()
-            shifted[:, :8] += 0.5  # half of the channels: another hue
-            assert (block(image) - block(shifted))[..., 4:-4, 4:-4].abs().max() > 1e-3
-        assert differs == (kind == "group")
+    features = torch.rand(1, 16, 32, 32)
+    shifted = features.clone()
+    shifted[:, :8] += 0.5
+    block = Encode(16, 32, kind)
+    return (block(features) - block(shifted))[..., 4:-4, 4:-4].abs().max()  # away from the zero-padded border
 
 
-def test_group_norm_leaves_images_alone():
-    assert isinstance(norm(3, "group"), torch.nn.Identity)
+def test_instance_norm_loses_the_colour_of_the_source():
+    assert change_by_another_hue("instance") < 1e-3
+
+
+def test_group_norm_keeps_the_colour_of_the_source():
+    """Why the paper-doll config uses group norm in G."""
+    assert change_by_another_hue("group") > 1e-2
+
+
+def test_an_unknown_norm_is_refused():
     with pytest.raises(ConfigError, match="instance"):
         norm(16, "batch")  # type: ignore[arg-type]
+
+
+def test_group_norm_refuses_widths_that_are_no_whole_groups():
+    with pytest.raises(ConfigError, match="multiples of 16, got 24 channels"):
+        FlowEstimator(STRUCTURE, base_width=24, norm="group")
+
+
+def unnormed(network):
+    return {name for name, part in network.named_modules() if "norm" in name and isinstance(part, torch.nn.Identity)}
+
+
+def test_group_norm_leaves_images_and_structures_alone_and_nothing_else():
+    first = {"source_encoder.0.norm1", "target_encoder.0.norm1"}
+    # 16 channels of structure would make a group, but are none
+    assert unnormed(LocalAttentionRenderer(16, base_width=16, norm="group")) == first
+    assert unnormed(FlowEstimator(STRUCTURE, base_width=16, norm="group")) == {"encoder.0.norm1"}
+    assert unnormed(LocalAttentionRenderer(STRUCTURE, base_width=16)) == set()
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda s, a, b: (s[0], a, b), "B C H W"),
+        (lambda s, a, b: (s[:, :1], a, b), "source must have 3 channels"),
         (lambda s, a, b: (s, a, b[..., :-1]), "structures differ"),
+        (lambda s, a, b: (s, a[:, :3], b[:, :3]), "S = 4"),
+        (lambda s, a, b: (s, a[:, 0], b[:, 0]), "B S H W"),
         (lambda s, a, b: (s, a[:1], b[:1]), "must be the same"),
         (lambda s, a, b: (s[..., :50], a[..., :50], b[..., :50]), "multiples of 32"),
         (lambda s, a, b: (s[..., :32, :32], a[..., :32, :32], b[..., :32, :32]), "at least 64"),
@@ -92,6 +113,11 @@ def test_inputs_that_do_not_fit_are_named(change, message):
 def test_levels_that_do_not_exist_are_refused(build):
     with pytest.raises(ConfigError, match="levels"):
         build()
+
+
+def test_a_renderer_that_attends_where_there_is_no_flow_is_refused():
+    with pytest.raises(ConfigError, match=r"flow has levels \[3, 2\], the renderer attends at \[2\]"):
+        PairModel(FlowEstimator(STRUCTURE, (3, 2)), LocalAttentionRenderer(STRUCTURE, (2,), (3,)))
 
 
 def test_discriminator_has_spectral_norm_on_every_convolution():

@@ -1,11 +1,13 @@
 """People data: lists, key-point files, pairs, augmentation. All files are made up on the spot."""
 
 import json
+import logging
 import pickle
 
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import MMLogger
 from posegen_people import posegen_read_keypoints
 from posegen_people.annotations import (
     COCO_17,
@@ -17,9 +19,12 @@ from posegen_people.annotations import (
 from posegen_people.augmentation import Motion, PublishedAugmentation
 from posegen_people.layouts import OPENPOSE_18
 from posegen_people.pairs import AnnotatedPairs, CocoPairs, crop_box
+from torch.utils.data import DataLoader
 
-from posegen.data import HeatmapEncoder, KeypointLayout, Keypoints
-from posegen.data.images import to_uint8, write_image
+from posegen.cli import _message
+from posegen.cli.infer import prepare_subject
+from posegen.data import HeatmapEncoder, KeypointLayout, Keypoints, PairDataset
+from posegen.data.images import read_image, to_uint8, write_image
 from posegen.errors import ConfigError, DataError
 from posegen.records import collate_pairs
 
@@ -445,6 +450,78 @@ def test_a_config_with_a_misspelt_argument_names_the_nearest(tmp_path, encoder):
         )
 
 
+def test_a_damaged_image_in_a_workers_hands_is_a_data_error(tmp_path, encoder):
+    """torch rebuilds the worker's error from its text alone; the command then shows the part for the reader."""
+    root = market(tmp_path, names=("a.jpg", "b.jpg"))
+    (root / "train" / "b.jpg").write_bytes((root / "train" / "b.jpg").read_bytes()[:2000])
+    loader = DataLoader(AnnotatedPairs(root, "train", encoder), num_workers=1, collate_fn=collate_pairs)
+    with pytest.raises(DataError, match=r"Caught DataError in DataLoader worker(.|\n)*b\.jpg: 1 problem") as error:
+        next(iter(loader))
+    shown = _message(error.value)
+    assert shown.startswith(f"{root / 'train' / 'b.jpg'}: 1 problem\n  - truncated")
+    assert "Traceback" not in shown
+    assert str(pickle.loads(pickle.dumps(error.value))) == str(error.value)
+
+
+# Subjects that posegen infer is given
+
+
+def subject_config(dataset, size):
+    return {"size": size, "test_dataloader": {"dataset": dataset}}
+
+
+@pytest.mark.parametrize(("crop_to_frame", "size"), [(False, (512, 352)), (True, (256, 256))])
+def test_infer_sees_a_subject_as_the_annotated_data_set_does(tmp_path, encoder, crop_to_frame, size):
+    root = market(tmp_path, "test", "fasion", size=size)
+    options = {"keypoint_frame": (256, 176), "crop_to_frame": crop_to_frame, "resample": "bilinear"}
+    data = AnnotatedPairs(root, "test", encoder, (256, 256), prefix="fasion", **options)
+    config = subject_config({"type": "AnnotatedPairs", "root": "elsewhere", "split": "test", **options}, (256, 256))
+
+    points = read_keypoints(root / "fasion-annotation-test.csv", root / "test" / "a.png")
+    image, keypoints = prepare_subject(config, read_image(root / "test" / "a.png"), points)
+
+    np.testing.assert_array_equal(image, to_uint8(data[0].source))
+    assert torch.equal(encoder.encode(keypoints, (256, 256)), data[0].source_structure)
+
+
+def test_points_that_no_list_gave_count_pixels_of_the_photograph():
+    """Somebody's own picture with OpenPose points, under a config whose list has a frame of its own."""
+    config = subject_config({"type": "AnnotatedPairs", "keypoint_frame": (256, 176)}, (256, 256))
+    photograph = picture(512, 512)
+    _, keypoints = prepare_subject(config, photograph, Keypoints(np.array([[100, 40]]), np.ones(1)))
+    assert keypoints.points.tolist() == [[50, 20]]
+
+
+def test_infer_cuts_the_person_out_as_the_coco_data_set_does(coco_root, encoder):
+    """An annotation without a box has that of its points, which is all that infer knows."""
+    entry = person(0, left=30, top=40)
+    del entry["bbox"]
+    file = write_json(coco_root / "coco.json", coco_set(entry))
+    data = CocoPairs(file, coco_root, encoder, (128, 64), padding=0.3)
+    points = read_keypoints(file, coco_root / "a.png")
+    config = subject_config({"type": "CocoPairs", "padding": 0.3}, (128, 64))
+
+    image, keypoints = prepare_subject(config, read_image(coco_root / "a.png"), points)
+
+    np.testing.assert_array_equal(image, to_uint8(data[0].source))
+    assert torch.equal(encoder.encode(keypoints, (128, 64)), data[0].source_structure)
+    inside = keypoints.points[keypoints.present]
+    assert (inside >= 0).all()
+    assert (inside < (64, 128)).all()
+
+
+@pytest.mark.parametrize("config", [{"size": (64, 32)}, subject_config({"type": "PaperDolls"}, (64, 32))])
+def test_infer_resizes_the_whole_photograph_where_no_data_set_says_more(config):
+    image, keypoints = prepare_subject(config, picture(128, 128), Keypoints(np.array([[100, 40]]), np.ones(1)))
+    assert image.shape == (64, 32, 3)
+    assert keypoints.points.tolist() == [[25, 20]]
+
+
+def test_the_data_sets_have_what_data_sets_have(tmp_path, encoder):
+    assert isinstance(AnnotatedPairs(market(tmp_path), "train", encoder), PairDataset)
+    assert not isinstance([], PairDataset)
+
+
 # Augmentation
 
 
@@ -534,7 +611,7 @@ def test_two_annotations_of_one_person_are_pairs_in_both_orders(coco_root, encod
     data = coco_pairs(coco_root, coco_set(*people, images=("a.png", "b.png")), encoder)
     assert [pair.name for pair in data] == ["a_0_2_b_1_vis", "b_1_2_a_0_vis"]
     assert data.skipped == {"no other picture of the person": 1}
-    assert capsys.readouterr().out == ""
+    assert "loading annotations" not in capsys.readouterr().out  # pycocotools is kept quiet
 
 
 def test_a_track_is_one_person_within_its_video_only(coco_root, encoder):
@@ -589,6 +666,21 @@ def test_unusable_annotations_are_counted(coco_root, encoder):
     data = coco_pairs(coco_root, coco_set(*people), encoder, min_keypoints=8)
     assert len(data) == 1
     assert data.skipped == {"fewer than 8 key points": 2, "a crowd": 1}
+
+
+def test_what_is_left_out_is_logged_when_the_data_set_is_built(coco_root, encoder, caplog):
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    try:
+        people = [person(0), person(0, iscrowd=1), *[person(0, missing=COCO_17[:10])] * 2]
+        coco_pairs(coco_root, coco_set(*people), encoder, min_keypoints=8)
+        coco_pairs(coco_root, coco_set(person(0)), encoder)
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
+        (logging.INFO, "coco.json: 1 pair; left out: 1 annotation: a crowd, 2 annotations: fewer than 8 key points"),
+        (logging.INFO, "coco.json: 1 pair"),
+    ]
 
 
 def test_all_bad_annotations_and_missing_images_are_reported_at_once(coco_root, encoder):

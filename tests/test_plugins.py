@@ -12,7 +12,8 @@ import pytest
 
 from posegen import hookspecs, plugins
 from posegen.cli import main
-from posegen.errors import UnknownNameError
+from posegen.data import get_layout
+from posegen.errors import ConfigError, DataError, PosegenError, UnknownNameError
 from posegen.registry import METRICS
 
 HOOKS = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("posegen_")}
@@ -149,3 +150,107 @@ def test_the_command_names_a_plugin_that_failed(installed, capsys):
 def test_the_manager_is_pluggys():
     plugins.load()
     assert isinstance(plugins._manager, pluggy.PluginManager)
+
+
+# What plugins do when they are called
+
+
+REGISTERING = """
+import sys
+from posegen.hookspecs import hookimpl
+@hookimpl(specname="posegen_register")
+def bring_the_parts():
+    from posegen import plugins
+    sys.a_plugin_saw = [name for name, _ in plugins._manager.list_name_plugin()]
+"""
+LAYOUT = """
+from posegen.data import KeypointLayout
+from posegen.hookspecs import hookimpl
+@hookimpl
+def posegen_keypoint_layouts():
+    return [KeypointLayout({name!r}, ("a",), (0,), (), ((0, 0, 0),))]
+"""
+
+
+def test_registering_is_by_the_mark_and_after_all_plugins_are_found(installed):
+    reports = by_name(installed(mine=REGISTERING, zzz_after="x = 1"))
+    assert {"mine", "zzz_after", "people"} <= set(sys.__dict__.pop("a_plugin_saw"))
+    assert (reports["mine"].hooks, reports["mine"].error) == (["posegen_register"], "")
+
+
+def test_a_function_without_the_mark_is_not_called(installed):
+    report = by_name(installed(mine="def posegen_register(): 1 / 0"))["mine"]
+    assert (report.hooks, report.error) == ([], "")
+
+
+def test_a_plugin_that_fails_while_registering_is_out_of_all_hooks(installed):
+    source = LAYOUT.format(name="of_the_bad") + IMPLEMENTATION.format("posegen_register()", "1 / 0")
+    report = by_name(installed(bad=source))["bad"]
+    assert (report.hooks, report.error) == ([], "ZeroDivisionError: division by zero")
+    with pytest.raises(ConfigError, match="no key-point layout is called 'of_the_bad'"):
+        get_layout("of_the_bad")
+
+
+def test_a_wrapper_that_fails_takes_no_other_plugin_down(installed):
+    source = (
+        "from posegen.hookspecs import hookimpl\n@hookimpl(wrapper=True)\ndef posegen_register():\n    yield 1 / 0\n"
+    )
+    reports = installed(bad=source)
+    assert [report.name for report in reports if report.error] == ["bad"]
+
+
+def test_a_layout_comes_from_the_plugin_that_brings_it(installed):
+    installed(mine=LAYOUT.format(name="one_point"))
+    assert len(get_layout("one_point")) == 1
+
+
+def test_two_layouts_of_one_name_are_an_error_that_names_both_plugins(installed):
+    installed(mine=LAYOUT.format(name="one_point"), yours=LAYOUT.format(name="one_point"))
+    with pytest.raises(ConfigError, match="'mine' and 'yours' both bring a key-point layout called 'one_point'"):
+        get_layout("one_point")
+    assert get_layout("openpose18")
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ("1 / 0", "plugin 'bad' failed in posegen_keypoint_layouts: ZeroDivisionError"),
+        ("[7]", "plugin 'bad'.*gives no"),
+    ],
+)
+def test_a_plugin_whose_layouts_fail_is_named(installed, answer, words):
+    installed(bad=IMPLEMENTATION.format("posegen_keypoint_layouts()", answer))
+    with pytest.raises(PosegenError, match=words):
+        get_layout("openpose18")
+
+
+READER = """
+from posegen.errors import DataError
+from posegen.hookspecs import hookimpl
+@hookimpl
+def posegen_read_keypoints(path): {}
+"""
+
+
+def test_a_plugin_that_fails_to_read_key_points_is_named(installed):
+    installed(bad=READER.format("1 / 0"))
+    with pytest.raises(PosegenError, match="plugin 'bad' failed in posegen_read_keypoints: ZeroDivisionError"):
+        list(plugins.call_each("posegen_read_keypoints", path="x.json", layout=get_layout("openpose18"), image=None))
+
+
+def test_an_error_of_ours_from_a_plugin_stays_as_it_is(installed):
+    installed(mine=READER.format("raise DataError(path, 'row 3: bad')"))
+    with pytest.raises(DataError, match="row 3: bad"):
+        list(plugins.call_each("posegen_read_keypoints", path="x.json", layout=get_layout("openpose18"), image=None))
+
+
+def test_a_wrapper_sees_the_answers_of_the_others(installed):
+    installed(
+        mine=LAYOUT.format(name="one_point"),
+        wrapper="from posegen.hookspecs import hookimpl\n@hookimpl(wrapper=True)\n"
+        "def posegen_keypoint_layouts():\n    found = yield\n    return [list(one) for one in found]\n",
+    )
+    answers = dict(plugins.call_each("posegen_keypoint_layouts"))
+    assert "wrapper" not in answers
+    assert [layout.name for layout in answers["mine"]] == ["one_point"]
+    assert isinstance(answers["people"], list)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Container, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any, NamedTuple
 
@@ -336,7 +337,7 @@ def read_keypoints(path: str | Path, image: str | Path | None = None) -> Keypoin
         return _from_json(path, image)
     if suffix == ".csv" and _fields(_read_text(path).partition("\n")[0], ":") == ANNOTATION_HEADER:
         annotations = read_annotations(path)
-        return annotations[_entry(list(annotations), path, image)]
+        return replace(annotations[_entry(list(annotations), path, image)], listed=True)
     return None
 
 
@@ -395,7 +396,11 @@ def _entry(names: list[str], path: str | Path, image: str | Path | None) -> str:
     if image is None and len(names) == 1:
         return names[0]
     if image is None:
-        raise DataError(path, f"holds the points of {len(names)} images", "Say which image is meant.")
+        raise DataError(
+            path,
+            f"holds the points of {len(names)} images",
+            "Say which image is meant; of `posegen infer`: with --target-image.",
+        )
     found = [name for name in names if PurePath(name).name == PurePath(image).name]
     if len(found) > 1:  # frames of videos are called alike: their folders tell
         found = [name for name in found if PurePath(image).as_posix().endswith(f"/{name}")]

@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
+import logging
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import mmcv
 import numpy as np
+from mmengine.logging import print_log
 from pycocotools.coco import COCO
 from torch.utils.data import Dataset
 
@@ -190,12 +192,39 @@ class AnnotatedPairs(PeoplePairs):
         return self._view(source), self._view(target), f"{_stem(source)}_2_{_stem(target)}_vis"
 
     def _view(self, name: str) -> View:
-        image = read_image(self.paths[name])
-        frame = self.keypoint_frame or image.shape[:2]
-        if self.crop_to_frame:
-            image = _crop_middle(image, frame[1] / frame[0])
-        keypoints = self.annotations[name].scale(self.size[1] / frame[1], self.size[0] / frame[0])
-        return View(resize_image(image, self.size, self.resample), keypoints)
+        image, keypoints = read_image(self.paths[name]), self.annotations[name]
+        return fit_frame(image, keypoints, self.size, self.keypoint_frame, self.crop_to_frame, self.resample)
+
+    @staticmethod
+    def prepare(
+        image: np.ndarray, keypoints: Keypoints, size: tuple[int, int], options: Mapping[str, Any]
+    ) -> tuple[np.ndarray, Keypoints]:
+        """An image and its points as a data set of these options has them: see :func:`fit_frame`.
+
+        Points of another origin than the data set's list count pixels of the image, whatever frame the list has.
+        """
+        frame = ("keypoint_frame", "crop_to_frame") if keypoints.listed else ()
+        return fit_frame(image, keypoints, size, **_chosen(options, *frame, "resample"))
+
+
+def fit_frame(
+    image: np.ndarray,  # uint8, H W 3
+    keypoints: Keypoints,  # in pixels of keypoint_frame
+    size: tuple[int, int],  # H, W of the result
+    keypoint_frame: Sequence[int] | None = None,  # H, W; None: the image's own
+    crop_to_frame: bool = False,  # cut the middle of the image to the frame's proportions first
+    resample: str = "bicubic",
+) -> View:
+    """The image resized to *size*, and the points scaled to it from their frame."""
+    frame = keypoint_frame or image.shape[:2]
+    if crop_to_frame:
+        image = _crop_middle(image, frame[1] / frame[0])
+    scaled = keypoints.scale(size[1] / frame[1], size[0] / frame[0])
+    return View(resize_image(image, size, resample), scaled)
+
+
+def _chosen(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: options[name] for name in names if name in options}
 
 
 def find_lists(root: str | Path, split: str, prefix: str) -> tuple[Path, Path]:
@@ -342,6 +371,13 @@ class CocoPairs(PeoplePairs):
         if not self.pairs:
             counts = [f"{count} annotations: {reason}" for reason, count in self.skipped.items()]
             raise DataError(annotation_file, ["no pair of pictures of one person", *counts])
+        print_log(self._summary(annotation_file), logger="current", level=logging.INFO)
+
+    def _summary(self, annotation_file: str | Path) -> str:
+        """``coco.json: 12 pairs; left out: 2 annotations: a crowd``."""
+        left_out = [f"{count} annotation{'s' * (count != 1)}: {why}" for why, count in self.skipped.items() if count]
+        pairs = f"{Path(annotation_file).name}: {len(self)} pair{'s' * (len(self) != 1)}"
+        return f"{pairs}; left out: {', '.join(left_out)}" if left_out else pairs
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -358,11 +394,17 @@ class CocoPairs(PeoplePairs):
 
     def _view(self, person: Person) -> View:
         image = read_image(self.image_root / person.file_name)
-        left, top, right, bottom = crop_box(person.box, image.shape[:2], self.size, self.padding)
-        crop = np.asarray(mmcv.imcrop(image, np.array([left, top, right - 1, bottom - 1]), pad_fill=GREY))
-        moved = Keypoints(person.keypoints.points - (left, top), person.keypoints.present)
-        scaled = moved.scale(self.size[1] / (right - left), self.size[0] / (bottom - top))
-        return View(resize_image(crop, self.size, self.resample), scaled)
+        return cut_out(image, person.keypoints, person.box, self.size, self.padding, self.resample)
+
+    @staticmethod
+    def prepare(
+        image: np.ndarray, keypoints: Keypoints, size: tuple[int, int], options: Mapping[str, Any]
+    ) -> tuple[np.ndarray, Keypoints]:
+        """A photograph and its points as a data set of these options has them: see :func:`cut_out`.
+
+        The person's box is that of the points, as for an annotation without a box.
+        """
+        return cut_out(image, keypoints, points_box(keypoints), size, **_chosen(options, "padding", "resample"))
 
     def _mirror(self, view: View) -> View:
         return View(
@@ -459,6 +501,11 @@ def _box(entry: dict[str, Any], keypoints: Keypoints, what: str) -> tuple[float,
             raise DataError("", f"{what}: bbox {entry['bbox']!r} is not finite")
         if width > 0 and height > 0:
             return left, top, width, height
+    return points_box(keypoints)
+
+
+def points_box(keypoints: Keypoints) -> tuple[float, float, float, float]:
+    """Left, top, width and height of the smallest box about the points that are present."""
     points = keypoints.points[keypoints.present] if keypoints.present.any() else np.zeros((1, 2))
     left, top = points.min(0).tolist()
     width, height = (points.max(0) - points.min(0) + 1).tolist()
@@ -482,6 +529,22 @@ def _useless(entry: dict[str, Any], person: Person, min_keypoints: int) -> str:
     if visible < min_keypoints or not person.keypoints.present.any():
         return f"fewer than {min_keypoints} key points"
     return ""
+
+
+def cut_out(
+    image: np.ndarray,  # uint8, H W 3
+    keypoints: Keypoints,  # in pixels of the image
+    box: tuple[float, float, float, float],  # the person's, as crop_box takes it
+    size: tuple[int, int],  # H, W of the result
+    padding: float = 0.15,  # as crop_box takes it
+    resample: str = "bicubic",
+) -> View:
+    """The person's crop at *size*, grey where it reaches out of the image, and the points in pixels of it."""
+    left, top, right, bottom = crop_box(box, image.shape[:2], size, padding)
+    crop = np.asarray(mmcv.imcrop(image, np.array([left, top, right - 1, bottom - 1]), pad_fill=GREY))
+    moved = Keypoints(keypoints.points - (left, top), keypoints.present)
+    scaled = moved.scale(size[1] / (right - left), size[0] / (bottom - top))
+    return View(resize_image(crop, size, resample), scaled)
 
 
 def crop_box(

@@ -9,13 +9,14 @@ from types import ModuleType
 
 from ..errors import PosegenError
 from ..version import __version__
-from . import convert, infer, parts, plugins, test, train
+from . import convert, curves, infer, parts, plugins, test, train
 
 COMMANDS: dict[str, ModuleType] = {
     "train": train,
     "test": test,
     "infer": infer,
     "convert": convert,
+    "curves": curves,
     "plugins": plugins,
     "list": parts,
 }
@@ -52,5 +53,14 @@ def _run(module: ModuleType, parsed: argparse.Namespace) -> int:
     except PosegenError as error:
         if parsed.traceback:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_message(error)}", file=sys.stderr)
         return 1
+
+
+def _message(error: PosegenError) -> str:
+    """What an error says; of one that torch hands on from a data loader's worker, without the worker's traceback."""
+    text = str(error)
+    if not (text.startswith("Caught ") and "\nOriginal Traceback " in text):
+        return text
+    kind = type(error)
+    return text.rpartition(f"\n{kind.__module__}.{kind.__qualname__}: ")[2].rstrip()

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from .. import plugins
 from ..api import load_model
 from ..data import Keypoints, StructureEncoder
 from ..data.images import read_image, resize_image, to_tensor, to_uint8, write_image
 from ..errors import ConfigError, DataError, PosegenError
-from ..registry import STRUCTURE_ENCODERS
+from ..registry import DATASETS, STRUCTURE_ENCODERS
 from ..visualization import overlay
 from .common import add_config, read_config
+
+KEYPOINTS_HELP = (
+    "its key points, in pixels of the photograph; those of a data set's own list, in pixels of that list's frame"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,13 +28,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     parser.add_argument("checkpoint", type=Path, help="a checkpoint of ours, trained or converted")
     parser.add_argument("--source", type=Path, required=True, metavar="IMG", help="the photograph")
-    parser.add_argument("--source-keypoints", type=Path, required=True, metavar="FILE", help="its key points")
-    parser.add_argument("--target-keypoints", type=Path, required=True, metavar="FILE", help="the pose to move to")
+    parser.add_argument("--source-keypoints", type=Path, required=True, metavar="FILE", help=KEYPOINTS_HELP)
+    parser.add_argument(
+        "--target-keypoints",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="the pose to move to, counted likewise in the target image, or, without one, in a picture of the source's "
+        "size",
+    )
     parser.add_argument(
         "--target-image",
         type=Path,
         metavar="IMG",
-        help="the photograph the target key points belong to: gives their frame, and their row in files of many",
+        help="the photograph the target key points belong to: gives the frame they count pixels of (without it: the "
+        "source image's height and width), and says which entry is meant in a file of many images",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="PNG", help="the picture to write")
     parser.add_argument("--overlay", action="store_true", help="also write OUT_overlay.png: flow, mask, warped source")
@@ -49,16 +65,16 @@ def run(parsed: argparse.Namespace) -> int:
     size = tuple(config.size)
 
     picture = read_image(parsed.source)
-    target_image = parsed.target_image or parsed.source
-    frame = picture.shape[:2] if parsed.target_image is None else read_image(parsed.target_image).shape[:2]
+    target_picture = picture if parsed.target_image is None else read_image(parsed.target_image)
     source_points = read_keypoints(parsed.source_keypoints, encoder, parsed.source)
-    target_points = read_keypoints(parsed.target_keypoints, encoder, target_image)
+    target_points = read_keypoints(parsed.target_keypoints, encoder, parsed.target_image)
 
     model = load_model(config, parsed.checkpoint, parsed.device)
-    source = to_tensor(resize_image(picture, size))[None].to(parsed.device)
+    prepared, source_points = prepare_subject(config, picture, source_points)
+    _, target_points = prepare_subject(config, target_picture, target_points)
+    source = to_tensor(prepared)[None].to(parsed.device)
     source_structure, target_structure = (
-        encoder.encode(points.scale(size[1] / shape[1], size[0] / shape[0]), size)[None].to(parsed.device)
-        for points, shape in ((source_points, picture.shape[:2]), (target_points, frame))
+        encoder.encode(points, size)[None].to(parsed.device) for points in (source_points, target_points)
     )
     out = model.transfer(source, source_structure, target_structure)
     write_image(parsed.out, to_uint8(out.image[0]))
@@ -69,15 +85,46 @@ def run(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def read_keypoints(path: Path, encoder: StructureEncoder, image: Path) -> Keypoints:
+def prepare_subject(config: Mapping[str, Any], image: np.ndarray, keypoints: Keypoints) -> tuple[np.ndarray, Keypoints]:
+    """A photograph and its key points as the config's test data set would give them to the network.
+
+    The data set's class says how (:meth:`posegen.data.PairDataset.prepare`); one that does not say has the whole
+    photograph resized, and the points scaled with it.
+
+    Args:
+        config: the config; its ``size`` (H, W) is that of the result.
+        image: uint8, H W 3, of any size.
+        keypoints: in pixels of *image*; those of a data set's own list (``listed``), of the frame its options give.
+
+    Returns:
+        The image, uint8 of ``size``, and the points in pixels of it.
+    """
+    size = (int(config["size"][0]), int(config["size"][1]))
+    options = dict((config.get("test_dataloader") or {}).get("dataset") or {})
+    kind = options.pop("type", None)
+    dataset = DATASETS.get(kind) if isinstance(kind, str) else kind
+    prepare = getattr(dataset, "prepare", None)
+    if prepare is not None:
+        return prepare(image, keypoints, size, options)
+    height, width = image.shape[:2]
+    return resize_image(image, size), keypoints.scale(size[1] / width, size[0] / height)
+
+
+def read_keypoints(path: Path, encoder: StructureEncoder, image: Path | None) -> Keypoints:
     """The key points of *image* in a file of any format that a plugin reads.
 
+    Args:
+        path: the file.
+        encoder: whose layout the points are wanted in.
+        image: says which entry of a file of many is meant; None: the file must hold one subject.
+
     Raises:
-        DataError: the file is missing, broken, or no plugin reads it.
+        DataError: the file is missing, broken, holds many subjects and *image* is None, or no plugin reads it.
     """
     if not path.is_file():
         raise DataError(path, "there is no such file")
-    found = plugins.hook().posegen_read_keypoints(path=path, layout=encoder.layout, image=image)
+    answers = plugins.call_each("posegen_read_keypoints", path=path, layout=encoder.layout, image=image)
+    _, found = next(answers, ("", None))
     if found is None:
         raise DataError(
             path,

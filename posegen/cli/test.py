@@ -10,6 +10,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from rich.console import Console
 
+from ..data import structure_of
 from ..data.images import to_uint8, write_image
 from ..engine import build_tester, load_weights
 from ..evaluation import metrics_table, write_metrics
@@ -78,5 +79,5 @@ class TestSheet(Hook):
     def after_test_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Draw the first batch."""
         if batch_idx == 0 and is_main_process():
-            draw = runner.test_dataloader.dataset.structure.draw
+            draw = structure_of(runner.test_dataloader.dataset).draw
             write_image(self.path, sample_sheet(data_batch, outputs[0], draw, rows=self.rows))

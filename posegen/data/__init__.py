@@ -2,6 +2,14 @@
 
 from .heatmap import HeatmapEncoder
 from .keypoints import KeypointLayout, Keypoints, get_layout
-from .structure import StructureEncoder
+from .structure import PairDataset, StructureEncoder, structure_of
 
-__all__ = ["HeatmapEncoder", "KeypointLayout", "Keypoints", "StructureEncoder", "get_layout"]
+__all__ = [
+    "HeatmapEncoder",
+    "KeypointLayout",
+    "Keypoints",
+    "PairDataset",
+    "StructureEncoder",
+    "get_layout",
+    "structure_of",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,7 @@ class Keypoints:
 
     points: np.ndarray
     present: np.ndarray
+    listed: bool = False  # from a data set's own list: they count pixels of its frame, not of the photograph
 
     def __post_init__(self) -> None:
         self.points = np.asarray(self.points, dtype=np.float32).reshape(-1, 2)
@@ -66,15 +68,24 @@ def get_layout(name: str | KeypointLayout) -> KeypointLayout:
     """The layout called *name* among those that plugins bring (hook ``posegen_keypoint_layouts``).
 
     Raises:
-        ConfigError: naming the layouts there are.
+        ConfigError: no layout of that name, naming those there are; or two plugins bring one of that name.
+        PosegenError: a plugin failed; names it.
     """
     from .. import plugins
 
     if isinstance(name, KeypointLayout):
         return name
-    layouts = {layout.name: layout for found in plugins.hook().posegen_keypoint_layouts() for layout in found}
+    layouts: dict[str, dict[str, KeypointLayout]] = {}  # by name, then by the plugin that brings it
+    for plugin, found in plugins.call_each("posegen_keypoint_layouts"):
+        if not isinstance(found, Sequence) or not all(isinstance(layout, KeypointLayout) for layout in found):
+            raise ConfigError(f"plugin {plugin!r}: posegen_keypoint_layouts gives no sequence of KeypointLayout")
+        for layout in found:
+            layouts.setdefault(layout.name, {})[plugin] = layout
     if name not in layouts:
         raise ConfigError(
             f"no key-point layout is called {name!r}{nearest(name, layouts)}\nthere are: {', '.join(sorted(layouts))}"
         )
-    return layouts[name]
+    if len(layouts[name]) > 1:
+        owners = " and ".join(map(repr, sorted(layouts[name])))
+        raise ConfigError(f"the plugins {owners} both bring a key-point layout called {name!r}; uninstall one of them")
+    return next(iter(layouts[name].values()))

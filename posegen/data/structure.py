@@ -1,12 +1,14 @@
-"""What every structure encoder can do: say where things should go, and draw itself."""
+"""What every structure encoder can do: say where things should go, and draw itself; and what a data set has."""
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from torch import Tensor
 
+from ..errors import ConfigError
+from ..records import Pair
 from .keypoints import KeypointLayout, Keypoints
 
 
@@ -24,3 +26,43 @@ class StructureEncoder(Protocol):
     def draw(self, structure: Tensor) -> np.ndarray:
         """A picture of a structure S H W: uint8, H W 3, RGB."""
         ...
+
+
+@runtime_checkable
+class PairDataset(Protocol):
+    """What every data set of pairs has.
+
+    A data set of photographs may have a static method more, which ``posegen infer`` then calls on the photographs it
+    is given, so that the network sees them as in training; without it they are resized as a whole:
+
+        prepare(image, keypoints, size, options) -> (image, keypoints)
+
+    ``image`` uint8 H W 3 of any size; ``size`` (H, W) of the image that is returned, whose pixels the returned points
+    count; ``options``: the arguments that the config gives the data set.
+    """
+
+    structure: StructureEncoder
+    """What encoded the pairs' structures: it draws them on the sheets of samples."""
+
+    def __len__(self) -> int:
+        """The number of pairs."""
+        ...
+
+    def __getitem__(self, index: int) -> Pair:
+        """The pair at a number."""
+        ...
+
+
+def structure_of(dataset: Any) -> StructureEncoder:
+    """The structure encoder that draws a data set's structures.
+
+    Raises:
+        ConfigError: the data set has none.
+    """
+    structure = getattr(dataset, "structure", None)
+    if not callable(getattr(structure, "draw", None)):
+        raise ConfigError(
+            f"the data set {type(dataset).__name__} has no attribute 'structure' with a method 'draw': sheets of "
+            "samples cannot show its structures\nGive it one (posegen.data.PairDataset says what a data set has)."
+        )
+    return structure  # type: ignore[return-value]

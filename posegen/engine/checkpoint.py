@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from torch import nn
 
 from ..errors import CheckpointError
 from ..registry import HOOKS
+from ..weights import read_weights
 
 PLAIN = (str, int, float, bool, type(None))
 
@@ -76,21 +76,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds
-        raise CheckpointError(f"{path} cannot be loaded: {_reason(error)}") from error
+    checkpoint = read_weights(path)
     if not isinstance(checkpoint, dict):
         raise CheckpointError(f"{path} holds a {type(checkpoint).__name__}, not a checkpoint")
     return checkpoint
-
-
-def _reason(error: Exception) -> str:
-    """Why torch did not load a file, without its advice to load it unsafely."""
-    code = re.search(r"GLOBAL (\S+)", str(error))
-    if code:
-        return f"it holds more than tensors and plain values ({code[1]}), and nothing in a checkpoint is executed"
-    return f"damaged, or no checkpoint ({type(error).__name__})"
 
 
 def load_weights(model: nn.Module, path: str | Path, prefix: str = "model.") -> None:

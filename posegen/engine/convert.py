@@ -9,6 +9,7 @@ from typing import Any
 from mmengine.config import Config
 from torch import Tensor, nn
 
+from ..config import require
 from ..errors import CheckpointError
 from ..models.published import ALIASES, DISCRIMINATOR_RULES, FLOW_RULES, RENDERER_RULES, our_name
 from ..registry import DISCRIMINATORS, MODELS
@@ -48,6 +49,7 @@ def read_published(path: str | Path) -> dict[str, Tensor]:
 
 
 def _convert_model(config: Config, state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
+    require(config, "model")
     model = MODELS.build_part(config.model)
     names: dict[str, str | None] = {}
     for published in state:
@@ -58,6 +60,7 @@ def _convert_model(config: Config, state: Mapping[str, Tensor], where: str) -> d
 
 
 def _convert_discriminator(config: Config, state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
+    require(config, "trainer")
     if config.trainer.get("discriminator") is None:
         raise CheckpointError(f"{where} is a discriminator, and the config has none")
     model = DISCRIMINATORS.build_part(config.trainer.discriminator)

@@ -10,6 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from ..errors import PosegenError
 from ..registry import MODEL_WRAPPERS
 
 
@@ -72,7 +73,12 @@ def start_processes_without_gpu(launcher: str) -> None:
 
     mmengine's ``init_dist`` calls ``torch.cuda.set_device`` whatever the backend, which fails on a CPU build of torch.
     It leaves a group alone that exists already. With GPUs, or ``launcher="none"``, nothing is done here.
+
+    Raises:
+        PosegenError: Slurm did not start this process, or its nodes have no address to meet at.
     """
+    if launcher == "slurm":
+        _check_slurm()
     if launcher == "none" or torch.cuda.is_available() or dist.is_initialized():
         return
     if launcher == "slurm":
@@ -80,8 +86,23 @@ def start_processes_without_gpu(launcher: str) -> None:
     dist.init_process_group(backend="gloo")
 
 
+def _check_slurm() -> None:
+    missing = [name for name in ("SLURM_PROCID", "SLURM_NTASKS") if name not in os.environ]
+    if missing:
+        raise PosegenError(
+            f"--launcher slurm, but {' and '.join(missing)} is not set: start the command with srun, "
+            "or give --launcher pytorch under torchrun"
+        )
+
+
 def _name_slurm_process() -> None:
     """Tell torch what Slurm calls this process, as mmengine does on GPUs."""
+    nodes = int(os.environ.get("SLURM_NNODES", "1"))
+    if nodes > 1 and not {"MASTER_ADDR", "SLURM_LAUNCH_NODE_IPADDR"} & os.environ.keys():
+        raise PosegenError(
+            f"the processes of {nodes} nodes do not know where to meet: set MASTER_ADDR to the first node's address, "
+            'for example MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)'
+        )
     os.environ["RANK"] = os.environ["SLURM_PROCID"]
     os.environ["WORLD_SIZE"] = os.environ["SLURM_NTASKS"]
     os.environ["LOCAL_RANK"] = os.environ.get("SLURM_LOCALID", "0")

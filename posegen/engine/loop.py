@@ -99,7 +99,8 @@ class StagedTrainLoop(IterBasedTrainLoop):
             self.runner.logger.info(
                 f"stage {stage.name!r}: trains {', '.join(stage.train_networks)} for {stage.iters} iterations"
             )
-        self.trainer.stage = self._entered = stage
+            self.trainer.enter(stage)
+            self._entered = stage
         if any(other.lr_schedule != "constant" for other in self.trainer.stages):
             factor = stage.lr_factor(self._iter - self.trainer.start_of(stage))
             wrappers = self.runner.optim_wrapper

@@ -10,10 +10,10 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from torch import nn
 
-from ..config import unresolved
-from ..errors import PosegenError
+from ..config import RUNNER_KEYS, require, unresolved
+from ..errors import CheckpointError, PosegenError
 from ..registry import DATASETS, FEATURE_NETWORKS
-from .checkpoint import check_weights, read_checkpoint
+from .checkpoint import check_weights, load_weights, read_checkpoint
 from .distributed import start_processes_without_gpu
 
 
@@ -31,11 +31,16 @@ def build_trainer(
 
     Raises:
         PosegenError: *work_dir* holds another run's checkpoints and *resume* is False.
+        ConfigError: the config lacks what training needs.
     """
+    require(config, "model", "trainer", "train_cfg", "optim_wrapper", "val_cfg", "val_evaluator")
+    require(config, "train_dataloader.dataset", "val_dataloader.dataset")
     refuse_to_overwrite(work_dir, resume)
     # Missing weights and bad data are found here, before the Runner writes its first log.
     feature_network = FEATURE_NETWORKS.build_part(config.trainer.get("feature_network"))
     loaders = {name: _with_data(config[name]) for name in ("train_dataloader", "val_dataloader")}
+    if config.get("load_from") and not resume:
+        read_checkpoint(config.load_from)
     start_processes_without_gpu(launcher)
     trainer = {
         **config.trainer,
@@ -44,11 +49,18 @@ def build_trainer(
         "autocast": amp or config.trainer.get("autocast", False),
     }
     changes: dict[str, Any] = {"model": trainer, "resume": resume, "launcher": launcher, **loaders}
-    return _runner(config, work_dir, cfg=unresolved(config), **changes)
+    runner = _runner(config, work_dir, cfg=unresolved(config), **changes)
+    runner.start_from = config.get("load_from")
+    return runner
 
 
 def build_tester(config: Config, work_dir: str | Path, launcher: str = "none") -> Runner:
-    """A Runner that tests the model of *config*; it needs no losses, and so no weights of feature networks."""
+    """A Runner that tests the model of *config*; it needs no losses, and so no weights of feature networks.
+
+    Raises:
+        ConfigError: the config lacks what testing needs.
+    """
+    require(config, "model", "trainer.type", "test_cfg", "test_evaluator", "test_dataloader.dataset")
     start_processes_without_gpu(launcher)
     trainer = {"type": config.trainer["type"], "model": config.model, "stages": []}
     unused = (
@@ -81,8 +93,8 @@ def refuse_to_overwrite(work_dir: str | Path, resume: bool) -> None:
         )
 
 
-def _runner(config: Config, work_dir: str | Path, **changes: Any) -> Runner:
-    arguments = {key: value for key, value in config.items() if key in _RUNNER_KEYS}
+def _runner(config: Config, work_dir: str | Path, **changes: Any) -> SafeRunner:
+    arguments = {key: value for key, value in config.items() if key in RUNNER_KEYS}
     arguments.update(work_dir=str(work_dir), default_scope="posegen", **changes)
     arguments["custom_hooks"] = [dict(type="PlainCheckpoints"), *arguments.get("custom_hooks", [])]
     for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
@@ -99,7 +111,13 @@ class SafeRunner(Runner):
 
     mmengine would let torch before 2.6 execute what a checkpoint holds, and leave out weights that do not fit; and it
     would wrap the model in ``DistributedDataParallel``, which wants a GPU from it and one pass through it a step.
+
+    Attributes:
+        start_from: a checkpoint of ours whose model weights training starts from, unless a run is resumed.
     """
+
+    start_from: str | None = None
+    _has_loaded: bool  # mmengine's
 
     def wrap_model(self, model_wrapper_cfg: Any, model: nn.Module) -> nn.Module:
         """The model on its device; in several processes wrapped in :class:`GradientAveraging`."""
@@ -107,15 +125,30 @@ class SafeRunner(Runner):
             model_wrapper_cfg = {"type": "posegen.GradientAveraging"}
         return super().wrap_model(model_wrapper_cfg, model)
 
+    def load_or_resume(self) -> None:
+        """Resume where that was asked for and there is something to resume, else load :attr:`start_from`."""
+        super().load_or_resume()
+        if self.start_from and not self._has_loaded:
+            trainer: Any = getattr(self.model, "module", self.model)
+            load_weights(trainer.model, self.start_from)
+            self._has_loaded = True
+            self.logger.info(f"starts from the weights of {self.start_from}")
+
     def load_checkpoint(self, filename: str, *unused: Any, **also_unused: Any) -> dict[str, Any]:
-        """Load weights from a file; returns the whole checkpoint, on the CPU.
+        """Load weights from the checkpoint of a run to resume; returns the whole checkpoint, on the CPU.
 
         Raises:
-            CheckpointError: the file cannot be read, or is of another architecture.
+            CheckpointError: the file cannot be read, is of another architecture, or is no checkpoint of a run.
         """
         checkpoint = read_checkpoint(filename)
+        missing = [key for key in ("state_dict", "meta", "message_hub") if key not in checkpoint]
+        if missing:
+            raise CheckpointError(
+                f"{filename} is no checkpoint of a run, it has no {', '.join(missing)}: nothing to resume.\n"
+                "To start a new run from its weights, set load_from."
+            )
         model: Any = getattr(self.model, "module", self.model)
-        check_weights(model, checkpoint.get("state_dict", checkpoint), str(filename))
+        check_weights(model, checkpoint["state_dict"], str(filename))
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         model.load_state_dict(checkpoint["state_dict"])
         self._has_loaded = True
@@ -124,9 +157,3 @@ class SafeRunner(Runner):
 
 
 _runs = itertools.count(1)
-
-_RUNNER_KEYS = (
-    "train_dataloader", "val_dataloader", "test_dataloader", "train_cfg", "val_cfg", "test_cfg", "optim_wrapper",
-    "param_scheduler", "val_evaluator", "test_evaluator", "default_hooks", "custom_hooks", "env_cfg", "log_processor",
-    "log_level", "visualizer", "randomness", "experiment_name",
-)  # fmt: skip

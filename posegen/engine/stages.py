@@ -52,9 +52,16 @@ class Stage(nn.Module):
             raise ConfigError(f"stage {name!r}: train must name some of {self.NETWORKS}, got {tuple(train)}")
         if not isinstance(iters, int) or iters < 0:
             raise ConfigError(f"stage {name!r}: iters must be a whole number of at least 0, got {iters!r}")
-        self.losses = nn.ModuleDict({key: LOSSES.build_part(loss) for key, loss in losses.items()})
+        if name == "discriminator":
+            raise ConfigError("a stage cannot be called 'discriminator': the discriminator's optimizer is")
+        self.losses = _build_losses(name, losses)
         self.optimizer = dict(optimizer)
         self.lr_scale = dict(lr_scale or {})
+        idle = sorted(set(self.lr_scale) - set(self.train_networks))
+        if idle:
+            raise ConfigError(f"stage {name!r}: lr_scale names {idle}, but the stage trains {[*train]}")
+        if self.lr_scale and "lr" not in self.optimizer:
+            raise ConfigError(f"stage {name!r}: lr_scale is a factor of the optimizer's lr, which is not given")
         self.discriminator_optimizer = dict(discriminator_optimizer) if discriminator_optimizer else None
         self.clip_gradient = clip_gradient
         self.lr_schedule = lr_schedule
@@ -84,4 +91,15 @@ class Stage(nn.Module):
     @property
     def feature_needs(self) -> list[Any]:
         """What the stage's losses need of the feature network."""
-        return [loss.needs for loss in self.losses.values() if isinstance(loss, Loss) and loss.needs]
+        return [loss.needs for loss in self.losses.values() if loss.needs]
+
+
+def _build_losses(stage: str, configs: Mapping[str, Any]) -> nn.ModuleDict:
+    losses = {name: LOSSES.build_part(config) for name, config in configs.items()}
+    for name, loss in losses.items():
+        if not isinstance(loss, Loss):
+            raise ConfigError(f"stage {stage!r}: {name!r} is a {type(loss).__name__}, not a posegen.losses.Loss")
+    adversarial = [name for name, loss in losses.items() if isinstance(loss, AdversarialLoss)]
+    if len(adversarial) > 1:
+        raise ConfigError(f"stage {stage!r}: one loss can be adversarial, got {', '.join(adversarial)}")
+    return nn.ModuleDict(losses)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 import torch
@@ -32,7 +32,7 @@ class PairTrainer(BaseModel):
             computes in it natively, and so gains by it.
 
     Attributes:
-        stage: the current stage; the loop sets it.
+        stage: the current stage; the loop sets it, with :meth:`enter`.
     """
 
     stage: Stage
@@ -51,11 +51,41 @@ class PairTrainer(BaseModel):
         self.discriminator = DISCRIMINATORS.build_part(discriminator)
         self.feature_network = FEATURE_NETWORKS.build_part(feature_network)
         self.autocast = computes_in_bfloat16() if autocast == "auto" else bool(autocast)
+        self._check_stages()
+
+    def _check_stages(self) -> None:
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) < len(names):
+            raise ConfigError(f"stages must have different names, got {names}")
+        optimizers = [stage.discriminator_optimizer for stage in self.stages if stage.discriminator_optimizer]
+        if any(optimizer != optimizers[0] for optimizer in optimizers):
+            raise ConfigError(
+                f"the discriminator has one optimizer in all stages: discriminator_optimizer must be the same, "
+                f"got {' and '.join(map(str, optimizers))}"
+            )
         for stage in self.stages:
             if stage.feature_needs and self.feature_network is None:
                 raise ConfigError(f"stage {stage.name!r} has losses on features: the trainer needs a feature_network")
             if stage.adversarial is not None and self.discriminator is None:
                 raise ConfigError(f"stage {stage.name!r} has an adversarial loss: the trainer needs a discriminator")
+            for name, loss in stage.losses.items():
+                self._check_loss(loss, f"stage {stage.name!r}, loss {name!r}")
+
+    def _check_loss(self, loss: Any, where: str) -> None:
+        levels = getattr(getattr(self.model, "flow_estimator", None), "levels", None)
+        if levels is not None:
+            if tuple(getattr(loss, "levels", levels)) != tuple(levels):
+                raise ConfigError(f"{where}: levels {[*loss.levels]} are not those of the flow, {[*levels]}")
+            sizes = getattr(loss, "kernel_sizes", levels)
+            if len(sizes) != len(levels):
+                raise ConfigError(
+                    f"{where}: kernel_sizes {[*sizes]} must be one for each level of the flow {[*levels]}"
+                )
+        layers = getattr(self.feature_network, "names", None)
+        unknown = sorted({layer for needed in loss.needs.values() for layer in needed} - set(layers or ()))
+        if layers is not None and unknown:
+            kind = type(self.feature_network).__name__
+            raise ConfigError(f"{where}: {kind} has no layer {', '.join(unknown)}; it has {', '.join(layers)}")
 
     @property
     def total_iters(self) -> int:
@@ -83,6 +113,12 @@ class PairTrainer(BaseModel):
         """Parameters of the model that *stage* trains."""
         return [p for name in stage.train_networks for p in getattr(self.model, name).parameters()]
 
+    def enter(self, stage: Stage) -> None:
+        """Make *stage* the current one: a network that it does not train gets no gradient, only passes it on."""
+        self.stage = stage
+        for name, network in self.model.named_children():
+            network.requires_grad_(name in stage.train_networks)
+
     def train_step(self, data: PairBatch, optim_wrapper: OptimWrapperDict) -> dict[str, Tensor]:
         """One iteration of the current stage: the discriminator first, then the model.
 
@@ -91,25 +127,41 @@ class PairTrainer(BaseModel):
         """
         batch = data.to(next(self.model.parameters()).device)
         log: dict[str, Tensor] = {}
-        with torch.autocast(batch.source.device.type, torch.bfloat16, enabled=self.autocast):
-            out = self._generate(batch)
-            if self.stage.adversarial is not None:
-                log["discriminator"] = self._train_discriminator(batch, out, optim_wrapper["discriminator"])
-            losses = self._losses(batch, out)
+        out = self._generate(batch)
+        if self.stage.adversarial is not None:
+            log["discriminator"] = self._train_discriminator(batch, out, optim_wrapper["discriminator"])
+        losses = self._losses(batch, out)
         total = torch.stack(list(losses.values())).sum()
         self._update(total, optim_wrapper[self.stage.name], self.trained_parameters(self.stage))
         return {**{name: value.detach() for name, value in losses.items()}, **log, "loss": total.detach()}
 
+    def _in_network(self) -> torch.autocast:
+        """Where networks run, in bfloat16 if so configured; losses and optimisers stay outside, in full precision."""
+        device = next(self.model.parameters()).device.type
+        return torch.autocast(device, torch.bfloat16, enabled=self.autocast)
+
     def _generate(self, batch: PairBatch) -> Transfer:
-        if self.stage.renders:
-            return self.model(batch.source, batch.source_structure, batch.target_structure)
-        flows, masks = self.model.flow_estimator(batch.source, batch.source_structure, batch.target_structure)
-        return Transfer(batch.source.new_empty(0), flows, masks)
+        inputs = (batch.source, batch.source_structure, batch.target_structure)
+        with self._in_network():
+            if self.stage.renders:
+                out = self.model(*inputs)
+                return Transfer(out.image.float(), out.flows, out.masks)
+            flows, masks = self.model.flow_estimator(*inputs)
+            return Transfer(batch.source.new_empty(0), flows, masks)
+
+    def _judge(self, image: Tensor) -> Tensor:
+        with self._in_network():
+            return self.discriminator(image).float()
+
+    def _features(self, image: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
+        with self._in_network():
+            features = self.feature_network(image, layers)
+        return {name: feature.float() for name, feature in features.items()}
 
     def _train_discriminator(self, batch: PairBatch, out: Transfer, optimizer: Any) -> Tensor:
         assert self.stage.adversarial is not None
         self.discriminator.requires_grad_(True)
-        real, generated = self.discriminator(batch.target), self.discriminator(out.image.detach())
+        real, generated = self._judge(batch.target), self._judge(out.image.detach())
         loss = self.stage.adversarial.discriminate(real, generated)
         self._update(loss, optimizer, list(self.discriminator.parameters()))
         return loss.detach()
@@ -118,9 +170,9 @@ class PairTrainer(BaseModel):
         judged = None
         if self.stage.adversarial is not None:
             self.discriminator.requires_grad_(False)  # the gradient passes through it, and is not kept in it
-            judged = self.discriminator(out.image)
+            judged = self._judge(out.image)
         images = {"source": batch.source, "target": batch.target, "generated": out.image}
-        step = Step(batch, out, FeatureCache(self.feature_network, images, self.stage.feature_needs), judged)
+        step = Step(batch, out, FeatureCache(self._features, images, self.stage.feature_needs), judged)
         return {name: loss.weight * loss(step) for name, loss in self.stage.losses.items()}
 
     def _update(self, loss: Tensor, optimizer: Any, parameters: list[nn.Parameter]) -> None:

@@ -7,6 +7,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import ConfigError
 from ..registry import LOSSES
 from .step import Loss, Step
 
@@ -23,7 +24,7 @@ class AdversarialLoss(Loss):
     def __init__(self, mode: Literal["lsgan", "hinge"] = "lsgan", weight: float = 1.0) -> None:
         super().__init__(weight)
         if mode not in ("lsgan", "hinge"):
-            raise ValueError(f"mode must be 'lsgan' or 'hinge', got {mode!r}")
+            raise ConfigError(f"mode must be 'lsgan' or 'hinge', got {mode!r}")
         self.mode = mode
 
     def forward(self, step: Step) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..errors import CheckpointError, ConfigError, MissingWeightsError
 from ..registry import FEATURE_NETWORKS
+from ..weights import read_weights
 
 BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # channels, convolutions; a pool between blocks
 FILE_NAME = "vgg19-dcbb9e9d.pth"
@@ -74,10 +75,7 @@ class VGG19Features(nn.Module):
             weight.normal_(0, (2 / weight[0].numel()) ** 0.5, generator=generator)
 
     def _load(self, path: Path) -> None:
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises many kinds; all mean the same to the reader
-            raise CheckpointError(f"{path} cannot be read as VGG-19 weights: {error}") from error
+        state = read_weights(path)
         if not isinstance(state, dict):
             raise CheckpointError(f"{path} is not torchvision's VGG-19: it holds a {type(state).__name__}")
         index = 0

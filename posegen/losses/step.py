@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -19,11 +19,16 @@ class FeatureCache:
 
     Args:
         network: a feature network: ``network(image, layers) -> {layer: B C h w}``.
-        images: images by name, B 3 H W in [-1, 1]. Those that need no gradient go through in one batch.
+        images: images by name, B 3 H W in [-1, 1].
         needs: the layers of each image that the losses of this step declare.
     """
 
-    def __init__(self, network: nn.Module | None, images: Mapping[str, Tensor], needs: Iterable[Needs]) -> None:
+    def __init__(
+        self,
+        network: Callable[[Tensor, Collection[str]], dict[str, Tensor]],
+        images: Mapping[str, Tensor],
+        needs: Iterable[Needs],
+    ) -> None:
         self._network = network
         self._images = images
         self._needs: dict[str, set[str]] = {}
@@ -45,7 +50,6 @@ class FeatureCache:
         return self._features[image][layer]
 
     def _compute(self, image: str) -> None:
-        assert self._network is not None, "losses on features need a feature network"
         if self._images[image].requires_grad:
             self._features[image] = self._network(self._images[image], self._needs[image])
             return

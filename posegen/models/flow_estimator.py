@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError, InputError
 from ..registry import FLOW_ESTIMATORS
-from .layers import INIT_GAIN, Encode, NormKind, Skip, Up, initialise
+from .layers import INIT_GAIN, NormKind, Skip, Up, encoder, initialise
 
 
 @FLOW_ESTIMATORS.register_module()
@@ -44,10 +44,10 @@ class FlowEstimator(nn.Module):
         self.levels = tuple(sorted(levels, reverse=True))
         if not self.levels or self.levels[-1] < 1 or self.levels[0] >= depth:
             raise ConfigError(f"levels of the flow must lie between 1 and depth - 1 = {depth - 1}, got {[*levels]}")
-        self.depth = depth
+        self.depth, self.structure_channels, self.image_channels = depth, structure_channels, image_channels
         widths = [image_channels + 2 * structure_channels]
         widths += [min(base_width * 2**k, max_width) for k in range(depth)]  # widths[k]: channels at level k
-        self.encoder = nn.ModuleList(Encode(widths[k], widths[k + 1], norm) for k in range(depth))
+        self.encoder = encoder(widths, norm)
         decoded = range(depth - 1, self.levels[-1] - 1, -1)
         self.decoder = nn.ModuleDict(
             {str(k): Up(widths[k + 1], widths[k], hidden=widths[k], kind=norm) for k in decoded}
@@ -81,8 +81,12 @@ class FlowEstimator(nn.Module):
         for level, up in self.decoder.items():
             x = up(x) + self.skip[level](encoded[int(level)])
             if level in self.to_flow:
-                flows.append(self.to_flow[level](x))
-                masks.append(torch.sigmoid(self.to_mask[level](x)))
+                with torch.autocast(
+                    x.device.type, enabled=False
+                ):  # half precision cannot hold a flow to a tenth of a pixel
+                    full = x.to(torch.promote_types(x.dtype, torch.float32))
+                    flows.append(self.to_flow[level](full))
+                    masks.append(torch.sigmoid(self.to_mask[level](full)))
         return flows, masks
 
     def _check_size(self, height: int, width: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Literal
 
 import torch.nn.functional as F
@@ -25,14 +27,18 @@ def norm(channels: int, kind: NormKind = "instance") -> nn.Module:
     """The norm of a block, with affine parameters.
 
     ``"instance"``, as published, takes each channel's mean and contrast over the image away, and with them the absolute
-    colours of the source. ``"group"`` does so for groups of 16 channels together, which keeps them; what has no whole
-    groups (images and structures, in a fixed range anyway) it leaves alone.
+    colours of the source. ``"group"`` does so for groups of 16 channels together, which keeps them.
+
+    Raises:
+        ConfigError: another kind, or channels that are no whole groups.
     """
     if kind == "instance":
         return nn.InstanceNorm2d(channels, affine=True)
     if kind != "group":
         raise ConfigError(f"norm must be 'instance' or 'group', got {kind!r}")
-    return nn.Identity() if channels % GROUP else nn.GroupNorm(channels // GROUP, channels)
+    if channels % GROUP:
+        raise ConfigError(f"norm='group' needs widths that are multiples of {GROUP}, got {channels} channels")
+    return nn.GroupNorm(channels // GROUP, channels)
 
 
 def upsample_conv(a: int, b: int) -> nn.ConvTranspose2d:
@@ -53,16 +59,27 @@ def initialise(module: nn.Module, gain: float = INIT_GAIN) -> None:
 
 
 class Encode(nn.Module):
-    """a→b at half the size: norm, act, conv4×4 stride 2, norm, act, conv3×3."""
+    """a→b at half the size: norm (unless *input_norm* is False), act, conv4×4 stride 2, norm, act, conv3×3."""
 
-    def __init__(self, a: int, b: int, kind: NormKind = "instance") -> None:
+    def __init__(self, a: int, b: int, kind: NormKind = "instance", input_norm: bool = True) -> None:
         super().__init__()
-        self.norm1, self.conv1 = norm(a, kind), nn.Conv2d(a, b, 4, stride=2, padding=1)
+        self.norm1 = norm(a, kind) if input_norm else nn.Identity()
+        self.conv1 = nn.Conv2d(a, b, 4, stride=2, padding=1)
         self.norm2, self.conv2 = norm(b, kind), nn.Conv2d(b, b, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv1(act(self.norm1(x)))
         return self.conv2(act(self.norm2(x)))
+
+
+def encoder(widths: Sequence[int], kind: NormKind = "instance") -> nn.ModuleList:
+    """Encode blocks, one between two neighbouring *widths*; the first takes images or structures.
+
+    Those are no groups of channels, and in a fixed range anyway: under ``"group"`` the first block leaves them as they
+    are.
+    """
+    steps = enumerate(itertools.pairwise(widths))
+    return nn.ModuleList(Encode(a, b, kind, input_norm=i > 0 or kind == "instance") for i, (a, b) in steps)
 
 
 class Residual(nn.Module):

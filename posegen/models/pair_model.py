@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError
+from ..errors import ConfigError, InputError
 from ..records import Transfer
 from ..registry import FLOW_ESTIMATORS, MODELS, RENDERERS
 
@@ -19,12 +19,19 @@ class PairModel(nn.Module):
     Args:
         flow_estimator: config of F, of kind flow estimator.
         renderer: config of G, of kind renderer.
+
+    Raises:
+        ConfigError: F and G have other levels.
     """
 
     def __init__(self, flow_estimator: Any, renderer: Any) -> None:
         super().__init__()
         self.flow_estimator = FLOW_ESTIMATORS.build_part(flow_estimator)
         self.renderer = RENDERERS.build_part(renderer)
+        flows: Any = getattr(self.flow_estimator, "levels", None)
+        attended: Any = getattr(self.renderer, "attended_levels", None)
+        if flows and attended and tuple(flows) != tuple(attended):
+            raise ConfigError(f"the flow has levels {[*flows]}, the renderer attends at {[*attended]}: make them equal")
 
     def forward(self, source: Tensor, source_structure: Tensor, target_structure: Tensor) -> Transfer:
         """The target image with the flows and masks it was made with; shapes as in :meth:`transfer`."""
@@ -49,9 +56,17 @@ class PairModel(nn.Module):
     def _check(self, source: Tensor, source_structure: Tensor, target_structure: Tensor) -> None:
         if source.dim() != 4:
             raise InputError(f"source must be B C H W, got shape {tuple(source.shape)}")
+        channels = getattr(self.flow_estimator, "image_channels", 3)
+        if source.shape[1] != channels:
+            raise InputError(f"source must have {channels} channels, got shape {tuple(source.shape)}")
         if source_structure.shape != target_structure.shape:
             raise InputError(
                 f"structures differ: source {tuple(source_structure.shape)}, target {tuple(target_structure.shape)}"
+            )
+        channels = getattr(self.flow_estimator, "structure_channels", None)
+        if source_structure.dim() != 4 or channels not in (None, source_structure.shape[1]):
+            raise InputError(
+                f"structures must be B S H W with S = {channels or 'any'}, got {tuple(source_structure.shape)}"
             )
         if source_structure.shape[0] != source.shape[0] or source_structure.shape[-2:] != source.shape[-2:]:
             raise InputError(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..errors import ConfigError
 from ..ops import LocalAttention
 from ..registry import RENDERERS
-from .layers import INIT_GAIN, Encode, NormKind, Residual, ToImage, Up, initialise
+from .layers import INIT_GAIN, NormKind, Residual, ToImage, Up, encoder, initialise
 
 
 @RENDERERS.register_module()
@@ -49,10 +49,11 @@ class LocalAttentionRenderer(nn.Module):
             raise ConfigError(f"levels, coarse to fine, and kernel_sizes must match: {[*levels]}, {[*kernel_sizes]}")
         if not levels or levels[-1] < 1 or levels[0] > depth:
             raise ConfigError(f"levels of the renderer must lie between 1 and depth = {depth}, got {[*levels]}")
+        self.attended_levels = tuple(levels)
         sizes = dict(zip(levels, kernel_sizes, strict=True))
         widths = [min(base_width * 2 ** max(k - 1, 0), max_width) for k in range(depth + 1)]  # widths[k]: level k
-        self.source_encoder = _encoder(image_channels, widths[1:], norm)
-        self.target_encoder = _encoder(structure_channels, widths[1:], norm)
+        self.source_encoder = encoder([image_channels, *widths[1:]], norm)
+        self.target_encoder = encoder([structure_channels, *widths[1:]], norm)
         levels = range(depth, 0, -1)
         self.attention = nn.ModuleDict(
             {str(k): LocalAttention(widths[k], sizes[k], reduction=reduction) for k in levels if k in sizes}
@@ -90,7 +91,3 @@ class LocalAttentionRenderer(nn.Module):
                 out = (1 - m) * out + m * attended
             out = up(self.residual[level](out))
         return self.to_image(out)
-
-
-def _encoder(channels: int, widths: Sequence[int], kind: NormKind) -> nn.ModuleList:
-    return nn.ModuleList(Encode(a, b, kind) for a, b in zip([channels, *widths], widths, strict=False))

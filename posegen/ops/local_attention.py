@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import InputError
 from .sampling import sample_bilinear, sampling_positions, weighted_gather
 
 SLOPE = 0.1  # of LeakyReLU, throughout the method
@@ -39,9 +40,9 @@ class LocalAttention(nn.Module):
     ) -> None:
         super().__init__()
         if kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size must be odd, got {kernel_size}")
+            raise InputError(f"kernel_size must be odd, got {kernel_size}")
         if reduction not in ("mean", "sum"):
-            raise ValueError(f"reduction must be 'mean' or 'sum', got {reduction!r}")
+            raise InputError(f"reduction must be 'mean' or 'sum', got {reduction!r}")
         self.kernel_size = kernel_size
         self.reduction = reduction
         self.patch_conv = nn.Conv2d(2 * channels, hidden, kernel_size)  # target channels first

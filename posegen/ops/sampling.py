@@ -39,7 +39,8 @@ def sample_bilinear(source: Tensor, flow: Tensor, margin: int = 0) -> Tensor:
     height, width = source.shape[-2:]
     extent = positions.new_tensor([width - 1, height - 1]).clamp(min=1).view(1, 2, 1, 1)
     grid = (positions * (2 / extent) - 1).permute(0, 2, 3, 1)
-    return F.grid_sample(source, grid.to(source.dtype), mode="bilinear", padding_mode="border", align_corners=True)
+    # A half-precision grid would move positions by a tenth of a pixel: the map is raised to the grid's precision.
+    return F.grid_sample(source.to(grid.dtype), grid, mode="bilinear", padding_mode="border", align_corners=True)
 
 
 def sample_gaussian(source: Tensor, flow: Tensor, size: int = 4, sigma: float = 2.0) -> Tensor:

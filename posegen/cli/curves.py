@@ -1,0 +1,31 @@
+"""Draw the validation curves of a run."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..errors import PosegenError
+from ..visualization.curves import draw_curves, read_scalars
+
+PANELS = (
+    ("epe_ratio", "within_2px"),
+    ("psnr_foreground", "psnr_foreground_warp", "psnr_foreground_copy"),
+    ("ssim",),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``posegen curves``."""
+    parser.add_argument("work_dir", type=Path, help="the work dir of a run")
+    parser.add_argument("out", type=Path, metavar="PNG", help="the picture to write")
+    parser.add_argument("--force", action="store_true", help="overwrite the picture if it exists")
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Draw; returns 0."""
+    if parsed.out.exists() and not parsed.force:
+        raise PosegenError(f"{parsed.out} exists; give --force to overwrite it")
+    draw_curves(read_scalars(parsed.work_dir), PANELS, parsed.out)
+    print(parsed.out)
+    return 0
