@@ -10,6 +10,8 @@ feature_weights = "random"  # seeded; enough for the flow to learn
 train_length = 1_000_000  # pairs, each drawn when it is asked for
 test_length = 64
 
+flow_lr_scale = 0.02  # of F's learning rate in the full stage: a young G pulls the flow anywhere, F follows slowly
+
 size = (64, 64)  # H, W
 levels = [2, 1]  # published for 256×256: 3, 2
 kernel_sizes = [3, 3]  # published: 3, 5
@@ -39,7 +41,7 @@ trainer = dict(
             iters="${full_iters}",
             train=["flow_estimator", "renderer"],
             optimizer=dict(type="Adam", lr=1e-3, betas=(0.5, 0.999), fused=True),  # published: 1e-4, (0, 0.999)
-            lr_scale=dict(flow_estimator=0.1),  # a young G pulls the flow anywhere: F follows slowly
+            lr_scale=dict(flow_estimator="${flow_lr_scale}"),  # published: 1
             lr_schedule="cosine",
             discriminator_optimizer=dict(type="Adam", lr=1e-4, betas=(0.5, 0.999), fused=True),  # published: 1e-5
             losses=dict(

@@ -4,6 +4,7 @@ _base_ = "gfla_paperdoll.py"
 flow_iters = 8000
 full_iters = 3500
 test_length = 256
+flow_lr_scale = 0.1
 
 val_dataloader = dict(dataset=dict(length=64))
 train_cfg = dict(val_interval=1000)

@@ -130,6 +130,12 @@ def test_published_model_through_the_converter(data_set, prefix, tmp_path):
     assert not out.image.requires_grad
 
 
+def test_a_published_file_given_as_a_checkpoint_points_to_the_converter(tmp_path):
+    published = saved_as_published(golden("pose_market").state, tmp_path / "latest_net_G.pth", "module.")
+    with pytest.raises(posegen.CheckpointError, match="posegen convert"):
+        posegen.load_model(CONFIGS / "gfla_market.py", published)
+
+
 def test_published_discriminator_through_the_converter(data_set, tmp_path):
     expected = golden(f"disc_{data_set}")
     config = load_config(CONFIGS / f"gfla_{data_set}.py")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,11 @@ def load_weights(model: nn.Module, path: str | Path, prefix: str = "model.") -> 
     state = checkpoint.get("state_dict", checkpoint)
     if any(name.startswith(prefix) for name in state):
         state = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    if any(re.match(r"(module\.)?(flow_net|source|target)\.", name) for name in state):
+        raise CheckpointError(
+            f"{path} is a published weight file; make a checkpoint of it first:\n"
+            f"  posegen convert {path} NEW.pth --config CONFIG"
+        )
     check_weights(model, state, str(path))
     model.load_state_dict(state)
 
