@@ -108,7 +108,8 @@ def _neighbours(path: Path) -> str:
 
 
 def _check_top_level(config: Config, path: Path) -> None:
-    used = set(_REFERENCE.findall(repr(config._cfg_dict)))
+    # Its text holds its base files' too: a value that only something overridden used is no mistake.
+    used = set(_REFERENCE.findall(repr(config._cfg_dict) + config.text))
     unknown = [name for name in config if name not in KNOWN_KEYS and name not in used]
     if unknown:
         lines = [f"  - {name!r}{_advice(name, KNOWN_KEYS)}" for name in unknown]
