@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from posegen.evaluation import PairMetric
-from posegen.ops import resize_flow, sample_bilinear
+from posegen.ops import warp
 from posegen.records import PairBatch, Transfer
 from posegen.registry import METRICS
 
@@ -40,8 +40,7 @@ class PSNR(PairMetric):
         values["psnr_foreground"] = psnr(out.image, batch.target, batch.foreground)
         values["psnr_foreground_copy"] = psnr(batch.source, batch.target, batch.foreground)
         if out.flows:
-            height, width = batch.source.shape[-2:]
-            warped = sample_bilinear(batch.source, resize_flow(out.flows[-1], (height, width)))
+            warped = warp(batch.source, out.flows[-1])
             values["psnr_foreground_warp"] = psnr(warped, batch.target, batch.foreground)
         return values
 

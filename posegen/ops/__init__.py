@@ -2,7 +2,7 @@
 
 from .affine import affine_residual
 from .local_attention import LocalAttention, attend, kernel_logits
-from .sampling import resize_flow, sample_bilinear, sample_gaussian, sampling_positions, weighted_gather
+from .sampling import resize_flow, sample_bilinear, sample_gaussian, sampling_positions, warp, weighted_gather
 
 __all__ = [
     "LocalAttention",
@@ -13,5 +13,6 @@ __all__ = [
     "sample_bilinear",
     "sample_gaussian",
     "sampling_positions",
+    "warp",
     "weighted_gather",
 ]

@@ -102,3 +102,16 @@ def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
     height, width = flow.shape[-2:]
     scale = flow.new_tensor([size[1] / width, size[0] / height]).view(1, 2, 1, 1)
     return F.interpolate(flow, size=size, mode="bilinear", align_corners=False) * scale
+
+
+def warp(source: Tensor, flow: Tensor) -> Tensor:
+    """A source image moved along a flow.
+
+    Args:
+        source: B 3 H W. flow: B 2 h w in pixels of h×w; it is resized to the image.
+
+    Returns:
+        B 3 H W.
+    """
+    height, width = source.shape[-2:]
+    return sample_bilinear(source, resize_flow(flow, (height, width)))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..data.images import resize_image
 from ..data.images import to_uint8 as to_picture
-from ..ops import resize_flow, sample_bilinear
+from ..ops import warp
 
 __all__ = ["flow_to_rgb", "flow_wheel", "mask_to_rgb", "to_picture", "warp"]
 
@@ -65,16 +65,3 @@ def flow_wheel(size: int, background: tuple[int, int, int] = (255, 255, 255)) ->
 def mask_to_rgb(mask: Tensor) -> np.ndarray:
     """A mask 1 H W in [0, 1] in grey, uint8 H W 3: white is warped, black is generated."""
     return to_picture(mask.expand(3, -1, -1) * 2 - 1)
-
-
-def warp(source: Tensor, flow: Tensor) -> Tensor:
-    """A source image moved along a flow.
-
-    Args:
-        source: B 3 H W. flow: B 2 h w in pixels of h×w; it is resized to the image.
-
-    Returns:
-        B 3 H W.
-    """
-    height, width = source.shape[-2:]
-    return sample_bilinear(source, resize_flow(flow, (height, width)))
