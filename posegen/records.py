@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -71,15 +71,129 @@ class Transfer:
     masks: list[Tensor]
 
 
+@dataclass
+class Clip:
+    """A reference image and T frames of the same subject that follow each other.
+
+    Shapes: ``reference`` 3 H W and ``frames`` T 3 H W in [-1, 1]; ``reference_structure`` S H W, ``structures`` T S H W.
+    Exact motion, as in :class:`Pair`, where it is known: ``flow`` T 2 H W and ``visible`` T 1 H W from each frame back
+    to the reference; ``flow_previous`` and ``visible_previous`` from each frame back to the one before it (the first
+    one: to the reference). ``foreground`` T 1 H W in {0, 1}: the subject in each frame; data sets with foreground
+    masks have it too. What is not known is None.
+    """
+
+    reference: Tensor
+    reference_structure: Tensor
+    frames: Tensor
+    structures: Tensor
+    name: str
+    flow: Tensor | None = None
+    visible: Tensor | None = None
+    flow_previous: Tensor | None = None
+    visible_previous: Tensor | None = None
+    foreground: Tensor | None = None
+
+
+@dataclass
+class ClipBatch:
+    """Clips of one length stacked along a first dimension B; ``names`` has one name a clip. Fields as in :class:`Clip`."""
+
+    reference: Tensor
+    reference_structure: Tensor
+    frames: Tensor
+    structures: Tensor
+    names: list[str]
+    flow: Tensor | None = None
+    visible: Tensor | None = None
+    flow_previous: Tensor | None = None
+    visible_previous: Tensor | None = None
+    foreground: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.reference)
+
+    def to(self, device: torch.device | str) -> ClipBatch:
+        """The same batch with every tensor on *device*."""
+        return _map_tensors(self, lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> ClipBatch:
+        """The same batch in page-locked memory; called by the data loader."""
+        return _map_tensors(self, Tensor.pin_memory)
+
+
+class Origins(NamedTuple):
+    """Something for each of the two images that a frame of a clip is made from: the previous frame, the reference."""
+
+    previous: Any
+    reference: Any
+
+
+@dataclass
+class Frame:
+    """One frame as a clip model makes it: ``image`` B 3 H W; ``flows`` and ``masks``: lists as in :class:`Transfer`, one
+    list an origin."""
+
+    image: Tensor
+    flows: Origins
+    masks: Origins
+
+
+class Animation(NamedTuple):
+    """A clip as a model makes it.
+
+    ``frames`` B T 3 H W in [-1, 1]; ``flows`` and ``masks`` from both origins (``flows.previous``,
+    ``flows.reference``): one tensor a level with attention, coarse to fine, B T 2 h w in pixels of h×w and B T 1 h w.
+    """
+
+    frames: Tensor
+    flows: Origins
+    masks: Origins
+
+
+@FUNCTIONS.register_module()
+def collate_clips(clips: Sequence[Clip]) -> ClipBatch:
+    """Stack clips of one length into a batch. A field that any clip lacks is None in the batch."""
+    return ClipBatch(**_stack(clips))
+
+
+def clips_as_pairs(batch: ClipBatch, out: Animation) -> tuple[PairBatch, Transfer]:
+    """Every frame of a batch of clips as a pair with its reference, B·T of them, frames of a clip side by side: so
+    whatever measures or draws pairs does so with clips. The pair of frame t is called ``NAME/t``, five digits."""
+    length = batch.frames.shape[1]
+
+    def repeated(tensor: Tensor) -> Tensor:
+        return tensor.repeat_interleave(length, dim=0)
+
+    def flat(tensor: Tensor | None) -> Any:
+        return None if tensor is None else tensor.flatten(0, 1)
+
+    pairs = PairBatch(
+        source=repeated(batch.reference),
+        source_structure=repeated(batch.reference_structure),
+        target=flat(batch.frames),
+        target_structure=flat(batch.structures),
+        names=[f"{name}/{t:05d}" for name in batch.names for t in range(length)],
+        flow=flat(batch.flow),
+        visible=flat(batch.visible),
+        foreground=flat(batch.foreground),
+    )
+    flows, masks = map(flat, out.flows.reference), map(flat, out.masks.reference)
+    return pairs, Transfer(flat(out.frames), [*flows], [*masks])
+
+
 @FUNCTIONS.register_module()
 def collate_pairs(pairs: Sequence[Pair]) -> PairBatch:
     """Stack pairs into a batch. A field that any pair lacks is None in the batch."""
-    stacked: dict[str, Any] = {"names": [pair.name for pair in pairs]}
-    for field in fields(Pair):
-        values = [getattr(pair, field.name) for pair in pairs]
+    return PairBatch(**_stack(pairs))
+
+
+def _stack(records: Sequence[Any]) -> dict[str, Any]:
+    stacked: dict[str, Any] = {"names": [record.name for record in records]}
+    for field in fields(records[0]):
+        values = [getattr(record, field.name) for record in records]
         if field.name != "name":
             stacked[field.name] = None if any(v is None for v in values) else torch.stack(values)
-    return PairBatch(**stacked)
+    return stacked
 
 
 def _map_tensors(batch: Any, function: Any) -> Any:
