@@ -8,7 +8,7 @@ DEMO_CONFIG ?= configs/gfla_paperdoll.py
 DEMO_DIR ?= work_dirs/demo
 DEMO_OPTIONS ?=
 
-.PHONY: demo test lint types clean help
+.PHONY: demo test example lint types clean help
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -20,6 +20,9 @@ demo: $(VENV)/.installed  ## train GFLA on drawn people, test it, and write pict
 
 test: lint types  ## lint, types, tests
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+
+example: $(VENV)/.installed-dev  ## install the example package beside the project, train, test and uninstall it
+	VENV=$(VENV) docs/examples/try_example.sh
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -17,9 +17,13 @@ levels = [2, 1]  # published for 256×256: 3, 2
 kernel_sizes = [3, 3]  # published: 3, 5
 structure = dict(sigma=3)  # published: 6, at 256×256
 
+renderer = "LocalAttentionRenderer"
+
 model = dict(
     flow_estimator=dict(depth=4, init_gain=0.5),  # published: 5, 0.02; five halvings of 64 px leave 2×2, no map to norm
-    renderer=dict(base_width=32, norm="group", reduction="sum", init_gain=0.5),  # published: 64, instance, mean, 0.02
+    renderer=dict(
+        type="${renderer}", base_width=32, norm="group", reduction="sum", init_gain=0.5
+    ),  # published: 64, instance, mean, 0.02
 )
 trainer = dict(
     autocast="auto",  # bfloat16 where the processor computes in it natively
@@ -32,7 +36,8 @@ trainer = dict(
             optimizer=dict(type="Adam", lr=2e-3, betas=(0.9, 0.99), fused=True),  # published: 1e-4, (0, 0.999)
             lr_schedule="cosine",  # published: constant
             losses=dict(
-                correctness=dict(type="SamplingCorrectness", levels="${levels}", weight=20),
+                correctness=dict(type="SamplingCorrectness", levels="${levels}", only=[1], weight=20),  # published: all
+                limbs=dict(type="LimbFlow", layout="openpose18", weight=2),  # not published
                 regularisation=dict(type="AffineRegularisation", kernel_sizes="${kernel_sizes}", weight=0.01),
             ),
         ),
@@ -45,15 +50,15 @@ trainer = dict(
             lr_schedule="cosine",
             discriminator_optimizer=dict(type="Adam", lr=1e-4, betas=(0.5, 0.999), fused=True),  # published: 1e-5
             losses=dict(
-                correctness=dict(type="SamplingCorrectness", levels="${levels}", weight=60),  # published: 5
+                correctness=dict(type="SamplingCorrectness", levels="${levels}", only=[1], weight=60),  # published: 5
+                limbs=dict(type="LimbFlow", layout="openpose18", weight=6),  # not published
                 regularisation=dict(  # published: 0.0025
                     type="AffineRegularisation", kernel_sizes="${kernel_sizes}", weight=0.03
                 ),
                 reconstruction=dict(type="ReconstructionLoss", weight=10),  # published: 5
-                perceptual=dict(  # published: relu4_1 and relu5_1 too
-                    type="PerceptualLoss", layers=["relu1_1", "relu2_1", "relu3_1"], weight=0.5
-                ),
-                style=dict(type="StyleLoss", layers=["relu2_2"], weight=20),  # published: 500, four layers
+                # published: relu3_1, relu4_1 and relu5_1 too
+                perceptual=dict(type="PerceptualLoss", layers=["relu1_1", "relu2_1"], weight=0.5),
+                style=dict(type="StyleLoss", layers=["relu2_1"], weight=20),  # published: 500, four deeper layers
                 adversarial=dict(type="AdversarialLoss", weight=0.1),  # published: 2
             ),
         ),

@@ -1,8 +1,8 @@
 # The paper-doll recipe for an hour on two CPU cores; figures and curve in docs/paperdolls.md.
 _base_ = "gfla_paperdoll.py"
 
-flow_iters = 8000
-full_iters = 3500
+flow_iters = 6500
+full_iters = 4000
 test_length = 256
 flow_lr_scale = 0.1
 

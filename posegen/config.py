@@ -8,7 +8,8 @@ line's overrides, so overriding a knob reaches every place that uses it, through
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,11 @@ from .registry import DATA_SAMPLERS, KINDS, LOOPS, check_arguments
 KNOBS = ("data_root", "batch_size", "flow_iters", "full_iters", "feature_weights")
 """Top-level values that every config has; each reaches all places that use it."""
 
-OWN_KEYS = ("trainer", "structure", "size", "load_from", *KNOBS)
+OWN_KEYS = ("trainer", "structure", "size", "load_from", "plugins", *KNOBS)
 """Top-level keys that posegen reads beside those of mmengine's Runner. ``structure`` and ``size``: what the model
 sees; ``trainer``: what trains it; ``load_from``, optional: a checkpoint of ours, trained or converted, whose model
-weights training starts from."""
+weights training starts from; ``plugins``, optional: files (paths relative to the config) and modules to load as
+plugins before anything is looked up."""
 
 RUNNER_KEYS = (
     "train_dataloader", "val_dataloader", "test_dataloader", "train_cfg", "val_cfg", "test_cfg", "optim_wrapper",
@@ -49,15 +51,19 @@ _ELSEWHERE = {  # what mmengine's Runner takes too, and where posegen has it
 _REFERENCE = re.compile(r"\$\{(\w+)\}")
 
 
-def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
+def load_config(
+    path: str | Path, overrides: Mapping[str, Any] | None = None, plugin_files: Sequence[str | Path] = ()
+) -> Config:
     """Read a config, apply overrides, resolve references, and check every name and argument in it.
 
-    A ``.py`` config is Python code and runs as such: load only those you trust. ``.json`` and ``.yaml`` configs cannot
-    execute anything.
+    A ``.py`` config is Python code and runs as such, and so do the plugins it names: load only those you trust.
+    ``.json`` and ``.yaml`` configs cannot execute anything: plugins they name must be in *plugin_files* too.
 
     Args:
         path: of a ``.py``, ``.json`` or ``.yaml`` config.
         overrides: values by dotted key, as ``--cfg-options`` gives them: ``{"train_dataloader.num_workers": 2}``.
+        plugin_files: files and modules to load as plugins, beside those of the config's ``plugins``; as absolute paths
+            they are kept in the config that is written beside a run.
 
     Raises:
         ConfigError: the file cannot be read, or names something that does not exist.
@@ -73,13 +79,36 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
         config._cfg_dict.pop(name)
     _check_top_level(config, path)
     _override(config, overrides or {})
+    named = _named_plugins(config, path, plugin_files)
+    if named:
+        config._cfg_dict["plugins"] = named
     resolved = _resolve(config._cfg_dict, config._cfg_dict, ())
-    plugins.load()
+    for report in plugins.load():
+        if report.error:  # a part of another plugin may go by the name that the config means
+            warnings.warn(f"plugin {report.name!r} failed to load and is left out: {report.error}", stacklevel=2)
+    for plugin in named:
+        plugins.load_named(plugin)
     _check_parts(resolved, "")
     _check_loaders(resolved)
     loaded = Config(resolved, filename=str(path))
     loaded.__dict__["_unresolved"] = Config(config._cfg_dict, filename=str(path))
     return loaded
+
+
+def _named_plugins(config: Config, path: Path, also: Sequence[str | Path]) -> list[str]:
+    """The plugins that the config and the command line name, each once, files as absolute paths."""
+    values = config.get("plugins") or []
+    if not isinstance(values, (list, tuple)) or not all(isinstance(value, str) for value in values):
+        raise ConfigError(f"{path}: 'plugins' is a list of files and modules; got {values!r}")
+    given = [plugins.absolute(plugin, Path.cwd()) for plugin in also]
+    own = [plugins.absolute(plugin, path.parent) for plugin in values]
+    refused = [plugin for plugin in own if plugin not in given]
+    if refused and path.suffix != ".py":
+        raise ConfigError(
+            f"{path} wants to run code, the plugins {', '.join(refused)}; a {path.suffix} config may not do that by "
+            f"itself\nIf you trust them: {' '.join(f'--plugin {plugin}' for plugin in refused)}"
+        )
+    return list(dict.fromkeys([*own, *given]))
 
 
 def unresolved(config: Config) -> Config:
@@ -174,10 +203,8 @@ def _look_up(name: str, top: Mapping[str, Any], resolving: tuple[str, ...]) -> A
 def _check_parts(node: Any, path: str) -> None:
     """Check the arguments of every registered part, ours or mmengine's, wherever it stands."""
     if isinstance(node, Mapping):
-        part = _find_part(node.get("type"))
-        if part is not None:
-            arguments = {key: value for key, value in node.items() if key not in ("type", "_scope_")}
-            check_arguments(part, arguments, where=f"{path.lstrip('.') or 'config'} ({node['type']})", complete=False)
+        arguments = {key: value for key, value in node.items() if key not in ("type", "_scope_")}
+        _check_part(node.get("type"), arguments, path)
         for key, value in node.items():
             _check_parts(value, f"{path}.{key}")
     elif isinstance(node, (list, tuple)):
@@ -185,17 +212,33 @@ def _check_parts(node: Any, path: str) -> None:
             _check_parts(value, f"{path}.{index}")
 
 
-def _find_part(name: Any) -> Any:
+def _check_part(name: Any, arguments: dict[str, Any], path: str) -> None:
+    """Check the arguments of a part. Parts of several kinds may have one name: those of any of them will do."""
+    errors = []
+    for part in _find_parts(name):
+        try:
+            check_arguments(part, arguments, where=f"{path.lstrip('.') or 'config'} ({name})", complete=False)
+            return
+        except ConfigError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+def _find_parts(name: Any) -> list[Any]:
+    """All parts of that name; of one kind and its ancestors the nearest."""
     if not isinstance(name, str):
-        return None
+        return []
+    found = {}
     for kind in (*KINDS.values(), LOOPS, DATA_SAMPLERS):
         registry: Registry | None = kind
         while registry is not None:  # up to mmengine's own
             registry.import_from_location()
             if name in registry.module_dict:
-                return registry.module_dict[name]
+                found[id(registry.module_dict[name])] = registry.module_dict[name]
+                break
             registry = registry.parent
-    return None
+    return list(found.values())
 
 
 def _check_loaders(config: Mapping[str, Any]) -> None:

@@ -8,6 +8,9 @@ marked with :data:`hookimpl`:
     @hookimpl
     def posegen_register():
         from . import datasets  # noqa: F401  its classes register themselves
+
+Where such a module says ``posegen_hook_version = 1``, it is loaded by a posegen of that :data:`HOOK_VERSION` only, and
+refused by any other with a message that names both versions.
 """
 
 from __future__ import annotations
@@ -20,6 +23,9 @@ import pluggy
 
 if TYPE_CHECKING:
     from .data.keypoints import KeypointLayout, Keypoints
+
+HOOK_VERSION = 1
+"""Raised by one whenever a hook is removed, or changes what it is given or must return; not when one is added."""
 
 hookspec = pluggy.HookspecMarker("posegen")
 hookimpl = pluggy.HookimplMarker("posegen")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -75,9 +75,9 @@ class Transfer:
 class Clip:
     """A reference image and T frames of the same subject that follow each other.
 
-    Shapes: ``reference`` 3 H W and ``frames`` T 3 H W in [-1, 1]; ``reference_structure`` S H W, ``structures`` T S H W.
-    Exact motion, as in :class:`Pair`, where it is known: ``flow`` T 2 H W and ``visible`` T 1 H W from each frame back
-    to the reference; ``flow_previous`` and ``visible_previous`` from each frame back to the one before it (the first
+    Shapes: ``reference`` 3 H W and ``frames`` T 3 H W in [-1, 1]; ``reference_structure`` S H W and ``structures``
+    T S H W. Exact motion, as in :class:`Pair`, where it is known: ``flow`` T 2 H W and ``visible`` T 1 H W from each
+    frame back to the reference; ``flow_previous`` and ``visible_previous`` from each frame back to the one before it (the first
     one: to the reference). ``foreground`` T 1 H W in {0, 1}: the subject in each frame; data sets with foreground
     masks have it too. What is not known is None.
     """
@@ -96,7 +96,7 @@ class Clip:
 
 @dataclass
 class ClipBatch:
-    """Clips of one length stacked along a first dimension B; ``names`` has one name a clip. Fields as in :class:`Clip`."""
+    """Clips of one length stacked along a first dimension B; ``names``: one name a clip. Fields as in :class:`Clip`."""
 
     reference: Tensor
     reference_structure: Tensor
@@ -130,8 +130,8 @@ class Origins(NamedTuple):
 
 @dataclass
 class Frame:
-    """One frame as a clip model makes it: ``image`` B 3 H W; ``flows`` and ``masks``: lists as in :class:`Transfer`, one
-    list an origin."""
+    """One frame as a clip model makes it: ``image`` B 3 H W; ``flows`` and ``masks``: a list as in :class:`Transfer`
+    for each origin."""
 
     image: Tensor
     flows: Origins
@@ -156,9 +156,16 @@ def collate_clips(clips: Sequence[Clip]) -> ClipBatch:
     return ClipBatch(**_stack(clips))
 
 
-def clips_as_pairs(batch: ClipBatch, out: Animation) -> tuple[PairBatch, Transfer]:
-    """Every frame of a batch of clips as a pair with its reference, B·T of them, frames of a clip side by side: so
-    whatever measures or draws pairs does so with clips. The pair of frame t is called ``NAME/t``, five digits."""
+def as_pairs(batch: PairBatch | ClipBatch, out: Transfer | Animation) -> tuple[PairBatch, Transfer]:
+    """Pairs as they are; of clips every frame as a pair with its reference, so that whatever measures or draws pairs
+    does so with clips.
+
+    B clips become B·T pairs, the frames of a clip side by side. The pair of frame t is called ``NAME/t``, five digits.
+    """
+    if isinstance(batch, PairBatch):
+        assert isinstance(out, Transfer)
+        return batch, out
+    assert isinstance(out, Animation)
     length = batch.frames.shape[1]
 
     def repeated(tensor: Tensor) -> Tensor:
@@ -179,6 +186,13 @@ def clips_as_pairs(batch: ClipBatch, out: Animation) -> tuple[PairBatch, Transfe
     )
     flows, masks = map(flat, out.flows.reference), map(flat, out.masks.reference)
     return pairs, Transfer(flat(out.frames), [*flows], [*masks])
+
+
+def collate(records: Sequence[Pair] | Sequence[Clip]) -> PairBatch | ClipBatch:
+    """Stack pairs, or clips of one length, into a batch."""
+    if isinstance(records[0], Clip):
+        return collate_clips(cast("Sequence[Clip]", records))
+    return collate_pairs(cast("Sequence[Pair]", records))
 
 
 @FUNCTIONS.register_module()

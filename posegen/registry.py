@@ -23,7 +23,23 @@ from .errors import ConfigError, UnknownNameError, nearest
 
 
 class PartRegistry(Registry):
-    """mmengine's registry, with errors that name the choices, and plugins loaded before the first look-up."""
+    """mmengine's registry, with errors that name the choices, and plugins loaded before the first look-up.
+
+    Registering a second part under a name that is taken is a ConfigError that says where both come from.
+    """
+
+    def _register_module(self, module: Any, module_name: str | list[str] | None = None, force: bool = False) -> None:
+        names = [module_name or module.__name__] if isinstance(module_name, (str, type(None))) else module_name
+        for name in names:
+            if name in self.module_dict and not force:
+                from . import plugins
+
+                first, second = plugins.origin(self.module_dict[name]), plugins.origin(module)
+                raise ConfigError(
+                    f"two parts are called {name!r}, a {self.name.replace('_', ' ')} each: the one of {first}, which "
+                    f"stays, and the one of {second}; rename one of them, or uninstall one of the two"
+                )
+        super()._register_module(module, module_name, force)
 
     def get(self, key: str) -> Any:
         """The class or function registered under *key* here or in an ancestor.
@@ -77,8 +93,13 @@ def check_arguments(part: Any, arguments: dict[str, Any], where: str, complete: 
         raise ConfigError(f"{where} needs {', '.join(map(repr, missing))}")
 
 
+REGISTRIES: list[PartRegistry] = []
+"""All of them, those that are not listed to users too."""
+
+
 def _child(name: str, parent: Registry, scope: str = "posegen", locations: list[str] | None = None) -> PartRegistry:
-    return PartRegistry(name, parent=parent, scope=scope, locations=locations or [])
+    REGISTRIES.append(PartRegistry(name, parent=parent, scope=scope, locations=locations or []))
+    return REGISTRIES[-1]
 
 
 MODELS = _child("model", mmengine_registry.MODELS, locations=["posegen.models", "posegen.engine"])

@@ -86,12 +86,12 @@ def test_group_norm_leaves_images_and_structures_alone_and_nothing_else():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda s, a, b: (s[0], a, b), "B C H W"),
-        (lambda s, a, b: (s[:, :1], a, b), "source must have 3 channels"),
-        (lambda s, a, b: (s, a, b[..., :-1]), "structures differ"),
-        (lambda s, a, b: (s, a[:, :3], b[:, :3]), "S = 4"),
+        (lambda s, a, b: (s[0], a, b), r"source must be B 3 H W, got shape \(3, 64, 96\)"),
+        (lambda s, a, b: (s[:, :1], a, b), r"source must be B 3 H W, got shape \(2, 1, 64, 96\)"),
+        (lambda s, a, b: (s, a, b[..., :-1]), r"target_structure must have shape \(2, 4, 64, 96\)"),
+        (lambda s, a, b: (s, a[:, :3], b[:, :3]), r"source_structure must have shape \(2, 4, 64, 96\)"),
         (lambda s, a, b: (s, a[:, 0], b[:, 0]), "B S H W"),
-        (lambda s, a, b: (s, a[:1], b[:1]), "must be the same"),
+        (lambda s, a, b: (s, a[:1], b[:1]), r"got \(1, 4, 64, 96\)"),
         (lambda s, a, b: (s[..., :50], a[..., :50], b[..., :50]), "multiples of 32"),
         (lambda s, a, b: (s[..., :32, :32], a[..., :32, :32], b[..., :32, :32]), "at least 64"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import inspect
+import pickle
 import sys
 import types
 
@@ -12,9 +13,11 @@ import pytest
 
 from posegen import hookspecs, plugins
 from posegen.cli import main
+from posegen.config import load_config, unresolved
 from posegen.data import get_layout
 from posegen.errors import ConfigError, DataError, PosegenError, UnknownNameError
-from posegen.registry import METRICS
+from posegen.registry import KINDS, METRICS
+from posegen.version import __version__
 
 HOOKS = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("posegen_")}
 
@@ -254,3 +257,287 @@ def test_a_wrapper_sees_the_answers_of_the_others(installed):
     assert "wrapper" not in answers
     assert [layout.name for layout in answers["mine"]] == ["one_point"]
     assert isinstance(answers["people"], list)
+
+
+# Two plugins that want one name
+
+
+def registering(name, kind="METRICS"):
+    return (
+        f"from posegen.hookspecs import hookimpl\nfrom posegen.registry import {kind}\n"
+        f"@hookimpl\ndef posegen_register():\n"
+        f"    @{kind}.register_module(name='{name}a')\n    class First: 'One.'\n"
+        f"    @{kind}.register_module(name='{name}')\n    class Second: 'Two.'\n"
+        "    First.__module__ = Second.__module__ = __name__\n"
+    )
+
+
+@pytest.fixture(autouse=True)
+def clean():
+    """What a test's plugins registered is gone after it."""
+    with plugins.temporary():
+        yield
+
+
+def test_two_plugins_that_register_one_name_are_both_named_and_the_first_stays(installed):
+    reports = by_name(
+        installed(mine=registering("Sharpness"), yours=registering("Sharpness").replace("namea", "nameb"))
+    )
+    assert reports["mine"].error == ""
+    error = reports["yours"].error
+    for words in ("'Sharpnessa', a metric each", "plugin 'mine' (? ?), which stays", "plugin 'yours' (? ?)"):
+        assert words in error
+    assert METRICS.get("Sharpness").__module__ == "a_plugin_mine"
+
+
+def test_a_part_of_a_stranger_never_takes_the_place_of_a_shipped_one(installed, capsys):
+    reports = by_name(installed(aaa=registering("PSNR")))  # first by name
+    assert "plugin 'metrics' (posegen " in reports["aaa"].error
+    assert reports["metrics"].error == ""
+    assert METRICS.get("PSNR").__module__ == "posegen_metrics.psnr"
+    assert "PSNRa" not in METRICS.module_dict, "a part of a plugin that failed stayed"
+    assert main(["plugins"]) == 1
+    assert "two parts are called 'PSNR'" in capsys.readouterr().out
+
+
+def test_a_part_of_a_stranger_never_takes_the_place_of_one_of_the_core(installed):
+    reports = by_name(installed(mine=registering("StyleLoss", "LOSSES")))
+    assert f"posegen {__version__} itself, which stays" in reports["mine"].error
+
+
+def test_what_a_failing_plugin_overwrote_is_put_back(installed):
+    source = registering("PSNR").replace("name='PSNR'", "name='PSNR', force=True") + "    1 / 0\n"
+    assert "ZeroDivisionError" in by_name(installed(bad=source))["bad"].error
+    assert METRICS.get("PSNR").__module__ == "posegen_metrics.psnr"
+    assert "PSNRa" not in METRICS.module_dict
+
+
+def test_parts_that_a_failing_plugin_registered_at_its_import_are_gone(installed):
+    source = "from posegen.registry import METRICS\n@METRICS.register_module()\nclass Early: 'x'\n1 / 0"
+    installed(bad=source)
+    assert "Early" not in METRICS.module_dict
+
+
+def test_two_plugins_of_one_name_are_told_apart_by_their_packages(installed):
+    reports = installed(people="x = 1")
+    refused = [report for report in reports if report.name == "people" and report.error]
+    assert len(refused) == 1
+    assert f"two plugins are called 'people': that of posegen {__version__}, which stays" in refused[0].error
+    assert get_layout("openpose18")
+
+
+# Versions and names of hooks
+
+
+@pytest.mark.parametrize("version", [hookspecs.HOOK_VERSION + 1, hookspecs.HOOK_VERSION - 1, "'x'"])
+def test_a_plugin_of_another_hook_version_says_which_it_needs_and_which_there_is(installed, version):
+    source = f"posegen_hook_version = {version}\n" + IMPLEMENTATION.format("posegen_that_is_new()", "1")
+    error = by_name(installed(mine=source))["mine"].error
+    for words in (
+        f"hook version {str(version).strip(chr(39))} ",
+        f"posegen {__version__}",
+        f"is {hookspecs.HOOK_VERSION}:",
+    ):
+        assert words in error
+    assert METRICS.get("PSNR")
+
+
+def test_a_plugin_of_this_hook_version_is_loaded(installed):
+    source = f"posegen_hook_version = {hookspecs.HOOK_VERSION}\n" + IMPLEMENTATION.format("posegen_register()", "None")
+    assert by_name(installed(mine=source))["mine"].error == ""
+
+
+def test_an_unknown_hook_is_told_with_the_nearest_one(installed):
+    error = by_name(installed(bad=IMPLEMENTATION.format("posegen_keypoint_layout()", "[]")))["bad"].error
+    assert "unknown hook 'posegen_keypoint_layout'; did you mean 'posegen_keypoint_layouts'?" in error
+    assert all(name in error for name in HOOKS)
+
+
+# Files and modules
+
+
+PART = """
+from posegen.evaluation import PairMetric
+from posegen.registry import METRICS
+@METRICS.register_module()
+class OfAFile(PairMetric):
+    '''Measures something.'''
+    def __init__(self, strength: float = 2.5, *, unit: str):
+        super().__init__()
+    def measure(self, batch, out):
+        return {}
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "my_file.py"
+    path.write_text(PART)
+    return path
+
+
+def test_a_file_is_a_plugin_and_is_run_once(file):
+    report = plugins.load_named(file)
+    assert (report.name, report.location) == ("my_file.py", str(file))
+    assert plugins.load_named(str(file)) is report
+    part = METRICS.get("OfAFile")
+    assert plugins.owner(part) is report
+    assert pickle.loads(pickle.dumps(part)) is part  # a worker finds it
+
+
+def test_files_of_one_name_are_two_plugins(file, tmp_path):
+    other = tmp_path / "other" / file.name
+    other.parent.mkdir()
+    other.write_text(PART.replace("OfAFile", "OfAnotherFile"))
+    first, second = plugins.load_named(file), plugins.load_named(other)
+    assert first.module != second.module
+    assert (first.name, second.name) == ("my_file.py", str(other))
+    assert [plugins.owner(METRICS.get(name)) for name in ("OfAFile", "OfAnotherFile")] == [first, second]
+
+
+def test_two_files_that_register_one_name_are_both_named(file, tmp_path):
+    other = tmp_path / "other.py"
+    other.write_text(PART)
+    plugins.load_named(file)
+    with pytest.raises(ConfigError, match=r"'other.py', line 4.*plugin 'my_file.py' \(.*, which stays"):
+        plugins.load_named(other)
+    assert [report.name for report in plugins.load() if report.module.startswith(plugins.FILE_MODULES)] == [
+        "my_file.py"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x = 1\n1 / 0", "plugin 'my_file.py', line 2: ZeroDivisionError"),
+        ("def (", "SyntaxError"),
+        ("posegen_hook_version = 99", "made for hook version 99"),
+        (IMPLEMENTATION.format("posegen_registre()", "None"), "did you mean 'posegen_register'"),
+    ],
+)
+def test_a_file_that_fails_stops_with_its_name_and_can_be_mended(file, text, words):
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        plugins.load_named(file)
+    file.write_text(f"# mended\n{PART}")
+    assert plugins.load_named(file).error == ""
+
+
+def test_a_file_that_is_not_there_is_told_with_the_nearest(file):
+    with pytest.raises(ConfigError, match=r"there is no plugin file .*my_fiel.py; did you mean 'my_file.py'"):
+        plugins.load_named(file.with_name("my_fiel.py"))
+
+
+def test_a_module_is_a_plugin_by_its_name(file, monkeypatch):
+    monkeypatch.syspath_prepend(file.parent)
+    report = plugins.load_named("my_file")
+    assert (report.name, report.location) == ("my_file", str(file))
+    assert plugins.load_named("posegen_people").distribution == "posegen"  # is loaded already
+    sys.modules.pop("my_file")
+
+
+def test_a_module_that_is_not_there_is_told():
+    with pytest.raises(ConfigError, match="plugin 'no_such_module': ModuleNotFoundError"):
+        plugins.load_named("no_such_module")
+
+
+# In configs
+
+
+def with_plugins(derived, names):
+    return derived(f"plugins = {names!r}\ntest_evaluator = [dict(type='OfAFile', unit='m')]")
+
+
+def test_a_config_names_its_plugins_relative_to_itself(derived, file, monkeypatch, tmp_path):
+    monkeypatch.chdir("/")
+    config = load_config(with_plugins(derived, ["my_file.py"]))
+    assert list(config.plugins) == [str(file)]
+    assert "OfAFile" in METRICS.module_dict
+
+
+def test_plugins_survive_in_the_config_that_is_written_beside_a_run(derived, file, tmp_path):
+    path = with_plugins(derived, [])
+    written = tmp_path / "elsewhere" / "written.py"
+    written.parent.mkdir()
+    with plugins.temporary():
+        unresolved(load_config(path, plugin_files=[file])).dump(written)
+    assert "OfAFile" not in METRICS.module_dict
+    assert list(load_config(written).plugins) == [str(file)]
+    assert "OfAFile" in METRICS.module_dict
+
+
+def test_a_base_config_names_a_file_beside_itself(derived, file, tmp_path):
+    with_plugins(derived, ["{{ fileDirname }}/my_file.py"])
+    heir = tmp_path / "deeper" / "heir.py"
+    heir.parent.mkdir()
+    heir.write_text('_base_ = "../derived.py"')
+    assert list(load_config(heir).plugins) == [str(file)]
+
+
+def test_a_plugin_is_loaded_before_its_parts_are_checked(derived, file):
+    path = derived("plugins = ['my_file.py']\ntest_evaluator = [dict(type='OfAFile', strenght=1)]")
+    with pytest.raises(ConfigError, match="no argument 'strenght'; did you mean 'strength'"):
+        load_config(path)
+
+
+@pytest.mark.parametrize("ending", ["json", "yaml"])
+def test_a_config_that_is_data_runs_no_code_by_itself(derived, file, ending, tmp_path):
+    path = tmp_path / f"data.{ending}"
+    with plugins.temporary():
+        unresolved(load_config(with_plugins(derived, ["my_file.py"]))).dump(path)
+    with pytest.raises(ConfigError, match=rf"wants to run code, the plugins {file}.*\n.*--plugin {file}"):
+        load_config(path)
+    assert "OfAFile" not in METRICS.module_dict
+    assert list(load_config(path, plugin_files=[file]).plugins) == [str(file)]
+
+
+@pytest.mark.parametrize("value", ["my_file.py", [3]])
+def test_plugins_of_another_type_are_told(derived, value):
+    with pytest.raises(ConfigError, match="'plugins' is a list of files and modules"):
+        load_config(with_plugins(derived, value))
+
+
+# The commands
+
+
+def test_show_prints_origin_arguments_defaults_and_docstring(file, capsys):
+    assert main(["show", "metrics", "OfAFile", "--plugin", str(file)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    words = [line.split() for line in lines]
+    assert lines[0] == "OfAFile, one of the metrics"
+    assert ["plugin", "my_file.py", "(a", "file)"] in words
+    assert ["file", str(file)] in words
+    assert ["strength", "2.5", "float"] in words
+    assert ["unit", "(needed)", "str"] in words
+    assert "Measures something." in lines
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_show_knows_every_part(kind, capsys):
+    for name in sorted(KINDS[kind].module_dict):
+        assert main(["show", kind, name]) == 0
+        assert "Args:" not in capsys.readouterr().out.splitlines()[0]
+
+
+def test_show_of_an_unknown_part_names_the_nearest(capsys):
+    assert main(["show", "metrics", "PSRN"]) == 1
+    assert "did you mean 'PSNR'" in capsys.readouterr().err
+
+
+def test_list_shows_the_plugin_of_each_part(file, capsys):
+    assert main(["list", "metrics", "--plugin", str(file)]) == 0
+    rows = {line.split()[1]: line.split()[2] for line in capsys.readouterr().out.splitlines()[1:]}
+    assert (rows["PSNR"], rows["OfAFile"]) == ("metrics", "my_file.py")
+    assert main(["list", "losses"]) == 0
+    assert {line.split()[2] for line in capsys.readouterr().out.splitlines()[1:] if "Style" in line} == {"posegen"}
+
+
+def test_plugins_shows_a_file(file, capsys):
+    main(["plugins", "--plugin", str(file)])
+    assert any(line.startswith("my_file.py") for line in capsys.readouterr().out.splitlines())
+
+
+def test_a_config_is_not_read_in_silence_where_a_plugin_is_left_out(installed, tiny_config):
+    installed(aaa=registering("PSNR"))
+    with pytest.warns(UserWarning, match=r"plugin 'aaa' failed to load and is left out: .*'PSNR'"):
+        load_config(tiny_config)

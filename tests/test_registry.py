@@ -5,6 +5,8 @@ from __future__ import annotations
 import mmengine.registry
 import pytest
 
+from posegen import plugins
+from posegen.config import load_config
 from posegen.errors import ConfigError, UnknownNameError
 from posegen.registry import HOOKS, KINDS, LOSSES, METRICS, MODELS, RENDERERS
 
@@ -70,3 +72,21 @@ def test_what_is_built_already_passes_through():
     loss = LOSSES.build_part(dict(type="ReconstructionLoss", weight=3))
     assert LOSSES.build_part(loss) is loss
     assert MODELS.build_part(None) is None
+
+
+def test_a_name_that_is_taken_is_an_error_and_the_first_part_stays():
+    before = METRICS.get("PSNR")
+    with pytest.raises(ConfigError, match="two parts are called 'PSNR', a metric each"):
+        METRICS.register_module(name="PSNR", module=dict)
+    assert METRICS.get("PSNR") is before
+
+
+def test_parts_of_one_name_in_two_kinds_take_the_arguments_of_either(derived):
+    text = "custom_hooks = [dict(type='TwoKinds', {}=1)]"
+    with plugins.temporary():
+        METRICS.register_module(name="TwoKinds", module=lambda first: None)
+        HOOKS.register_module(name="TwoKinds", module=lambda second: None)
+        for argument in ("first", "second"):
+            load_config(derived(text.format(argument)))
+        with pytest.raises(ConfigError, match="no argument 'third'"):
+            load_config(derived(text.format("third")))

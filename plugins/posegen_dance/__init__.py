@@ -1,10 +1,35 @@
-"""The dance domain."""
+"""The dance domain: clips of one person who moves, structured by key points and a drawn skeleton."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from posegen.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from posegen.data.keypoints import KeypointLayout, Keypoints
 
 
 @hookimpl
 def posegen_register() -> None:
-    """Import the modules in which the domain's parts register themselves."""
+    """Clips from files, drawn clips, and their structure."""
+    from . import clips, drawn, structure  # noqa: F401
+
+
+@hookimpl
+def posegen_keypoint_layouts() -> Sequence[KeypointLayout]:
+    """Human3.6M's 17 points."""
+    from .layouts import LAYOUTS
+
+    return LAYOUTS
+
+
+@hookimpl
+def posegen_read_keypoints(path: Path, layout: KeypointLayout, image: Path | None) -> Keypoints | None:
+    """Human3.6M's 17 points from cleaned points, or from whatever the people plugin reads, converted."""
+    from .keypoints import read_human36m
+    from .layouts import HUMAN36M
+
+    return read_human36m(path, image) if layout.names == HUMAN36M.names else None

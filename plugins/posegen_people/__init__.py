@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 @hookimpl
 def posegen_register() -> None:
-    """Data sets of people."""
-    from . import pairs, paperdoll  # noqa: F401
+    """Data sets of people, and a loss of their flows."""
+    from . import limb_flow, pairs, paperdoll  # noqa: F401
 
 
 @hookimpl

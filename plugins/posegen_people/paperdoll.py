@@ -36,7 +36,7 @@ from .paperdoll_render import (
     Placed,
     Wear,
     build_parts,
-    draw,
+    draw_all,
     exact_flow,
     signs,
 )
@@ -51,6 +51,39 @@ class Pose:
 
     placed: Placed
     keypoints: Keypoints
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One person in a stance, not yet in a picture: affines of the parts and places of the joints by name, in body
+    units around the middle of the hips."""
+
+    stance: Stance
+    affines: dict[str, np.ndarray]
+    joints: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Doll:
+    """One person: proportions, looks, and the parts that are drawn."""
+
+    body: Body
+    wear: Wear
+    parts: list[Part]
+
+    def stand(self, stance: Stance) -> Figure:
+        """The person in a stance."""
+        return Figure(stance, *_assemble(self.body, stance))
+
+    def place(self, figure: Figure, scale: float, hips: np.ndarray) -> Pose:
+        """A figure in a picture, with its depth order: *scale* pixels per body unit, *hips* in pixels."""
+        placed = np.stack([figure.affines[part.name] for part in self.parts]) * scale
+        placed[:, :, 2] += hips
+        index = {part.name: k for k, part in enumerate(self.parts)}
+        order = [index[name] for name in _depth_order(self.body, self.wear, figure.stance)]
+        present = np.array([_can_be_seen(name, self.body, self.wear) for name in OPENPOSE_18.names])
+        points = np.array([figure.joints[name] for name in OPENPOSE_18.names]) * scale + hips
+        return Pose(Placed(placed, order), Keypoints(points, present))
 
 
 @dataclass(frozen=True)
@@ -103,14 +136,13 @@ class PaperDolls(Dataset):
         if not 0 <= index < self.length:
             raise IndexError(f"pair {index} of {self.length}")
         scene = self.scene(index)
-        source = draw(scene.parts, scene.source.placed, scene.background)
-        target = draw(scene.parts, scene.target.placed, scene.background)
+        source, target = draw_all(scene.parts, [scene.source.placed, scene.target.placed], scene.background)
         flow, visible = exact_flow(scene.parts, scene.source.placed, source, target)
         return Pair(
-            source=_to_tensor(source),
-            source_structure=self.structure.encode(_seen(scene, scene.source, source), self.size),
-            target=_to_tensor(target),
-            target_structure=self.structure.encode(_seen(scene, scene.target, target), self.size),
+            source=picture_tensor(source),
+            source_structure=self.structure.encode(seen_keypoints(scene.parts, scene.source, source), self.size),
+            target=picture_tensor(target),
+            target_structure=self.structure.encode(seen_keypoints(scene.parts, scene.target, target), self.size),
             name=f"doll{index:05d}_a_2_doll{index:05d}_b_vis",
             flow=torch.from_numpy(flow),
             visible=torch.from_numpy(visible[None].astype(np.float32)),
@@ -120,21 +152,21 @@ class PaperDolls(Dataset):
     def scene(self, index: int) -> Scene:
         """What pair *index* is drawn from."""
         rng = np.random.default_rng([self.seed, index])
-        body, wear = _random_body(rng), _random_wear(rng, sharpness=0.82 * self.size[0])
-        parts = build_parts(body, wear)
+        doll = random_doll(rng, self.size)
         return Scene(
-            parts=parts,
-            source=_random_pose(body, wear, parts, self.size, rng),
-            target=_random_pose(body, wear, parts, self.size, rng),
-            background=_random_background(self.size, rng),
+            parts=doll.parts,
+            source=_random_pose(doll, self.size, rng),
+            target=_random_pose(doll, self.size, rng),
+            background=random_background(self.size, rng),
         )
 
 
-def _to_tensor(picture: Picture) -> torch.Tensor:
+def picture_tensor(picture: Picture) -> torch.Tensor:
+    """A drawing as an image of the records: 3 H W in [-1, 1]."""
     return torch.from_numpy(np.ascontiguousarray(picture.image.transpose(2, 0, 1)) * 2 - 1)
 
 
-def _seen(scene: Scene, pose: Pose, picture: Picture) -> Keypoints:
+def seen_keypoints(parts: Sequence[Part], pose: Pose, picture: Picture) -> Keypoints:
     """The key points of a pose; those out of the picture, and of the face behind an arm, are missing."""
     height, width = picture.topmost.shape
     points, present = pose.keypoints.points, pose.keypoints.present.copy()
@@ -142,7 +174,7 @@ def _seen(scene: Scene, pose: Pose, picture: Picture) -> Keypoints:
     for k in np.nonzero(present & FACE)[0]:
         x, y = np.rint(points[k]).astype(int)
         top = int(picture.topmost[y, x])
-        present[k] = top < 0 or scene.parts[top].name in ("head", "hair", "hat")
+        present[k] = top < 0 or parts[top].name in ("head", "hair", "hat")
     return Keypoints(points, present)
 
 
@@ -171,6 +203,12 @@ HAIRS = (
     (0.68, 0.28, 0.12),
     (0.72, 0.72, 0.74),
 )
+
+
+def random_doll(rng: Generator, size: tuple[int, int]) -> Doll:
+    """A person of random build and looks, for pictures of *size* (H, W)."""
+    body, wear = _random_body(rng), _random_wear(rng, sharpness=0.82 * size[0])
+    return Doll(body, wear, build_parts(body, wear))
 
 
 def _random_body(rng: Generator) -> Body:
@@ -290,7 +328,8 @@ LEGS = {
 }
 
 
-def _random_stance(rng: Generator) -> Stance:
+def random_stance(rng: Generator) -> Stance:
+    """How a person may stand."""
     front = bool(rng.random() < 0.5)
     return Stance(
         lean=rng.normal(0, 0.13),
@@ -315,18 +354,10 @@ def _random_leg(rng: Generator, front: bool) -> Limb:
     return Limb(rng.uniform(low, high), rng.uniform(bend_low, bend_high), scales, front)
 
 
-def _random_pose(body: Body, wear: Wear, parts: list[Part], size: tuple[int, int], rng: Generator) -> Pose:
+def _random_pose(doll: Doll, size: tuple[int, int], rng: Generator) -> Pose:
     """A stance, its place in the picture, and its depth order."""
-    stance = _random_stance(rng)
-    affines, joints = _assemble(body, stance)
-    scale, offset = _frame(joints, size, rng)
-    placed = np.stack([affines[part.name] for part in parts]) * scale
-    placed[:, :, 2] += offset
-    index = {part.name: k for k, part in enumerate(parts)}
-    order = [index[name] for name in _depth_order(body, wear, stance)]
-    present = np.array([_can_be_seen(name, body, wear) for name in OPENPOSE_18.names])
-    points = np.array([joints[name] for name in OPENPOSE_18.names]) * scale + offset
-    return Pose(Placed(placed, order), Keypoints(points, present))
+    figure = doll.stand(random_stance(rng))
+    return doll.place(figure, *random_frame(list(figure.joints.values()), size, rng))
 
 
 def _direction(angle: float) -> np.ndarray:
@@ -334,8 +365,9 @@ def _direction(angle: float) -> np.ndarray:
 
 
 def _affine(origin: np.ndarray, angle: float, across: float = 1, along: float = 1) -> np.ndarray:
-    v = _direction(angle)
-    return np.stack([np.array([v[1], -v[0]]) * across, v * along, origin], 1)
+    sine, cosine = np.sin(angle), np.cos(angle)
+    x, y = origin
+    return np.array([[cosine * across, sine * along, x], [-sine * across, cosine * along, y]])
 
 
 def _assemble(body: Body, stance: Stance) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -424,10 +456,10 @@ BODY_MARGIN = np.array([[0.05, 0.09], [0.05, 0.06]])
 """How far the body reaches beyond its joints: left and up (the crown), right and down (the feet)."""
 
 
-def _frame(joints: dict[str, np.ndarray], size: tuple[int, int], rng: Generator) -> tuple[float, np.ndarray]:
-    """Pixels per body unit and the place of the hips, chosen so that nearly always every joint is inside."""
+def random_frame(joints: Sequence[np.ndarray], size: tuple[int, int], rng: Generator) -> tuple[float, np.ndarray]:
+    """Pixels per body unit and the place of the hips, chosen so that nearly always every one of *joints* is inside."""
     height, width = size
-    points, frame = np.array(list(joints.values())), np.array([width, height])
+    points, frame = np.array(joints), np.array([width, height])
     low, high = points.min(0) - BODY_MARGIN[0], points.max(0) + BODY_MARGIN[1]
     scale = min(height * rng.uniform(0.86, 1.02), *(0.97 * frame / (high - low)))
     middle = frame * (0.5, 0.52) + rng.normal(0, (0.044, 0.028), 2) * height
@@ -441,7 +473,7 @@ def _frame(joints: dict[str, np.ndarray], size: tuple[int, int], rng: Generator)
 # The background -------------------------------------------------------------------------------------------
 
 
-def _random_background(size: tuple[int, int], rng: Generator) -> Array:
+def random_background(size: tuple[int, int], rng: Generator) -> Array:
     """H W 3: a plain or structured wall, sometimes with a floor; contrast varies."""
     height, width = size
     v, u = np.mgrid[:height, :width].astype(np.float32) / height

@@ -1,4 +1,4 @@
-"""The views domain."""
+"""The views domain: objects seen from another side (cars and chairs of ShapeNet, drawn solids)."""
 
 from __future__ import annotations
 
@@ -7,4 +7,5 @@ from posegen.hookspecs import hookimpl
 
 @hookimpl
 def posegen_register() -> None:
-    """Import the modules in which the domain's parts register themselves."""
+    """The view encoder, networks that take a view, and data sets of views."""
+    from . import drawn, networks, structure, views  # noqa: F401

@@ -9,16 +9,18 @@ from types import ModuleType
 
 from ..errors import PosegenError
 from ..version import __version__
-from . import convert, curves, infer, parts, plugins, test, train
+from . import animate, convert, curves, infer, parts, plugins, show, test, train
 
 COMMANDS: dict[str, ModuleType] = {
     "train": train,
     "test": test,
     "infer": infer,
+    "animate": animate,
     "convert": convert,
     "curves": curves,
     "plugins": plugins,
     "list": parts,
+    "show": show,
 }
 
 

@@ -9,11 +9,13 @@ from typing import Any
 
 from mmengine.config import Config, DictAction
 
+from .. import plugins
 from ..config import load_config
+from ..plugins import PluginReport
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
-    """``CONFIG`` and ``--cfg-options``."""
+    """``CONFIG``, ``--cfg-options`` and ``--plugin``."""
     parser.add_argument("config", type=Path, help="a config file (.py, .json, .yaml); a .py config is code and runs")
     parser.add_argument(
         "--cfg-options",
@@ -22,12 +24,32 @@ def add_config(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="override values of the config: batch_size=4 data_root=DIR train_dataloader.num_workers=2",
     )
+    add_plugin(parser)
+
+
+def add_plugin(parser: argparse.ArgumentParser) -> None:
+    """``--plugin``."""
+    parser.add_argument(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a plugin that is not installed: a Python file, or the name of a module; it is code and runs; repeatable",
+    )
 
 
 def read_config(parsed: argparse.Namespace) -> Config:
     """The config with its overrides."""
     overrides: dict[str, Any] = parsed.cfg_options or {}
-    return load_config(parsed.config, overrides)
+    return load_config(parsed.config, overrides, plugin_files=getattr(parsed, "plugin", ()))
+
+
+def load_plugins(parsed: argparse.Namespace) -> list[PluginReport]:
+    """All plugins, those of ``--plugin`` too."""
+    plugins.load()
+    for plugin in parsed.plugin:
+        plugins.load_named(plugin)
+    return plugins.load()
 
 
 def print_columns(rows: Sequence[Sequence[str]]) -> None:

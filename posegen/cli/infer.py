@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from .. import plugins
 from ..api import load_model
-from ..data import Keypoints, StructureEncoder
+from ..data import Keypoints, StructureEncoder, encode_structure
 from ..data.images import read_image, resize_image, to_tensor, to_uint8, write_image
 from ..errors import ConfigError, DataError, PosegenError
 from ..registry import DATASETS, STRUCTURE_ENCODERS
@@ -62,7 +63,6 @@ def run(parsed: argparse.Namespace) -> int:
             f"{parsed.config} has no top-level 'structure' and 'size': it does not say how to read key points"
         )
     encoder: StructureEncoder = STRUCTURE_ENCODERS.build_part(config.structure)
-    size = tuple(config.size)
 
     picture = read_image(parsed.source)
     target_picture = picture if parsed.target_image is None else read_image(parsed.target_image)
@@ -70,12 +70,11 @@ def run(parsed: argparse.Namespace) -> int:
     target_points = read_keypoints(parsed.target_keypoints, encoder, parsed.target_image)
 
     model = load_model(config, parsed.checkpoint, parsed.device)
-    prepared, source_points = prepare_subject(config, picture, source_points)
-    _, target_points = prepare_subject(config, target_picture, target_points)
+    prepared, source_structure = encode_subject(config, encoder, picture, source_points, picture)
+    target_own = None if parsed.target_image is None else target_picture
+    _, target_structure = encode_subject(config, encoder, target_picture, target_points, target_own)
     source = to_tensor(prepared)[None].to(parsed.device)
-    source_structure, target_structure = (
-        encoder.encode(points, size)[None].to(parsed.device) for points in (source_points, target_points)
-    )
+    source_structure, target_structure = source_structure.to(parsed.device), target_structure.to(parsed.device)
     out = model.transfer(source, source_structure, target_structure)
     write_image(parsed.out, to_uint8(out.image[0]))
     print(parsed.out)
@@ -83,6 +82,27 @@ def run(parsed: argparse.Namespace) -> int:
         write_image(overlay_path, overlay(source, source_structure, target_structure, out, encoder.draw))
         print(overlay_path)
     return 0
+
+
+def encode_subject(
+    config: Mapping[str, Any],
+    encoder: StructureEncoder,
+    frame: np.ndarray,
+    keypoints: Keypoints,
+    image: np.ndarray | None,
+) -> tuple[np.ndarray, Tensor]:
+    """A photograph as the network sees it, and the structure, 1 S H W, of key points in it.
+
+    Args:
+        config: the config.
+        encoder: of its structures.
+        frame: uint8 H W 3, whose pixels the points count.
+        keypoints: the points.
+        image: *frame* where it shows the points' subject, None where only its size counts.
+    """
+    prepared, points = prepare_subject(config, frame, keypoints)
+    size = (int(config["size"][0]), int(config["size"][1]))
+    return prepared, encode_structure(encoder, points, size, None if image is None else prepared)[None]
 
 
 def prepare_subject(config: Mapping[str, Any], image: np.ndarray, keypoints: Keypoints) -> tuple[np.ndarray, Keypoints]:

@@ -6,23 +6,30 @@ import argparse
 
 from .. import plugins
 from ..registry import KINDS
-from .common import print_columns
+from .common import add_plugin, load_plugins, print_columns
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``posegen list``."""
     parser.add_argument("kind", nargs="?", choices=sorted(KINDS), metavar="KIND", help=", ".join(sorted(KINDS)))
+    add_plugin(parser)
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Print the parts of one kind, or of all; returns 0."""
-    plugins.load()
-    rows = [("KIND", "NAME", "MODULE", "WHAT IT IS")]
+    load_plugins(parsed)
+    rows = [("KIND", "NAME", "PLUGIN", "MODULE", "WHAT IT IS")]
     for kind in [parsed.kind] if parsed.kind else sorted(KINDS):
         registry = KINDS[kind]
         registry.import_from_location()
         for name, part in sorted(registry.module_dict.items()):
             summary = (part.__doc__ or "").strip().splitlines()
-            rows.append((kind, name, part.__module__, summary[0] if summary else ""))
+            rows.append((kind, name, plugin_of(part), part.__module__, summary[0] if summary else ""))
     print_columns(rows)
     return 0
+
+
+def plugin_of(part: object) -> str:
+    """Name of the plugin that a part comes from; of the library, where it comes from none."""
+    owner = plugins.owner(part)
+    return owner.name if owner else part.__module__.partition(".")[0]

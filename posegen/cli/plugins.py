@@ -5,20 +5,21 @@ from __future__ import annotations
 import argparse
 
 from .. import plugins
-from .common import print_columns
+from .common import add_plugin, load_plugins, print_columns
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """``posegen plugins`` takes none."""
+    """Arguments of ``posegen plugins``."""
+    add_plugin(parser)
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Print the table; returns 1 where a plugin failed to load, else 0."""
-    reports = plugins.load()
+    reports = load_plugins(parsed)
     rows = [("PLUGIN", "PACKAGE", "FILE", "HOOKS")]
     for report in reports:
         hooks = f"failed to load: {report.error}" if report.error else ", ".join(report.hooks) or "none"
-        rows.append((report.name, f"{report.distribution} {report.version}", report.location or report.module, hooks))
+        rows.append((report.name, report.package, report.location or report.module, hooks))
     print_columns(rows)
     if not reports:
         print(f"no plugins are installed (entry points of group {plugins.GROUP!r})")

@@ -14,6 +14,7 @@ from ..data import structure_of
 from ..data.images import to_uint8, write_image
 from ..engine import build_tester, load_weights
 from ..evaluation import metrics_table, write_metrics
+from ..records import as_pairs
 from ..visualization import sample_sheet
 from .common import add_config, read_config, work_dir
 
@@ -57,14 +58,16 @@ def _report(parsed: argparse.Namespace, folder: Path, values: dict[str, float], 
 
 
 class SaveImages(Hook):
-    """Writes every generated image as ``SOURCE_2_TARGET_vis.jpg``, the name it was published under."""
+    """Writes every generated image as ``SOURCE_2_TARGET_vis.jpg``, the name it was published under; of clips every
+    frame, as ``CLIP/FRAME.jpg``."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def after_test_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Write the images of one batch."""
-        for name, image in zip(data_batch.names, outputs[0].image, strict=True):
+        pairs, out = as_pairs(data_batch, outputs[0])
+        for name, image in zip(pairs.names, out.image, strict=True):
             write_image(self.folder / f"{name}.jpg", to_uint8(image))
 
 
@@ -80,4 +83,4 @@ class TestSheet(Hook):
         """Draw the first batch."""
         if batch_idx == 0 and is_main_process():
             draw = structure_of(runner.test_dataloader.dataset).draw
-            write_image(self.path, sample_sheet(data_batch, outputs[0], draw, rows=self.rows))
+            write_image(self.path, sample_sheet(*as_pairs(data_batch, outputs[0]), draw, rows=self.rows))

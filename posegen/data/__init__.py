@@ -2,7 +2,7 @@
 
 from .heatmap import HeatmapEncoder
 from .keypoints import KeypointLayout, Keypoints, get_layout
-from .structure import PairDataset, StructureEncoder, structure_of
+from .structure import PairDataset, StructureEncoder, encode_structure, structure_of
 
 __all__ = [
     "HeatmapEncoder",
@@ -10,6 +10,7 @@ __all__ = [
     "Keypoints",
     "PairDataset",
     "StructureEncoder",
+    "encode_structure",
     "get_layout",
     "structure_of",
 ]

@@ -15,22 +15,25 @@ from .keypoints import KeypointLayout, Keypoints, get_layout
 class HeatmapEncoder:
     """One Gaussian map a key point: ``exp(-|l - p|² / 2σ²)``, 1 at the point; a missing point is an empty map.
 
-    The centre is truncated to whole pixels, as published. A Gaussian is the product of two one-dimensional ones, so a
-    map costs H + W exponentials instead of H·W.
+    The centre is truncated to whole pixels, as published for single images, or kept as it is. A Gaussian is the
+    product of two one-dimensional ones, so a map costs H + W exponentials instead of H·W.
 
     Args:
         layout: name of a key-point layout that a plugin brings, or the layout itself.
         sigma: standard deviation in pixels of the encoded size.
+        subpixel: keep the centre where it is, between pixels.
     """
 
-    def __init__(self, layout: str | KeypointLayout, sigma: float = 6.0) -> None:
+    def __init__(self, layout: str | KeypointLayout, sigma: float = 6.0, subpixel: bool = False) -> None:
         self.layout = get_layout(layout)
         self.sigma = sigma
+        self.subpixel = subpixel
         self.channels = len(self.layout)
 
     def encode(self, keypoints: Keypoints, size: tuple[int, int]) -> Tensor:
         """Heat maps K H W in [0, 1] of points in pixels of an image of *size* (H, W)."""
-        centres = np.trunc(np.where(keypoints.present[:, None], keypoints.points, 0))
+        centres = np.where(keypoints.present[:, None], keypoints.points, 0)
+        centres = centres if self.subpixel else np.trunc(centres)
         columns = self._gaussian(centres[:, 0], size[1]) * keypoints.present[:, None]
         rows = self._gaussian(centres[:, 1], size[0])
         return torch.from_numpy(rows[:, :, None] * columns[:, None, :])
@@ -49,15 +52,23 @@ class HeatmapEncoder:
 
     def draw(self, structure: Tensor) -> np.ndarray:
         """The skeleton of heat maps K H W on black: uint8, H W 3, RGB."""
-        points = self.decode(structure)
-        height, width = structure.shape[-2:]
-        canvas = np.zeros((height, width, 3), np.uint8)
-        thickness = max(1, round(min(height, width) / 64))
-        at = [tuple(int(c) for c in point) for point in points.points]
-        for first, second in self.layout.limbs:
-            if points.present[first] and points.present[second]:
-                cv2.line(canvas, at[first], at[second], self.layout.colours[second], thickness, cv2.LINE_AA)
-        for point, present, colour in zip(at, points.present, self.layout.colours, strict=True):
-            if present:
-                cv2.circle(canvas, point, thickness, colour, -1, cv2.LINE_AA)
-        return canvas
+        return draw_skeleton(self.decode(structure), self.layout, (structure.shape[-2], structure.shape[-1]))
+
+
+def draw_skeleton(keypoints: Keypoints, layout: KeypointLayout, size: tuple[int, int]) -> np.ndarray:
+    """Limbs and points on black, in the colours of *layout*: uint8, H W 3, RGB, of *size* (H, W).
+
+    Lines are a 64th of the shorter side wide, one pixel at least; points stand at whole pixels. A limb is drawn where
+    both its ends are present.
+    """
+    canvas = np.zeros((*size, 3), np.uint8)
+    thickness = max(1, round(min(size) / 64))
+    points = np.clip(np.where(keypoints.present[:, None], keypoints.points, 0), -1e6, 1e6)  # OpenCV takes 32 bits
+    at = [(int(x), int(y)) for x, y in np.rint(points)]
+    for first, second in layout.limbs:
+        if keypoints.present[first] and keypoints.present[second]:
+            cv2.line(canvas, at[first], at[second], layout.colours[second], thickness, cv2.LINE_AA)
+    for point, present, colour in zip(at, keypoints.present, layout.colours, strict=True):
+        if present:
+            cv2.circle(canvas, point, thickness, colour, -1, cv2.LINE_AA)
+    return canvas

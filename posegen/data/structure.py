@@ -14,7 +14,11 @@ from .keypoints import KeypointLayout, Keypoints
 
 @runtime_checkable
 class StructureEncoder(Protocol):
-    """Turns key points into the structure a network sees."""
+    """Turns key points into the structure a network sees.
+
+    One that also looks at the photograph itself has a true attribute ``uses_image``, and its ``encode`` takes it, uint8
+    H W 3 of *size*, as a third argument, or None where there is none. :func:`encode_structure` calls either.
+    """
 
     channels: int
     layout: KeypointLayout
@@ -51,6 +55,21 @@ class PairDataset(Protocol):
     def __getitem__(self, index: int) -> Pair:
         """The pair at a number."""
         ...
+
+
+def encode_structure(
+    encoder: StructureEncoder, keypoints: Keypoints, size: tuple[int, int], image: np.ndarray | None
+) -> Tensor:
+    """The structure, S H W, by an encoder that looks at images or by one that does not.
+
+    Args:
+        encoder: of the structure.
+        keypoints: in pixels of an image of *size* (H, W).
+        image: that image, uint8 H W 3; None where there is none.
+    """
+    if getattr(encoder, "uses_image", False):
+        return encoder.encode(keypoints, size, image)  # type: ignore[call-arg]
+    return encoder.encode(keypoints, size)
 
 
 def structure_of(dataset: Any) -> StructureEncoder:

@@ -11,9 +11,12 @@ from torch import Tensor, nn
 
 from ..config import require
 from ..errors import CheckpointError
-from ..models.published import ALIASES, DISCRIMINATOR_RULES, FLOW_RULES, RENDERER_RULES, our_name
+from ..models.published import ALIASES, our_name
 from ..registry import DISCRIMINATORS, MODELS
 from .checkpoint import read_checkpoint
+
+DISCRIMINATOR_NAMES = ("discriminator", "temporal_discriminator")
+"""What a trainer may call its discriminators."""
 
 
 def convert(config: Config, source: str | Path, discriminator: str | Path | None = None) -> dict[str, Any]:
@@ -29,7 +32,7 @@ def convert(config: Config, source: str | Path, discriminator: str | Path | None
             shape is named.
     """
     state = read_published(source)
-    if any(name.startswith(("flow_net.", "source.", "target.")) for name in state):
+    if any(name.startswith(("flow_net", "source", "target.")) for name in state):
         converted = _convert_model(config, state, str(source))
     else:
         converted = _convert_discriminator(config, state, str(source))
@@ -51,21 +54,29 @@ def read_published(path: str | Path) -> dict[str, Tensor]:
 def _convert_model(config: Config, state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
     require(config, "model")
     model = MODELS.build_part(config.model)
-    names: dict[str, str | None] = {}
-    for published in state:
-        names[published] = our_name(published, FLOW_RULES, model.flow_estimator.depth) or our_name(
-            published, RENDERER_RULES, model.renderer.depth
-        )
+    names: dict[str, str | None] = dict.fromkeys(state)
+    for part, network in model.named_children():
+        for published in state:
+            ours = our_name(published, network)
+            if ours is not None:
+                names[published] = f"{part}.{ours}"
     return _translate(model, state, names, where, "model.")
 
 
 def _convert_discriminator(config: Config, state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
+    """As the one of the trainer's discriminators that the file fits; where it fits none, told is why not the first."""
     require(config, "trainer")
-    if config.trainer.get("discriminator") is None:
+    found = {name: config.trainer[name] for name in DISCRIMINATOR_NAMES if config.trainer.get(name)}
+    if not found:
         raise CheckpointError(f"{where} is a discriminator, and the config has none")
-    model = DISCRIMINATORS.build_part(config.trainer.discriminator)
-    names = {published: our_name(published, DISCRIMINATOR_RULES, 0) for published in state}
-    return _translate(model, state, names, where, "discriminator.")
+    problems = []
+    for name, part in found.items():
+        model = DISCRIMINATORS.build_part(part)
+        try:
+            return _translate(model, state, {key: our_name(key, model) for key in state}, where, f"{name}.")
+        except CheckpointError as error:
+            problems.append(error)
+    raise problems[0]
 
 
 def _translate(

@@ -14,7 +14,7 @@ from torch.utils.data import Sampler
 
 from ..registry import DATA_SAMPLERS, LOOPS
 from .stages import Stage
-from .trainer import PairTrainer
+from .trainer import Trainer
 
 
 @DATA_SAMPLERS.register_module()
@@ -64,13 +64,13 @@ class StagedTrainLoop(IterBasedTrainLoop):
     """Runs every iteration of every stage in one go; a resumed run lands in the right stage, at the right sample.
 
     Args:
-        runner: mmengine's Runner; its model is a :class:`PairTrainer`.
-        dataloader: of training pairs, with an :class:`EndlessSampler`.
+        runner: mmengine's Runner; its model is a :class:`Trainer`.
+        dataloader: of training pairs or clips, with an :class:`EndlessSampler`.
         val_interval: iterations between two validations; also at the end of each stage.
     """
 
     def __init__(self, runner: Any, dataloader: Any, val_interval: int = 1000) -> None:
-        self.trainer: PairTrainer = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self.trainer: Trainer = runner.model.module if is_model_wrapper(runner.model) else runner.model
         super().__init__(runner, dataloader, max_iters=self.trainer.total_iters, val_interval=val_interval)
         self._entered: Stage | None = None
 
@@ -104,6 +104,6 @@ class StagedTrainLoop(IterBasedTrainLoop):
         if any(other.lr_schedule != "constant" for other in self.trainer.stages):
             factor = stage.lr_factor(self._iter - self.trainer.start_of(stage))
             wrappers = self.runner.optim_wrapper
-            for name in [name for name in (stage.name, "discriminator") if name in wrappers]:
+            for name in [name for name in (stage.name, *self.trainer.discriminators) if name in wrappers]:
                 for group in wrappers[name].optimizer.param_groups:  # the wrapper's own list has one of mmengine's more
                     group["lr"] = group["stage_lr"] * factor

@@ -11,12 +11,12 @@ from torch import nn
 
 from ..registry import OPTIM_WRAPPER_CONSTRUCTORS
 from .stages import Stage
-from .trainer import PairTrainer
+from .trainer import Trainer
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class StageOptimizers:
-    """Builds ``{stage name: ..., "discriminator": ...}`` from the stages of a :class:`PairTrainer`.
+    """Builds ``{stage name: ..., "discriminator": ...}`` from the stages of a :class:`Trainer`.
 
     Each stage begins with fresh moments, as published. The arguments are mmengine's and unused: a stage says itself how
     it is optimised.
@@ -30,13 +30,13 @@ class StageOptimizers:
         trainer: Any = model.module if is_model_wrapper(model) else model
         wrappers = {stage.name: _stage_optimizer(trainer, stage) for stage in trainer.stages}
         adversarial = next((stage for stage in trainer.stages if stage.discriminator_optimizer), None)
-        if adversarial is not None and trainer.discriminator is not None:
-            parameters = list(trainer.discriminator.parameters())
-            wrappers["discriminator"] = _wrap(adversarial.discriminator_optimizer, parameters, None)
+        if adversarial is not None:
+            for name, discriminator in trainer.discriminators.items():
+                wrappers[name] = _wrap(adversarial.discriminator_optimizer, list(discriminator.parameters()), None)
         return OptimWrapperDict(**wrappers)
 
 
-def _stage_optimizer(trainer: PairTrainer, stage: Stage) -> OptimWrapper:
+def _stage_optimizer(trainer: Trainer, stage: Stage) -> OptimWrapper:
     rate = stage.optimizer.get("lr")
     groups = []
     for name in stage.train_networks:

@@ -10,23 +10,24 @@ from mmengine.hooks import Hook
 
 from ..data import structure_of
 from ..data.images import write_image
-from ..records import PairBatch, collate_pairs
+from ..records import Clip, as_pairs, collate
 from ..registry import HOOKS
 from ..visualization import sample_sheet
 
 
 @HOOKS.register_module()
 class SampleSheets(Hook):
-    """Writes ``WORK_DIR/samples/iter_N.png`` from the first validation pairs, and shows it in TensorBoard.
+    """Writes ``WORK_DIR/samples/iter_N.png`` from the first validation pairs, or the first frames of the
+    first clip, and shows it in TensorBoard.
 
     Args:
         interval: iterations between two sheets; one more is written at the end of each stage.
-        rows: pairs on a sheet.
+        rows: pairs, or frames, on a sheet.
     """
 
     def __init__(self, interval: int = 1000, rows: int = 6) -> None:
         self.interval, self.rows = interval, rows
-        self._batch: PairBatch | None = None
+        self._batch: Any = None
 
     def before_train(self, runner: Any) -> None:
         """Raise ConfigError before the training where the validation data set could not be drawn."""
@@ -42,12 +43,14 @@ class SampleSheets(Hook):
     def _write(self, runner: Any, done: int) -> None:
         dataset = runner.val_dataloader.dataset
         if self._batch is None:
-            self._batch = collate_pairs([dataset[i] for i in range(min(self.rows, len(dataset)))])
+            first = dataset[0]
+            count = 1 if isinstance(first, Clip) else min(self.rows, len(dataset))
+            self._batch = collate([first, *(dataset[i] for i in range(1, count))])
         trainer = runner.train_loop.trainer
         trainer.eval()
-        out = trainer.val_step(self._batch)[0]
+        pairs, out = as_pairs(self._batch, trainer.val_step(self._batch)[0])
         trainer.train()
-        sheet = sample_sheet(self._batch, out, structure_of(dataset).draw, rows=self.rows)
+        sheet = sample_sheet(pairs, out, structure_of(dataset).draw, rows=self.rows)
         path = Path(runner.work_dir) / "samples" / f"iter_{done}.png"
         write_image(path, sheet)
         runner.visualizer.add_image("samples", sheet, step=done)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from torch import nn
 
 from ..errors import ConfigError
-from ..losses import AdversarialLoss, Loss
+from ..losses import AdversarialLoss, Loss, TemporalAdversarialLoss
 from ..registry import LOSSES
 
 LAST_FACTOR = 0.05  # of the learning rate, at the end of a cosine schedule
@@ -52,8 +52,8 @@ class Stage(nn.Module):
             raise ConfigError(f"stage {name!r}: train must name some of {self.NETWORKS}, got {tuple(train)}")
         if not isinstance(iters, int) or iters < 0:
             raise ConfigError(f"stage {name!r}: iters must be a whole number of at least 0, got {iters!r}")
-        if name == "discriminator":
-            raise ConfigError("a stage cannot be called 'discriminator': the discriminator's optimizer is")
+        if name in ("discriminator", "temporal_discriminator"):
+            raise ConfigError(f"a stage cannot be called {name!r}: a discriminator's optimizer is")
         self.losses = _build_losses(name, losses)
         self.optimizer = dict(optimizer)
         self.lr_scale = dict(lr_scale or {})
@@ -67,7 +67,9 @@ class Stage(nn.Module):
         self.lr_schedule = lr_schedule
         if lr_schedule not in ("constant", "cosine"):
             raise ConfigError(f"stage {name!r}: lr_schedule must be 'constant' or 'cosine', got {lr_schedule!r}")
-        if self.adversarial is not None and (self.discriminator_optimizer is None or not self.renders):
+        if (self.adversarial or self.temporal_adversarial) and (
+            self.discriminator_optimizer is None or not self.renders
+        ):
             raise ConfigError(f"stage {name!r}: an adversarial loss needs the renderer and a discriminator_optimizer")
 
     def lr_factor(self, iteration: int) -> float:
@@ -85,8 +87,17 @@ class Stage(nn.Module):
 
     @property
     def adversarial(self) -> AdversarialLoss | None:
-        """The stage's adversarial loss, if it has one."""
-        return next((loss for loss in self.losses.values() if isinstance(loss, AdversarialLoss)), None)
+        """The stage's adversarial loss on images, if it has one."""
+        return next((loss for loss in self._adversarial if not isinstance(loss, TemporalAdversarialLoss)), None)
+
+    @property
+    def temporal_adversarial(self) -> TemporalAdversarialLoss | None:
+        """The stage's adversarial loss on motion, if it has one."""
+        return next((loss for loss in self._adversarial if isinstance(loss, TemporalAdversarialLoss)), None)
+
+    @property
+    def _adversarial(self) -> list[AdversarialLoss]:
+        return [loss for loss in self.losses.values() if isinstance(loss, AdversarialLoss)]
 
     @property
     def feature_needs(self) -> list[Any]:
@@ -99,7 +110,7 @@ def _build_losses(stage: str, configs: Mapping[str, Any]) -> nn.ModuleDict:
     for name, loss in losses.items():
         if not isinstance(loss, Loss):
             raise ConfigError(f"stage {stage!r}: {name!r} is a {type(loss).__name__}, not a posegen.losses.Loss")
-    adversarial = [name for name, loss in losses.items() if isinstance(loss, AdversarialLoss)]
-    if len(adversarial) > 1:
-        raise ConfigError(f"stage {stage!r}: one loss can be adversarial, got {', '.join(adversarial)}")
+    games = {name: type(loss) for name, loss in losses.items() if isinstance(loss, AdversarialLoss)}
+    if len(set(games.values())) < len(games):
+        raise ConfigError(f"stage {stage!r}: one loss can be adversarial, got {', '.join(games)}")
     return nn.ModuleDict(losses)

@@ -1,4 +1,4 @@
-"""What mmengine's Runner trains: the complete model, its discriminator, and the stages' losses."""
+"""What mmengine's Runner trains: the complete model, its discriminators, and the stages' losses."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from mmengine.optim import OptimWrapperDict
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from ..losses import FeatureCache, Step
+from ..losses import AdversarialLoss, FeatureCache, Step
 from ..records import PairBatch, Transfer
 from ..registry import DISCRIMINATORS, FEATURE_NETWORKS, MODELS, check_arguments
 from .distributed import average_gradients
 from .stages import Stage
 
 
-@MODELS.register_module()
-class PairTrainer(BaseModel):
-    """Trains a pair model through stages.
+class Trainer(BaseModel):
+    """What training pairs and training clips have in common: stages, discriminators, features, updates.
 
     Args:
         model: config of the complete model, of kind model; what :func:`posegen.load_model` loads.
@@ -49,9 +48,16 @@ class PairTrainer(BaseModel):
         self.stages: Sequence[Stage] = nn.ModuleList(map(_build_stage, stages))  # type: ignore[assignment]
         self.model = MODELS.build_part(model)
         self.discriminator = DISCRIMINATORS.build_part(discriminator)
+        self.temporal_discriminator: Any = None
         self.feature_network = FEATURE_NETWORKS.build_part(feature_network)
         self.autocast = computes_in_bfloat16() if autocast == "auto" else bool(autocast)
         self._check_stages()
+
+    @property
+    def discriminators(self) -> dict[str, nn.Module]:
+        """The discriminators there are, by the names of their optimisers."""
+        both = {"discriminator": self.discriminator, "temporal_discriminator": self.temporal_discriminator}
+        return {name: network for name, network in both.items() if network is not None}
 
     def _check_stages(self) -> None:
         names = [stage.name for stage in self.stages]
@@ -68,6 +74,9 @@ class PairTrainer(BaseModel):
                 raise ConfigError(f"stage {stage.name!r} has losses on features: the trainer needs a feature_network")
             if stage.adversarial is not None and self.discriminator is None:
                 raise ConfigError(f"stage {stage.name!r} has an adversarial loss: the trainer needs a discriminator")
+            missing = [name for name in stage.train_networks if getattr(self.model, name, None) is None]
+            if missing:
+                raise ConfigError(f"stage {stage.name!r} trains {', '.join(missing)}, which the model does not have")
             for name, loss in stage.losses.items():
                 self._check_loss(loss, f"stage {stage.name!r}, loss {name!r}")
 
@@ -119,6 +128,46 @@ class PairTrainer(BaseModel):
         for name, network in self.model.named_children():
             network.requires_grad_(name in stage.train_networks)
 
+    def _in_network(self) -> torch.autocast:
+        """Where networks run, in bfloat16 if so configured; losses and optimisers stay outside, in full precision."""
+        device = next(self.model.parameters()).device.type
+        return torch.autocast(device, torch.bfloat16, enabled=self.autocast)
+
+    def _judge(self, discriminator: nn.Module, image: Tensor) -> Tensor:
+        with self._in_network():
+            return discriminator(image).float()
+
+    def _features(self, image: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
+        with self._in_network():
+            features = self.feature_network(image, layers)
+        return {name: feature.float() for name, feature in features.items()}
+
+    def _train_discriminator(
+        self, name: str, loss: AdversarialLoss, real: Tensor, generated: Tensor, optimizers: OptimWrapperDict
+    ) -> Tensor:
+        """One step of the discriminator called *name*; returns its loss."""
+        discriminator = self.discriminators[name]
+        discriminator.requires_grad_(True)
+        value = loss.discriminate(self._judge(discriminator, real), self._judge(discriminator, generated.detach()))
+        self._update(value, optimizers[name], list(discriminator.parameters()))
+        discriminator.requires_grad_(False)  # the model's gradient passes through it, and is not kept in it
+        return value.detach()
+
+    def _update(self, loss: Tensor, optimizer: Any, parameters: list[nn.Parameter]) -> None:
+        optimizer.backward(loss)
+        average_gradients(parameters)
+        optimizer.step()
+        optimizer.zero_grad()  # after the step, so that no network keeps a gradient from one step to the next
+
+    def forward(self, *inputs: Any, **kwargs: Any) -> Transfer:
+        """The complete model's forward."""
+        return self.model(*inputs, **kwargs)
+
+
+@MODELS.register_module()
+class PairTrainer(Trainer):
+    """Trains a pair model through stages. Arguments as :class:`Trainer`."""
+
     def train_step(self, data: PairBatch, optim_wrapper: OptimWrapperDict) -> dict[str, Tensor]:
         """One iteration of the current stage: the discriminator first, then the model.
 
@@ -129,16 +178,13 @@ class PairTrainer(BaseModel):
         log: dict[str, Tensor] = {}
         out = self._generate(batch)
         if self.stage.adversarial is not None:
-            log["discriminator"] = self._train_discriminator(batch, out, optim_wrapper["discriminator"])
+            log["discriminator"] = self._train_discriminator(
+                "discriminator", self.stage.adversarial, batch.target, out.image, optim_wrapper
+            )
         losses = self._losses(batch, out)
         total = torch.stack(list(losses.values())).sum()
         self._update(total, optim_wrapper[self.stage.name], self.trained_parameters(self.stage))
         return {**{name: value.detach() for name, value in losses.items()}, **log, "loss": total.detach()}
-
-    def _in_network(self) -> torch.autocast:
-        """Where networks run, in bfloat16 if so configured; losses and optimisers stay outside, in full precision."""
-        device = next(self.model.parameters()).device.type
-        return torch.autocast(device, torch.bfloat16, enabled=self.autocast)
 
     def _generate(self, batch: PairBatch) -> Transfer:
         inputs = (batch.source, batch.source_structure, batch.target_structure)
@@ -146,40 +192,14 @@ class PairTrainer(BaseModel):
             if self.stage.renders:
                 out = self.model(*inputs)
                 return Transfer(out.image.float(), out.flows, out.masks)
-            flows, masks = self.model.flow_estimator(*inputs)
+            flows, masks = self.model.estimate(*inputs)
             return Transfer(batch.source.new_empty(0), flows, masks)
 
-    def _judge(self, image: Tensor) -> Tensor:
-        with self._in_network():
-            return self.discriminator(image).float()
-
-    def _features(self, image: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
-        with self._in_network():
-            features = self.feature_network(image, layers)
-        return {name: feature.float() for name, feature in features.items()}
-
-    def _train_discriminator(self, batch: PairBatch, out: Transfer, optimizer: Any) -> Tensor:
-        assert self.stage.adversarial is not None
-        self.discriminator.requires_grad_(True)
-        real, generated = self._judge(batch.target), self._judge(out.image.detach())
-        loss = self.stage.adversarial.discriminate(real, generated)
-        self._update(loss, optimizer, list(self.discriminator.parameters()))
-        return loss.detach()
-
     def _losses(self, batch: PairBatch, out: Transfer) -> dict[str, Tensor]:
-        judged = None
-        if self.stage.adversarial is not None:
-            self.discriminator.requires_grad_(False)  # the gradient passes through it, and is not kept in it
-            judged = self._judge(out.image)
+        judged = None if self.stage.adversarial is None else self._judge(self.discriminator, out.image)
         images = {"source": batch.source, "target": batch.target, "generated": out.image}
         step = Step(batch, out, FeatureCache(self._features, images, self.stage.feature_needs), judged)
         return {name: loss.weight * loss(step) for name, loss in self.stage.losses.items()}
-
-    def _update(self, loss: Tensor, optimizer: Any, parameters: list[nn.Parameter]) -> None:
-        optimizer.backward(loss)
-        average_gradients(parameters)
-        optimizer.step()
-        optimizer.zero_grad()  # after the step, so that no network keeps a gradient from one step to the next
 
     @torch.no_grad()
     def val_step(self, data: PairBatch) -> list[Transfer]:
@@ -188,10 +208,6 @@ class PairTrainer(BaseModel):
         return [self.model.transfer(batch.source, batch.source_structure, batch.target_structure)]
 
     test_step = val_step
-
-    def forward(self, *inputs: Any, **kwargs: Any) -> Transfer:
-        """The complete model's forward."""
-        return self.model(*inputs, **kwargs)
 
 
 def computes_in_bfloat16() -> bool:

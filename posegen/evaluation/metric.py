@@ -13,7 +13,7 @@ from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
 from ..errors import PosegenError
-from ..records import PairBatch, Transfer
+from ..records import Animation, ClipBatch, PairBatch, Transfer, as_pairs
 
 
 class PairMetric(BaseMetric):
@@ -52,21 +52,21 @@ class PairMetric(BaseMetric):
             set does not allow (it knows no exact flow, ...) is left out.
         """
 
-    def process(self, data_batch: PairBatch, data_samples: Sequence[Transfer]) -> None:
+    def process(self, data_batch: PairBatch | ClipBatch, data_samples: Sequence[Transfer | Animation]) -> None:
         """Measure a batch and keep one plain dict an image.
 
         Args:
-            data_batch: the pairs.
-            data_samples: what ``PairTrainer.val_step`` returns: one Transfer for the whole batch.
+            data_batch: the pairs; or clips, of which every frame is a pair with its reference.
+            data_samples: what the trainer's ``val_step`` returns: one Transfer, or Animation, for the whole batch.
 
         Raises:
             PosegenError: the model made values that are not finite. They would become NaN, be taken for
                 undefined, and left out of the mean.
             ValueError: *measure* returned a value that is not one number an image, or sizes do not fit.
         """
-        (out,) = data_samples
-        out = _prepare(out)
-        batch = data_batch.to(out.image.device)
+        pairs, made = as_pairs(data_batch, *data_samples)
+        out = _prepare(made)
+        batch = pairs.to(out.image.device)
         if out.image.shape != batch.target.shape:
             raise ValueError(f"images {tuple(out.image.shape)} for targets {tuple(batch.target.shape)}")
         _check_finite(batch.names, out)

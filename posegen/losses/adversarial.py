@@ -43,3 +43,8 @@ class AdversarialLoss(Loss):
     def generated(self, logits: Tensor) -> Tensor:
         """The discriminator's term for generated images."""
         return logits.square().mean() if self.mode == "lsgan" else F.relu(1 + logits).mean()
+
+
+@LOSSES.register_module()
+class TemporalAdversarialLoss(AdversarialLoss):
+    """The same game about the motion in a clip, with the temporal discriminator. Arguments as there."""

@@ -21,6 +21,8 @@ class AffineRegularisation(Loss):
         weight: factor in the total; published: 0.01 in the flow stage, 0.0025 after.
     """
 
+    looks_at = "flow"
+
     def __init__(self, kernel_sizes: Sequence[int] = (3, 5), weight: float = 1.0) -> None:
         super().__init__(weight)
         self.kernel_sizes = tuple(kernel_sizes)

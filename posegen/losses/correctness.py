@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import ConfigError
 from ..ops import sample_gaussian
 from ..registry import LOSSES
 from .step import Loss, Step
@@ -28,22 +29,42 @@ class SamplingCorrectness(Loss):
         weight: factor in the total; published: 20 in the flow stage, 5 after.
         window: taps of the Gaussian sampling window in each direction.
         sigma: its standard deviation, in pixels of the features.
+        only: levels that are judged, None for all; published: all.
+        masked: the mean is weighted by the batch's ``foreground``, for data with masks (published for such clips).
     """
 
+    looks_at = "flow"
+
     def __init__(
-        self, levels: Sequence[int] = (3, 2), weight: float = 1.0, window: int = 4, sigma: float = 2.0
+        self,
+        levels: Sequence[int] = (3, 2),
+        weight: float = 1.0,
+        window: int = 4,
+        sigma: float = 2.0,
+        only: Sequence[int] | None = None,
+        masked: bool = False,
     ) -> None:
         super().__init__(weight)
+        self.masked = masked
         self.levels = tuple(sorted(levels, reverse=True))
         self.window, self.sigma = window, sigma
-        layers = tuple(f"relu{level + 1}_1" for level in self.levels)
+        self.judged = self.levels if only is None else tuple(only)
+        strange = sorted(set(self.judged) - set(self.levels))
+        if strange or not self.judged:
+            raise ConfigError(f"SamplingCorrectness: only must name some of the levels {[*self.levels]}, got {only}")
+        layers = tuple(f"relu{level + 1}_1" for level in self.judged)
         self.needs = {"source": layers, "target": layers}
 
     def forward(self, step: Step) -> Tensor:
+        mask = step.batch.foreground if self.masked else None
+        if self.masked and mask is None:
+            raise ConfigError("SamplingCorrectness: masked=True needs data with foreground masks")
         terms = []
         for level, flow in zip(self.levels, step.out.flows, strict=True):
+            if level not in self.judged:
+                continue
             source, target = (step.features(image, f"relu{level + 1}_1") for image in ("source", "target"))
-            terms.append(sampling_correctness(source, target, flow, window=self.window, sigma=self.sigma))
+            terms.append(sampling_correctness(source, target, flow, mask, self.window, self.sigma))
         return torch.stack(terms).sum()
 
 

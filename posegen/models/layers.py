@@ -52,7 +52,7 @@ INIT_GAIN = 0.02
 def initialise(module: nn.Module, gain: float = INIT_GAIN) -> None:
     """Convolutions orthogonal with *gain* (published: 0.02), biases 0; norms stay at 1 and 0."""
     for part in module.modules():
-        if isinstance(part, (nn.Conv2d, nn.ConvTranspose2d)):
+        if isinstance(part, (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d)):
             nn.init.orthogonal_(part.weight, gain=gain)
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
@@ -148,5 +148,5 @@ class Down(nn.Module):
 def add_spectral_norm(module: nn.Module) -> None:
     """Put spectral norm on every convolution of *module*; call after :func:`initialise`."""
     for part in list(module.modules()):
-        if isinstance(part, nn.Conv2d):
+        if isinstance(part, (nn.Conv2d, nn.Conv3d)):
             spectral_norm(part)

@@ -17,7 +17,7 @@ class PairModel(nn.Module):
     """GFLA: a flow estimator F and a renderer G.
 
     Args:
-        flow_estimator: config of F, of kind flow estimator.
+        flow_estimator: config of F, of kind flow estimator; None for a renderer that takes no flow.
         renderer: config of G, of kind renderer.
 
     Raises:
@@ -28,16 +28,21 @@ class PairModel(nn.Module):
         super().__init__()
         self.flow_estimator = FLOW_ESTIMATORS.build_part(flow_estimator)
         self.renderer = RENDERERS.build_part(renderer)
-        flows: Any = getattr(self.flow_estimator, "levels", None)
-        attended: Any = getattr(self.renderer, "attended_levels", None)
-        if flows and attended and tuple(flows) != tuple(attended):
-            raise ConfigError(f"the flow has levels {[*flows]}, the renderer attends at {[*attended]}: make them equal")
+        check_levels(self.flow_estimator, self.renderer)
 
     def forward(self, source: Tensor, source_structure: Tensor, target_structure: Tensor) -> Transfer:
         """The target image with the flows and masks it was made with; shapes as in :meth:`transfer`."""
-        flows, masks = self.flow_estimator(source, source_structure, target_structure)
-        image = self.renderer(source, target_structure, flows, masks)
+        flows, masks = self.estimate(source, source_structure, target_structure)
+        image = self.renderer(source, source_structure, target_structure, flows, masks)
         return Transfer(image, flows, masks)
+
+    def estimate(
+        self, source: Tensor, source_structure: Tensor, target_structure: Tensor
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Flows and masks; none where there is no F."""
+        if self.flow_estimator is None:
+            return [], []
+        return self.flow_estimator(source, source_structure, target_structure)
 
     @torch.no_grad()
     def transfer(self, source: Tensor, source_structure: Tensor, target_structure: Tensor) -> Transfer:
@@ -54,22 +59,34 @@ class PairModel(nn.Module):
         return self(source, source_structure, target_structure)
 
     def _check(self, source: Tensor, source_structure: Tensor, target_structure: Tensor) -> None:
-        if source.dim() != 4:
-            raise InputError(f"source must be B C H W, got shape {tuple(source.shape)}")
-        channels = getattr(self.flow_estimator, "image_channels", 3)
-        if source.shape[1] != channels:
-            raise InputError(f"source must have {channels} channels, got shape {tuple(source.shape)}")
-        if source_structure.shape != target_structure.shape:
-            raise InputError(
-                f"structures differ: source {tuple(source_structure.shape)}, target {tuple(target_structure.shape)}"
-            )
-        channels = getattr(self.flow_estimator, "structure_channels", None)
-        if source_structure.dim() != 4 or channels not in (None, source_structure.shape[1]):
-            raise InputError(
-                f"structures must be B S H W with S = {channels or 'any'}, got {tuple(source_structure.shape)}"
-            )
-        if source_structure.shape[0] != source.shape[0] or source_structure.shape[-2:] != source.shape[-2:]:
-            raise InputError(
-                f"source is {tuple(source.shape)} but its structure {tuple(source_structure.shape)}: "
-                "batch, height and width must be the same"
-            )
+        check_image("source", source, self.renderer)
+        check_structure("source_structure", source_structure, source, self.renderer)
+        check_structure("target_structure", target_structure, source, self.renderer)
+
+
+def check_levels(flow_estimator: Any, renderer: Any) -> None:
+    """Raise ConfigError where F gives flows at other levels than G takes them."""
+    given = tuple(getattr(flow_estimator, "levels", ()))
+    taken = tuple(getattr(renderer, "flow_levels", given))
+    if taken and flow_estimator is None:
+        raise ConfigError(f"the renderer {type(renderer).__name__} takes a flow: the model needs a flow_estimator")
+    if given and not taken:
+        raise ConfigError(f"the renderer {type(renderer).__name__} takes no flow: set flow_estimator=None")
+    if given != taken:
+        raise ConfigError(f"the flow has levels {[*given]}, the renderer attends at {[*taken]}: make them equal")
+
+
+def check_image(name: str, image: Tensor, renderer: Any) -> None:
+    """Raise InputError where *image* is not B C H W with the renderer's channels."""
+    channels = getattr(renderer, "image_channels", 3)
+    if image.dim() != 4 or image.shape[1] != channels:
+        raise InputError(f"{name} must be B {channels} H W, got shape {tuple(image.shape)}")
+
+
+def check_structure(name: str, structure: Tensor, image: Tensor, renderer: Any) -> None:
+    """Raise InputError where *structure* does not fit the renderer, or *image* (B 3 H W)."""
+    channels = getattr(renderer, "structure_channels", structure.shape[1] if structure.dim() > 1 else None)
+    size = (1, 1) if getattr(renderer, "global_structure", False) else tuple(image.shape[-2:])
+    wanted = (image.shape[0], channels, *size)
+    if tuple(structure.shape) != wanted:
+        raise InputError(f"{name} must have shape {wanted} (B S H W) to fit the image, got {tuple(structure.shape)}")

@@ -1,0 +1,85 @@
+# GFLA on clips (arXiv 2008.12606): what every config of it shares. Weights and rates are the published ones.
+_base_ = "runtime.py"
+
+masked = False  # True: sampling correctness on the foreground alone, for data with masks
+
+model = dict(
+    type="ClipModel",
+    flow_estimator=dict(
+        type="${flow_estimator}",
+        structure_channels="${structure_channels}",
+        levels="${levels}",
+        base_width=32,
+        max_width=256,
+        depth=5,
+    ),
+    renderer=dict(
+        type="ClipRenderer",
+        structure_channels="${structure_channels}",
+        levels="${levels}",
+        kernel_sizes="${kernel_sizes}",
+        base_width=64,
+        max_width=512,
+        depth=3,
+        reduction="mean",
+    ),
+)
+
+trainer = dict(
+    type="ClipTrainer",
+    autocast=False,
+    chunk=6,  # frames a step; between chunks the previous frame is detached
+    discriminator=dict(type="ResidualDiscriminator"),
+    feature_network=dict(type="VGG19Features", weights="${feature_weights}"),
+    stages=[
+        dict(
+            name="flow",
+            iters="${flow_iters}",
+            train=["flow_estimator"],
+            optimizer=dict(type="Adam", lr=1e-4, betas=(0.0, 0.999)),
+            losses=dict(
+                correctness=dict(type="SamplingCorrectness", levels="${levels}", weight=20, masked="${masked}"),
+                regularisation=dict(type="AffineRegularisation", kernel_sizes="${kernel_sizes}", weight=0.01),
+            ),
+        ),
+        dict(
+            name="full",
+            iters="${full_iters}",
+            train=["flow_estimator", "renderer"],
+            optimizer=dict(type="Adam", lr=1e-4, betas=(0.0, 0.999)),
+            discriminator_optimizer=dict(type="Adam", lr=1e-5, betas=(0.0, 0.999)),
+            losses=dict(
+                correctness=dict(type="SamplingCorrectness", levels="${levels}", weight=5, masked="${masked}"),
+                regularisation=dict(type="AffineRegularisation", kernel_sizes="${kernel_sizes}", weight=0.0025),
+                reconstruction=dict(type="ReconstructionLoss", weight=5),
+                perceptual=dict(type="PerceptualLoss", weight=0.5),
+                style=dict(type="StyleLoss", weight=500),
+                adversarial=dict(type="AdversarialLoss", weight=2),
+                temporal_adversarial=dict(type="TemporalAdversarialLoss", weight=2),
+            ),
+        ),
+    ],
+)
+
+train_dataloader = dict(
+    batch_size="${batch_size}",
+    num_workers=4,
+    persistent_workers=True,
+    drop_last=True,
+    sampler=dict(type="EndlessSampler"),
+    collate_fn=dict(type="posegen.collate_clips"),
+)
+val_dataloader = dict(
+    batch_size=1,  # clips may differ in length
+    num_workers=2,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    collate_fn=dict(type="posegen.collate_clips"),
+)
+test_dataloader = dict(
+    batch_size=1,
+    num_workers=2,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    collate_fn=dict(type="posegen.collate_clips"),
+)
+val_evaluator = [dict(type="PSNR"), dict(type="SSIM"), dict(type="L1")]
+test_evaluator = [dict(type="PSNR"), dict(type="SSIM"), dict(type="L1")]

@@ -1,0 +1,6 @@
+# The paper's full model, in the budget of the ablations (docs/ablations.md).
+_base_ = "../gfla_paperdoll.py"
+
+renderer = "LocalAttentionRenderer"
+flow_iters = 400
+full_iters = 400

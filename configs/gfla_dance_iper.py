@@ -1,0 +1,7 @@
+# GFLA on dancing people, iPER: as on FashionVideo, with foreground masks for the sampling correctness.
+_base_ = "gfla_dance_fashion.py"
+
+data_root = "data/dance_iper"
+masked = True
+
+train_dataloader = dict(dataset=dict(masks="${masked}"))

@@ -1,0 +1,16 @@
+# GFLA on paper dolls that dance: no download; docs/dance.md.
+_base_ = "_base_/drawn_clips.py"
+
+flow_estimator = "SeparateFlowEstimators"
+structure_channels = 20
+structure = dict(type="DanceStructureEncoder", sigma=3, skeleton_peak=1.0)  # published: 6, 255
+
+trainer = dict(
+    previous_frame="true",
+    temporal_discriminator=dict(type="TemporalDiscriminator", widths=(32, 64), folded_widths=(128,), frames=6),
+)
+
+_data = dict(type="DancingDolls", frames="${train_frames}", structure="${structure}", size="${size}")
+train_dataloader = dict(dataset=dict(length="${train_length}", seed=1, **_data))
+val_dataloader = dict(dataset=dict(length="${test_length}", seed=2, **_data))
+test_dataloader = dict(dataset=dict(length="${test_length}", seed=3, **_data))

@@ -1,0 +1,28 @@
+"""The colour of the shape."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from posegen.evaluation import PairMetric
+from posegen.records import PairBatch, Transfer
+from posegen.registry import METRICS
+
+
+@METRICS.register_module()
+class ShapeColour(PairMetric):
+    """``colour_error``: mean absolute difference on the shape alone, colours on a scale of 0 to 255.
+
+    Nothing is measured where the data set does not know the shape.
+    """
+
+    units = {"colour_error": "levels"}
+    higher_is_better = {"colour_error": False}
+
+    def measure(self, batch: PairBatch, out: Transfer) -> dict[str, Tensor]:
+        """``colour_error`` of each image; NaN where no shape is seen."""
+        if batch.foreground is None:
+            return {}
+        difference = (out.image - batch.target).abs().mean(1, keepdim=True) * 127.5
+        shape = batch.foreground
+        return {"colour_error": (difference * shape).flatten(1).sum(1) / shape.flatten(1).sum(1)}

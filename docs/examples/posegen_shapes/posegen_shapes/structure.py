@@ -1,0 +1,46 @@
+"""The structure of an arrow: its corners."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from posegen.data import KeypointLayout, Keypoints, get_layout
+from posegen.registry import STRUCTURE_ENCODERS
+
+ARROW = KeypointLayout(
+    name="arrow",
+    names=("tip", "right barb", "right foot", "left foot", "left barb"),
+    partner=(0, 4, 3, 2, 1),
+    limbs=((0, 1), (1, 2), (2, 3), (3, 4), (4, 0)),
+    colours=((255, 255, 255), (255, 64, 64), (255, 160, 0), (0, 160, 255), (64, 64, 255)),
+)
+
+
+@STRUCTURE_ENCODERS.register_module()
+class CornerEncoder:
+    """One cone a corner: 1 at the corner, falling to 0 over *radius*; a missing corner is an empty map.
+
+    Args:
+        layout: name of a key-point layout, or the layout itself.
+        radius: in pixels of the encoded size.
+    """
+
+    def __init__(self, layout: str | KeypointLayout = "arrow", radius: float = 6.0) -> None:
+        self.layout = get_layout(layout)
+        self.radius = radius
+        self.channels = len(self.layout)
+
+    def encode(self, keypoints: Keypoints, size: tuple[int, int]) -> Tensor:
+        """Cones K H W in [0, 1] of points in pixels of an image of *size* (H, W)."""
+        rows, columns = np.mgrid[: size[0], : size[1]]
+        x, y = (keypoints.points[:, axis, None, None] for axis in (0, 1))
+        cones = np.clip(1 - np.hypot(columns - x, rows - y) / self.radius, 0, 1)
+        return torch.from_numpy((cones * keypoints.present[:, None, None]).astype(np.float32))
+
+    def draw(self, structure: Tensor) -> np.ndarray:
+        """The cones of a structure K H W in the colours of their corners: uint8, H W 3, RGB."""
+        colours = torch.tensor(self.layout.colours, dtype=torch.float32)
+        picture = (structure[..., None].cpu().float() * colours[:, None, None]).amax(0)
+        return picture.round().to(torch.uint8).numpy()

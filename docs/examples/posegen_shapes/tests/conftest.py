@@ -1,0 +1,1 @@
+pytest_plugins = ["posegen.testing"]  # the fixture posegen_plugin

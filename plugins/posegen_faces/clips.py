@@ -1,0 +1,217 @@
+"""Clips of talking faces from the files that users have."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from posegen.data import Keypoints, StructureEncoder, encode_structure
+from posegen.data.files import natural_order
+from posegen.data.images import read_image, resize_image, to_tensor
+from posegen.errors import ConfigError, DataError
+from posegen.records import Clip
+from posegen.registry import DATASETS, STRUCTURE_ENCODERS
+
+from .layouts import IBUG_68, parse_landmarks
+
+IMAGES = (".jpg", ".jpeg", ".png")
+SPLITS = ("train", "test")
+
+
+@dataclass(frozen=True)
+class Video:
+    """One video: ``images``, the paths of its frames in order; ``points`` T 68 2, in pixels of the images."""
+
+    name: str
+    images: list[str]
+    points: np.ndarray
+
+
+@DATASETS.register_module()
+class FaceClips(Dataset[Clip]):
+    """Clips from videos of faces: a frame an image, a file of 68 landmarks a frame.
+
+    ``ROOT/SPLIT_data/VIDEO/FRAME.{jpg,png}`` and ``ROOT/SPLIT_keypoints/VIDEO/FRAME.txt`` (68 rows ``x,y``). Frames
+    follow each other in the order of their names, numbers by value. Everything is checked at once when the data set
+    is built, landmark files whole; an image is opened when its clip is asked for.
+
+    In training (split ``train``) an item is a video, and ``(number, draw)`` draws a stretch of *length* consecutive
+    frames of it and a reference frame anywhere in it: the same number, draw and seed always give the same clip. A
+    bare number is draw 0. Otherwise the frames are the video's first *length* ones, or all, and the reference is its
+    first frame. A clip is called as its video.
+
+    Args:
+        root: the data set's folder.
+        split: ``train`` or ``test``.
+        structure: a structure encoder in the 68 landmarks, or its config; it sees images too, if it looks at any.
+        size: (H, W) of what the net sees; image and points are resized together, each side by itself.
+        length: frames of a clip; needed in training. None: the whole video (then a batch holds one clip).
+        seed: of what training draws.
+        resample: how images are resized: bicubic, bilinear, ... (Pillow's filters).
+        limit: at most so many videos, in order of their names; None: all.
+
+    Raises:
+        DataError: folders that are not there; all missing frames and landmark files, bad landmark rows, links that lead
+            out of the data set, and videos shorter than *length*, at once.
+        ConfigError: an unknown split, a length below 1 or none in training, a structure in another layout.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str,
+        structure: StructureEncoder | dict[str, Any],
+        size: Sequence[int] = (256, 256),
+        length: int | None = None,
+        seed: int = 0,
+        resample: str = "bicubic",
+        limit: int | None = None,
+    ) -> None:
+        self.structure: StructureEncoder = STRUCTURE_ENCODERS.build_part(structure)
+        self.size = (int(size[0]), int(size[1]))
+        self.split = split
+        self.length = length
+        self.seed = seed
+        self.resample = resample
+        check_layout("FaceClips", self.structure)
+        if split not in SPLITS:
+            raise ConfigError(f"FaceClips: split is 'train' or 'test', got {split!r}")
+        if length is None and split == "train":
+            raise ConfigError("FaceClips: training needs a length, the number of frames of a clip")
+        if length is not None and length < 1:
+            raise ConfigError(f"FaceClips: length must be 1 or more, got {length}")
+        self.videos = read_videos(root, split, limit, length or 1)
+
+    @property
+    def augments(self) -> bool:
+        """Whether clips differ from draw to draw; the training sampler then gives ``(number, draw)``."""
+        return self.split == "train"
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __getitem__(self, index: int | tuple[int, int]) -> Clip:
+        """The clip at a number, or at ``(number, draw)``.
+
+        Raises:
+            DataError: an image that cannot be read.
+            IndexError: no such video.
+        """
+        number, draw = index if isinstance(index, tuple) else (index, 0)
+        number = range(len(self))[number]
+        video = self.videos[number]
+        reference, first = self._draw(video, np.random.default_rng([self.seed, number, draw]))
+        last = len(video.images) if self.length is None else first + self.length
+        image, structure = self._frame(video, reference)
+        frames = [self._frame(video, i) for i in range(first, last)]
+        return Clip(
+            reference=image,
+            reference_structure=structure,
+            frames=torch.stack([frame for frame, _ in frames]),
+            structures=torch.stack([frame_structure for _, frame_structure in frames]),
+            name=video.name,
+        )
+
+    def _draw(self, video: Video, rng: np.random.Generator) -> tuple[int, int]:
+        """The numbers of the reference and of the first frame."""
+        if not self.augments or self.length is None:
+            return 0, 0
+        count = len(video.images)
+        return int(rng.integers(count)), int(rng.integers(count - self.length + 1))
+
+    def _frame(self, video: Video, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Image and structure of a frame, at the data set's size."""
+        image = read_image(video.images[number])
+        keypoints = Keypoints(video.points[number], np.ones(len(IBUG_68)))
+        keypoints = keypoints.scale(self.size[1] / image.shape[1], self.size[0] / image.shape[0])
+        image = resize_image(image, self.size, self.resample)
+        return to_tensor(image), encode_structure(self.structure, keypoints, self.size, image)
+
+
+def check_layout(name: str, structure: StructureEncoder) -> None:
+    """Raise ConfigError where an encoder is not of the 68 landmarks."""
+    if structure.layout.names != IBUG_68.names:
+        raise ConfigError(
+            f"{name} has the landmarks of {IBUG_68.name!r}, and the structure encoder wants {structure.layout.name!r}"
+        )
+
+
+def read_videos(root: str | Path, split: str, limit: int | None = None, least: int = 1) -> list[Video]:
+    """The videos of a split, their landmarks read.
+
+    Args:
+        limit: at most so many, in order of their names.
+        least: a video of fewer frames is a problem.
+
+    Raises:
+        DataError: everything that is wrong, at once.
+    """
+    images, landmarks = Path(root, f"{split}_data"), Path(root, f"{split}_keypoints")
+    missing = [f"no folder {folder.name}" for folder in (images, landmarks) if not folder.is_dir()]
+    if missing:
+        raise DataError(root, missing, "Frames stand in SPLIT_data/VIDEO, landmarks in SPLIT_keypoints/VIDEO.")
+    names = sorted({*_folders(images), *_folders(landmarks)}, key=natural_order)[:limit]
+    if not names:
+        raise DataError(images, "there are no videos: no folder in it")
+    problems: list[str] = []
+    videos = [_read_video(images, landmarks, name, problems) for name in names]
+    short = [f"video {v.name} has {len(v.images)} frames, a clip {least}" for v in videos if len(v.images) < least]
+    if problems or short:
+        raise DataError(root, problems + short, "Lower 'length', or take the short videos away." if short else "")
+    return videos
+
+
+def _folders(folder: Path) -> list[str]:
+    return [entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith(".")]
+
+
+def _read_video(images: Path, landmarks: Path, name: str, problems: list[str]) -> Video:
+    """One video; what is wrong with it is added to *problems*."""
+    frames = _files(images, name, IMAGES, problems)
+    files = _files(landmarks, name, (".txt",), problems)
+    stems = sorted({*frames, *files}, key=natural_order)
+    if not stems:
+        problems.append(f"video {name}: no frames")
+    points = []
+    for stem in stems:
+        if stem not in frames:
+            problems.append(f"{landmarks.name}/{name}/{files[stem]}: no image {images.name}/{name}/{stem}.jpg or .png")
+        elif stem not in files:
+            problems.append(f"{images.name}/{name}/{frames[stem]}: no landmarks {landmarks.name}/{name}/{stem}.txt")
+        else:
+            found, wrong = parse_landmarks(landmarks / name / files[stem])
+            problems += [f"{landmarks.name}/{name}/{files[stem]}, {problem}" for problem in wrong]
+            points.append(found)
+    paths = [str(images / name / frames[stem]) for stem in stems if stem in frames]
+    return Video(name, paths, np.array(points, np.float32).reshape(-1, len(IBUG_68), 2))
+
+
+def _files(folder: Path, video: str, endings: tuple[str, ...], problems: list[str]) -> dict[str, str]:
+    """The files of a video with one of *endings*, by their stems."""
+    if not (folder / video).is_dir():
+        return {}
+    if not _inside(folder / video, folder):
+        problems.append(f"{folder.name}/{video}: a link that leads out of the data set")
+        return {}
+    found: dict[str, str] = {}
+    for entry in os.scandir(folder / video):
+        stem, ending = os.path.splitext(entry.name)
+        if ending.lower() not in endings or entry.name.startswith("."):
+            continue
+        if entry.is_symlink() and not _inside(Path(entry.path), folder):
+            problems.append(f"{folder.name}/{video}/{entry.name}: a link that leads out of the data set")
+        elif stem in found:
+            problems.append(f"{folder.name}/{video}: both {found[stem]} and {entry.name} are frame {stem}")
+        found[stem] = entry.name
+    return found
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())

@@ -1,0 +1,108 @@
+"""The 68 landmarks of a face (iBUG 300-W), as data, and the files they come in. Right and left are the face's own."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from posegen.data.keypoints import KeypointLayout, Keypoints
+from posegen.errors import DataError
+
+Colour = tuple[int, int, int]
+
+# Name, number of points, colour: in the order of the points.
+GROUPS: tuple[tuple[str, int, Colour], ...] = (
+    ("jaw", 17, (200, 200, 200)),  # from the right ear over the chin to the left ear
+    ("right eyebrow", 5, (255, 170, 0)),  # from outside to inside
+    ("left eyebrow", 5, (255, 255, 0)),  # from inside to outside
+    ("nose bridge", 4, (0, 255, 85)),  # downwards
+    ("nose base", 5, (0, 255, 170)),  # from right to left
+    ("right eye", 6, (0, 170, 255)),  # outer corner, upper lid, inner corner, lower lid
+    ("left eye", 6, (0, 85, 255)),  # inner corner, upper lid, outer corner, lower lid
+    ("outer lip", 12, (255, 0, 85)),  # right corner, upper, left corner, lower
+    ("inner lip", 8, (255, 0, 255)),  # the same
+)
+
+PARTNER = (
+    *range(16, -1, -1),
+    *range(26, 16, -1),
+    27, 28, 29, 30,
+    35, 34, 33, 32, 31,
+    45, 44, 43, 42, 47, 46,
+    39, 38, 37, 36, 41, 40,
+    54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55,
+    64, 63, 62, 61, 60, 67, 66, 65,
+)  # fmt: skip
+
+CURVES = (
+    tuple(range(17)),
+    tuple(range(17, 22)),
+    tuple(range(22, 27)),
+    tuple(range(27, 31)),
+    tuple(range(31, 36)),
+    (*range(36, 42), 36),
+    (*range(42, 48), 42),
+    (*range(48, 60), 48),
+    (*range(60, 68), 60),
+)
+
+IBUG_68 = KeypointLayout(
+    name="ibug68",
+    names=tuple(f"{name} {i}" for name, count, _ in GROUPS for i in range(1, count + 1)),
+    partner=PARTNER,
+    limbs=tuple(pair for curve in CURVES for pair in itertools.pairwise(curve)),
+    colours=tuple(colour for _, count, colour in GROUPS for _ in range(count)),
+)
+
+LAYOUTS = (IBUG_68,)
+
+LARGEST = 1e6  # pixels; a coordinate beyond is no place in an image
+
+
+def read_landmarks(path: str | Path) -> Keypoints:
+    """The 68 landmarks in a file of 68 rows ``x,y``, in pixels of the image; all present.
+
+    A landmark may lie outside the image. Blank lines at the end are ignored.
+
+    Raises:
+        DataError: the file cannot be read, has another number of rows, or rows that are not two finite numbers: all
+            bad rows at once, each with its line.
+    """
+    points, problems = parse_landmarks(path)
+    if problems:
+        raise DataError(path, problems, "A file of landmarks has 68 rows 'x,y'.")
+    return Keypoints(points, np.ones(len(IBUG_68)))
+
+
+def parse_landmarks(path: str | Path) -> tuple[np.ndarray, list[str]]:
+    """As :func:`read_landmarks`: the points, 68 2 float32, and a list of problems instead of an error. Where there
+    are problems the points mean nothing."""
+    nothing = np.zeros((len(IBUG_68), 2), np.float32)
+    try:
+        lines = Path(path).read_bytes().decode("utf-8-sig").rstrip().splitlines()
+    except OSError as error:
+        return nothing, [f"cannot be read: {error.strerror or error}"]
+    except UnicodeDecodeError as error:
+        return nothing, [f"not UTF-8 text ({error.reason})"]
+    rows, problems = _parse_rows(lines)
+    if len(lines) != len(IBUG_68):
+        problems.append(f"{len(lines)} rows, {len(IBUG_68)} expected")
+    return (nothing if problems else np.array(rows, np.float32)), problems
+
+
+def _parse_rows(lines: Sequence[str]) -> tuple[list[list[float]], list[str]]:
+    rows, problems = [], []
+    for number, line in enumerate(lines, 1):
+        try:
+            values = [float(text) for text in line.split(",")]
+        except ValueError:
+            values = []
+        if len(values) == 2 and all(math.isfinite(value) and abs(value) < LARGEST for value in values):
+            rows.append(values)
+        else:
+            problems.append(f"row {number}: {line[:40]!r} is not two finite numbers 'x,y'")
+    return rows, problems

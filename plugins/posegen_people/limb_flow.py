@@ -1,0 +1,72 @@
+"""A loss of people's flows: limbs are where their key points say (not published; see docs/paperdolls.md)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from posegen.data.keypoints import KeypointLayout, get_layout
+from posegen.errors import ConfigError
+from posegen.losses import Loss, Step
+from posegen.registry import LOSSES
+
+
+@LOSSES.register_module()
+class LimbFlow(Loss):
+    """How far the flow along each limb is from what its two key points say, in pixels of the flow.
+
+    The sampling correctness sees only as far as its window: it cannot pull a flow to an arm that has moved further. The
+    key points can, and every data set of people has them. A point at a share t of a limb in the target comes from the
+    share t of the same limb in the source; the loss is the mean absolute difference, x and y added, over points on
+    all limbs whose ends are present in both images, summed over levels. A pair without such a limb has none.
+
+    The structure's first channels must be heat maps of *layout*: a key point lies at the maximum of its map.
+
+    Args:
+        layout: of the key points, or its name.
+        samples: points on a limb.
+        weight: factor in the total.
+    """
+
+    looks_at = "flow"
+
+    def __init__(self, layout: str | KeypointLayout = "openpose18", samples: int = 8, weight: float = 1.0) -> None:
+        super().__init__(weight)
+        if samples < 1:
+            raise ConfigError(f"LimbFlow: samples must be 1 or more, got {samples}")
+        self.layout = get_layout(layout)
+        first, second = zip(*self.layout.limbs, strict=True)
+        self.ends = (list(first), list(second))
+        self.shares = (torch.arange(samples) + 0.5) / samples
+
+    def forward(self, step: Step) -> Tensor:
+        batch = step.batch
+        size = batch.target.shape[-2:]
+        source, in_source = self._limbs(batch.source_structure)
+        target, in_target = self._limbs(batch.target_structure)
+        present = in_source & in_target  # B L
+        moved = source - target
+        terms = [_error(flow.float(), target, moved, present, size) for flow in step.out.flows]
+        return torch.stack(terms).sum()
+
+    def _limbs(self, structure: Tensor) -> tuple[Tensor, Tensor]:
+        """Points on the limbs, B L samples 2, (x, y) in pixels of the structure, and whether a limb is present, B L."""
+        maps = structure[:, : len(self.layout)]
+        peak, place = maps.flatten(2).max(2)
+        width = structure.shape[-1]
+        points = torch.stack([place % width, place // width], -1).float()  # B K 2
+        first, second = (points[:, ends, None] for ends in self.ends)  # B L 1 2
+        present = peak > 0
+        along = first + (second - first) * self.shares.to(points.device)[:, None]
+        return along, present[:, self.ends[0]] & present[:, self.ends[1]]
+
+
+def _error(flow: Tensor, points: Tensor, moved: Tensor, present: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
+    """Mean absolute difference, in pixels of the flow B 2 h w, at *points* B L n 2 of the image of *size*."""
+    full = points.new_tensor([size[1], size[0]])
+    grid = (points + 0.5) * (2 / full) - 1
+    found = F.grid_sample(flow, grid, padding_mode="border", align_corners=False).permute(0, 2, 3, 1)  # B L n 2
+    scale = points.new_tensor([flow.shape[-1], flow.shape[-2]]) / full
+    error = (found - moved * scale).abs().sum(-1) * present[..., None]
+    return error.sum() / (present.sum() * points.shape[2]).clamp(min=1)

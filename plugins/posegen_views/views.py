@@ -1,0 +1,321 @@
+"""Pairs of views of one object, from the HDF5 files that users of ShapeNet's cars and chairs have."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+from mmengine.logging import print_log
+from torch.utils.data import Dataset
+
+from posegen.data.images import MOST_PIXELS, resize_image, to_tensor
+from posegen.errors import ConfigError, DataError
+from posegen.records import Pair
+from posegen.registry import DATASETS, STRUCTURE_ENCODERS
+
+from .structure import View, ViewEncoder
+
+AZIMUTH_STEPS = 2
+"""``pose`` counts azimuths in steps of 10°, an azimuth class is 20° wide."""
+ELEVATION_DEGREES = 10
+"""``pose`` has the elevation in degrees, an elevation class is 10° wide."""
+RENDER = re.compile(r"(?P<model>.+)_\d+_\d+", re.DOTALL)
+"""MODEL_AZIMUTH_ELEVATION."""
+SPLITS = ("train", "test")
+
+
+class Row(NamedTuple):
+    """A line of an id list: its number, from 1, and the ids in it."""
+
+    line: int
+    ids: list[str]
+
+
+@DATASETS.register_module()
+class ViewPairs(Dataset[Pair]):
+    """Pairs of renders of one object, from ``ROOT/data_CATEGORY.hdf5`` and its id lists (``spec: formats, views``).
+
+    The file has a group a render, called MODEL_AZIMUTH_ELEVATION, with ``image`` (H W 3 uint8) and ``pose`` (azimuth in
+    steps of 10°, elevation in degrees); azimuth class = azimuth // 2, elevation class = elevation // 10.
+    ``id_CATEGORY_SPLIT.txt`` lists the split's ids, one a line: renders, or models, which stand for all their renders.
+
+    A pair is a listed render and another listed one of the same model. In training the target is drawn for each
+    ``(index, draw)``, so every round has other ones; in the test split each index has a target of its own, drawn from
+    the seed. A bare index is draw 0. A render that is its model's only one is left out.
+
+    If there is a ``name_CATEGORY_test.txt``, the test split has the pairs that it lists: a line of two ids is source
+    and target; a line of one id is a source (a model: each of its renders), whose target is drawn as above.
+
+    Ids are checked against the file's table of contents when the data set is built; a render is read when its pair is
+    asked for. Each process opens the file for itself.
+
+    Args:
+        root: the folder of the files.
+        category: ``car``, ``chair``, or what the files are called instead.
+        split: ``train`` or ``test``.
+        structure: a :class:`ViewEncoder`, or its config.
+        size: (H, W) of what the net sees, in pixels; published: 256×256.
+        seed: of the targets.
+        limit: at most so many pairs, from the top of the list; None: all.
+
+    Raises:
+        DataError: files that are not there or no HDF5, all ids without a render, no pair at all. On reading a pair:
+            a render that is damaged, of another form, too large, or leads out of the file.
+        ConfigError: another split, a category that is no plain name.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        category: str,
+        split: str,
+        structure: ViewEncoder | dict[str, Any],
+        size: Sequence[int] = (256, 256),
+        seed: int = 0,
+        limit: int | None = None,
+    ) -> None:
+        if split not in SPLITS:
+            raise ConfigError(f"ViewPairs: split is 'train' or 'test', got {split!r}")
+        if not re.fullmatch(r"[\w-]+", category):
+            raise ConfigError(f"ViewPairs: category is a plain name, as in data_NAME.hdf5; got {category!r}")
+        self.structure: ViewEncoder = STRUCTURE_ENCODERS.build_part(structure)
+        self.size = (int(size[0]), int(size[1]))
+        self.split, self.seed = split, seed
+        self.path = Path(root, f"data_{category}.hdf5")
+        self._open: tuple[int, h5py.File] | None = None  # the process that opened it, and the file
+        ids, names = Path(root, f"id_{category}_{split}.txt"), Path(root, f"name_{category}_test.txt")
+        self.pairs, self.partners = self._read(ids, names if split == "test" and names.is_file() else None)
+        self.pairs = self.pairs[:limit]
+        if not self.pairs:
+            raise DataError(ids, "no model has two renders in the list, so there is no pair")
+
+    @property
+    def augments(self) -> bool:
+        """Whether targets differ from draw to draw; the training sampler then gives ``(number, draw)``."""
+        return self.split == "train"
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int | tuple[int, int]) -> Pair:
+        """The pair at a number, or at ``(number, draw)``.
+
+        Raises:
+            DataError: a render that cannot be used.
+            IndexError: no such pair.
+        """
+        number, draw = index if isinstance(index, tuple) else (index, 0)
+        number = range(len(self))[number]
+        source, target = self.pairs[number]
+        target = target or self._draw_partner(source, number, draw)
+        source_image, source_view = self.read(source)
+        target_image, target_view = self.read(target)
+        return Pair(
+            source=to_tensor(source_image),
+            source_structure=self.structure.encode(source_view, self.size),
+            target=to_tensor(target_image),
+            target_structure=self.structure.encode(target_view, self.size),
+            name=f"{source}_2_{target}_vis",
+        )
+
+    def _draw_partner(self, source: str, number: int, draw: int) -> str:
+        others = [render for render in self.partners[model_of(source)] if render != source]
+        rng = np.random.default_rng([self.seed, number, draw if self.augments else 0])
+        return others[rng.integers(len(others))]
+
+    def read(self, name: str) -> tuple[np.ndarray, View]:
+        """The image of a render, uint8, H W 3, at the data set's size, and its view.
+
+        Raises:
+            DataError: it is damaged, of another form, too large, or leads out of the file.
+        """
+        try:
+            group = _inside(self._file, name, h5py.Group)
+            image, pose = (_inside(group, part, h5py.Dataset) for part in ("image", "pose"))
+            _check_image(image)
+            view = _view(pose, self.structure)
+            return resize_image(np.ascontiguousarray(image[()]), self.size), view
+        except (ValueError, OSError, RuntimeError, KeyError) as error:  # HDF5 raises any of them for a damaged file
+            problem = str(error) if isinstance(error, ValueError) else f"truncated or damaged: {error}"
+            raise DataError(self.path, f"render {name!r}: {problem}") from error
+
+    @property
+    def _file(self) -> h5py.File:
+        """The file, opened by this process: what a fork inherited shares its state with the parent's."""
+        if self._open is None or self._open[0] != os.getpid():
+            self._open = os.getpid(), open_hdf5(self.path)
+        return self._open[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": None}
+
+    # The lists
+
+    def _read(
+        self, ids_file: Path, names_file: Path | None
+    ) -> tuple[list[tuple[str, str | None]], dict[str, list[str]]]:
+        """Pairs, a target that is to be drawn being None; and the listed renders of each model."""
+        with open_hdf5(self.path) as file:
+            hard = _hard_links(file)
+        models: dict[str, list[str]] = defaultdict(list)
+        for name in hard:
+            models[model_of(name)].append(name)
+        lists = [file for file in (ids_file, names_file) if file is not None]
+        rows = {file: read_ids(file) for file in lists}
+        problems = [
+            f"{file.name}, {problem}"
+            for file in lists
+            for problem in _problems(rows[file], hard, models, most_ids=1 if file == ids_file else 2)
+        ]
+        if problems:
+            raise DataError(self.path, problems, "The lists must name renders (MODEL_AZIMUTH_ELEVATION) of this file.")
+        listed = dict.fromkeys(_renders((id for row in rows[ids_file] for id in row.ids), hard, models))
+        partners: dict[str, list[str]] = defaultdict(list)
+        for render in listed:
+            partners[model_of(render)].append(render)
+        chosen = rows[names_file] if names_file is not None else [Row(0, [render]) for render in listed]
+        return self._pairs(chosen, hard, models, partners), dict(partners)
+
+    def _pairs(
+        self,
+        rows: Sequence[Row],
+        hard: dict[str, bool],
+        models: dict[str, list[str]],
+        partners: dict[str, list[str]],
+    ) -> list[tuple[str, str | None]]:
+        pairs: list[tuple[str, str | None]] = []
+        alone = 0
+        for row in rows:
+            if len(row.ids) == 2:
+                pairs.append((row.ids[0], row.ids[1]))
+                continue
+            for source in _renders(row.ids, hard, models):
+                others = set(partners.get(model_of(source), ())) - {source}
+                alone += not others
+                pairs += [(source, None)] if others else []
+        if alone:
+            left_out = f"{self.path.name}: {alone} of the list's renders left out: no other view of the model is in it"
+            print_log(left_out, logger="current", level=logging.INFO)
+        return pairs
+
+
+def model_of(render: str) -> str:
+    """MODEL of a render's name MODEL_AZIMUTH_ELEVATION; another name is its own."""
+    match = RENDER.fullmatch(render)
+    return match["model"] if match else render
+
+
+def read_ids(path: str | Path) -> list[Row]:
+    """The lines of an id list that are not empty.
+
+    Raises:
+        DataError: no such file, no text, or an empty list.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(path, f"cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(path, f"not UTF-8 text: {error}") from error
+    rows = [Row(number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    if not rows:
+        raise DataError(path, "row 1: the list is empty")
+    return rows
+
+
+def open_hdf5(path: Path) -> h5py.File:
+    """An HDF5 file, for reading; not locked, so that read-only and network folders serve.
+
+    Raises:
+        DataError: no such file, or not HDF5.
+    """
+    if not path.is_file():
+        raise DataError(path, "no such file")
+    try:
+        return h5py.File(path, "r", locking=False)
+    except OSError as error:
+        raise DataError(path, f"cannot be read as HDF5: {error}") from error
+
+
+def _hard_links(file: h5py.File) -> dict[str, bool]:
+    """Whether each name of the file's top level stands in the file itself, and is no link elsewhere."""
+    found: dict[str, bool] = {}
+
+    def note(name: bytes, info: Any) -> None:
+        found[name.decode("utf-8", "surrogateescape")] = info.type == h5py.h5l.TYPE_HARD
+
+    file.id.links.iterate(note, info=True)
+    return found
+
+
+def _renders(ids: Iterable[str], names: dict[str, bool], models: dict[str, list[str]]) -> Iterable[str]:
+    """The renders of ids that are renders or models."""
+    return itertools.chain.from_iterable([id] if id in names else models[id] for id in ids)
+
+
+def _problems(rows: Sequence[Row], names: dict[str, bool], models: dict[str, list[str]], most_ids: int) -> list[str]:
+    """What is wrong with the rows of a list."""
+    problems = []
+    for line, ids in rows:
+        if len(ids) > most_ids:
+            problems.append(f"row {line}: {len(ids)} ids, at most {most_ids} expected")
+            continue
+        for id in ids:
+            if id not in names and (id not in models or len(ids) == 2):
+                problems.append(f"row {line}: no render {id!r} in the file")
+            elif not all(names[render] for render in _renders([id], names, models)):
+                problems.append(f"row {line}: {id!r} is a link, not a group of the file")
+            elif id in names and not RENDER.fullmatch(id):
+                problems.append(f"row {line}: {id!r} is not called MODEL_AZIMUTH_ELEVATION")
+        if len(ids) == 2 and model_of(ids[0]) != model_of(ids[1]):
+            problems.append(f"row {line}: {ids[0]!r} and {ids[1]!r} are not of one model")
+    return problems
+
+
+def _inside(group: h5py.Group, name: str, kind: type) -> Any:
+    """What *group* itself holds under *name*. ValueError: nothing, a link, something else than *kind*."""
+    link = group.get(name, getlink=True)
+    if link is None:
+        raise ValueError(f"no {name!r} in the file")
+    if not isinstance(link, h5py.HardLink):
+        raise ValueError(f"{name!r} is a link ({type(link).__name__}); only what stands in the file itself is read")
+    found = group.get(name)
+    if not isinstance(found, kind):
+        raise ValueError(f"{name!r} is no {kind.__name__.lower()}")
+    if isinstance(found, h5py.Dataset) and (found.is_virtual or found.external):
+        raise ValueError(f"{name!r} is stored in other files; only what stands in the file itself is read")
+    return found
+
+
+def _check_image(image: h5py.Dataset) -> None:
+    """Raise ValueError, before anything is read, where it is no image, or unfolds to more than memory should hold."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ValueError(f"'image' must be uint8, H W 3; it is {image.dtype}, {image.shape}")
+    most = max(math.prod(image.shape), math.prod(image.chunks or ()))  # a chunk is read whole, and may be larger
+    if most > 3 * MOST_PIXELS:
+        raise ValueError(f"'image' is too large: {most // 3:,} pixels, the limit is {MOST_PIXELS:,}")
+
+
+def _view(pose: h5py.Dataset, encoder: ViewEncoder) -> View:
+    """The classes of a ``pose``. ValueError: it is no two whole numbers, or a view that the encoder does not have."""
+    if pose.dtype.kind not in "iuf" or pose.shape != (2,) or math.prod(pose.chunks or ()) > MOST_PIXELS:
+        raise ValueError(f"'pose' must be two whole numbers; it is {pose.dtype}, {pose.shape}")
+    azimuth, elevation = pose[()].tolist()
+    if not (math.isfinite(azimuth) and math.isfinite(elevation) and azimuth % 1 == elevation % 1 == 0):
+        raise ValueError(f"'pose' must be two whole numbers, got {azimuth} and {elevation}")
+    view = View(int(azimuth) // AZIMUTH_STEPS, int(elevation) // ELEVATION_DEGREES)
+    if not (0 <= view.azimuth < encoder.azimuths and 0 <= view.elevation < encoder.elevations):
+        raise ValueError(
+            f"'pose' is out of range: azimuth {azimuth} (0..{encoder.azimuths * AZIMUTH_STEPS - 1}), "
+            f"elevation {elevation} (0..{encoder.elevations * ELEVATION_DEGREES - 1})"
+        )
+    return view

@@ -1,0 +1,163 @@
+"""Make a clip: one photograph, moved through a row of structures."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from rich.progress import track
+from torch import Tensor
+
+from ..api import load_model
+from ..data import Keypoints, StructureEncoder
+from ..data.files import natural_order
+from ..data.images import read_image, resize_image, to_tensor, to_uint8
+from ..errors import ConfigError, DataError, PosegenError
+from ..records import Frame
+from ..registry import STRUCTURE_ENCODERS
+from ..visualization.flow import mask_to_rgb, to_picture, warp
+from ..visualization.video import VideoWriter
+from .common import add_config, read_config
+from .infer import encode_subject, read_keypoints
+
+IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``posegen animate``."""
+    add_config(parser)
+    parser.add_argument("checkpoint", type=Path, help="a checkpoint of a clip model")
+    parser.add_argument("--reference", type=Path, required=True, metavar="IMG", help="the photograph that is moved")
+    parser.add_argument(
+        "--structures",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="a folder with one file of key points a frame, in pixels of the photograph (or of --structure-images)",
+    )
+    parser.add_argument(
+        "--reference-structure",
+        type=Path,
+        metavar="FILE",
+        help="the photograph's own key points; default: the file of its name in --structures",
+    )
+    parser.add_argument(
+        "--structure-images",
+        type=Path,
+        metavar="DIR",
+        help="the photographs that the structures belong to, of the same names: they give the size whose pixels the "
+        "key points count, and what else a structure shows of an image",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="MP4", help="the clip to write")
+    parser.add_argument("--fps", type=float, default=25, help="frames a second; default 25")
+    parser.add_argument("--force", action="store_true", help="overwrite the clips if they exist")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, …")
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Write the clip, and a second one that shows how it was made; returns 0."""
+    beside = parsed.out.with_name(f"{parsed.out.stem}_side_by_side.mp4")
+    for path in (parsed.out, beside):
+        if path.exists() and not parsed.force:
+            raise PosegenError(f"{path} exists; give --force to overwrite it, or another --out")
+    config = read_config(parsed)
+    if "structure" not in config or "size" not in config:
+        raise ConfigError(
+            f"{parsed.config} has no top-level 'structure' and 'size': it does not say how to read key points"
+        )
+    encoder: StructureEncoder = STRUCTURE_ENCODERS.build_part(config.structure)
+    picture = read_image(parsed.reference)
+    files = structure_files(parsed.structures)
+    own = parsed.reference_structure or _of_same_name(files, parsed.reference)
+    points = _read_all([own, *files], encoder)
+
+    model = load_model(config, parsed.checkpoint, parsed.device)
+    if not hasattr(model, "frames"):
+        raise ConfigError(f"{parsed.config} describes a model of single images, not of clips: use `posegen infer`")
+    image, structure = encode_subject(config, encoder, picture, points[0], picture)
+    reference = to_tensor(image)[None].to(parsed.device)
+
+    def structures() -> Iterator[Tensor]:
+        for file, found in zip(files, points[1:], strict=True):
+            own_image = _image_of(parsed.structure_images, file)
+            frame = picture if own_image is None else own_image
+            yield encode_subject(config, encoder, frame, found, own_image)[1].to(parsed.device)
+
+    given, shown = itertools.tee(structures())  # read in step: one structure is kept at a time
+    with VideoWriter(parsed.out, parsed.fps) as clip, VideoWriter(beside, parsed.fps) as comparison:
+        frames = model.frames(reference, structure.to(parsed.device), given)
+        for frame, target in track(zip(frames, shown, strict=True), description="frames", total=len(files)):
+            clip.write(to_uint8(frame.image[0]))
+            comparison.write(side_by_side(reference, target, frame, encoder.draw))
+    print(f"{len(files)} frames: {parsed.out}")
+    print(f"how it was made: {beside}")
+    return 0
+
+
+def structure_files(folder: Path) -> list[Path]:
+    """The files of a folder in natural order, hidden ones left out.
+
+    Raises:
+        DataError: there is no such folder, or it is empty.
+    """
+    if not folder.is_dir():
+        raise DataError(folder, "there is no such folder")
+    files = sorted((path for path in folder.iterdir() if path.is_file() and path.name[0] != "."), key=natural_order)
+    if not files:
+        raise DataError(folder, "holds no files", "It should hold one file of key points a frame.")
+    return files
+
+
+def side_by_side(
+    reference: Tensor, structure: Tensor, frame: Frame, draw: Callable[[Tensor], np.ndarray]
+) -> np.ndarray:
+    """Reference, structure, the reference warped along its flow, its mask, and the result, uint8 H 5·W 3.
+
+    Args:
+        reference: 1 3 H W. structure: 1 S H W. frame: what the model made of them. draw: of a structure S H W.
+    """
+    size = (reference.shape[-2], reference.shape[-1])
+    pictures = [
+        to_picture(reference[0]),
+        draw(structure[0].cpu()),
+        to_picture(warp(reference, frame.flows.reference[-1])[0]),
+        mask_to_rgb(frame.masks.reference[-1][0].cpu()),
+        to_picture(frame.image[0]),
+    ]
+    return np.concatenate([resize_image(picture, size, "nearest") for picture in pictures], axis=1)
+
+
+def _of_same_name(files: list[Path], reference: Path) -> Path:
+    found = [path for path in files if path.stem == reference.stem]
+    if not found:
+        raise DataError(
+            files[0].parent,
+            f"holds no key points of the reference: no file is called {reference.stem}.*",
+            "Give them with --reference-structure.",
+        )
+    return found[0]
+
+
+def _image_of(folder: Path | None, file: Path) -> np.ndarray | None:
+    if folder is None:
+        return None
+    found = [folder / f"{file.stem}{suffix}" for suffix in IMAGES if (folder / f"{file.stem}{suffix}").is_file()]
+    if not found:
+        raise DataError(folder, f"holds no photograph of the structure {file.name}: {file.stem}.jpg, .png, …")
+    return read_image(found[0])
+
+
+def _read_all(files: list[Path], encoder: StructureEncoder) -> list[Keypoints]:
+    """The key points of all files; what is wrong with any of them is told at once, before any work."""
+    found, problems = [], []
+    for file in files:
+        try:
+            found.append(read_keypoints(file, encoder, None))
+        except DataError as error:
+            problems.append(str(error))
+    if problems:
+        raise PosegenError("\n".join(problems))
+    return found
