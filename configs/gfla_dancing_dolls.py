@@ -5,7 +5,12 @@ flow_estimator = "SeparateFlowEstimators"
 structure_channels = 20
 structure = dict(type="DanceStructureEncoder", sigma=3, skeleton_peak=1.0)  # published: 6, 255
 
+_stages = _base_.trainer.stages
+for _stage, _weight in zip(_stages, (2, 6), strict=True):
+    _stage.losses.limbs = dict(type="LimbFlow", layout="human36m", weight=_weight)  # not published
+
 trainer = dict(
+    stages=_stages,
     previous_frame="true",
     temporal_discriminator=dict(type="TemporalDiscriminator", widths=(32, 64), folded_widths=(128,), frames=6),
 )

@@ -2,49 +2,32 @@
 _base_ = "gfla_paperdoll.py"
 
 kind = "car"
-flow_iters = 1200
-full_iters = 300
+flow_iters = 600
+full_iters = 120
+largest_turn = 2  # steps of 20°, each way
 structure = dict(_delete_=True, type="ViewEncoder")
 renderer = "ViewRenderer"
 
 model = dict(
-    flow_estimator=dict(type="ViewFlowEstimator", structure_channels=21),
-    renderer=dict(structure_channels=21, view_depth=4),
+    # an instance norm takes away what is constant over a map, as a view is: groups keep it (published: instance)
+    flow_estimator=dict(type="ViewFlowEstimator", structure_channels=21, norm="group"),
+    renderer=dict(structure_channels=21, spread_widths=[]),  # published: [64], at 256×256
 )
-trainer = dict(
-    stages=[
-        dict(
-            name="flow",
-            iters="${flow_iters}",
-            train=["flow_estimator"],
-            optimizer=dict(type="Adam", lr=2e-3, betas=(0.9, 0.99), fused=True),
-            lr_schedule="cosine",
-            losses=dict(
-                correctness=dict(type="SamplingCorrectness", levels="${levels}", weight=20),
-                regularisation=dict(type="AffineRegularisation", kernel_sizes="${kernel_sizes}", weight=0.01),
-            ),
-        ),
-        dict(
-            name="full",
-            iters="${full_iters}",
-            train=["flow_estimator", "renderer"],
-            optimizer=dict(type="Adam", lr=1e-3, betas=(0.5, 0.999), fused=True),
-            lr_scale=dict(flow_estimator="${flow_lr_scale}"),
-            lr_schedule="cosine",
-            discriminator_optimizer=dict(type="Adam", lr=1e-4, betas=(0.5, 0.999), fused=True),
-            losses=dict(
-                correctness=dict(type="SamplingCorrectness", levels="${levels}", weight=60),
-                regularisation=dict(type="AffineRegularisation", kernel_sizes="${kernel_sizes}", weight=0.03),
-                reconstruction=dict(type="ReconstructionLoss", weight=10),
-                perceptual=dict(type="PerceptualLoss", layers=["relu1_1", "relu2_1"], weight=0.5),
-                style=dict(type="StyleLoss", layers=["relu2_1"], weight=20),
-                adversarial=dict(type="AdversarialLoss", weight=0.1),
-            ),
-        ),
-    ]
-)
+_stages = _base_.trainer.stages
+for _stage in _stages:
+    _stage.losses.pop("limbs")  # a car has none
+    _stage.losses.correctness.only = None  # all levels, as published
 
-_data = dict(_delete_=True, type="DrawnSolids", kind="${kind}", structure="${structure}", size="${size}")
+trainer = dict(stages=_stages)
+
+_data = dict(
+    _delete_=True,
+    type="DrawnSolids",
+    kind="${kind}",
+    largest_turn="${largest_turn}",
+    structure="${structure}",
+    size="${size}",
+)
 train_dataloader = dict(dataset=dict(length="${train_length}", seed=1, **_data))
 val_dataloader = dict(dataset=dict(length="${test_length}", seed=2, **_data))
 test_dataloader = dict(dataset=dict(length="${test_length}", seed=3, **_data))

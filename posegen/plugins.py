@@ -19,6 +19,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -83,10 +84,10 @@ def load() -> list[PluginReport]:
             found = [(_report(entry), entry) for entry in _entry_points()]
             _reports[:] = [report for report, _ in found]
             for report, entry in found:
-                _guarded(report, lambda report=report, entry=entry: _register(report, entry.load()))
+                _guarded(report, partial(_load_entry, report, entry))
             for report in list(_reports):
                 if not report.error:
-                    _guarded(report, lambda report=report: _register_parts(report))
+                    _guarded(report, partial(_register_parts, report))
         return list(_reports)
 
 
@@ -259,7 +260,7 @@ def _run_file(name: str, path: str) -> ModuleType:
 def _add(report: PluginReport, get: Callable[[], Any]) -> PluginReport:
     """Load one plugin more; one that fails is taken out again, and is an error."""
     _reports.append(report)
-    error = _guarded(report, lambda: _register(report, get())) or _guarded(report, lambda: _register_parts(report))
+    error = _guarded(report, lambda: _register(report, get())) or _guarded(report, partial(_register_parts, report))
     if error is None:
         return report
     _reports.remove(report)
@@ -304,6 +305,10 @@ def _report(entry: importlib.metadata.EntryPoint) -> PluginReport:
         distribution=distribution.name if distribution else "?",
         version=distribution.version if distribution else "?",
     )
+
+
+def _load_entry(report: PluginReport, entry: importlib.metadata.EntryPoint) -> None:
+    _register(report, entry.load())
 
 
 def _module(report: PluginReport) -> str:

@@ -2,5 +2,5 @@
 _base_ = "../gfla_paperdoll.py"
 
 renderer = "LocalAttentionRenderer"
-flow_iters = 400
-full_iters = 400
+flow_iters = 250
+full_iters = 250

@@ -55,5 +55,6 @@ if "$bin/posegen" train "$config" --work-dir none "${few[@]}" 2> refused.txt; th
 grep -q "is called 'MovingShapes'" refused.txt || { cat refused.txt; exit 1; }
 
 cd "$project"
-if ! diff <(echo "$before") <(git status --porcelain); then echo "files of the project changed"; exit 1; fi
+after=$(git status --porcelain)
+if [ "$before" != "$after" ]; then printf 'files of the project changed; before:\n%s\nafter:\n%s\n' "$before" "$after"; exit 1; fi
 echo "the example package was installed, trained, tested and uninstalled; no file of the project changed"

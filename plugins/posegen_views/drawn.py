@@ -306,7 +306,7 @@ def random_car(rng: Generator, pixel: float) -> list[Solid]:
     solids += _car_wheels(rng, build, pixel)
     if kind == "pickup":
         solids += _pickup_bed(build, on_faces(pattern))
-    return solids + _car_extras(rng, build, kind, colour)
+    return solids + _car_extras(rng, build, kind, colour, pixel)
 
 
 def _random_car_build(rng: Generator, kind: str) -> CarBuild:
@@ -426,36 +426,45 @@ def _pickup_bed(build: CarBuild, paint: Paint) -> list[Solid]:
     ]
 
 
-def _car_extras(rng: Generator, build: CarBuild, kind: str, colour: Array) -> list[Solid]:
+def _car_extras(rng: Generator, build: CarBuild, kind: str, colour: Array, pixel: float) -> list[Solid]:
+    """Bumpers, mirrors, and now and then a sign or a load on the roof, or a wing."""
     half, side = build.length / 2, build.width / 2
     dark = plain((0.2, 0.2, 0.22) if rng.random() < 0.6 else 0.75 * colour)
-    bumper = (build.floor, build.floor + rng.uniform(0.035, 0.055))
+    low, high = build.floor, build.floor + rng.uniform(0.035, 0.055)
     solids = [
-        box((half - 0.03, -side * 0.97, bumper[0]), (half + 0.018, side * 0.97, bumper[1]), dark),
-        box((-half - 0.018, -side * 0.97, bumper[0]), (-half + 0.03, side * 0.97, bumper[1]), dark),
+        box((half - 0.03, -side * 0.97, low), (half + 0.018, side * 0.97, high), dark),
+        box((-half - 0.018, -side * 0.97, low), (-half + 0.03, side * 0.97, high), dark),
     ]
-    roof_start, roof_end = build.cabin[0] + build.slants[1], build.cabin[1] - build.slants[0]
-    middle = (roof_start + roof_end) / 2
-    chance = rng.random()
-    if chance < 0.14:
-        sign = plain(other_colour(rng, colour))
-        solids.append(tapered((middle - 0.035, -0.08, build.roof), (middle + 0.035, 0.08, build.roof + 0.045), sign))
-    elif chance < 0.26:
-        load = on_faces(random_pattern(rng, 0.02, (0.1, 0.2)))
-        reach = min(0.2, (roof_end - roof_start) / 2)
-        solids.append(box((middle - reach, -0.12, build.roof), (middle + reach, 0.12, build.roof + 0.07), load))
-    elif chance < 0.5 and kind in ("saloon", "coupe"):
-        back = -half + build.nose[1]
-        wing = plain(other_colour(rng, colour, 0.3))
-        low, high = build.waist + 0.045, build.waist + 0.062
-        solids.append(box((back, -side * 0.92, low), (back + 0.085, side * 0.92, high), wing))
-        for y in (-0.6 * side, 0.6 * side):
-            solids.append(box((back + 0.03, y - 0.01, build.waist - 0.01), (back + 0.05, y + 0.01, low + 0.005), wing))
-    mirror = build.cabin[1] - build.slants[0] * 0.35
+    place, sill = build.cabin[1] - build.slants[0] * 0.35, build.waist
     for sign in (-1, 1):
-        low, high = sorted((sign * (side - 0.02), sign * (side + 0.035)))
-        solids.append(box((mirror - 0.018, low, build.waist + 0.015), (mirror + 0.018, high, build.waist + 0.05), dark))
+        inner, outer = sorted((sign * (side - 0.02), sign * (side + 0.035)))
+        solids.append(box((place - 0.018, inner, sill + 0.015), (place + 0.018, outer, sill + 0.05), dark))
+    chance = rng.random()
+    if chance < 0.26:
+        solids.append(_on_the_roof(rng, build, colour, pixel))
+    elif chance < 0.5 and kind in ("saloon", "coupe"):
+        solids += _wing(build, plain(other_colour(rng, colour, 0.3)))
     return solids
+
+
+def _on_the_roof(rng: Generator, build: CarBuild, colour: Array, pixel: float) -> Solid:
+    start, end = build.cabin[0] + build.slants[1], build.cabin[1] - build.slants[0]
+    middle, roof = (start + end) / 2, build.roof
+    if rng.random() < 0.5:
+        sign = plain(other_colour(rng, colour))
+        return box((middle - 0.035, -0.08, roof), (middle + 0.035, 0.08, roof + 0.045), sign)
+    load, reach = on_faces(random_pattern(rng, pixel, (0.1, 0.2))), min(0.2, (end - start) / 2)
+    return box((middle - reach, -0.12, roof), (middle + reach, 0.12, roof + 0.07), load)
+
+
+def _wing(build: CarBuild, paint: Paint) -> list[Solid]:
+    back, side, sill = -build.length / 2 + build.nose[1], build.width / 2, build.waist
+    blade = box((back, -side * 0.92, sill + 0.045), (back + 0.085, side * 0.92, sill + 0.062), paint)
+    posts = [
+        box((back + 0.03, y - 0.01, sill - 0.01), (back + 0.05, y + 0.01, sill + 0.05), paint)
+        for y in (-0.6 * side, 0.6 * side)
+    ]
+    return [blade, *posts]
 
 
 # Chairs ---------------------------------------------------------------------------------------------------
@@ -533,8 +542,8 @@ def _chair_legs(rng: Generator, build: ChairBuild, wood: Array) -> list[Solid]:
             low, high = (-leg / 2, -leg / 2, -top / np.cos(pitch)), (leg / 2, leg / 2, 0.02)
             legs.append(box(low, high, paint, centre=(at_x, at_y, top), pitch=pitch))
     if rng.random() < 0.4 and not splay:
-        low, bar = rng.uniform(0.3, 0.5) * top, 0.028
-        legs += [box((-x, s * y - bar / 2, low), (x, s * y + bar / 2, low + bar), paint) for s in (-1, 1)]
+        foot, bar = rng.uniform(0.3, 0.5) * top, 0.028
+        legs += [box((-x, s * y - bar / 2, foot), (x, s * y + bar / 2, foot + bar), paint) for s in (-1, 1)]
     return legs
 
 

@@ -131,13 +131,12 @@ class Planes(NamedTuple):
 
     def enter(self, x: Array, y: Array) -> Array:
         """The depth at which rays at pixels (x, y), which broadcast, enter the part; infinite where they miss it."""
-        enter, leave = (self._fold(chosen, x, y) for chosen in (self.facing, ~self.facing))
+        enter, leave = self._fold(np.maximum, self.facing, x, y), self._fold(np.minimum, ~self.facing, x, y)
         enter[enter >= leave] = np.inf
         return enter
 
-    def _fold(self, chosen: NDArray[np.bool_], x: Array, y: Array) -> Array:
-        """The largest depth of planes that face the camera, the smallest of those that do not."""
-        extreme = np.maximum if chosen is self.facing else np.minimum
+    def _fold(self, extreme: np.ufunc, chosen: NDArray[np.bool_], x: Array, y: Array) -> Array:
+        """The largest or smallest depth of the chosen planes."""
         result: Array | None = None
         for a, b, c in self.coefficients[chosen].tolist():  # Python's numbers leave the pixels' precision as it is
             depth = a * x + (b * y + c)

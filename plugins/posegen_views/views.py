@@ -247,13 +247,20 @@ def open_hdf5(path: Path) -> h5py.File:
 
 
 def _hard_links(file: h5py.File) -> dict[str, bool]:
-    """Whether each name of the file's top level stands in the file itself, and is no link elsewhere."""
+    """Whether each name of the file's top level stands in the file itself, and is no link elsewhere.
+
+    Raises:
+        DataError: the file's table of contents is damaged.
+    """
     found: dict[str, bool] = {}
 
     def note(name: bytes, info: Any) -> None:
         found[name.decode("utf-8", "surrogateescape")] = info.type == h5py.h5l.TYPE_HARD
 
-    file.id.links.iterate(note, info=True)
+    try:
+        file.id.links.iterate(note, info=True)
+    except (OSError, RuntimeError) as error:  # HDF5's words for a damaged table
+        raise DataError(file.filename, f"its table of contents is damaged: {error}") from error
     return found
 
 

@@ -43,7 +43,7 @@ def _file(part: Any) -> str:
 
 def _arguments(part: Any) -> list[tuple[str, str, str]]:
     """Name, default and type of each argument; of one that a config must give, ``(needed)``."""
-    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    stars: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
     rows = []
     for parameter in inspect.signature(part).parameters.values():
         star = stars.get(parameter.kind, "")

@@ -1,0 +1,296 @@
+"""Clips: the published networks, frame after frame, and training in chunks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import posegen
+from posegen.config import load_config
+from posegen.engine import ClipTrainer, StageOptimizers
+from posegen.engine.convert import convert
+from posegen.errors import CheckpointError, ConfigError, InputError
+from posegen.losses import FeatureCache, FeatureMemory, Loss
+from posegen.models import ClipModel, ClipRenderer, DifferenceDiscriminator, JointFlowEstimator, SeparateFlowEstimators
+from posegen.models.discriminator import ResidualDiscriminator
+from posegen.records import Animation, ClipBatch, Origins, as_pairs
+from posegen.registry import DISCRIMINATORS
+
+from .golden_arrays import BAR, golden, relative_error
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+PUBLISHED = {"face": ("gfla_faces.py", 16_906_667), "dance": ("gfla_dance_fashion.py", 23_510_195)}
+STRUCTURE = 4  # channels; any number does
+
+
+def saved_as_published(state, path):
+    torch.save({f"module.{key}": value for key, value in state.items()}, path, _use_new_zipfile_serialization=False)
+    return path
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_published_clip_models_through_the_converter(name, tmp_path):
+    expected = golden(name)
+    config, parameters = PUBLISHED[name]
+    published = saved_as_published(expected.state, tmp_path / "latest_net_G.pth")
+    torch.save(convert(load_config(CONFIGS / config), published), tmp_path / "ours.pth")
+    model = posegen.load_model(CONFIGS / config, tmp_path / "ours.pth")
+    frames, flows, masks = model.animate(**expected.inputs)
+
+    assert sum(p.numel() for p in model.parameters()) == parameters == expected.about["params"]
+    stride = expected.about["image_stride"]
+    assert relative_error(frames[..., ::stride, ::stride], expected.arrays["frames"]) < BAR
+    assert not frames.requires_grad
+    for origin in ("previous", "reference"):
+        for level in range(2):
+            flow, mask = getattr(flows, origin)[level], getattr(masks, origin)[level]
+            assert relative_error(flow, expected.arrays[f"flow_{origin}{level}"]) < BAR
+            assert relative_error(mask, expected.arrays[f"mask_{origin}{level}"]) < BAR
+
+
+def test_published_temporal_discriminator_through_the_converter(tmp_path):
+    expected = golden("disc_temporal")
+    config = load_config(CONFIGS / "gfla_dance_fashion.py")
+    converted = convert(config, saved_as_published(expected.state, tmp_path / "latest_net_D.pth"))["state_dict"]
+    assert all(name.startswith("temporal_discriminator.") for name in converted)
+    discriminator = DISCRIMINATORS.build_part(config.trainer.temporal_discriminator).eval()
+    discriminator.load_state_dict({key.removeprefix("temporal_discriminator."): v for key, v in converted.items()})
+    assert sum(p.numel() for p in discriminator.parameters()) == expected.about["params"] == 1_032_961
+    clip = expected.inputs["clip"].transpose(1, 2)  # the published order is B C T H W
+    assert relative_error(discriminator(clip), expected.arrays["logits"]) < BAR
+
+
+def test_a_discriminator_that_fits_none_of_the_trainers_is_named(tmp_path):
+    published = saved_as_published(golden("disc_market").state, tmp_path / "latest_net_D.pth")
+    with pytest.raises(CheckpointError, match="latest_net_D"):
+        convert(load_config(CONFIGS / "gfla_dance_fashion.py"), published)
+
+
+def test_the_difference_discriminator_sees_differences_alone():
+    torch.manual_seed(0)
+    discriminator = DifferenceDiscriminator((8, 16), frames=3).eval()
+    clip = torch.rand(2, 3, 3, 32, 32)
+    differences = torch.cat([clip[:, 1] - clip[:, 0], clip[:, 2] - clip[:, 1]], dim=1)
+    torch.testing.assert_close(discriminator(clip), ResidualDiscriminator.forward(discriminator, differences))
+    torch.testing.assert_close(discriminator(clip + 0.3), discriminator(clip))
+
+
+# Frame after frame ----------------------------------------------------------------------------------------
+
+
+def small(kind=JointFlowEstimator):
+    torch.manual_seed(0)
+    flow = kind(STRUCTURE, (2, 1), base_width=8, max_width=16, depth=3, init_gain=0.5)
+    renderer = ClipRenderer(STRUCTURE, (2, 1), (3, 3), base_width=8, max_width=16, init_gain=0.5)
+    return ClipModel(flow, renderer)
+
+
+def clips(length=4, batch=2, size=32):
+    torch.manual_seed(1)
+    image = torch.rand(batch, 3, size, size) * 2 - 1
+    structures = torch.rand(batch, length + 1, STRUCTURE, size, size)
+    frames = torch.rand(batch, length, 3, size, size) * 2 - 1
+    return ClipBatch(image, structures[:, 0], frames, structures[:, 1:], [f"clip{b}" for b in range(batch)])
+
+
+@pytest.mark.parametrize("kind", [JointFlowEstimator, SeparateFlowEstimators])
+def test_each_frame_is_made_from_the_one_before_and_the_first_from_the_reference(kind):
+    model, batch = small(kind).eval(), clips(3)
+    out = model.animate(batch.reference, batch.reference_structure, batch.structures)
+    assert out.frames.shape == (2, 3, 3, 32, 32)
+    assert [tuple(flow.shape) for flow in out.flows.previous] == [(2, 3, 2, 8, 8), (2, 3, 2, 16, 16)]
+    assert [tuple(mask.shape) for mask in out.masks.reference] == [(2, 3, 1, 8, 8), (2, 3, 1, 16, 16)]
+    known = (batch.reference, batch.reference_structure)
+    with torch.no_grad():
+        first = model(*known, *known, batch.structures[:, 0])
+        second = model(first.image, batch.structures[:, 0], *known, batch.structures[:, 1])
+    torch.testing.assert_close(out.frames[:, 0], first.image)
+    torch.testing.assert_close(out.frames[:, 1], second.image)
+
+
+def test_a_long_clip_is_made_one_structure_at_a_time():
+    model, batch = small().eval(), clips(3)
+    read = []
+
+    def structures():
+        for t in range(3):
+            read.append(t)
+            yield batch.structures[:, t]
+
+    whole = model.animate(batch.reference, batch.reference_structure, batch.structures)
+    for t, frame in enumerate(model.frames(batch.reference, batch.reference_structure, structures())):
+        assert read == [*range(t + 1)]
+        torch.testing.assert_close(frame.image, whole.frames[:, t])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r, s, a: (r[0], s, a), "reference must be B 3 H W"),
+        (lambda r, s, a: (r, s[:, :2], a), "reference_structure must have shape"),
+        (lambda r, s, a: (r, s, a[:, 0]), "B T S H W"),
+        (lambda r, s, a: (r, s, a[:, :0]), "B T S H W with frames"),
+        (lambda r, s, a: (r, s, a[..., :16]), "structure 0 must have shape"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_named(change, message):
+    batch = clips()
+    with pytest.raises(InputError, match=message):
+        small().animate(*change(batch.reference, batch.reference_structure, batch.structures))
+
+
+def test_frames_of_clips_are_pairs_with_the_reference():
+    batch = clips(3)
+    flows, masks = torch.rand(2, 3, 2, 16, 16), torch.rand(2, 3, 1, 16, 16)
+    made = Animation(batch.frames + 1, Origins([-flows], [flows]), Origins([-masks], [masks]))
+    pairs, out = as_pairs(batch, made)
+    assert pairs.names == [f"clip{b}/{t:05d}" for b in range(2) for t in range(3)]
+    for k in range(6):
+        b, t = divmod(k, 3)
+        assert torch.equal(pairs.source[k], batch.reference[b])
+        assert torch.equal(pairs.target[k], batch.frames[b, t])
+        assert torch.equal(out.image[k], made.frames[b, t])
+        assert torch.equal(out.flows[0][k], flows[b, t])
+
+
+# Training -------------------------------------------------------------------------------------------------
+
+
+class Looks(Loss):
+    """Remembers what it was shown."""
+
+    def __init__(self, looks_at):
+        super().__init__()
+        self.looks_at = looks_at
+        self.seen = []
+
+    def forward(self, step):
+        self.seen.append(step)
+        return step.out.image.mean() * 0 + 1.0 if step.out.image.numel() else step.out.flows[-1].mean() * 0 + 1.0
+
+
+ADAM = dict(type="Adam", lr=1e-4)
+ADVERSARIAL = dict(adversarial=dict(type="AdversarialLoss"), temporal=dict(type="TemporalAdversarialLoss", weight=0.5))
+
+
+def trainer(losses, train=("flow_estimator", "renderer"), **changes):
+    stage = dict(name="full", iters=5, train=[*train], optimizer=ADAM, discriminator_optimizer=ADAM, losses=losses)
+    arguments = dict(
+        discriminator=dict(type="ResidualDiscriminator", widths=(8, 8)),
+        temporal_discriminator=dict(type="DifferenceDiscriminator", widths=(8, 8), frames=2),
+    )
+    made = ClipTrainer(small(), [stage], **{**arguments, "chunk": 2, **changes})
+    made.enter(made.stages[0])
+    return made
+
+
+def test_losses_are_asked_for_each_frame_and_those_of_flows_for_both_origins():
+    image, flow = Looks("image"), Looks("flow")
+    made, batch = trainer(dict(image=image, flow=flow)), clips(3)
+    log = made.train_step(batch, StageOptimizers()(made))
+    assert len(image.seen) == 3
+    assert len(flow.seen) == 6
+    sources = [step.batch.source for step in flow.seen]
+    assert all(torch.equal(source, batch.reference) for source in sources[::2])
+    assert torch.equal(sources[1], batch.reference)  # before the first frame
+    assert torch.equal(sources[3], image.seen[0].out.image)  # the frame the model has made
+    assert not any(source.requires_grad for source in sources)
+    assert log["image"] == pytest.approx((2 + 1) / 2)  # summed in a chunk, the mean of two chunks
+    assert log["flow"] == pytest.approx((4 + 2) / 2)
+
+
+def test_the_true_frame_before_is_looked_at_where_the_config_says_so():
+    flow = Looks("flow")
+    made, batch = trainer(dict(flow=flow), previous_frame="true"), clips(3)
+    made.train_step(batch, StageOptimizers()(made))
+    assert torch.equal(flow.seen[3].batch.source, batch.frames[:, 0])
+    assert torch.equal(flow.seen[5].batch.source, batch.frames[:, 1])
+
+
+def test_a_stage_without_the_renderer_goes_on_from_true_frames():
+    flow = Looks("flow")
+    made, batch = trainer(dict(flow=flow), train=["flow_estimator"]), clips(3)
+    seen = []
+    made.model.flow_estimator.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    made.train_step(batch, StageOptimizers()(made))
+    assert [torch.equal(a, b) for a, b in zip(seen, [batch.reference, *batch.frames.unbind(1)], strict=False)] == [
+        True
+    ] * 3
+
+
+def test_the_gradient_passes_from_frame_to_frame_in_a_chunk_and_not_between_chunks():
+    made, batch = trainer(dict(image=Looks("image"))), clips(4)
+    chunks = list(made._chunks(batch))
+    assert [[*chunk.numbers] for chunk in chunks] == [[0, 1], [2, 3]]
+    first, second = (frame.image for frame in chunks[1].out)
+    (inside,) = torch.autograd.grad(second.sum(), first, retain_graph=True)
+    assert inside.abs().sum() > 0
+    assert torch.equal(chunks[1].handed_over, chunks[0].out[-1].image)
+    assert not chunks[1].handed_over.requires_grad
+
+
+def test_each_image_passes_the_feature_network_once_a_chunk():
+    passes = []
+
+    class Features(torch.nn.Module):
+        names = ["relu2_1"]
+
+        def forward(self, image, layers):
+            passes.append(image)
+            return {"relu2_1": image[..., ::2, ::2] + 0}
+
+    losses = dict(
+        correctness=dict(type="SamplingCorrectness", levels=[2, 1], only=[1]),
+        perceptual=dict(type="PerceptualLoss", layers=["relu2_1"]),
+    )
+    made = trainer(losses, feature_network=Features(), chunk=4)
+    made.train_step(clips(4), StageOptimizers()(made))
+    # the reference, four true frames, four generated ones: those are previous frames too, and not computed again
+    assert len(passes) == 9
+
+
+def test_features_of_a_detached_view_are_detached_ones_of_the_same_image():
+    memory = FeatureMemory(lambda image, layers: dict.fromkeys(layers, image * 2))
+    image = torch.rand(1, 3, 4, 4, requires_grad=True) * 1
+    attached = FeatureCache(memory, {"generated": image}, [{"generated": ("a",)}])("generated", "a")
+    detached = FeatureCache(memory, {"source": image.detach()}, [{"source": ("a",)}])("source", "a")
+    assert attached.requires_grad
+    assert not detached.requires_grad
+    assert torch.equal(attached, detached)
+
+
+def test_both_discriminators_learn_and_neither_keeps_a_gradient():
+    made = trainer(ADVERSARIAL)
+    before = {name: [p.clone() for p in d.parameters()] for name, d in made.discriminators.items()}
+    log = made.train_step(clips(4), StageOptimizers()(made))
+    assert {"adversarial", "temporal", "discriminator", "temporal_discriminator", "loss"} == set(log)
+    for name, discriminator in made.discriminators.items():
+        assert any(not torch.equal(a, b) for a, b in zip(before[name], discriminator.parameters(), strict=True)), name
+        assert all(p.grad is None for p in discriminator.parameters())
+
+
+def test_a_last_chunk_too_short_for_the_temporal_discriminator_goes_without():
+    made = trainer(ADVERSARIAL)
+    log = made.train_step(clips(3), StageOptimizers()(made))
+    assert log["temporal_discriminator"].isfinite()
+
+
+@pytest.mark.parametrize(
+    ("changes", "length", "message"),
+    [
+        (dict(temporal_discriminator=None), 4, "needs a temporal_discriminator"),
+        (dict(chunk=1), 4, "judges 2 frames, a chunk has 1"),
+        (dict(chunk=0), 4, "chunk must be 1 or more"),
+        (dict(previous_frame="next"), 4, "'generated' or 'true'"),
+        ({}, 1, "clips of 1 frames"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(changes, length, message):
+    def train():
+        made = trainer(ADVERSARIAL, **changes)
+        made.train_step(clips(length), StageOptimizers()(made))
+
+    with pytest.raises(ConfigError, match=message):
+        train()
