@@ -7,7 +7,7 @@ structure = dict(type="DanceStructureEncoder", sigma=3, skeleton_peak=1.0)  # pu
 
 _stages = _base_.trainer.stages
 for _stage, _weight in zip(_stages, (2, 6), strict=True):
-    _stage.losses.limbs = dict(type="LimbFlow", layout="human36m", weight=_weight)  # not published
+    _stage.losses.limbs = dict(type="LimbFlow", layout="human36m", thickness=2, weight=_weight)  # not published
 
 trainer = dict(
     stages=_stages,

@@ -2,8 +2,8 @@
 _base_ = "gfla_paperdoll.py"
 
 kind = "car"
-flow_iters = 600
-full_iters = 120
+flow_iters = 400
+full_iters = 60
 largest_turn = 2  # steps of 20°, each way
 structure = dict(_delete_=True, type="ViewEncoder")
 renderer = "ViewRenderer"

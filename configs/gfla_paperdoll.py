@@ -4,8 +4,8 @@ _base_ = "_base_/gfla_people.py"
 
 data_root = ""  # unused: nothing is read
 batch_size = 8
-flow_iters = 1800
-full_iters = 180
+flow_iters = 700
+full_iters = 160
 feature_weights = "random"  # seeded; enough for the flow to learn
 train_length = 1_000_000  # pairs, each drawn when it is asked for
 test_length = 64
@@ -37,7 +37,7 @@ trainer = dict(
             lr_schedule="cosine",  # published: constant
             losses=dict(
                 correctness=dict(type="SamplingCorrectness", levels="${levels}", only=[1], weight=20),  # published: all
-                limbs=dict(type="LimbFlow", layout="openpose18", weight=2),  # not published
+                limbs=dict(type="LimbFlow", layout="openpose18", thickness=2, weight=2),  # not published
                 regularisation=dict(type="AffineRegularisation", kernel_sizes="${kernel_sizes}", weight=0.01),
             ),
         ),
@@ -51,7 +51,7 @@ trainer = dict(
             discriminator_optimizer=dict(type="Adam", lr=1e-4, betas=(0.5, 0.999), fused=True),  # published: 1e-5
             losses=dict(
                 correctness=dict(type="SamplingCorrectness", levels="${levels}", only=[1], weight=60),  # published: 5
-                limbs=dict(type="LimbFlow", layout="openpose18", weight=6),  # not published
+                limbs=dict(type="LimbFlow", layout="openpose18", thickness=2, weight=6),  # not published
                 regularisation=dict(  # published: 0.0025
                     type="AffineRegularisation", kernel_sizes="${kernel_sizes}", weight=0.03
                 ),

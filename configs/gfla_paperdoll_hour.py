@@ -2,9 +2,9 @@
 _base_ = "gfla_paperdoll.py"
 
 flow_iters = 6500
-full_iters = 4000
+full_iters = 2500
 test_length = 256
-flow_lr_scale = 0.1
+flow_lr_scale = 0.2
 
 val_dataloader = dict(dataset=dict(length=64))
 train_cfg = dict(val_interval=1000)

@@ -77,9 +77,9 @@ class Clip:
 
     Shapes: ``reference`` 3 H W and ``frames`` T 3 H W in [-1, 1]; ``reference_structure`` S H W and ``structures``
     T S H W. Exact motion, as in :class:`Pair`, where it is known: ``flow`` T 2 H W and ``visible`` T 1 H W from each
-    frame back to the reference; ``flow_previous`` and ``visible_previous`` from each frame back to the one before it (the first
-    one: to the reference). ``foreground`` T 1 H W in {0, 1}: the subject in each frame; data sets with foreground
-    masks have it too. What is not known is None.
+    frame back to the reference; ``flow_previous`` and ``visible_previous`` from each frame back to the one before it
+    (the first one: to the reference). ``foreground`` T 1 H W in {0, 1}: the subject in each frame; data sets with
+    foreground masks have it too. What is not known is None.
     """
 
     reference: Tensor

@@ -45,6 +45,18 @@ def test_a_figure_that_moves_as_a_whole_has_no_error_with_its_own_flow():
     assert loss(step(batch, [coarse])) + loss(step(batch, [torch.zeros_like(fine)])) == pytest.approx(8, abs=1e-4)
 
 
+def test_what_lies_beside_a_limb_turns_with_it():
+    structure, turned = torch.zeros(1, 18, 33, 33), torch.zeros(1, 18, 33, 33)
+    structure[0, 2, 4, 16] = structure[0, 3, 28, 16] = 1  # an upper arm straight down
+    turned[0, 2, 16, 28] = turned[0, 3, 16, 4] = 1  # a quarter turn clockwise, to the left
+    image = torch.zeros(1, 3, 33, 33)
+    y, x = torch.meshgrid(torch.arange(33.0), torch.arange(33.0), indexing="ij")
+    flow = torch.stack([y - x, 32 - x - y])[None]  # target (x, y) comes from source (y, 32 - x)
+    batch = PairBatch(image, structure, image, turned, ["a"])
+    assert LOSSES.build_part(dict(type="LimbFlow", thickness=3))(step(batch, [flow])) < 1e-4
+    assert LOSSES.build_part(dict(type="LimbFlow"))(step(batch, [flow])) < 1e-4
+
+
 def test_a_limb_with_a_missing_end_says_nothing_and_gives_no_gradient():
     structure = torch.zeros(1, 18, 16, 16)
     structure[0, 1, 8, 8] = 1  # the neck alone

@@ -4,8 +4,8 @@ _base_ = "clips.py"
 
 data_root = ""  # unused: nothing is read
 batch_size = 2
-flow_iters = 300
-full_iters = 60
+flow_iters = 200
+full_iters = 40
 feature_weights = "random"  # seeded; enough for the flow to learn
 train_length = 100_000  # clips, each drawn when it is asked for
 test_length = 16

@@ -18,7 +18,8 @@ class LimbFlow(Loss):
 
     The sampling correctness sees only as far as its window: it cannot pull a flow to an arm that has moved further. The
     key points can, and every data set of people has them. A point at a share t of a limb in the target comes from the
-    share t of the same limb in the source; the loss is the mean absolute difference, x and y added, over points on
+    share t of the same limb in the source, and what lies beside the limb from the same side of it (limbs turn, and are as
+    thick wherever they point); the loss is the mean absolute difference, x and y added, over points on
     all limbs whose ends are present in both images, summed over levels. A pair without such a limb has none.
 
     The structure's first channels must be heat maps of *layout*: a key point lies at the maximum of its map.
@@ -26,19 +27,24 @@ class LimbFlow(Loss):
     Args:
         layout: of the key points, or its name.
         samples: points on a limb.
+        thickness: pixels of the image from the line between the key points to the points on either side of it; every
+            third point lies on the line itself. 0: all do.
         weight: factor in the total.
     """
 
     looks_at = "flow"
 
-    def __init__(self, layout: str | KeypointLayout = "openpose18", samples: int = 8, weight: float = 1.0) -> None:
+    def __init__(
+        self, layout: str | KeypointLayout = "openpose18", samples: int = 9, thickness: float = 0.0, weight: float = 1.0
+    ) -> None:
         super().__init__(weight)
-        if samples < 1:
-            raise ConfigError(f"LimbFlow: samples must be 1 or more, got {samples}")
+        if samples < 1 or thickness < 0:
+            raise ConfigError(f"LimbFlow: samples must be 1 or more, thickness 0 or more; got {samples=}, {thickness=}")
         self.layout = get_layout(layout)
         first, second = zip(*self.layout.limbs, strict=True)
         self.ends = (list(first), list(second))
         self.shares = (torch.arange(samples) + 0.5) / samples
+        self.aside = thickness * torch.tensor([-1.0, 0.0, 1.0]).repeat(samples)[:samples]
 
     def forward(self, step: Step) -> Tensor:
         batch = step.batch
@@ -58,7 +64,10 @@ class LimbFlow(Loss):
         points = torch.stack([place % width, place // width], -1).float()  # B K 2
         first, second = (points[:, ends, None] for ends in self.ends)  # B L 1 2
         present = peak > 0
-        along = first + (second - first) * self.shares.to(points.device)[:, None]
+        limb = second - first
+        normal = torch.stack([-limb[..., 1], limb[..., 0]], -1)
+        normal = normal / torch.linalg.vector_norm(normal, dim=-1, keepdim=True).clamp(min=1)
+        along = first + limb * self.shares.to(points.device)[:, None] + normal * self.aside.to(points.device)[:, None]
         return along, present[:, self.ends[0]] & present[:, self.ends[1]]
 
 

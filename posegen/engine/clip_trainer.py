@@ -121,7 +121,7 @@ class ClipTrainer(Trainer):
         log: dict[str, Tensor] = {}
         games = {"discriminator": self.stage.adversarial, "temporal_discriminator": self.stage.temporal_adversarial}
         for name, loss in games.items():
-            frames = self.discriminators[name].frames if name == "temporal_discriminator" and loss else 1
+            frames = int(self.temporal_discriminator.frames) if name == "temporal_discriminator" and loss else 1
             if loss is None or len(chunk.out) < frames:
                 continue
             first = int(torch.randint(len(chunk.out) - frames + 1, ()))

@@ -99,17 +99,14 @@ def renderer_rules(encoders: Mapping[str, str], attentions: Mapping[str, str]) -
 
     number, what = r"(?P<i>\d+)", r"(?P<what>weight|bias)"
     rules: list[Rule] = [rule for theirs, ours in encoders.items() for rule in encoder_rules(theirs, ours)]
+    layers = {"0": "patch_conv", "2": "kernel_conv"}
+
+    def attention(ours: str) -> Callable[[re.Match, Any], str]:
+        return lambda m, net: f"{ours}.{level(m, net)}.{layers[m['layer']]}.{m['what']}"
+
     for theirs, ours in attentions.items():
-        rules += [
-            (
-                rf"target\.{theirs}{number}\.fully_connect_layer\.0\.{what}",
-                lambda m, net, ours=ours: f"{ours}.{level(m, net)}.patch_conv.{m['what']}",
-            ),
-            (
-                rf"target\.{theirs}{number}\.fully_connect_layer\.2\.{what}",
-                lambda m, net, ours=ours: f"{ours}.{level(m, net)}.kernel_conv.{m['what']}",
-            ),
-        ]
+        pattern = rf"target\.{theirs}{number}\.fully_connect_layer\.(?P<layer>[02])\.{what}"
+        rules.append((pattern, attention(ours)))
     return [
         *rules,
         (
