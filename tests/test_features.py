@@ -50,7 +50,9 @@ def test_features_are_torchvisions(theirs, file):
         x = torch.relu(x) if isinstance(layer, torch.nn.ReLU) else layer(x)
         for name in LAYERS:
             if index == INDEX[name]:
-                torch.testing.assert_close(ours[name], x, rtol=1e-4, atol=1e-4)  # 16 layers deep, any processor's kernels
+                torch.testing.assert_close(
+                    ours[name], x, rtol=1e-4, atol=1e-4
+                )  # 16 layers deep, any processor's kernels
     assert list(ours) == LAYERS
 
 

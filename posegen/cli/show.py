@@ -31,7 +31,17 @@ def run(parsed: argparse.Namespace) -> int:
     print_columns([("ARGUMENT", "DEFAULT", "TYPE"), *_arguments(part)])
     print()
     print(inspect.getdoc(part) or "It says nothing of itself: it has no docstring.")
+    origin = _whose_arguments(part)
+    if origin is not part and inspect.getdoc(origin):
+        print(f"\nIts arguments are those of {origin.__name__}:\n\n{inspect.getdoc(origin)}")
     return 0
+
+
+def _whose_arguments(part: Any) -> Any:
+    """The class whose ``__init__`` *part* has; *part* itself where it is a function, or has one of its own."""
+    if not inspect.isclass(part):
+        return part
+    return next((base for base in part.__mro__[:-1] if "__init__" in vars(base)), part)
 
 
 def _file(part: Any) -> str:

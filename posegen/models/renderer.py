@@ -231,7 +231,8 @@ class GlobalAttention(nn.Module):
         """B C H W from maps B C H W."""
         query, key = self.query(target_features), self.key(source_features)
         maps = (query, key, source_features)
-        q, k, v = (x.flatten(2).transpose(1, 2).unsqueeze(1) for x in maps)  # B 1 HW C: one head
+        # B 1 HW C: one head; torch's tiled kernel wants channels to lie side by side
+        q, k, v = (x.flatten(2).transpose(1, 2).unsqueeze(1).contiguous() for x in maps)
         attended = F.scaled_dot_product_attention(q, k, v)
         return attended.squeeze(1).transpose(1, 2).unflatten(2, target_features.shape[-2:])
 
