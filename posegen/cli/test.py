@@ -12,7 +12,7 @@ from rich.console import Console
 
 from ..data import structure_of
 from ..data.images import to_uint8, write_image
-from ..engine import build_tester, load_weights
+from ..engine import build_tester, load_weights, unwrapped
 from ..evaluation import metrics_table, write_metrics
 from ..records import as_pairs
 from ..visualization import sample_sheet
@@ -34,9 +34,7 @@ def run(parsed: argparse.Namespace) -> int:
     """Test; returns 0."""
     config, folder = read_config(parsed), work_dir(parsed)
     runner = build_tester(config, folder, parsed.launcher)
-    load_weights(
-        runner.model.module.model if hasattr(runner.model, "module") else runner.model.model, parsed.checkpoint
-    )
+    load_weights(unwrapped(runner.model).model, parsed.checkpoint)
     if parsed.save_images is not None:
         runner.register_hook(SaveImages(parsed.save_images))
     runner.register_hook(TestSheet(folder / "test_sheet.png"))

@@ -3,7 +3,7 @@
 from . import sample_sheets  # noqa: F401  registers itself
 from .checkpoint import PlainCheckpoints, load_weights, read_checkpoint
 from .clip_trainer import ClipTrainer
-from .distributed import GradientAveraging
+from .distributed import GradientAveraging, unwrapped
 from .loop import EndlessSampler, StagedTrainLoop
 from .optimizers import StageOptimizers
 from .runner import build_tester, build_trainer
@@ -24,4 +24,5 @@ __all__ = [
     "build_trainer",
     "load_weights",
     "read_checkpoint",
+    "unwrapped",
 ]

@@ -38,6 +38,11 @@ def _grad(parameter: nn.Parameter) -> Tensor:
 
 
 @MODEL_WRAPPERS.register_module()
+def unwrapped(model: nn.Module) -> Any:
+    """The trainer inside the wrapper that several processes need; *model* itself where there is none."""
+    return getattr(model, "module", model)
+
+
 class GradientAveraging(nn.Module):
     """Stands where mmengine wants a distributed wrapper: starts all processes from the same weights, and hands on.
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 from mmengine.dist import get_dist_info
-from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop
 from torch.utils.data import Sampler
 
 from ..registry import DATA_SAMPLERS, LOOPS
+from .distributed import unwrapped
 from .stages import Stage
 from .trainer import Trainer
 
@@ -70,7 +70,7 @@ class StagedTrainLoop(IterBasedTrainLoop):
     """
 
     def __init__(self, runner: Any, dataloader: Any, val_interval: int = 1000) -> None:
-        self.trainer: Trainer = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self.trainer: Trainer = unwrapped(runner.model)
         super().__init__(runner, dataloader, max_iters=self.trainer.total_iters, val_interval=val_interval)
         self._entered: Stage | None = None
 

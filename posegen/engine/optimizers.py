@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import OPTIMIZERS
 from torch import nn
 
 from ..registry import OPTIM_WRAPPER_CONSTRUCTORS
+from .distributed import unwrapped
 from .stages import Stage
 from .trainer import Trainer
 
@@ -27,7 +27,7 @@ class StageOptimizers:
 
     def __call__(self, model: nn.Module) -> OptimWrapperDict:
         """The optimisers of *model*, a trainer or a wrapper around one."""
-        trainer: Any = model.module if is_model_wrapper(model) else model
+        trainer: Any = unwrapped(model)
         wrappers = {stage.name: _stage_optimizer(trainer, stage) for stage in trainer.stages}
         adversarial = next((stage for stage in trainer.stages if stage.discriminator_optimizer), None)
         if adversarial is not None:

@@ -14,7 +14,7 @@ from ..config import RUNNER_KEYS, require, unresolved
 from ..errors import CheckpointError, PosegenError
 from ..registry import DATASETS, FEATURE_NETWORKS
 from .checkpoint import check_weights, load_weights, read_checkpoint
-from .distributed import start_processes_without_gpu
+from .distributed import start_processes_without_gpu, unwrapped
 
 
 def build_trainer(
@@ -129,8 +129,7 @@ class SafeRunner(Runner):
         """Resume where that was asked for and there is something to resume, else load :attr:`start_from`."""
         super().load_or_resume()
         if self.start_from and not self._has_loaded:
-            trainer: Any = getattr(self.model, "module", self.model)
-            load_weights(trainer.model, self.start_from)
+            load_weights(unwrapped(self.model).model, self.start_from)
             self._has_loaded = True
             self.logger.info(f"starts from the weights of {self.start_from}")
 
@@ -147,7 +146,7 @@ class SafeRunner(Runner):
                 f"{filename} is no checkpoint of a run, it has no {', '.join(missing)}: nothing to resume.\n"
                 "To start a new run from its weights, set load_from."
             )
-        model: Any = getattr(self.model, "module", self.model)
+        model = unwrapped(self.model)
         check_weights(model, checkpoint["state_dict"], str(filename))
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         model.load_state_dict(checkpoint["state_dict"])
