@@ -294,3 +294,16 @@ def test_what_cannot_be_trained_is_refused(changes, length, message):
 
     with pytest.raises(ConfigError, match=message):
         train()
+
+
+def test_validation_of_a_stage_that_does_not_render_goes_on_from_true_frames():
+    made, batch = trainer(dict(flow=Looks("flow")), train=["flow_estimator"]), clips(3)
+    seen = []
+    made.model.flow_estimator.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    (validated,) = made.eval().val_step(batch)
+    assert [torch.equal(a, b) for a, b in zip(seen, [batch.reference, *batch.frames.unbind(1)], strict=False)] == [
+        True
+    ] * 3
+    (tested,) = made.test_step(batch)
+    assert torch.equal(validated.frames[:, 0], tested.frames[:, 0])
+    assert not torch.equal(validated.frames[:, 1], tested.frames[:, 1])

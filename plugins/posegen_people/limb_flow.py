@@ -18,9 +18,10 @@ class LimbFlow(Loss):
 
     The sampling correctness sees only as far as its window: it cannot pull a flow to an arm that has moved further. The
     key points can, and every data set of people has them. A point at a share t of a limb in the target comes from the
-    share t of the same limb in the source, and what lies beside the limb from the same side of it (limbs turn, and are as
-    thick wherever they point); the loss is the mean absolute difference, x and y added, over points on
-    all limbs whose ends are present in both images, summed over levels. A pair without such a limb has none.
+    share t of the same limb in the source, and what lies beside the limb from the same side of it (limbs turn, and are
+    as thick wherever they point); the loss is the mean absolute difference, x and y added, over points on all limbs
+    whose ends are present in both images, summed over levels, its mean over pairs. A pair without such a limb counts as
+    0.
 
     The structure's first channels must be heat maps of *layout*: a key point lies at the maximum of its map.
 
@@ -77,5 +78,6 @@ def _error(flow: Tensor, points: Tensor, moved: Tensor, present: Tensor, size: t
     grid = (points + 0.5) * (2 / full) - 1
     found = F.grid_sample(flow, grid, padding_mode="border", align_corners=False).permute(0, 2, 3, 1)  # B L n 2
     scale = points.new_tensor([flow.shape[-1], flow.shape[-2]]) / full
-    error = (found - moved * scale).abs().sum(-1) * present[..., None]
-    return error.sum() / (present.sum() * points.shape[2]).clamp(min=1)
+    error = (found - moved * scale).abs().sum(-1) * present[..., None]  # B L n
+    # each pair's own mean first: so half a batch in each of two processes weighs as the whole in one
+    return (error.mean(2).sum(1) / present.sum(1).clamp(min=1)).mean()

@@ -17,10 +17,9 @@ from ..data.files import natural_order
 from ..data.images import read_image, resize_image, to_tensor, to_uint8
 from ..errors import ConfigError, DataError, PosegenError
 from ..records import Frame
-from ..registry import STRUCTURE_ENCODERS
 from ..visualization.flow import mask_to_rgb, to_picture, warp
 from ..visualization.video import VideoWriter
-from .common import add_config, read_config
+from .common import add_config, build_encoder, read_config, refuse_to_overwrite
 from .infer import encode_subject, read_keypoints
 
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -60,15 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Write the clip, and a second one that shows how it was made; returns 0."""
     beside = parsed.out.with_name(f"{parsed.out.stem}_side_by_side.mp4")
-    for path in (parsed.out, beside):
-        if path.exists() and not parsed.force:
-            raise PosegenError(f"{path} exists; give --force to overwrite it, or another --out")
+    refuse_to_overwrite([parsed.out, beside], parsed.force)
     config = read_config(parsed)
-    if "structure" not in config or "size" not in config:
-        raise ConfigError(
-            f"{parsed.config} has no top-level 'structure' and 'size': it does not say how to read key points"
-        )
-    encoder: StructureEncoder = STRUCTURE_ENCODERS.build_part(config.structure)
+    encoder = build_encoder(config)
     picture = read_image(parsed.reference)
     files = structure_files(parsed.structures)
     own = parsed.reference_structure or _of_same_name(files, parsed.reference)

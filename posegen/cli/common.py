@@ -11,7 +11,10 @@ from mmengine.config import Config, DictAction
 
 from .. import plugins
 from ..config import load_config
+from ..data import StructureEncoder
+from ..errors import ConfigError, PosegenError
 from ..plugins import PluginReport
+from ..registry import STRUCTURE_ENCODERS
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +53,26 @@ def load_plugins(parsed: argparse.Namespace) -> list[PluginReport]:
     for plugin in parsed.plugin:
         plugins.load_named(plugin)
     return plugins.load()
+
+
+def refuse_to_overwrite(paths: Sequence[Path], force: bool) -> None:
+    """Raise where a file that a command would write exists, unless *force*."""
+    for path in paths:
+        if path.exists() and not force:
+            raise PosegenError(f"{path} exists; give --force to overwrite it, or another name")
+
+
+def build_encoder(config: Config) -> StructureEncoder:
+    """The structure encoder of a config.
+
+    Raises:
+        ConfigError: the config says not what the model sees.
+    """
+    if "structure" not in config or "size" not in config:
+        raise ConfigError(
+            f"{config.filename} has no top-level 'structure' and 'size': it does not say how to read key points"
+        )
+    return STRUCTURE_ENCODERS.build_part(config.structure)
 
 
 def print_columns(rows: Sequence[Sequence[str]]) -> None:

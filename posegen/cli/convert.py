@@ -8,8 +8,7 @@ from pathlib import Path
 import torch
 
 from ..engine.convert import convert
-from ..errors import PosegenError
-from .common import read_config
+from .common import read_config, refuse_to_overwrite
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,8 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Convert; returns 0."""
-    if parsed.destination.exists() and not parsed.force:
-        raise PosegenError(f"{parsed.destination} exists; give --force to overwrite it")
+    refuse_to_overwrite([parsed.destination], parsed.force)
     checkpoint = convert(read_config(parsed), parsed.source, parsed.discriminator)
     parsed.destination.parent.mkdir(parents=True, exist_ok=True)
     torch.save(checkpoint, parsed.destination)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..errors import PosegenError
 from ..visualization.curves import draw_curves, read_scalars
+from .common import refuse_to_overwrite
 
 PANELS = (
     ("epe_ratio", "within_2px"),
@@ -24,8 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Draw; returns 0."""
-    if parsed.out.exists() and not parsed.force:
-        raise PosegenError(f"{parsed.out} exists; give --force to overwrite it")
+    refuse_to_overwrite([parsed.out], parsed.force)
     draw_curves(read_scalars(parsed.work_dir), PANELS, parsed.out)
     print(parsed.out)
     return 0

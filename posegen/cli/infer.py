@@ -14,10 +14,10 @@ from .. import plugins
 from ..api import load_model
 from ..data import Keypoints, StructureEncoder, encode_structure
 from ..data.images import read_image, resize_image, to_tensor, to_uint8, write_image
-from ..errors import ConfigError, DataError, PosegenError
-from ..registry import DATASETS, STRUCTURE_ENCODERS
+from ..errors import DataError
+from ..registry import DATASETS
 from ..visualization import overlay
-from .common import add_config, read_config
+from .common import add_config, build_encoder, read_config, refuse_to_overwrite
 
 KEYPOINTS_HELP = (
     "its key points, in pixels of the photograph; those of a data set's own list, in pixels of that list's frame"
@@ -54,15 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Render one picture; returns 0."""
     overlay_path = parsed.out.with_name(f"{parsed.out.stem}_overlay.png")
-    for path in [parsed.out, *([overlay_path] if parsed.overlay else [])]:
-        if path.exists() and not parsed.force:
-            raise PosegenError(f"{path} exists; give --force to overwrite it, or another --out")
+    refuse_to_overwrite([parsed.out, *([overlay_path] if parsed.overlay else [])], parsed.force)
     config = read_config(parsed)
-    if "structure" not in config or "size" not in config:
-        raise ConfigError(
-            f"{parsed.config} has no top-level 'structure' and 'size': it does not say how to read key points"
-        )
-    encoder: StructureEncoder = STRUCTURE_ENCODERS.build_part(config.structure)
+    encoder = build_encoder(config)
 
     picture = read_image(parsed.source)
     target_picture = picture if parsed.target_image is None else read_image(parsed.target_image)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..errors import ConfigError
 from ..losses import FeatureCache, FeatureMemory, Step
+from ..models.clip_model import join
 from ..records import Animation, ClipBatch, Frame, PairBatch, Transfer
 from ..registry import DISCRIMINATORS, MODELS
 from .trainer import Trainer
@@ -174,12 +175,33 @@ class ClipTrainer(Trainer):
         return Step(pair, out, FeatureCache(memory, images, self.stage.feature_needs))
 
     @torch.no_grad()
-    def val_step(self, data: ClipBatch) -> list[Animation]:
+    def test_step(self, data: ClipBatch) -> list[Animation]:
         """What the model makes of clips, in full precision; the evaluator hands it on to every metric."""
         batch = data.to(next(self.model.parameters()).device)
         return [self.model.animate(batch.reference, batch.reference_structure, batch.structures)]
 
-    test_step = val_step
+    @torch.no_grad()
+    def val_step(self, data: ClipBatch) -> list[Animation]:
+        """As :meth:`test_step`; but while a stage trains that does not render, the previous frames are the true ones,
+        as in its training: there is nobody yet to make others."""
+        if self.stage.renders:
+            return self.test_step(data)
+        batch = data.to(next(self.model.parameters()).device)
+        chunk = Chunk(batch, range(batch.frames.shape[1]), [], None)
+        return [
+            join(
+                [
+                    self.model(
+                        chunk.true_before(t),
+                        chunk.structure_before(t),
+                        batch.reference,
+                        batch.reference_structure,
+                        batch.structures[:, t],
+                    )
+                    for t in chunk.numbers
+                ]
+            )
+        ]
 
 
 @dataclass

@@ -37,12 +37,12 @@ def _grad(parameter: nn.Parameter) -> Tensor:
     return parameter.grad
 
 
-@MODEL_WRAPPERS.register_module()
 def unwrapped(model: nn.Module) -> Any:
     """The trainer inside the wrapper that several processes need; *model* itself where there is none."""
     return getattr(model, "module", model)
 
 
+@MODEL_WRAPPERS.register_module()
 class GradientAveraging(nn.Module):
     """Stands where mmengine wants a distributed wrapper: starts all processes from the same weights, and hands on.
 
