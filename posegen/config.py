@@ -7,12 +7,14 @@ line's overrides, so overriding a knob reaches every place that uses it, through
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import Registry
 from torch.utils.data import DataLoader
@@ -71,6 +73,7 @@ def load_config(
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f"there is no config {path}{_neighbours(path)}")
+    _check_is_data(path)
     try:
         config = Config.fromfile(path)
     except Exception as error:  # a Python config may raise anything
@@ -109,6 +112,38 @@ def _named_plugins(config: Config, path: Path, also: Sequence[str | Path]) -> li
             f"itself\nIf you trust them: {' '.join(f'--plugin {plugin}' for plugin in refused)}"
         )
     return list(dict.fromkeys([*own, *given]))
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML's safe loader, and tuples, which mmengine writes where a Python config had some."""
+
+
+_PlainLoader.add_constructor(
+    "tag:yaml.org,2002:python/tuple", lambda loader, node: tuple(loader.construct_sequence(node))
+)
+
+
+def _check_is_data(path: Path) -> None:
+    """Raise ConfigError where a config that is no ``.py`` file would make mmengine execute something: a base that is
+    code, modules to import, objects in YAML."""
+    if path.suffix not in (".json", ".yaml", ".yml"):
+        return
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text) if path.suffix == ".json" else yaml.load(text, _PlainLoader)
+    except (ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read as plain data: {error}") from error
+    if not isinstance(content, Mapping):
+        raise ConfigError(f"{path} holds no names with values, but {type(content).__name__}")
+    if "custom_imports" in content:
+        raise ConfigError(f"{path} is data, and cannot import modules: remove custom_imports, or give --plugin")
+    bases = content.get("_base_", [])
+    for base in [bases] if isinstance(bases, str) else bases:
+        file = path.parent / base
+        if file.suffix == ".py":
+            raise ConfigError(f"{path} is data, but inherits from {base}, which is code: name a .json or .yaml file")
+        if file.is_file():
+            _check_is_data(file)
 
 
 def unresolved(config: Config) -> Config:

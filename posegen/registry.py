@@ -51,6 +51,10 @@ class PartRegistry(Registry):
 
         plugins.load()
         found = super().get(key)
+        if found is not None and not _is_registered(found, self._get_root_registry()):
+            raise UnknownNameError(
+                f"{key!r} is no registered {self.name.replace('_', ' ')}: a config names parts, not objects of Python"
+            )
         if found is None:
             names = sorted(self.module_dict)
             failed = "".join(f"\nplugin {p.name!r} failed to load: {p.error}" for p in plugins.load() if p.error)
@@ -76,6 +80,13 @@ class PartRegistry(Registry):
         arguments.update(extra)
         check_arguments(part, arguments, where=f"{self.name} {kind}")
         return part(**arguments)
+
+
+def _is_registered(part: Any, registry: Registry) -> bool:
+    """Whether *part* stands in a registry or in one below it. mmengine would import whatever a dotted name says."""
+    return any(part is known for known in registry.module_dict.values()) or any(
+        _is_registered(part, child) for child in registry.children.values()
+    )
 
 
 def check_arguments(part: Any, arguments: dict[str, Any], where: str, complete: bool = True) -> None:

@@ -9,14 +9,24 @@ import torch
 
 import posegen
 from posegen.config import load_config
-from posegen.engine import ClipTrainer, StageOptimizers
+from posegen.engine import ClipTrainer, PairTrainer, StageOptimizers
 from posegen.engine.convert import convert
 from posegen.errors import CheckpointError, ConfigError, InputError
 from posegen.losses import FeatureCache, FeatureMemory, Loss
-from posegen.models import ClipModel, ClipRenderer, DifferenceDiscriminator, JointFlowEstimator, SeparateFlowEstimators
+from posegen.models import (
+    BaselineRenderer,
+    ClipModel,
+    ClipRenderer,
+    DifferenceDiscriminator,
+    FlowEstimator,
+    JointFlowEstimator,
+    LocalAttentionRenderer,
+    PairModel,
+    SeparateFlowEstimators,
+)
 from posegen.models.discriminator import ResidualDiscriminator
 from posegen.records import Animation, ClipBatch, Origins, as_pairs
-from posegen.registry import DISCRIMINATORS
+from posegen.registry import DISCRIMINATORS, METRICS
 
 from .golden_arrays import BAR, golden, relative_error
 
@@ -280,7 +290,7 @@ def test_a_last_chunk_too_short_for_the_temporal_discriminator_goes_without():
 @pytest.mark.parametrize(
     ("changes", "length", "message"),
     [
-        (dict(temporal_discriminator=None), 4, "needs a temporal_discriminator"),
+        (dict(temporal_discriminator=None), 4, "it needs clips and a temporal_discriminator"),
         (dict(chunk=1), 4, "judges 2 frames, a chunk has 1"),
         (dict(chunk=0), 4, "chunk must be 1 or more"),
         (dict(previous_frame="next"), 4, "'generated' or 'true'"),
@@ -307,3 +317,117 @@ def test_validation_of_a_stage_that_does_not_render_goes_on_from_true_frames():
     (tested,) = made.test_step(batch)
     assert torch.equal(validated.frames[:, 0], tested.frames[:, 0])
     assert not torch.equal(validated.frames[:, 1], tested.frames[:, 1])
+
+
+def test_what_is_drawn_in_a_step_is_a_function_of_the_step_alone():
+    """So that a resumed run, whose global random state is another, draws the same frames."""
+
+    def drawn(made):
+        seen = []
+        made.discriminator.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].sum().item()))
+        made._play(next(iter(made._chunks(clips(4)))), StageOptimizers()(made))
+        return seen[0]  # the true frame that the discriminator saw
+
+    torch.manual_seed(5)
+    made = trainer(ADVERSARIAL, chunk=4)
+    made.steps += 7
+    resumed = trainer(ADVERSARIAL, chunk=4)
+    resumed.load_state_dict(made.state_dict())
+    torch.manual_seed(99)
+    assert drawn(resumed) == drawn(made)
+    assert len({drawn(_at(made, step)) for step in range(12)}) > 1
+
+
+def _at(made, step):
+    made.steps.fill_(step)
+    return made
+
+
+def test_a_clip_too_short_for_the_last_stage_is_refused_in_the_first():
+    flow = dict(name="flow", iters=5, train=["flow_estimator"], optimizer=ADAM, losses=dict(flow=Looks("flow")))
+    full = dict(
+        name="full",
+        iters=5,
+        train=["flow_estimator", "renderer"],
+        optimizer=ADAM,
+        discriminator_optimizer=ADAM,
+        losses=dict(temporal=dict(type="TemporalAdversarialLoss")),
+    )
+    temporal = dict(type="DifferenceDiscriminator", widths=(8, 8), frames=3)
+    made = ClipTrainer(small(), [flow, full], temporal_discriminator=temporal)
+    made.enter(made.stages[0])
+    with pytest.raises(ConfigError, match="clips of 2 frames, and the temporal discriminator judges 3"):
+        made.train_step(clips(2), StageOptimizers()(made))
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_masked_correctness_asks_for_masks_and_sees_the_foreground_alone(masks):
+    def features(image, layers):
+        return {layer: torch.nn.functional.avg_pool2d(image, 2).abs() for layer in layers}
+
+    class Features(torch.nn.Module):
+        names = ["relu2_1"]
+        forward = staticmethod(features)
+
+    losses = dict(correctness=dict(type="SamplingCorrectness", levels=[2, 1], only=[1], masked=True))
+    made = trainer(losses, train=["flow_estimator"], feature_network=Features())
+    batch = clips(1)
+    if not masks:
+        with pytest.raises(ConfigError, match="foreground masks"):
+            made.train_step(batch, StageOptimizers()(made))
+        return
+    batch.foreground = torch.zeros(2, 1, 1, 32, 32)
+    batch.foreground[..., :16] = 1
+    chunk = next(iter(made._chunks(batch)))
+    before = made._losses(chunk, {})["correctness"]
+    batch.frames[..., 24:] = 0.5  # outside the foreground, and out of the features' reach of it
+    torch.testing.assert_close(made._losses(chunk, {})["correctness"], before)
+
+
+@pytest.mark.parametrize("first", ["attached", "detached"])
+def test_features_with_a_gradient_come_whoever_asks_first(first):
+    memory = FeatureMemory(lambda image, layers: dict.fromkeys(layers, image * 2))
+    image = torch.rand(1, 3, 4, 4, requires_grad=True) * 1
+    asked = {"attached": (image, {"a"}), "detached": (image.detach(), {"b"})}
+    order = [first, *({"attached", "detached"} - {first})]
+    got = {name: memory(*asked[name]) for name in order}
+    assert got["attached"]["a"].requires_grad
+    assert not got["detached"]["b"].requires_grad
+    assert memory(image, {"a", "b"})["b"].requires_grad
+
+
+def test_every_frame_of_every_clip_is_scored():
+    metric = METRICS.build_part(dict(type="L1"))
+    batch = clips(4, batch=3)
+    nothing = Origins([], [])
+    made = batch.frames + torch.arange(12).view(3, 4, 1, 1, 1) / 100
+    for b in range(3):  # as a loader of batch size 1 gives them
+        one = ClipBatch(
+            *(getattr(batch, f)[b : b + 1] for f in ("reference", "reference_structure", "frames", "structures")),
+            [f"clip{b}"],
+        )
+        metric.process(one, [Animation(made[b : b + 1].clamp(-1, 1), nothing, nothing)])
+    metric.evaluate(3)  # mmengine counts items of the data set, and cuts what is more
+    assert [row["name"] for row in metric.per_image] == [f"clip{b}/{t:05d}" for b in range(3) for t in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: ClipModel(FlowEstimator(STRUCTURE), ClipRenderer(STRUCTURE)), "FlowEstimator is made for pairs"),
+        (lambda: ClipModel(JointFlowEstimator(STRUCTURE), LocalAttentionRenderer(STRUCTURE)), "made for pairs"),
+        (lambda: PairModel(SeparateFlowEstimators(STRUCTURE), LocalAttentionRenderer(STRUCTURE)), "made for clips"),
+        (lambda: PairModel(FlowEstimator(STRUCTURE), ClipRenderer(STRUCTURE)), "ClipRenderer is made for clips"),
+    ],
+)
+def test_parts_of_pairs_and_of_clips_are_not_mixed(build, message):
+    with pytest.raises(ConfigError, match=message):
+        build()
+
+
+def test_a_trainer_of_pairs_has_no_motion_to_judge():
+    losses = dict(temporal=dict(type="TemporalAdversarialLoss"))
+    stage = dict(name="full", iters=1, train=["renderer"], optimizer=ADAM, discriminator_optimizer=ADAM, losses=losses)
+    model = PairModel(None, BaselineRenderer(STRUCTURE, base_width=8))
+    with pytest.raises(ConfigError, match="temporal_discriminator"):
+        PairTrainer(model, [stage], discriminator=dict(type="ResidualDiscriminator", widths=(8, 8)))

@@ -13,6 +13,7 @@ from posegen.cli.common import add_config, read_config
 from posegen.config import KNOBS, KNOWN_KEYS, load_config, unresolved
 from posegen.engine import build_tester, build_trainer
 from posegen.errors import ConfigError, PosegenError, UnknownNameError
+from posegen.registry import LOSSES
 
 from .conftest import CONFIGS
 
@@ -252,3 +253,28 @@ def test_an_attention_that_does_not_exist_is_an_error_for_the_user(tiny_config, 
     config = load_config(tiny_config)
     with pytest.raises(PosegenError, match=message):
         posegen.registry.RENDERERS.build_part({**config.model.renderer, **renderer})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("a.json", '{"_base_": "evil.py"}', "inherits from evil.py, which is code"),
+        ("a.json", '{"_base_": ["b.json"]}', "inherits from evil.py, which is code"),
+        ("a.json", '{"custom_imports": {"imports": ["this"]}}', "cannot import modules"),
+        ("a.yaml", "model: !!python/object/apply:os.system ['touch ran']", "cannot be read as plain data"),
+        ("a.yaml", "- 1\n- 2", "no names with values"),
+    ],
+)
+def test_a_config_that_is_data_executes_nothing(tmp_path, monkeypatch, name, text, told):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "evil.py").write_text("open('ran', 'w')\n")
+    (tmp_path / "b.json").write_text('{"_base_": "evil.py"}')
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ConfigError, match=told):
+        load_config(tmp_path / name)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_part_is_no_object_of_python():
+    with pytest.raises(UnknownNameError, match="no registered loss"):
+        LOSSES.build_part(dict(type="subprocess.getoutput", cmd="true"))

@@ -60,6 +60,7 @@ SHIPPED_DATA = {  # from an empty folder to the config of a small data set
 SHIPPED_ENCODERS = {
     "heat maps of 18 points": (HEATMAPS, (48, 32)),
     "edges and distances of 68 points": (dict(type="FaceStructureEncoder"), (64, 64)),
+    "heat maps and skeleton of 17 points": (dict(type="DanceStructureEncoder", sigma=3), (48, 48)),
 }
 SHIPPED_METRICS = ("L1", "PSNR", "SSIM", "FlowError")
 

@@ -174,13 +174,40 @@ def test_an_ablation_is_chosen_by_a_config_and_trains(name, tmp_path):
 
 
 def test_the_ablations_share_everything_but_the_renderer():
-    built = {}
+    built, same = {}, None
     for name in ("local_attention", "bilinear", "global_attention", "baseline"):
         config = load_config(CONFIGS / "ablations" / f"{name}.py")
         built[name] = MODELS.build_part(config.model)
-        assert config.train_dataloader.dataset.seed == 1
         assert config.flow_iters + config.full_iters == 500
+        full = config.trainer.stages[-1]
+        shared = {
+            "data": (config.train_dataloader, config.val_dataloader, config.test_dataloader, config.randomness),
+            "discriminator": (config.trainer.discriminator, full.discriminator_optimizer),
+            "optimizer": (full.optimizer, full.lr_schedule),
+            "losses": {k: v for k, v in full.losses.items() if k not in ("correctness", "limbs", "regularisation")},
+            "renderer": {k: v for k, v in config.model.renderer.items() if k != "type"},
+        }
+        same = same or shared
+        assert shared == same
     assert built["global_attention"].flow_estimator is None
     assert built["baseline"].flow_estimator is None
     count = {name: sum(p.numel() for p in model.renderer.parameters()) for name, model in built.items()}
     assert count["baseline"] < count["bilinear"] < count["global_attention"] < count["local_attention"]
+
+
+@pytest.mark.parametrize("fps", ["0", "-1", "nan", "1e9"])
+def test_animate_refuses_speeds_that_are_none(runs, photograph, tmp_path, capsys, fps):
+    assert animate(runs, photograph, tmp_path / "clip.mp4", f"--fps={fps}") == 1
+    assert "--fps must be" in capsys.readouterr().err
+
+
+def test_infer_and_animate_say_what_they_are_not_for(runs, photograph, tmp_path, capsys):
+    face = [str(CONFIGS / "gfla_drawn_faces.py"), str(runs("gfla_drawn_faces") / f"iter_{FLOW + FULL}.pth")]
+    points = ["--source-keypoints", str(photograph / "points" / "me.txt")]
+    points += ["--target-keypoints", str(photograph / "points" / "2.txt")]
+    source = ["--source", str(photograph / "me.png"), *points, "--out", str(tmp_path / "out.png")]
+    assert main(["infer", *face, *source, *options("gfla_drawn_faces")]) == 1
+    assert "posegen animate" in capsys.readouterr().err
+    car = [str(CONFIGS / "gfla_drawn_cars.py"), str(runs("gfla_drawn_cars") / f"iter_{FLOW + FULL}.pth")]
+    assert main(["infer", *car, *source, *options("gfla_drawn_cars")]) == 1
+    assert "makes no structure of key points" in capsys.readouterr().err

@@ -94,6 +94,8 @@ class DanceClips(Dataset[Clip]):
             raise ConfigError(f"DanceClips: split is 'train' or 'test'; got {split!r}")
         if keypoints not in SOURCES:
             raise ConfigError(f"DanceClips: keypoints is {', '.join(map(repr, SOURCES))}; got {keypoints!r}")
+        if length is None and split == "train":
+            raise ConfigError("DanceClips: training needs a length, the number of frames of a clip")
         if (length is not None and length < 1) or reference_among < 1 or (limit is not None and limit < 1):
             raise ConfigError(
                 "DanceClips: length, reference_among and limit are 1 or more; "
@@ -233,6 +235,10 @@ def _read_video(tree: _Tree, name: str, keypoints: str, masks: bool) -> Video | 
     files = [f for f in tree.names(IMAGES, name) if f.lower().endswith(IMAGE_SUFFIXES)]
     files.sort(key=natural_order)
     stems = [Path(file).stem for file in files]
+    twice = sorted({stem for stem in stems if stems.count(stem) > 1}) if len(set(stems)) < len(stems) else []
+    if twice:
+        tree.problems.append(f"{IMAGES}/{name}: several images of the frames {', '.join(twice[:5])}")
+        return None
     if not files:
         tree.problems.append(f"{IMAGES}/{name}: no frame in it")
         return None

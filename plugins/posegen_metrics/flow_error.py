@@ -54,7 +54,7 @@ class FlowError(PairMetric):
             self.within: _mean((error <= self.threshold).double(), counts),
         }
 
-    def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
+    def compute_metrics(self, results: list[list[dict[str, Any]]]) -> dict[str, float]:
         """Means, and ``epe_ratio``: of the means, for an image where nothing moves has no own one."""
         values = super().compute_metrics(results)
         if values.get("epe_zero", 0) > 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from ..visualization.video import VideoWriter
 from .common import add_config, build_encoder, read_config, refuse_to_overwrite
 from .infer import encode_subject, read_keypoints
 
+FASTEST = 1000  # frames a second
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
@@ -60,24 +61,28 @@ def run(parsed: argparse.Namespace) -> int:
     """Write the clip, and a second one that shows how it was made; returns 0."""
     beside = parsed.out.with_name(f"{parsed.out.stem}_side_by_side.mp4")
     refuse_to_overwrite([parsed.out, beside], parsed.force)
+    if not 0 < parsed.fps <= FASTEST:
+        raise PosegenError(f"--fps must be more than 0 and at most {FASTEST}, got {parsed.fps:g}")
+    if parsed.out.suffix.lower() != ".mp4":
+        raise PosegenError(f"--out must end in .mp4, got {parsed.out}")
     config = read_config(parsed)
     encoder = build_encoder(config)
     picture = read_image(parsed.reference)
     files = structure_files(parsed.structures)
     own = parsed.reference_structure or _of_same_name(files, parsed.reference)
-    points = _read_all([own, *files], encoder)
+    points = _read_all({own: None, **dict.fromkeys(files)}, encoder)
 
     model = load_model(config, parsed.checkpoint, parsed.device)
     if not hasattr(model, "frames"):
         raise ConfigError(f"{parsed.config} describes a model of single images, not of clips: use `posegen infer`")
-    image, structure = encode_subject(config, encoder, picture, points[0], picture)
+    image, structure = encode_subject(config, encoder, picture, points[own], picture)
     reference = to_tensor(image)[None].to(parsed.device)
 
     def structures() -> Iterator[Tensor]:
-        for file, found in zip(files, points[1:], strict=True):
+        for file in files:
             own_image = _image_of(parsed.structure_images, file)
             frame = picture if own_image is None else own_image
-            yield encode_subject(config, encoder, frame, found, own_image)[1].to(parsed.device)
+            yield encode_subject(config, encoder, frame, points[file], own_image)[1].to(parsed.device)
 
     given, shown = itertools.tee(structures())  # read in step: one structure is kept at a time
     with VideoWriter(parsed.out, parsed.fps) as clip, VideoWriter(beside, parsed.fps) as comparison:
@@ -143,12 +148,12 @@ def _image_of(folder: Path | None, file: Path) -> np.ndarray | None:
     return read_image(found[0])
 
 
-def _read_all(files: list[Path], encoder: StructureEncoder) -> list[Keypoints]:
-    """The key points of all files; what is wrong with any of them is told at once, before any work."""
-    found, problems = [], []
+def _read_all(files: Iterable[Path], encoder: StructureEncoder) -> dict[Path, Keypoints]:
+    """The key points by file; what is wrong with any of them is told at once, before any work."""
+    found, problems = {}, []
     for file in files:
         try:
-            found.append(read_keypoints(file, encoder, None))
+            found[file] = read_keypoints(file, encoder, None)
         except DataError as error:
             problems.append(str(error))
     if problems:

@@ -72,7 +72,12 @@ def build_encoder(config: Config) -> StructureEncoder:
         raise ConfigError(
             f"{config.filename} has no top-level 'structure' and 'size': it does not say how to read key points"
         )
-    return STRUCTURE_ENCODERS.build_part(config.structure)
+    encoder = STRUCTURE_ENCODERS.build_part(config.structure)
+    if not hasattr(encoder, "layout"):
+        raise ConfigError(
+            f"{config.filename}: {type(encoder).__name__} makes no structure of key points; this command reads those"
+        )
+    return encoder
 
 
 def print_columns(rows: Sequence[Sequence[str]]) -> None:

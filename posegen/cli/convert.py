@@ -20,7 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", dest="config", type=Path, required=True, help="the config of the same architecture")
     parser.set_defaults(cfg_options=None)
     parser.add_argument(
-        "--discriminator", type=Path, metavar="FILE", help="a published …net_D.pth to put beside F and G"
+        "--discriminator",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="published …net_D….pth files to put beside F and G; clips have two, told apart by their shapes",
     )
     parser.add_argument("--force", action="store_true", help="overwrite the destination if it exists")
 

@@ -14,7 +14,7 @@ from .. import plugins
 from ..api import load_model
 from ..data import Keypoints, StructureEncoder, encode_structure
 from ..data.images import read_image, resize_image, to_tensor, to_uint8, write_image
-from ..errors import DataError
+from ..errors import ConfigError, DataError
 from ..registry import DATASETS
 from ..visualization import overlay
 from .common import add_config, build_encoder, read_config, refuse_to_overwrite
@@ -64,6 +64,8 @@ def run(parsed: argparse.Namespace) -> int:
     target_points = read_keypoints(parsed.target_keypoints, encoder, parsed.target_image)
 
     model = load_model(config, parsed.checkpoint, parsed.device)
+    if not hasattr(model, "transfer"):
+        raise ConfigError(f"{parsed.config} describes a model of clips, not of single images: use `posegen animate`")
     prepared, source_structure = encode_subject(config, encoder, picture, source_points, picture)
     target_own = None if parsed.target_image is None else target_picture
     _, target_structure = encode_subject(config, encoder, target_picture, target_points, target_own)

@@ -45,7 +45,7 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def _report(parsed: argparse.Namespace, folder: Path, values: dict[str, float], runner: Any) -> None:
-    images = len(runner.test_dataloader.dataset)
+    images = max((len(getattr(metric, "per_image", ())) for metric in runner.test_evaluator.metrics), default=0)
     Console().print(metrics_table(values, runner.test_evaluator.metrics))
     path = folder / "metrics.json"
     write_metrics(path, values, config=str(parsed.config), checkpoint=str(parsed.checkpoint), images=images)

@@ -14,7 +14,7 @@ from ..errors import ConfigError
 from ..losses import FeatureCache, FeatureMemory, Step
 from ..models.clip_model import join
 from ..records import Animation, ClipBatch, Frame, PairBatch, Transfer
-from ..registry import DISCRIMINATORS, MODELS
+from ..registry import MODELS
 from .trainer import Trainer
 
 
@@ -48,20 +48,22 @@ class ClipTrainer(Trainer):
         chunk: int = 6,
         previous_frame: Literal["generated", "true"] = "generated",
     ) -> None:
-        super().__init__(model, stages, discriminator, feature_network, autocast)
-        self.temporal_discriminator = DISCRIMINATORS.build_part(temporal_discriminator)
+        super().__init__(model, stages, discriminator, feature_network, autocast, temporal_discriminator)
+        # steps taken so far: what is drawn in a step is a function of it, so that a resumed run draws the same
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.chunk, self.previous_frame = chunk, previous_frame
         if chunk < 1:
             raise ConfigError(f"ClipTrainer: chunk must be 1 or more, got {chunk}")
         if previous_frame not in ("generated", "true"):
             raise ConfigError(f"ClipTrainer: previous_frame must be 'generated' or 'true', got {previous_frame!r}")
-        temporal = [stage.name for stage in self.stages if stage.temporal_adversarial]
-        if temporal and self.temporal_discriminator is None:
-            raise ConfigError(f"stage {temporal[0]!r} has a temporal loss: the trainer needs a temporal_discriminator")
-        if temporal and chunk < self.temporal_discriminator.frames:
-            raise ConfigError(
-                f"the temporal discriminator judges {self.temporal_discriminator.frames} frames, a chunk has {chunk}"
-            )
+        if chunk < self.fewest_frames:
+            raise ConfigError(f"the temporal discriminator judges {self.fewest_frames} frames, a chunk has {chunk}")
+
+    @property
+    def fewest_frames(self) -> int:
+        """Frames that a clip must have, in whatever stage: so that what the last one needs is known in the first."""
+        temporal = any(stage.temporal_adversarial and stage.iters for stage in self.stages)
+        return int(self.temporal_discriminator.frames) if temporal else 1
 
     def train_step(self, data: ClipBatch, optim_wrapper: OptimWrapperDict) -> dict[str, Tensor]:
         """One clip: in each chunk the discriminators first, then the model.
@@ -74,14 +76,14 @@ class ClipTrainer(Trainer):
         """
         batch = data.to(next(self.model.parameters()).device)
         logs = [self._train_chunk(chunk, optim_wrapper) for chunk in self._chunks(batch)]
+        self.steps += 1
         names = {name for log in logs for name in log}  # a last chunk may be too short for the temporal loss
         return {name: torch.stack([log[name] for log in logs if name in log]).mean() for name in sorted(names)}
 
     def _chunks(self, batch: ClipBatch) -> Iterator[Chunk]:
         length = batch.frames.shape[1]
-        needed = self.temporal_discriminator.frames if self.stage.temporal_adversarial else 1
-        if length < needed:
-            raise ConfigError(f"clips of {length} frames, and the temporal discriminator judges {needed}")
+        if length < self.fewest_frames:
+            raise ConfigError(f"clips of {length} frames, and the temporal discriminator judges {self.fewest_frames}")
         generated: Tensor | None = None
         for first in range(0, length, self.chunk):
             numbers = range(first, min(first + self.chunk, length))
@@ -120,12 +122,13 @@ class ClipTrainer(Trainer):
         """Train the discriminators; then what they think of the generated frames, by the loss that asks (its id)."""
         judged: dict[int, Tensor] = {}
         log: dict[str, Tensor] = {}
+        drawn = torch.Generator().manual_seed(int(self.steps) * 1_000_003 + chunk.numbers[0])
         games = {"discriminator": self.stage.adversarial, "temporal_discriminator": self.stage.temporal_adversarial}
         for name, loss in games.items():
             frames = int(self.temporal_discriminator.frames) if name == "temporal_discriminator" and loss else 1
             if loss is None or len(chunk.out) < frames:
                 continue
-            first = int(torch.randint(len(chunk.out) - frames + 1, ()))
+            first = int(torch.randint(len(chunk.out) - frames + 1, (), generator=drawn))
             t = chunk.numbers[first]
             real = chunk.batch.frames[:, t : t + frames]
             made = torch.stack([frame.image for frame in chunk.out[first : first + frames]], dim=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,13 @@ DISCRIMINATOR_NAMES = ("discriminator", "temporal_discriminator")
 """What a trainer may call its discriminators."""
 
 
-def convert(config: Config, source: str | Path, discriminator: str | Path | None = None) -> dict[str, Any]:
+def convert(config: Config, source: str | Path, discriminators: Sequence[str | Path] = ()) -> dict[str, Any]:
     """A checkpoint of ours from published weight files.
 
     Args:
         config: names the same architecture.
         source: a published file of F and G, or of a discriminator; which one is told from its keys.
-        discriminator: a published discriminator file to put beside F and G.
+        discriminators: published discriminator files to put beside F and G; clips have two.
 
     Raises:
         CheckpointError: a file cannot be read, or does not fit; every key that is missing, left over or of the wrong
@@ -36,7 +36,7 @@ def convert(config: Config, source: str | Path, discriminator: str | Path | None
         converted = _convert_model(config, state, str(source))
     else:
         converted = _convert_discriminator(config, state, str(source))
-    if discriminator is not None:
+    for discriminator in discriminators:
         converted |= _convert_discriminator(config, read_published(discriminator), str(discriminator))
     return {"state_dict": converted, "meta": {"converted_from": Path(source).name}}
 
@@ -64,19 +64,24 @@ def _convert_model(config: Config, state: Mapping[str, Tensor], where: str) -> d
 
 
 def _convert_discriminator(config: Config, state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
-    """As the one of the trainer's discriminators that the file fits; where it fits none, told is why not the first."""
+    """As the one of the trainer's discriminators that the file fits; where it fits none, told is what keeps it from the
+    nearest."""
     require(config, "trainer")
     found = {name: config.trainer[name] for name in DISCRIMINATOR_NAMES if config.trainer.get(name)}
     if not found:
         raise CheckpointError(f"{where} is a discriminator, and the config has none")
-    problems = []
+    converted, errors = {}, []
     for name, part in found.items():
         model = DISCRIMINATORS.build_part(part)
         try:
-            return _translate(model, state, {key: our_name(key, model) for key in state}, where, f"{name}.")
+            converted[name] = _translate(model, state, {key: our_name(key, model) for key in state}, where, f"{name}.")
         except CheckpointError as error:
-            problems.append(error)
-    raise problems[0]
+            errors.append(error)
+    if not converted:
+        raise min(errors, key=lambda error: str(error).count("\n"))
+    if len(converted) > 1:
+        raise CheckpointError(f"{where} fits {' and '.join(converted)} alike: leave one of them out of the config")
+    return next(iter(converted.values()))
 
 
 def _translate(

@@ -27,6 +27,7 @@ class Trainer(BaseModel):
         stages: configs of :class:`Stage`, in the order they are run; none where the model is only tested.
         discriminator: config of kind discriminator; None where no loss is adversarial.
         feature_network: config of kind feature network; None where no loss looks at features.
+        temporal_discriminator: config of kind discriminator; None where no loss is temporal.
         autocast: run networks in bfloat16 where that is safe (``--amp``); ``"auto"`` does so where the processor
             computes in it natively, and so gains by it.
 
@@ -43,12 +44,13 @@ class Trainer(BaseModel):
         discriminator: Any = None,
         feature_network: Any = None,
         autocast: bool | Literal["auto"] = False,
+        temporal_discriminator: Any = None,
     ) -> None:
         super().__init__()
         self.stages: Sequence[Stage] = nn.ModuleList(map(_build_stage, stages))  # type: ignore[assignment]
         self.model = MODELS.build_part(model)
         self.discriminator = DISCRIMINATORS.build_part(discriminator)
-        self.temporal_discriminator: Any = None
+        self.temporal_discriminator: Any = DISCRIMINATORS.build_part(temporal_discriminator)
         self.feature_network = FEATURE_NETWORKS.build_part(feature_network)
         self.autocast = computes_in_bfloat16() if autocast == "auto" else bool(autocast)
         self._check_stages()
@@ -77,6 +79,10 @@ class Trainer(BaseModel):
             missing = [name for name in stage.train_networks if getattr(self.model, name, None) is None]
             if missing:
                 raise ConfigError(f"stage {stage.name!r} trains {', '.join(missing)}, which the model does not have")
+            if stage.temporal_adversarial is not None and self.temporal_discriminator is None:
+                raise ConfigError(
+                    f"stage {stage.name!r} has a temporal loss: it needs clips and a temporal_discriminator"
+                )
             for name, loss in stage.losses.items():
                 self._check_loss(loss, f"stage {stage.name!r}, loss {name!r}")
 
@@ -166,7 +172,17 @@ class Trainer(BaseModel):
 
 @MODELS.register_module()
 class PairTrainer(Trainer):
-    """Trains a pair model through stages. Arguments as :class:`Trainer`."""
+    """Trains a pair model through stages. Arguments as :class:`Trainer`; a pair has no motion to judge."""
+
+    def __init__(
+        self,
+        model: Any,
+        stages: Sequence[Any],
+        discriminator: Any = None,
+        feature_network: Any = None,
+        autocast: bool | Literal["auto"] = False,
+    ) -> None:
+        super().__init__(model, stages, discriminator, feature_network, autocast)
 
     def train_step(self, data: PairBatch, optim_wrapper: OptimWrapperDict) -> dict[str, Tensor]:
         """One iteration of the current stage: the discriminator first, then the model.

@@ -78,14 +78,20 @@ class PairMetric(BaseMetric):
                     f"got {tuple(value.shape)}"
                 )
         columns = {name: value.detach().double().tolist() for name, value in values.items()}
-        for k, image_name in enumerate(batch.names):
-            self.results.append({"name": image_name, **{name: column[k] for name, column in columns.items()}})
+        rows = [
+            {"name": image_name, **{name: column[k] for name, column in columns.items()}}
+            for k, image_name in enumerate(batch.names)
+        ]
+        # One result an item of the data set, as mmengine counts them when it gathers those of several processes: a
+        # pair's one row, or the rows of all frames of a clip.
+        each = len(rows) // len(data_batch)
+        self.results += [rows[start : start + each] for start in range(0, len(rows), each)]
 
-    def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
+    def compute_metrics(self, results: list[list[dict[str, Any]]]) -> dict[str, float]:
         """The mean over images of each value, NaN ignored; values that no image has are left out."""
-        self.per_image = results
+        self.per_image = [row for rows in results for row in rows]
         numbers: dict[str, list[float]] = {}
-        for row in results:
+        for row in self.per_image:
             for name, value in row.items():
                 if name != "name" and not math.isnan(value):
                     numbers.setdefault(name, []).append(value)

@@ -32,10 +32,10 @@ class FeatureMemory:
     def __call__(self, image: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
         """Features of *image* at *layers*; without a gradient where the image asks for none."""
         key = (image.data_ptr(), image.numel())
-        _, features = self._known.get(key, (image, {}))
-        if not set(layers) <= set(features):
+        known, features = self._known.get(key, (image, {}))
+        if not set(layers) <= set(features) or (image.requires_grad and not known.requires_grad):
             with torch.set_grad_enabled(torch.is_grad_enabled() and image.requires_grad):
-                features = self._network(image, layers)
+                features = self._network(image, {*layers, *features})
             self._known[key] = (image, features)  # keeps the image, so that no other can take its place in memory
         if image.requires_grad:
             return features

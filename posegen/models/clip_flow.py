@@ -89,7 +89,7 @@ class SeparateFlowEstimators(nn.Module):
         arguments = (structure_channels, levels, base_width, max_width, depth, image_channels, init_gain, norm)
         self.previous = FlowEstimator(*arguments)
         self.reference = FlowEstimator(*arguments)
-        self.depth, self.levels = depth, self.reference.levels
+        self.depth, self.levels, self.origins = depth, self.reference.levels, 2
 
     def forward(
         self,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..records import Animation, Frame, Origins
 from ..registry import FLOW_ESTIMATORS, MODELS, RENDERERS
-from .pair_model import check_image, check_levels, check_structure
+from .pair_model import check_image, check_parts, check_structure
 
 
 @MODELS.register_module()
@@ -30,7 +30,7 @@ class ClipModel(nn.Module):
         super().__init__()
         self.flow_estimator = FLOW_ESTIMATORS.build_part(flow_estimator)
         self.renderer = RENDERERS.build_part(renderer)
-        check_levels(self.flow_estimator, self.renderer)
+        check_parts(self.flow_estimator, self.renderer, origins=2)
 
     def forward(
         self,

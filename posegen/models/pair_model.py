@@ -28,7 +28,7 @@ class PairModel(nn.Module):
         super().__init__()
         self.flow_estimator = FLOW_ESTIMATORS.build_part(flow_estimator)
         self.renderer = RENDERERS.build_part(renderer)
-        check_levels(self.flow_estimator, self.renderer)
+        check_parts(self.flow_estimator, self.renderer, origins=1)
 
     def forward(self, source: Tensor, source_structure: Tensor, target_structure: Tensor) -> Transfer:
         """The target image with the flows and masks it was made with; shapes as in :meth:`transfer`."""
@@ -64,8 +64,16 @@ class PairModel(nn.Module):
         check_structure("target_structure", target_structure, source, self.renderer)
 
 
-def check_levels(flow_estimator: Any, renderer: Any) -> None:
-    """Raise ConfigError where F gives flows at other levels than G takes them."""
+def check_parts(flow_estimator: Any, renderer: Any, origins: int) -> None:
+    """Raise ConfigError where F or G looks at another number of images than *origins*, or they differ in levels.
+
+    A part that does not say how many images it looks at is taken to fit.
+    """
+    for part in (flow_estimator, renderer):
+        count = getattr(part, "origins", origins)
+        if part is not None and count != origins:
+            kinds = {1: "pairs, of one source", 2: "clips, of the previous frame and a reference"}
+            raise ConfigError(f"{type(part).__name__} is made for {kinds[count]}; the model is one of {kinds[origins]}")
     given = tuple(getattr(flow_estimator, "levels", ()))
     taken = tuple(getattr(renderer, "flow_levels", given))
     if taken and flow_estimator is None:

@@ -36,6 +36,7 @@ class Renderer(nn.Module):
 
     attends = True
     takes_flow = True
+    origins = 1  # images it looks at
 
     def __init__(
         self,
@@ -166,6 +167,8 @@ class ClipRenderer(Renderer):
         },
         attentions={"attn_p": "attention_previous", "attn_r": "attention_reference"},
     )
+
+    origins = 2
 
     def _look_at_images(self) -> None:
         self.previous_encoder, self.reference_encoder = self._image_encoder(), self._image_encoder()
