@@ -5,7 +5,12 @@ flow_estimator = "JointFlowEstimator"
 structure_channels = 16
 structure = dict(type="FaceStructureEncoder", divisor=0.75)  # published: 3, at 256×256
 
+_stages = _base_.trainer.stages
+for _stage in _stages:
+    _stage.losses.correctness.only = None  # all levels, as published: a face moves further than one level sees
+
 trainer = dict(
+    stages=_stages,
     previous_frame="generated",
     temporal_discriminator=dict(type="DifferenceDiscriminator", widths=(32, 64, 128), frames=3),
 )
