@@ -1,11 +1,11 @@
-# GFLA on paper dolls, drawn on the fly: no download. What `make demo` trains, in six minutes on two CPU cores that
-# compute in bfloat16 natively. What differs from the published setting is marked; why: docs/paperdolls.md.
+# GFLA on paper dolls, drawn on the fly: no download. What `make demo` trains, in six minutes on two CPU cores,
+# with or without native bfloat16. What differs from the published setting is marked; why: docs/paperdolls.md.
 _base_ = "_base_/gfla_people.py"
 
 data_root = ""  # unused: nothing is read
 batch_size = 8
-flow_iters = 700
-full_iters = 160
+flow_iters = 560
+full_iters = 120
 feature_weights = "random"  # seeded; enough for the flow to learn
 train_length = 1_000_000  # pairs, each drawn when it is asked for
 test_length = 64
