@@ -119,7 +119,8 @@ class _PlainLoader(yaml.SafeLoader):
 
 
 _PlainLoader.add_constructor(
-    "tag:yaml.org,2002:python/tuple", lambda loader, node: tuple(loader.construct_sequence(node))
+    "tag:yaml.org,2002:python/tuple",
+    lambda loader, node: tuple(loader.construct_sequence(node)),  # type: ignore[arg-type]
 )
 
 
