@@ -459,11 +459,12 @@ def test_a_folder_without_videos_is_an_error(tmp_path: Path) -> None:
         (dict(keypoints="clean"), "'cleaned', 'openpose', 'auto'; got 'clean'"),
         (dict(length=0), "length=0"),
         (dict(reference_among=0), "reference_among=0"),
+        (dict(length=None), "training needs a length"),
         (dict(structure=HeatmapEncoder(OPENPOSE_18)), "wants 'openpose18'"),
     ],
 )
 def test_settings_that_there_are_not_are_refused(tmp_path: Path, options: dict, problem: str) -> None:
-    settings = dict(root=tmp_path, split="train", structure=DanceStructureEncoder(HUMAN36M)) | options
+    settings = dict(root=tmp_path, split="train", length=2, structure=DanceStructureEncoder(HUMAN36M)) | options
     with pytest.raises(ConfigError, match=problem):
         DanceClips(**settings)
 
