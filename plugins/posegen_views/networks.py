@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from posegen.errors import InputError
-from posegen.models import FlowPyramid, Renderer, published
+from posegen.models import FlowPyramid, LocalAttentionRenderer, Renderer, published
 from posegen.models.layers import GROUP, INIT_GAIN, NormKind, Residual, Up, initialise
 from posegen.models.layers import norm as make_norm
-from posegen.models.renderer import by_level, encode_all
+from posegen.models.renderer import encode_all
 from posegen.registry import FLOW_ESTIMATORS, RENDERERS
 
 
@@ -122,35 +122,16 @@ class ViewRenderer(Renderer):
         widths = [self.structure_channels, *self.spread_widths, self.widths[self.depth]]
         return nn.ModuleList(with_norms(Up(a, b, hidden=a), self.norm) for a, b in itertools.pairwise(widths))
 
-    def forward(
-        self,
-        source: Tensor,
-        source_structure: Tensor,
-        target_structure: Tensor,
-        flows: Sequence[Tensor],
-        masks: Sequence[Tensor],
-    ) -> Tensor:
-        """The target image, B 3 H W in [-1, 1].
+    forward = LocalAttentionRenderer.forward  # its target's path alone is another
 
-        Args:
-            source: B 3 H W in [-1, 1]; H and W multiples of 2^(depth + Up blocks of the target's path).
-            source_structure: unused here; F has seen it.
-            target_structure: B S 1 1.
-            flows, masks: one a level with attention, coarse to fine, as F gives them.
+    def _target_features(self, source: Tensor, target_structure: Tensor) -> Tensor:
+        """From a view B S 1 1.
 
         Raises:
-            InputError: a size that cannot be halved so often.
+            InputError: H or W of the source is no multiple of 2^(depth + Up blocks of the target's path).
         """
         view = spread(target_structure, self._view_map(*source.shape[-2:]))
-        source_features = encode_all(self.source_encoder, source)
-        motion = by_level(self.flow_levels, flows, masks)
-
-        def attend(level: str, out: Tensor) -> Tensor:
-            w, m = motion[level]
-            attended = self.attention[level](source_features[int(level)], out, w)
-            return (1 - m) * out + m * attended
-
-        return self._decode(encode_all(self.target_encoder, view)[-1], attend)
+        return encode_all(self.target_encoder, view)[-1]
 
     def _view_map(self, height: int, width: int) -> tuple[int, int]:
         """The size of the map to which the view is repeated."""

@@ -92,6 +92,10 @@ class Renderer(nn.Module):
         self.source_encoder = self._image_encoder()
         self.attention = self._attention()
 
+    def _target_features(self, source: Tensor, target_structure: Tensor) -> Tensor:
+        """What the decoder begins with, B C h w; *source* gives the size, where the structure has none of its own."""
+        return encode_all(self.target_encoder, target_structure)[-1]
+
     def _decode(self, out: Tensor, attend: Callable[[str, Tensor], Tensor]) -> Tensor:
         """The image from the target's features: at each level with attention first *attend*, then a residual block."""
         for level, up in self.up.items():
@@ -141,6 +145,7 @@ class LocalAttentionRenderer(Renderer):
             target_structure: B S H W.
             flows, masks: one a level with attention, coarse to fine, as F gives them.
         """
+        out = self._target_features(source, target_structure)
         source_features = encode_all(self.source_encoder, source)
         motion = by_level(self.flow_levels, flows, masks)
 
@@ -149,7 +154,7 @@ class LocalAttentionRenderer(Renderer):
             attended = self.attention[level](source_features[int(level)], out, w)
             return (1 - m) * out + m * attended
 
-        return self._decode(encode_all(self.target_encoder, target_structure)[-1], attend)
+        return self._decode(out, attend)
 
 
 @RENDERERS.register_module()
@@ -193,7 +198,7 @@ class ClipRenderer(Renderer):
             attended_r = self.attention_reference[level](reference_features[int(level)], out, w_r)
             return ((1 - m_p) * out + m_p * attended_p) + ((1 - m_r) * out + m_r * attended_r)
 
-        return self._decode(encode_all(self.target_encoder, target_structure)[-1], attend)
+        return self._decode(self._target_features(reference, target_structure), attend)
 
 
 # The paper's ablations (GFLA section 4.3) ---------------------------------------------------------------------
@@ -258,7 +263,7 @@ class GlobalAttentionRenderer(Renderer):
         def attend(level: str, out: Tensor) -> Tensor:
             return out + self.attention[level](source_features[int(level)], out)
 
-        return self._decode(encode_all(self.target_encoder, target_structure)[-1], attend)
+        return self._decode(self._target_features(source, target_structure), attend)
 
 
 @RENDERERS.register_module()
