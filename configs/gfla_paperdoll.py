@@ -15,7 +15,7 @@ flow_lr_scale = 0.02  # of F's learning rate in the full stage: a young G pulls 
 size = (64, 64)  # H, W
 levels = [2, 1]  # published for 256×256: 3, 2
 kernel_sizes = [3, 3]  # published: 3, 5
-structure = dict(sigma=3)  # published: 6, at 256×256
+structure = dict(sigma=3, subpixel=True)  # published: 6, whole pixels, at 256×256: here a pixel is four times that
 
 renderer = "LocalAttentionRenderer"
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from posegen_people.limb_flow import _peaks
 
+from posegen.data import HeatmapEncoder, Keypoints
 from posegen.losses import FeatureCache, Step
 from posegen.records import PairBatch, Transfer
 from posegen.registry import DATASETS, LOSSES
@@ -55,6 +58,17 @@ def test_what_lies_beside_a_limb_turns_with_it():
     batch = PairBatch(image, structure, image, turned, ["a"])
     assert LOSSES.build_part(dict(type="LimbFlow", thickness=3))(step(batch, [flow])) < 1e-4
     assert LOSSES.build_part(dict(type="LimbFlow"))(step(batch, [flow])) < 1e-4
+
+
+def test_key_points_are_found_between_pixels_and_at_the_border():
+    once = [[7.3, 20.8], [0.4, 31.2], [30.9, -0.3], [12.0, 15.5], [31.0, 0.0], [3.49, 3.51]]
+    points = np.tile(once, (3, 1))
+    encoder = HeatmapEncoder("openpose18", sigma=3, subpixel=True)
+    maps = encoder.encode(Keypoints(points, np.ones(18, bool)), (32, 32))[None]
+    maps[0, 17] = 0
+    found, present = _peaks(maps)
+    np.testing.assert_allclose(found[0, :17], points[:17], atol=2e-3)
+    assert present[0].tolist() == [True] * 17 + [False]
 
 
 def test_a_limb_with_a_missing_end_says_nothing_and_gives_no_gradient():

@@ -23,7 +23,8 @@ class LimbFlow(Loss):
     whose ends are present in both images, summed over levels, its mean over pairs. A pair without such a limb counts as
     0.
 
-    The structure's first channels must be heat maps of *layout*: a key point lies at the maximum of its map.
+    The structure's first channels must be heat maps of *layout*: a key point lies at the maximum of its map, between
+    pixels where the map is a Gaussian that says so (``subpixel`` of the encoder).
 
     Args:
         layout: of the key points, or its name.
@@ -60,16 +61,39 @@ class LimbFlow(Loss):
     def _limbs(self, structure: Tensor) -> tuple[Tensor, Tensor]:
         """Points on the limbs, B L samples 2, (x, y) in pixels of the structure, and whether a limb is present, B L."""
         maps = structure[:, : len(self.layout)]
-        peak, place = maps.flatten(2).max(2)
-        width = structure.shape[-1]
-        points = torch.stack([place % width, place // width], -1).float()  # B K 2
+        points, present = _peaks(maps)
         first, second = (points[:, ends, None] for ends in self.ends)  # B L 1 2
-        present = peak > 0
         limb = second - first
         normal = torch.stack([-limb[..., 1], limb[..., 0]], -1)
         normal = normal / torch.linalg.vector_norm(normal, dim=-1, keepdim=True).clamp(min=1)
         along = first + limb * self.shares.to(points.device)[:, None] + normal * self.aside.to(points.device)[:, None]
         return along, present[:, self.ends[0]] & present[:, self.ends[1]]
+
+
+def _peaks(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Where heat maps B K H W are highest, B K 2, (x, y), and whether they have such a place, B K."""
+    width = maps.shape[-1]
+    peak, place = maps.flatten(2).max(2)
+    x, y = place % width, place // width
+    rows = maps.take_along_dim(y[..., None, None], 2).squeeze(2)  # B K W, the row through the peak
+    columns = maps.take_along_dim(x[..., None, None], 3).squeeze(3)  # B K H
+    return torch.stack([_top_of_parabola(rows, x), _top_of_parabola(columns, y)], -1), peak > 0
+
+
+def _top_of_parabola(values: Tensor, place: Tensor) -> Tensor:
+    """The maximum of a Gaussian sampled at whole pixels, values B K N, near its highest sample *place* B K.
+
+    The logarithm of a Gaussian is a parabola: three samples give its top exactly. A map that is no Gaussian there (an
+    empty one, a single pixel) keeps the whole pixel.
+    """
+    middle = place.clamp(1, values.shape[-1] - 2)
+    before, at, after = (values.gather(-1, middle[..., None] + k).squeeze(-1) for k in (-1, 0, 1))
+    positive = torch.minimum(torch.minimum(before, at), after) > 0
+    before, at, after = (torch.where(positive, part, 1).double().log() for part in (before, at, after))
+    bend = 2 * at - before - after
+    offset = (after - before) / (2 * bend.clamp(min=1e-6))
+    top = middle + torch.where(positive & (bend > 1e-6), offset, place - middle)
+    return torch.minimum(torch.maximum(top, place - 1), place + 1).float()  # outside by a pixel at most
 
 
 def _error(flow: Tensor, points: Tensor, moved: Tensor, present: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
