@@ -23,6 +23,8 @@ import pluggy
 
 if TYPE_CHECKING:
     from .data.keypoints import KeypointLayout, Keypoints
+    from .evaluation import Protocol, PublishedScore
+    from .weights import WeightsFile
 
 HOOK_VERSION = 1
 """Raised by one whenever a hook is removed, or changes what it is given or must return; not when one is added."""
@@ -49,3 +51,18 @@ def posegen_read_keypoints(path: Path, layout: KeypointLayout, image: Path | Non
     file of one subject is read, and one of several is an error. A file that is of your format and broken is a
     :class:`posegen.errors.DataError` that names file and row.
     """
+
+
+@hookspec
+def posegen_protocols() -> Sequence[Protocol]:  # type: ignore[empty-body]
+    """Return the evaluation protocols the plugin brings; ``posegen evaluate --protocol`` calls them by name."""
+
+
+@hookspec
+def posegen_published_scores() -> Sequence[PublishedScore]:  # type: ignore[empty-body]
+    """Return figures that others have published, each with its source and protocol; reports set them beside ours."""
+
+
+@hookspec
+def posegen_weights() -> Sequence[WeightsFile]:  # type: ignore[empty-body]
+    """Return the files of pretrained weights that its parts read; ``posegen weights`` lists and verifies them."""

@@ -3,12 +3,39 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from .errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A file of pretrained weights that somebody else publishes.
+
+    Args:
+        name: what it is, as people say it: ``"VGG-19, ImageNet (torchvision)"``.
+        file_name: under which it is kept.
+        address: where it can be fetched.
+        sha256: of the whole file, or its first digits where no more is published; empty: nobody publishes it.
+        folder: where it is looked for; None: where torch keeps such files (``$TORCH_HOME/hub/checkpoints``).
+        used_by: parts that read it.
+    """
+
+    name: str
+    file_name: str
+    address: str
+    sha256: str = ""
+    folder: Path | None = None
+    used_by: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> Path:
+        """Where it is looked for."""
+        return (self.folder or Path(torch.hub.get_dir()) / "checkpoints") / self.file_name
 
 
 def read_weights(path: str | Path) -> Any:

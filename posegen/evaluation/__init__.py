@@ -1,6 +1,28 @@
-"""The base of all metrics, and how their values are shown and kept. Metrics themselves come from plugins."""
+"""The bases of all metrics, protocols, and how values are shown and kept. Metrics themselves come from plugins."""
 
-from .metric import PairMetric
+from .metric import ImageBatch, ImageMetric, NotComputable, PairMetric, SetMetric, centred_interval
+from .protocol import Protocol, get_protocol, protocols, variations
+from .published import PublishedScore, published_scores
+from .results import Evaluation, ImagePair, Score, read_evaluation
 from .table import metrics_table, write_metrics
 
-__all__ = ["PairMetric", "metrics_table", "write_metrics"]
+__all__ = [
+    "Evaluation",
+    "ImageBatch",
+    "ImageMetric",
+    "ImagePair",
+    "NotComputable",
+    "PairMetric",
+    "Protocol",
+    "PublishedScore",
+    "Score",
+    "SetMetric",
+    "centred_interval",
+    "get_protocol",
+    "metrics_table",
+    "protocols",
+    "published_scores",
+    "read_evaluation",
+    "variations",
+    "write_metrics",
+]

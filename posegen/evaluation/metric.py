@@ -1,19 +1,40 @@
-"""What every metric of pairs shares: values an image, and their means over a data set."""
+"""What metrics share: those that give a number an image, and those that compare one set of images with another."""
 
 from __future__ import annotations
 
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
 from ..errors import PosegenError
 from ..records import Animation, ClipBatch, PairBatch, Transfer, as_pairs
+
+
+class NotComputable(PosegenError):
+    """A metric does not apply to these images (too small for its window, too few, no mask, ...). It is reported as not
+    computed, with this as the reason, and the others go on."""
+
+
+@dataclass
+class ImageBatch:
+    """Images as they are scored: ``generated`` and ``target`` B 3 H W, float32 in [0, 1]; ``names`` one an image;
+    ``mask`` B 1 H W in {0, 1}, the subject in the target, where it is known; ``source`` B 3 H W likewise."""
+
+    generated: Tensor
+    target: Tensor
+    names: list[str]
+    mask: Tensor | None = None
+    source: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.generated)
 
 
 class PairMetric(BaseMetric):
@@ -97,6 +118,117 @@ class PairMetric(BaseMetric):
                     numbers.setdefault(name, []).append(value)
         # fsum: the mean does not depend on how the images were batched
         return {name: math.fsum(values) / len(values) for name, values in numbers.items()}
+
+
+class ImageMetric(PairMetric):
+    """A number an image that needs the result and the target alone. Subclasses implement :meth:`score`.
+
+    So it scores what a model makes while it trains, and also the images of any method, read from files.
+
+    Attributes:
+        variants: for each argument of which several are in use in published work, the values it can have; a study of
+            how far each choice moves the score goes through them.
+    """
+
+    variants: ClassVar[dict[str, tuple[Any, ...]]] = {}
+
+    @abstractmethod
+    def score(self, images: ImageBatch) -> dict[str, Tensor]:
+        """The values of each image of a batch, of length B, by name. NaN: not defined for this image.
+
+        Raises:
+            NotComputable: not defined for such images at all.
+        """
+
+    def measure(self, batch: PairBatch, out: Transfer) -> dict[str, Tensor]:
+        """What :meth:`score` gives for the model's images; nothing where it does not apply to them."""
+        unit = [(image + 1) / 2 for image in (out.image, batch.target, batch.source)]
+        return self.score(ImageBatch(unit[0], unit[1], batch.names, batch.foreground, unit[2]))
+
+
+class SetMetric(BaseMetric):
+    """Compares the set of all generated images with a set of real ones. Subclasses implement :meth:`extract`,
+    :meth:`statistics` and :meth:`compare`.
+
+    Built into a config's evaluator, it compares with the targets of the same data set. ``posegen evaluate`` compares
+    with the real images that the protocol names. Images are rounded to 8 bits first, as if they had been files.
+
+    Args:
+        prefix: see :class:`PairMetric`.
+
+    Attributes:
+        units, higher_is_better, variants: see :class:`ImageMetric`.
+        needs_real: False: a metric of the generated images alone.
+        least_images: of each set; fewer are :class:`NotComputable`.
+        extractor: what the features come from, in full (network, weights' checksum, resizing): statistics of a real set
+            are kept under it.
+    """
+
+    default_prefix = ""
+    units: dict[str, str] = {}
+    higher_is_better: dict[str, bool] = {}
+    variants: ClassVar[dict[str, tuple[Any, ...]]] = {}
+    needs_real = True
+    least_images = 2
+    extractor = ""
+
+    def __init__(self, prefix: str = "") -> None:
+        super().__init__(prefix=prefix)
+
+    @abstractmethod
+    def extract(self, images: Tensor) -> np.ndarray:
+        """Features B D of images uint8 B 3 H W."""
+
+    @abstractmethod
+    def statistics(self, features: np.ndarray) -> dict[str, np.ndarray]:
+        """What is kept of a real set, N D, to be compared with: arrays by name."""
+
+    @abstractmethod
+    def compare(self, generated: np.ndarray, real: dict[str, np.ndarray]) -> dict[str, float]:
+        """The values by name, for the features of the generated images N D and the statistics of the real ones.
+
+        Raises:
+            NotComputable: too few images.
+        """
+
+    def interval(
+        self, generated: np.ndarray, real: dict[str, np.ndarray], rng: np.random.Generator, draws: int
+    ) -> dict[str, tuple[float, float]]:
+        """A 95 % interval of each value by a bootstrap over the generated images; none: no names.
+
+        Resampled sets hold images twice, which makes a distance of sets larger: the interval is the spread of the
+        resampled values around *their* mean, set around the value itself.
+        """
+        values = self.compare(generated, real)
+        drawn = [self.compare(generated[rng.integers(len(generated), size=len(generated))], real) for _ in range(draws)]
+        return {name: centred_interval(value, [each[name] for each in drawn]) for name, value in values.items()}
+
+    def process(self, data_batch: PairBatch | ClipBatch, data_samples: Sequence[Transfer | Animation]) -> None:
+        """Keep the features of a batch: of what was made, and of the targets."""
+        pairs, made = as_pairs(data_batch, *data_samples)
+        out = _prepare(made)
+        _check_finite(pairs.names, out)
+        generated, real = self.extract(_quantised(out.image)), self.extract(_quantised(pairs.target))
+        rows = list(zip(generated, real, strict=True))
+        each = len(rows) // len(data_batch)  # one result an item of the data set, see PairMetric
+        self.results += [rows[start : start + each] for start in range(0, len(rows), each)]
+
+    def compute_metrics(self, results: list[list[tuple[np.ndarray, np.ndarray]]]) -> dict[str, float]:
+        """The values over the whole data set."""
+        generated, real = (np.stack(part) for part in zip(*(row for rows in results for row in rows), strict=True))
+        if len(generated) < self.least_images:
+            raise NotComputable(f"{type(self).__name__} needs {self.least_images} images or more, got {len(generated)}")
+        return self.compare(generated, self.statistics(real))
+
+
+def centred_interval(value: float, drawn: Sequence[float]) -> tuple[float, float]:
+    """*value* plus the 2.5 and 97.5 % quantiles of resampled values around their own mean."""
+    low, high = np.quantile(np.asarray(drawn) - np.mean(drawn), (0.025, 0.975))
+    return float(value + low), float(value + high)
+
+
+def _quantised(images: Tensor) -> Tensor:
+    return images.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def _prepare(out: Transfer) -> Transfer:
