@@ -24,6 +24,7 @@ import pluggy
 if TYPE_CHECKING:
     from .data.keypoints import KeypointLayout, Keypoints
     from .evaluation import Protocol, PublishedScore
+    from .evaluation.pairing import NamingConvention
     from .weights import WeightsFile
 
 HOOK_VERSION = 1
@@ -61,6 +62,11 @@ def posegen_protocols() -> Sequence[Protocol]:  # type: ignore[empty-body]
 @hookspec
 def posegen_published_scores() -> Sequence[PublishedScore]:  # type: ignore[empty-body]
     """Return figures that others have published, each with its source and protocol; reports set them beside ours."""
+
+
+@hookspec
+def posegen_naming_conventions() -> Sequence[NamingConvention]:  # type: ignore[empty-body]
+    """Return how methods name their results; ``posegen evaluate`` finds the true image of each by them."""
 
 
 @hookspec

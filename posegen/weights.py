@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 
 import torch
 
-from .errors import CheckpointError
+from .errors import CheckpointError, MissingWeightsError
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,56 @@ class WeightsFile:
     def path(self) -> Path:
         """Where it is looked for."""
         return (self.folder or Path(torch.hub.get_dir()) / "checkpoints") / self.file_name
+
+    def agrees(self, digest: str) -> bool | None:
+        """Whether a SHA-256 is that of this file; None: nobody publishes it."""
+        return digest.startswith(self.sha256) if self.sha256 else None
+
+
+def find_weights(file: WeightsFile, given: str | Path | None = None) -> Path:
+    """The path of a file of pretrained weights. Nothing is downloaded.
+
+    Args:
+        file: what is looked for.
+        given: a path the user chose, taken as it is: its checksum is not compared with the published one. None: where
+            *file* belongs.
+
+    Raises:
+        MissingWeightsError: it is not there; says which file, its address, and where to put it.
+        CheckpointError: it is there, and its checksum is not the published one.
+    """
+    if given is not None:
+        path = Path(given).expanduser()
+        if not path.is_file():
+            raise MissingWeightsError(
+                f"{path}: there is no such file. It should be {file.name}: {file.file_name}, from {file.address}"
+            )
+        return path
+    if not file.path.is_file():
+        readers = f" (read by {', '.join(file.used_by)})" if file.used_by else ""
+        raise MissingWeightsError(
+            f"the weights {file.name!r}{readers} are not on this machine.\n"
+            f"  file:    {file.file_name}\n"
+            f"  address: {file.address}\n"
+            f"  put in:  {file.path.parent}{os.sep}\n"
+            "Nothing is downloaded unasked. Where the file is elsewhere, give its path as the argument weights."
+        )
+    digest = sha256(file.path)
+    if file.agrees(digest) is False:
+        raise CheckpointError(
+            f"{file.path} is damaged, or another file: its SHA-256 starts {digest[: len(file.sha256)]}, "
+            f"not {file.sha256}. Fetch it again: {file.address}"
+        )
+    return file.path
+
+
+def sha256(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, 64 hex digits."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def read_weights(path: str | Path) -> Any:

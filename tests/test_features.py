@@ -8,7 +8,7 @@ import torchvision
 
 from posegen.errors import CheckpointError, ConfigError, MissingWeightsError
 from posegen.losses import FeatureCache, VGG19Features
-from posegen.losses.features import FILE_NAME
+from posegen.losses.features import VGG19
 
 LAYERS = ["relu1_1", "relu2_2", "relu3_4", "relu4_1", "relu5_4"]  # one a block, the last included
 INDEX = {
@@ -86,8 +86,8 @@ def test_missing_weights_name_file_address_place_and_the_way_around(tmp_path, mo
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(MissingWeightsError) as raised:
         VGG19Features("imagenet")
-    address, place = f"https://download.pytorch.org/models/{FILE_NAME}", str(tmp_path / "hub" / "checkpoints")
-    for named in (FILE_NAME, address, place, "feature_weights="):
+    address, place = f"https://download.pytorch.org/models/{VGG19.file_name}", str(tmp_path / "hub" / "checkpoints")
+    for named in (VGG19.file_name, address, place, "feature_weights="):
         assert named in str(raised.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -99,10 +99,10 @@ def test_a_path_to_nothing_is_an_error():
 
 def test_a_file_in_torchs_place_that_is_not_the_published_one_is_damaged(tmp_path, monkeypatch, file):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    place = tmp_path / "hub" / "checkpoints" / FILE_NAME
+    place = tmp_path / "hub" / "checkpoints" / VGG19.file_name
     place.parent.mkdir(parents=True)
     place.write_bytes(file.read_bytes())
-    with pytest.raises(CheckpointError, match=r"is damaged: its SHA-256 starts .*, not dcbb9e9d"):
+    with pytest.raises(CheckpointError, match=r"is damaged, or another file: its SHA-256 starts .*, not dcbb9e9d"):
         VGG19Features("imagenet")
 
 

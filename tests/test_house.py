@@ -104,7 +104,7 @@ ROOMS = {  # which rooms of the core a room may import from, beside registry, re
     "models": {"ops"},
     "losses": {"ops"},
     "data": set(),
-    "evaluation": set(),
+    "evaluation": {"data"},
     "visualization": {"data", "ops"},
     "engine": {"models", "losses", "data", "visualization"},
 }
@@ -115,6 +115,6 @@ def test_a_room_imports_only_from_the_rooms_it_may(room):
     reached = set()
     for path in (ROOT / "posegen" / room).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.level == 2:
+            if isinstance(node, ast.ImportFrom) and node.level >= 2:
                 reached |= {node.module.split(".")[0]} if node.module else {alias.name for alias in node.names}
     assert reached & {*ROOMS, "cli", "api"} <= ROOMS[room]

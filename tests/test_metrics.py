@@ -296,7 +296,7 @@ def test_ssim_says_what_it_cannot_do() -> None:
 
 def test_configs_name_the_metrics() -> None:
     posegen_metrics.posegen_register()
-    for name in ("SSIM", "PSNR", "L1", "FlowError"):
+    for name in ("SSIM", "MSSSIM", "PSNR", "L1", "FlowError", "MaskQuality", "MaskedSSIM", "TemporalConsistency"):
         assert isinstance(METRICS.build_part({"type": name}), PairMetric)
 
 

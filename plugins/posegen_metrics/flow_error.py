@@ -1,10 +1,11 @@
-"""The end-point error of the flow, where the data set knows the exact one."""
+"""The end-point error of the flow, and how good the masks are, where the data set knows the exact ones."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from posegen.evaluation import PairMetric
@@ -60,6 +61,40 @@ class FlowError(PairMetric):
         if values.get("epe_zero", 0) > 0:
             values["epe_ratio"] = values["epe"] / values["epe_zero"]
         return values
+
+
+@METRICS.register_module()
+class MaskQuality(PairMetric):
+    """Whether the finest mask (1 = warp, 0 = generate) warps what the source shows and generates what it does not.
+
+    Over the foreground, where the data set knows it, because any mask does for a background; else over the image:
+
+    - ``mask_precision``, in [0, 1]: share of the pixels that are warped that are visible in the source.
+    - ``mask_recall``, in [0, 1]: share of the visible pixels that are warped.
+
+    NaN where nothing is warped, or nothing visible. A model may well generate what it could warp: a low recall is a
+    choice, a low precision a mistake. Nothing is measured where visibility is not known, or the model has no mask.
+
+    Args:
+        threshold: a pixel whose mask, resized bilinearly to the image, is at least this is warped.
+        prefix: see :class:`PairMetric`.
+    """
+
+    higher_is_better = {"mask_precision": True, "mask_recall": True}
+
+    def __init__(self, threshold: float = 0.5, prefix: str = "") -> None:
+        super().__init__(prefix)
+        self.threshold = threshold
+
+    def measure(self, batch: PairBatch, out: Transfer) -> dict[str, Tensor]:
+        """``mask_precision`` and ``mask_recall`` of each image."""
+        if batch.visible is None or not out.masks:
+            return {}
+        visible = batch.visible.double()
+        mask = F.interpolate(out.masks[-1], size=visible.shape[-2:], mode="bilinear", align_corners=False)
+        counts = torch.ones_like(visible) if batch.foreground is None else batch.foreground.double()
+        warped = (mask >= self.threshold).double()
+        return {"mask_precision": _mean(visible, counts * warped), "mask_recall": _mean(warped, counts * visible)}
 
 
 def _mean(values: Tensor, weight: Tensor) -> Tensor:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from posegen.evaluation import PairMetric
-from posegen.records import PairBatch, Transfer
+from posegen.evaluation import ImageBatch, ImageMetric
 from posegen.registry import METRICS
 
 
 @METRICS.register_module()
-class L1(PairMetric):
-    """``l1``: mean absolute difference of result and target, images on a scale of 0 to 1."""
+class L1(ImageMetric):
+    """``l1``, in [0, 1]: mean absolute difference of result and target, images on a scale of 0 to 1."""
 
     higher_is_better = {"l1": False}
 
-    def measure(self, batch: PairBatch, out: Transfer) -> dict[str, Tensor]:
+    def score(self, images: ImageBatch) -> dict[str, Tensor]:
         """``l1`` of each image."""
-        difference = (out.image.double() - batch.target.double()).abs()
-        return {"l1": difference.flatten(1).mean(1) / 2}  # images are in [-1, 1]
+        difference = (images.generated - images.target).abs()
+        return {"l1": difference.flatten(1).mean(1, dtype=torch.float64)}

@@ -1,72 +1,159 @@
-"""Structural similarity (Wang et al., Image Quality Assessment, IEEE TIP 2004)."""
+"""Structural similarity (Wang et al., Image Quality Assessment, IEEE TIP 2004), in the variants that are in use."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from posegen.errors import ConfigError, nearest
-from posegen.evaluation import PairMetric
-from posegen.records import PairBatch, Transfer
+from posegen.evaluation import ImageBatch, ImageMetric, NotComputable
 from posegen.registry import METRICS
 
-VARIANTS = ("gaussian",)
-SIGMA = 1.5  # of the window, pixels
+SIGMA = 1.5  # of the Gaussian window, pixels
 RADIUS = 5  # 3.5 sigma: 11×11 taps
-C1, C2 = 0.01**2, 0.03**2  # for a data range of 1
+K1, K2 = 0.01, 0.03
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What differs between published SSIMs.
+
+    Args:
+        window: pixels a side, odd.
+        mean: of maps H W in the window, where it lies inside.
+        unbiased: sample covariance, N / (N - 1), of the window's N pixels; else population covariance.
+        own_range: the data range is the generated image's own maximum minus minimum; else the whole scale.
+    """
+
+    window: int
+    mean: Callable[[np.ndarray], np.ndarray]
+    unbiased: bool = False
+    own_range: bool = False
+
+
+class ImageTooSmall(NotComputable, ValueError):
+    """An image is smaller than the window of a metric."""
+
+
+def gaussian_mean(plane: np.ndarray) -> np.ndarray:
+    """Means of H W in the Gaussian window of 11×11: H-10 W-10."""
+    weights = np.exp(-(np.arange(-RADIUS, RADIUS + 1) ** 2) / (2 * SIGMA**2))
+    weights /= weights.sum()
+    return cv2.sepFilter2D(plane, cv2.CV_64F, weights, weights)[RADIUS:-RADIUS, RADIUS:-RADIUS]
+
+
+def uniform_mean(plane: np.ndarray, window: int) -> np.ndarray:
+    """Means of H W in a square window: H-window+1 W-window+1."""
+    edge = window // 2
+    return cv2.boxFilter(plane, cv2.CV_64F, (window, window))[edge:-edge, edge:-edge]
+
+
+VARIANTS = {
+    "gaussian": Variant(2 * RADIUS + 1, gaussian_mean),
+    "uniform51": Variant(51, lambda plane: uniform_mean(plane, 51), unbiased=True),
+    "ssim256": Variant(2 * RADIUS + 1, gaussian_mean, own_range=True),
+    "uniform7": Variant(7, lambda plane: uniform_mean(plane, 7), unbiased=True),
+}
 
 
 @METRICS.register_module()
-class SSIM(PairMetric):
+class SSIM(ImageMetric):
     """``ssim``, in [-1, 1]: structural similarity of result and target, by RGB channel, averaged.
 
-    What scikit-image's ``structural_similarity(gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
-    data_range=the whole range, channel_axis=2)`` computes, batched. The range is fixed, never an image's own.
+    The variants (``spec: protocols``), each as scikit-image's ``structural_similarity(target, generated,
+    channel_axis=2, ...)`` computes it, the mean over the places where the whole window lies inside the image:
+
+    - ``"gaussian"``: Wang's window of 11×11, sigma 1.5, population covariance, range fixed
+      (``gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1``).
+    - ``"uniform51"``: 51×51, all alike, sample covariance, range fixed (``win_size=51, data_range=1``). The first
+      script of GFLA, printed as SSIM by it and by CFLD.
+    - ``"ssim256"``: as ``"gaussian"``, the range being the *generated* image's own maximum minus minimum, over all
+      channels. Printed as SSIM_256 by GFLA and CFLD, on 0..255, which changes nothing but rounding. NaN where the
+      generated image is of one value: there it is 0 / 0.
+    - ``"uniform7"``: scikit-image's default, 7×7, all alike, sample covariance, range fixed (``data_range=1``).
 
     Args:
-        variant: ``"gaussian"``: Wang's 11×11 window.
+        variant: one of these.
         prefix: see :class:`PairMetric`.
     """
 
     higher_is_better = {"ssim": True}
+    variants = {"variant": tuple(VARIANTS)}
 
     def __init__(self, variant: str = "gaussian", prefix: str = "") -> None:
         super().__init__(prefix)
-        if variant not in VARIANTS:
-            hint = f"{nearest(variant, VARIANTS)}\nthere are: {', '.join(VARIANTS)}"
-            raise ConfigError(f"SSIM has no variant {variant!r}{hint}")
-        self.variant = variant
+        self.variant = check_variant(variant)
 
-    def measure(self, batch: PairBatch, out: Transfer) -> dict[str, Tensor]:
-        """``ssim`` of each image. ValueError: images of fewer than 11 pixels a side."""
-        return {"ssim": ssim((out.image.double() + 1) / 2, (batch.target.double() + 1) / 2)}
+    def score(self, images: ImageBatch) -> dict[str, Tensor]:
+        """``ssim`` of each image. NotComputable: images smaller than the window."""
+        return {"ssim": ssim(images.generated, images.target, self.variant)}
 
 
-def ssim(first: Tensor, second: Tensor) -> Tensor:
-    """Mean structural similarity, B, of images B C H W in [0, 1]; float64 is advised.
+def check_variant(variant: str) -> str:
+    """The same. ConfigError: SSIM has none of that name."""
+    if variant not in VARIANTS:
+        hint = f"{nearest(variant, VARIANTS)}\nthere are: {', '.join(VARIANTS)}"
+        raise ConfigError(f"SSIM has no variant {variant!r}{hint}")
+    return variant
 
-    The mean is over the places where the whole window lies inside the image.
+
+def ssim(generated: Tensor, target: Tensor, variant: str = "gaussian") -> Tensor:
+    """Mean structural similarity, B, float64, of images B C H W in [0, 1].
+
+    In float64, for a variance is a small difference of large numbers; on the CPU with OpenCV's filters, plane by plane:
+    what belongs to a plane fits in the processor's cache.
 
     Raises:
-        ValueError: images of fewer than 11 pixels a side.
+        ImageTooSmall: an image is smaller than the window.
     """
-    if min(first.shape[-2:]) < 2 * RADIUS + 1:
-        raise ValueError(f"SSIM needs images of {2 * RADIUS + 1} pixels a side or more; got {tuple(first.shape)}")
-    moments = torch.stack([first, second, first * first, second * second, first * second])
-    mean_1, mean_2, square_1, square_2, product = _blur(moments)
-    # Population covariance: no N / (N - 1).
-    variance_1, variance_2 = square_1 - mean_1**2, square_2 - mean_2**2
-    covariance = product - mean_1 * mean_2
-    similarity = (2 * mean_1 * mean_2 + C1) * (2 * covariance + C2)
-    similarity = similarity / ((mean_1**2 + mean_2**2 + C1) * (variance_1 + variance_2 + C2))
-    return similarity.flatten(1).mean(1)
+    kind = VARIANTS[variant]
+    require_size(generated, kind.window, f"SSIM ({variant})")
+    values = [_image_ssim(planes(a), planes(b), kind) for a, b in zip(generated, target, strict=True)]
+    return torch.tensor(values, dtype=torch.float64, device=generated.device)
 
 
-def _blur(maps: Tensor) -> Tensor:
-    """Means of maps ... H W in the Gaussian window, where it lies inside: ... H-10 W-10."""
-    taps = torch.arange(-RADIUS, RADIUS + 1, dtype=maps.dtype, device=maps.device)
-    window = torch.softmax(-(taps**2) / (2 * SIGMA**2), dim=0)
-    flat = maps.reshape(-1, 1, *maps.shape[-2:])
-    flat = F.conv2d(F.conv2d(flat, window.view(1, 1, -1, 1)), window.view(1, 1, 1, -1))
-    return flat.view(*maps.shape[:-2], *flat.shape[-2:])
+def planes(image: Tensor) -> np.ndarray:
+    """An image C H W as OpenCV takes its planes."""
+    return np.ascontiguousarray(image.detach().cpu().double().numpy())
+
+
+def _image_ssim(generated: np.ndarray, target: np.ndarray, kind: Variant) -> float:
+    """SSIM of two images C H W."""
+    data_range = np.ptp(generated) if kind.own_range else 1.0
+    if data_range == 0:
+        return math.nan
+    maps = [similarity_maps(*channel, kind, data_range) for channel in zip(generated, target, strict=True)]
+    return float(np.mean([(luminance * structure).mean() for luminance, structure in maps]))
+
+
+def similarity_maps(
+    first: np.ndarray, second: np.ndarray, kind: Variant, data_range: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """The two factors of SSIM for two planes H W, where the window lies inside: luminance; contrast times structure.
+
+    Args:
+        first, second: H W, float64.
+        kind: window and covariance.
+        data_range: of both.
+    """
+    c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
+    pixels = kind.window**2
+    scale = pixels / (pixels - 1) if kind.unbiased else 1.0
+    mean_1, mean_2 = kind.mean(first), kind.mean(second)
+    squares, product = mean_1**2 + mean_2**2, mean_1 * mean_2
+    variances = (kind.mean(first**2 + second**2) - squares) * scale  # of both, added
+    covariance = (kind.mean(first * second) - product) * scale
+    return (2 * product + c1) / (squares + c1), (2 * covariance + c2) / (variances + c2)
+
+
+def require_size(images: Tensor, least: int, what: str) -> None:
+    """Raise ImageTooSmall where images ... H W have fewer than *least* pixels a side."""
+    height, width = images.shape[-2:]
+    if min(height, width) < least:
+        raise ImageTooSmall(f"{what} needs images of {least} pixels a side or more; got {height}×{width}")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @hookimpl
 def posegen_register() -> None:
     """Data sets of people, and a loss of their flows."""
-    from . import limb_flow, pairs, paperdoll  # noqa: F401
+    from . import body_mask, limb_flow, pairs, paperdoll  # noqa: F401
 
 
 @hookimpl

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any, NamedTuple
 
@@ -336,9 +337,24 @@ def read_keypoints(path: str | Path, image: str | Path | None = None) -> Keypoin
     if suffix == ".json":
         return _from_json(path, image)
     if suffix == ".csv" and _fields(_read_text(path).partition("\n")[0], ":") == ANNOTATION_HEADER:
-        annotations = read_annotations(path)
-        return replace(annotations[_entry(list(annotations), path, image)], listed=True)
+        status = Path(path).stat()
+        annotations, names = _indexed_annotations(str(path), status.st_mtime_ns, status.st_size)
+        return replace(annotations[_entry(names, path, image)], listed=True)
     return None
+
+
+@lru_cache(maxsize=4)
+def _indexed_annotations(path: str, _changed: int, _size: int) -> tuple[dict[str, Keypoints], dict[str, list[str]]]:
+    """An annotation list and its names by their last part: read once, for whoever asks for thousands of images."""
+    annotations = read_annotations(path)
+    return annotations, _by_last_part(annotations)
+
+
+def _by_last_part(names: Iterable[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(PurePath(name).name, []).append(name)
+    return found
 
 
 def read_json(path: str | Path) -> Any:
@@ -374,7 +390,7 @@ def _from_known_json(data: Any, path: str | Path, image: str | Path | None) -> K
 def _from_coco(data: dict[str, Any], path: str | Path, image: str | Path | None) -> Keypoints:
     """The subject with the most points among the annotations of *image*."""
     ids = {entry["file_name"]: entry["id"] for entry in data["images"]}
-    wanted = _entry(list(ids), path, image)
+    wanted = _entry(_by_last_part(ids), path, image)
     names = category_names(data.get("categories", []))
     found = []
     for entry in data["annotations"]:
@@ -391,17 +407,18 @@ def category_names(categories: Sequence[dict[str, Any]]) -> dict[Any, Sequence[s
     return {category.get("id"): category.get("keypoints") or COCO_17 for category in categories}
 
 
-def _entry(names: list[str], path: str | Path, image: str | Path | None) -> str:
-    """The name among *names*, possibly with folders, that is meant by the photograph *image*."""
-    if image is None and len(names) == 1:
-        return names[0]
+def _entry(names: dict[str, list[str]], path: str | Path, image: str | Path | None) -> str:
+    """The name among *names*, by their last part, that is meant by the photograph *image*."""
     if image is None:
+        held = [name for same in names.values() for name in same]
+        if len(held) == 1:
+            return held[0]
         raise DataError(
             path,
-            f"holds the points of {len(names)} images",
+            f"holds the points of {len(held)} images",
             "Say which image is meant; of `posegen infer`: with --target-image.",
         )
-    found = [name for name in names if PurePath(name).name == PurePath(image).name]
+    found = names.get(PurePath(image).name, [])
     if len(found) > 1:  # frames of videos are called alike: their folders tell
         found = [name for name in found if PurePath(image).as_posix().endswith(f"/{name}")]
     if len(found) != 1:

@@ -189,7 +189,19 @@ class AnnotatedPairs(PeoplePairs):
     def views(self, index: int) -> tuple[View, View, str]:
         """Source, target and name of a pair, before augmentation."""
         source, target = self.pairs[index]
-        return self._view(source), self._view(target), f"{_stem(source)}_2_{_stem(target)}_vis"
+        return self._view(source), self._view(target), _published_name(source, target)
+
+    def files(self) -> dict[str, tuple[Path, Path]]:
+        """By name of a pair, the files of its source and target: what protocols resize in their own way.
+
+        Empty where the middle of each image is cut out: the files then show more than the pairs do.
+        """
+        if self.crop_to_frame:
+            return {}
+        return {
+            _published_name(source, target): (Path(self.paths[source]), Path(self.paths[target]))
+            for source, target in self.pairs
+        }
 
     def _view(self, name: str) -> View:
         image, keypoints = read_image(self.paths[name]), self.annotations[name]
@@ -304,6 +316,10 @@ def _crop_middle(image: np.ndarray, proportion: float) -> np.ndarray:
     new_height = min(height, round(width / proportion))
     left, top = (width - new_width) // 2, (height - new_height) // 2
     return image[top : top + new_height, left : left + new_width]
+
+
+def _published_name(source: str, target: str) -> str:
+    return f"{_stem(source)}_2_{_stem(target)}_vis"
 
 
 def _stem(name: str) -> str:

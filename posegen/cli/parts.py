@@ -1,23 +1,36 @@
-"""List the registered parts of a kind: what a config can name."""
+"""List the registered parts of a kind: what a config can name; or the evaluation protocols."""
 
 from __future__ import annotations
 
 import argparse
 
 from .. import plugins
+from ..evaluation import protocols
 from ..registry import KINDS
 from .common import add_plugin, load_plugins, print_columns
+
+PROTOCOL = "protocol"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``posegen list``."""
-    parser.add_argument("kind", nargs="?", choices=sorted(KINDS), metavar="KIND", help=", ".join(sorted(KINDS)))
+    parser.add_argument(
+        "kind",
+        nargs="?",
+        choices=[*sorted(KINDS), PROTOCOL],
+        metavar="KIND",
+        help=", ".join([*sorted(KINDS), PROTOCOL]),
+    )
     add_plugin(parser)
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Print the parts of one kind, or of all; returns 0."""
     load_plugins(parsed)
+    if parsed.kind == PROTOCOL:
+        each = sorted(protocols().items())
+        print_columns([("NAME", "HASH", "FROM"), *((name, known.hash, known.citation) for name, known in each)])
+        return 0
     rows = [("KIND", "NAME", "PLUGIN", "MODULE", "WHAT IT IS")]
     for kind in [parsed.kind] if parsed.kind else sorted(KINDS):
         registry = KINDS[kind]

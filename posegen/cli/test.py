@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import is_main_process
+from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import Hook
 from rich.console import Console
 
 from ..data import structure_of
 from ..data.images import to_uint8, write_image
 from ..engine import build_tester, load_weights, unwrapped
-from ..evaluation import metrics_table, write_metrics
+from ..evaluation import ImagePair, get_protocol, metrics_table, write_metrics
+from ..evaluation.pairing import find_images
+from ..evaluation.report import check_report_folder
 from ..records import as_pairs
 from ..visualization import sample_sheet
 from .common import add_config, read_config, work_dir
+from .evaluate import add_scoring, score
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,21 +32,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--save-images", type=Path, metavar="DIR", help="write each generated image, named as published"
     )
+    scoring = parser.add_argument_group("scores under a protocol, beside those of the config")
+    add_scoring(scoring, required=False)
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm"), default="none", help="several processes")
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Test; returns 0."""
+    """Test; returns 0, or 1 where a metric of the protocol was not computed."""
     config, folder = read_config(parsed), work_dir(parsed)
+    report = folder / "protocols" / Path(parsed.protocol).stem if parsed.protocol else None
+    protocol = None
+    if report is not None:
+        protocol = get_protocol(parsed.base if parsed.protocol == "all" else parsed.protocol)
+        check_report_folder(report)
     runner = build_tester(config, folder, parsed.launcher)
     load_weights(unwrapped(runner.model).model, parsed.checkpoint)
     if parsed.save_images is not None:
         runner.register_hook(SaveImages(parsed.save_images))
     runner.register_hook(TestSheet(folder / "test_sheet.png"))
+    if report is not None:
+        runner.register_hook(SaveForScoring(report / "images"))
     values = runner.test()
-    if is_main_process():
-        _report(parsed, folder, values, runner)
-    return 0
+    barrier()  # every process has written its images
+    if not is_main_process():
+        return 0
+    _report(parsed, folder, values, runner)
+    if report is None or protocol is None:
+        return 0
+    # a protocol without a size takes true images as the data set gives them
+    files = getattr(runner.test_dataloader.dataset, "files", dict)() if protocol.size else {}
+    context = {"config": str(parsed.config), "checkpoint": str(parsed.checkpoint)}
+    return score(parsed, saved_pairs(report / "images", files), report, context)
 
 
 def _report(parsed: argparse.Namespace, folder: Path, values: dict[str, float], runner: Any) -> None:
@@ -67,6 +88,41 @@ class SaveImages(Hook):
         pairs, out = as_pairs(data_batch, outputs[0])
         for name, image in zip(pairs.names, out.image, strict=True):
             write_image(self.folder / f"{name}.jpg", to_uint8(image))
+
+
+class SaveForScoring(Hook):
+    """Writes what a protocol scores, without loss, by the pair's name: ``generated/``, ``target/`` and ``source/``."""
+
+    KINDS = ("generated", "target", "source")
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def before_test(self, runner: Any) -> None:
+        """Take away what an earlier test wrote there: it would be scored as well."""
+        if is_main_process():
+            for kind in self.KINDS:
+                shutil.rmtree(self.folder / kind, ignore_errors=True)
+        barrier()
+
+    def after_test_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Write the images of one batch."""
+        pairs, out = as_pairs(data_batch, outputs[0])
+        for name, *images in zip(pairs.names, out.image, pairs.target, pairs.source, strict=True):
+            for kind, image in zip(self.KINDS, images, strict=True):
+                write_image(self.folder / kind / f"{name}.png", to_uint8(image))
+
+
+def saved_pairs(folder: Path, files: Mapping[str, tuple[Path, Path]]) -> list[ImagePair]:
+    """The pairs that :class:`SaveForScoring` wrote; targets and sources are the originals where *files* has them."""
+    generated, target, source = (folder / kind for kind in SaveForScoring.KINDS)
+    pairs = []
+    for path in find_images(generated):
+        place = path.relative_to(generated)
+        name = place.with_suffix("").as_posix()
+        original = files.get(name, (source / place, target / place))
+        pairs.append(ImagePair(name, path, original[1], original[0]))
+    return pairs
 
 
 class TestSheet(Hook):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from pathlib import Path
 
 import mmcv
@@ -13,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from ..errors import DataError
+from .files import written_whole
 
 MOST_PIXELS = 64_000_000
 """The largest image that is decoded, in pixels: a small file can unfold to more memory than a machine has."""
@@ -112,10 +111,5 @@ def write_image(path: str | Path, image: np.ndarray, quality: int = 95) -> None:
     kind = Image.registered_extensions().get(path.suffix.lower())
     if kind not in Image.SAVE:
         raise DataError(path, f"cannot write images of type {path.suffix!r}", "Use .jpg or .png.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
+    with written_whole(path) as temporary:
         Image.fromarray(image).save(temporary, format=kind, quality=quality)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -43,6 +43,10 @@ class PairDataset(Protocol):
 
     ``image`` uint8 H W 3 of any size; ``size`` (H, W) of the image that is returned, whose pixels the returned points
     count; ``options``: the arguments that the config gives the data set.
+
+    One whose pairs show whole image files may have a method ``files() -> {name of a pair: (source, target)}``: paths of
+    the originals. ``posegen test --protocol`` then scores against these, resized as the protocol says; without it,
+    against the targets as the data set gives them.
     """
 
     structure: StructureEncoder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -11,8 +12,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
 from torch import Tensor
 
+from ..data.keypoints import Keypoints
 from ..errors import PosegenError
 from ..records import Animation, ClipBatch, PairBatch, Transfer, as_pairs
 
@@ -25,13 +28,15 @@ class NotComputable(PosegenError):
 @dataclass
 class ImageBatch:
     """Images as they are scored: ``generated`` and ``target`` B 3 H W, float32 in [0, 1]; ``names`` one an image;
-    ``mask`` B 1 H W in {0, 1}, the subject in the target, where it is known; ``source`` B 3 H W likewise."""
+    ``mask`` B 1 H W in {0, 1}, the subject in the target, where it is known; ``keypoints`` of the targets and
+    ``generated_keypoints``, found in the generated images, both in pixels of what is scored; None where not known."""
 
     generated: Tensor
     target: Tensor
     names: list[str]
     mask: Tensor | None = None
-    source: Tensor | None = None
+    keypoints: Sequence[Keypoints] | None = None
+    generated_keypoints: Sequence[Keypoints] | None = None
 
     def __len__(self) -> int:
         return len(self.generated)
@@ -131,6 +136,7 @@ class ImageMetric(PairMetric):
     """
 
     variants: ClassVar[dict[str, tuple[Any, ...]]] = {}
+    _warned = False
 
     @abstractmethod
     def score(self, images: ImageBatch) -> dict[str, Tensor]:
@@ -141,9 +147,14 @@ class ImageMetric(PairMetric):
         """
 
     def measure(self, batch: PairBatch, out: Transfer) -> dict[str, Tensor]:
-        """What :meth:`score` gives for the model's images; nothing where it does not apply to them."""
-        unit = [(image + 1) / 2 for image in (out.image, batch.target, batch.source)]
-        return self.score(ImageBatch(unit[0], unit[1], batch.names, batch.foreground, unit[2]))
+        """What :meth:`score` gives for the model's images; nothing, and a warning, where it does not apply to them."""
+        try:
+            return self.score(ImageBatch((out.image + 1) / 2, (batch.target + 1) / 2, batch.names, batch.foreground))
+        except NotComputable as error:
+            if not self._warned:
+                print_log(f"{type(self).__name__} is not computed: {error}", "current", logging.WARNING)
+            self._warned = True
+            return {}
 
 
 class SetMetric(BaseMetric):
@@ -203,22 +214,27 @@ class SetMetric(BaseMetric):
         drawn = [self.compare(generated[rng.integers(len(generated), size=len(generated))], real) for _ in range(draws)]
         return {name: centred_interval(value, [each[name] for each in drawn]) for name, value in values.items()}
 
+    def advice(self, generated: int, real: int) -> str:
+        """What a reader should know of values from so many images; empty: nothing."""
+        return ""
+
     def process(self, data_batch: PairBatch | ClipBatch, data_samples: Sequence[Transfer | Animation]) -> None:
         """Keep the features of a batch: of what was made, and of the targets."""
         pairs, made = as_pairs(data_batch, *data_samples)
         out = _prepare(made)
         _check_finite(pairs.names, out)
-        generated, real = self.extract(_quantised(out.image)), self.extract(_quantised(pairs.target))
+        generated = self.extract(_quantised(out.image))
+        real = self.extract(_quantised(pairs.target)) if self.needs_real else generated
         rows = list(zip(generated, real, strict=True))
         each = len(rows) // len(data_batch)  # one result an item of the data set, see PairMetric
         self.results += [rows[start : start + each] for start in range(0, len(rows), each)]
 
     def compute_metrics(self, results: list[list[tuple[np.ndarray, np.ndarray]]]) -> dict[str, float]:
-        """The values over the whole data set."""
+        """The values over the whole data set. NotComputable: too few images."""
         generated, real = (np.stack(part) for part in zip(*(row for rows in results for row in rows), strict=True))
         if len(generated) < self.least_images:
             raise NotComputable(f"{type(self).__name__} needs {self.least_images} images or more, got {len(generated)}")
-        return self.compare(generated, self.statistics(real))
+        return self.compare(generated, self.statistics(real) if self.needs_real else {})
 
 
 def centred_interval(value: float, drawn: Sequence[float]) -> tuple[float, float]:

@@ -86,7 +86,8 @@ def read_evaluation(path: Path) -> Evaluation:
             definition["size"] = tuple(definition["size"])
         scores = {
             name: Score(
-                each["value"], tuple(each["ci95"]) if each.get("ci95") else None, each["n"],
+                math.nan if each["value"] is None else each["value"],
+                tuple(each["ci95"]) if each.get("ci95") else None, each["n"],
                 each.get("unit", ""), each.get("higher_is_better"),
             )
             for name, each in data["metrics"].items()
@@ -99,9 +100,10 @@ def read_evaluation(path: Path) -> Evaluation:
 
 
 def _score_to_dict(score: Score) -> dict[str, Any]:
+    interval = score.ci95 if score.ci95 is not None and all(map(math.isfinite, score.ci95)) else None
     return {
         "value": score.value if math.isfinite(score.value) else None,
-        "ci95": None if score.ci95 is None else list(score.ci95),
+        "ci95": None if interval is None else list(interval),
         "n": score.n,
         "unit": score.unit,
         "higher_is_better": score.higher_is_better,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import uuid
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 import torch
 from rich.table import Table
 
+from ..data.files import written_whole
 from ..version import __version__
 from .metric import PairMetric
 
@@ -59,13 +58,8 @@ def write_metrics(path: str | Path, values: dict[str, float], **context: Any) ->
         **context,
         "metrics": {name: value if math.isfinite(value) else None for name, value in values.items()},
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
+    with written_whole(path) as temporary:
         temporary.write_text(_to_json(record, indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     with path.with_suffix(".jsonl").open("a", encoding="utf-8") as lines:
         lines.write(_to_json(record) + "\n")
 

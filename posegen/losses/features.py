@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Collection
 from pathlib import Path
 
@@ -13,11 +11,16 @@ from torch import Tensor, nn
 
 from ..errors import CheckpointError, ConfigError, MissingWeightsError
 from ..registry import FEATURE_NETWORKS
-from ..weights import read_weights
+from ..weights import WeightsFile, find_weights, read_weights
 
 BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # channels, convolutions; a pool between blocks
-FILE_NAME = "vgg19-dcbb9e9d.pth"
-ADDRESS = f"https://download.pytorch.org/models/{FILE_NAME}"
+VGG19 = WeightsFile(
+    "VGG-19, ImageNet (torchvision)",
+    "vgg19-dcbb9e9d.pth",
+    "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+    sha256="dcbb9e9d",
+    used_by=("VGG19Features",),
+)
 RANDOM_SEED = 19
 
 
@@ -95,29 +98,12 @@ class VGG19Features(nn.Module):
 
 
 def _weights_file(weights: str) -> Path:
-    if weights != "imagenet":
-        path = Path(weights).expanduser()
-        if not path.is_file():
-            raise MissingWeightsError(
-                f"feature_weights={weights!r}: there is no such file.\n"
-                f'Give the path of torchvision\'s {FILE_NAME} ({ADDRESS}), "imagenet", or "random".'
-            )
-        return path
-    path = Path(torch.hub.get_dir()) / "checkpoints" / FILE_NAME
-    if not path.is_file():
+    try:
+        return find_weights(VGG19, None if weights == "imagenet" else weights)
+    except MissingWeightsError as error:
         raise MissingWeightsError(
-            f"the losses need ImageNet weights of VGG-19, and they are not on this machine.\n"
-            f"  file:    {FILE_NAME}\n"
-            f"  address: {ADDRESS}\n"
-            f"  put in:  {path.parent}{os.sep}\n"
-            "Nothing is downloaded unasked. Or choose something else with the config value feature_weights:\n"
+            f"the losses need ImageNet weights of VGG-19 (feature_weights={weights!r}). {error}\n"
+            "Or choose something else with the config value feature_weights:\n"
             "  --cfg-options feature_weights=/path/to/vgg19.pth   the same file elsewhere\n"
             "  --cfg-options feature_weights=random               seeded random features, for trying things out"
-        )
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    expected = FILE_NAME.removesuffix(".pth").split("-")[1]
-    if not digest.startswith(expected):
-        raise CheckpointError(
-            f"{path} is damaged: its SHA-256 starts {digest[:8]}, not {expected}. Fetch it again: {ADDRESS}"
-        )
-    return path
+        ) from None

@@ -1,0 +1,210 @@
+"""Features of images from Inception v3, in the ways that published scores use it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from cleanfid import inception_pytorch
+from cleanfid.inception_torchscript import InceptionV3W
+from cleanfid.resize import build_resizer
+from torch import Tensor, nn
+from torchvision.models import inception_v3
+
+from posegen.errors import CheckpointError, ConfigError, nearest
+from posegen.weights import WeightsFile, read_weights, sha256
+
+from .weights import INCEPTION_CLEAN, INCEPTION_PYTORCH_FID, INCEPTION_TORCHVISION, find_weights
+
+SIDE = 299
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Network(nn.Module):
+    """What all of them share: built from the path of a weight file, or a CheckpointError where it is damaged or holds
+    another network; given images uint8 B 3 H W on the network's device."""
+
+    def features(self, images: Tensor) -> Tensor:
+        """What the last pooling gives, B 2048."""
+        raise NotImplementedError
+
+    def probabilities(self, images: Tensor) -> Tensor:
+        """Of the ImageNet classes, B C, each row of sum 1; for :data:`CLASSIFIERS`."""
+        raise NotImplementedError
+
+
+class TorchScriptNetwork(Network):
+    """The network of 2015 that FID is defined with, translated by NVIDIA, which resizes as TensorFlow did.
+
+    TorchScript is a program: it is run by torch's own interpreter, which knows no files and no network, and not by
+    Python. Still only the published file should be run, which its checksum guards; one given by path is not checked.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.network = _InceptionV3W(path, resize_inside=True)
+
+    def features(self, images: Tensor) -> Tensor:
+        return self.network(images.float())
+
+    def probabilities(self, images: Tensor) -> Tensor:
+        # The original score was computed without the bias of the last layer; NVIDIA's file has a switch for it.
+        return self.network.base(images.float(), no_output_bias=True)
+
+
+class CleanNetwork(Network):
+    """The same, after the resize that clean-fid argues for: Pillow's bicubic, not rounded (arXiv 2104.11222)."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.network = _InceptionV3W(path, resize_inside=False)
+        self.resize = build_resizer("clean")
+
+    def features(self, images: Tensor) -> Tensor:
+        return self.network(_resize_each(self.resize, images))
+
+
+class PyTorchFIDNetwork(Network):
+    """The network of 2015 as pytorch-fid translated it, after a bilinear resize without antialiasing."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        with torch.device("meta"):
+            network = inception_v3(weights=None, num_classes=1008, aux_logits=False, init_weights=False)
+            # What differs from torchvision's: how some branches pool. clean-fid has the blocks, and builds the network
+            # in a function that downloads.
+            network.Mixed_5b = inception_pytorch.FIDInceptionA(192, pool_features=32)
+            network.Mixed_5c = inception_pytorch.FIDInceptionA(256, pool_features=64)
+            network.Mixed_5d = inception_pytorch.FIDInceptionA(288, pool_features=64)
+            network.Mixed_6b = inception_pytorch.FIDInceptionC(768, channels_7x7=128)
+            network.Mixed_6c = inception_pytorch.FIDInceptionC(768, channels_7x7=160)
+            network.Mixed_6d = inception_pytorch.FIDInceptionC(768, channels_7x7=160)
+            network.Mixed_6e = inception_pytorch.FIDInceptionC(768, channels_7x7=192)
+            network.Mixed_7b = inception_pytorch.FIDInceptionE_1(1280)
+            network.Mixed_7c = inception_pytorch.FIDInceptionE_2(2048)
+        self.network = _load(network, path)
+        self.network.fc = nn.Identity()
+        with warnings.catch_warnings():  # clean-fid silences all of the process when it builds this one
+            self.resize = build_resizer("legacy_pytorch")
+
+    def features(self, images: Tensor) -> Tensor:
+        return self.network(_resize_each(self.resize, images) / 255 * 2 - 1)
+
+
+class TorchvisionNetwork(Network):
+    """torchvision's Inception v3, trained on ImageNet later, after a bilinear resize of the whole image to 299×299
+    (antialiased where it shrinks) and ImageNet's normalisation."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        with torch.device("meta"):
+            # transform_input: the weights are Google's and want [-1, 1]; torchvision undoes ImageNet's normalisation
+            network = inception_v3(weights=None, aux_logits=True, transform_input=True, init_weights=False)
+        self.network = _load(network, path)
+        self.classifier = self.network.fc
+        self.network.fc = nn.Identity()
+
+    def features(self, images: Tensor) -> Tensor:
+        resized = F.interpolate(images.float() / 255, (SIDE, SIDE), mode="bilinear", antialias=True)
+        mean, deviation = (resized.new_tensor(each).view(3, 1, 1) for each in (IMAGENET_MEAN, IMAGENET_DEVIATION))
+        return self.network((resized - mean) / deviation)
+
+    def probabilities(self, images: Tensor) -> Tensor:
+        return self.classifier(self.features(images)).softmax(1)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One way from an image to features: the network, its file, and how images come to its size, in words."""
+
+    network: Callable[[Path], Network]
+    file: WeightsFile
+    resize: str
+
+
+KINDS = {
+    "clean": Kind(CleanNetwork, INCEPTION_CLEAN, "Pillow bicubic, not rounded"),
+    "legacy_tensorflow": Kind(TorchScriptNetwork, INCEPTION_CLEAN, "bilinear inside the network, as TensorFlow 1"),
+    "legacy_pytorch": Kind(PyTorchFIDNetwork, INCEPTION_PYTORCH_FID, "bilinear without antialiasing, as pytorch-fid"),
+    "torchvision": Kind(TorchvisionNetwork, INCEPTION_TORCHVISION, "bilinear, antialiased"),
+}
+"""By the names of clean-fid's modes, and torchvision's own network."""
+FEATURES = tuple(KINDS)
+CLASSIFIERS = ("torchvision", "legacy_tensorflow")
+"""Those that can say how probable each class is."""
+
+
+class Inception:
+    """A feature extractor, read from its weight file: there is none without one.
+
+    Args:
+        features: one of :data:`FEATURES`.
+        weights: path of the file; None: where torch keeps such files, its checksum verified.
+
+    Attributes:
+        description: network, SHA-256 of the file, and resize: what features depend on.
+
+    Raises:
+        ConfigError: no such features.
+        MissingWeightsError: the file is not there. Nothing is downloaded.
+        CheckpointError: it is damaged, or holds another network.
+    """
+
+    def __init__(self, features: str, weights: str | Path | None = None) -> None:
+        if features not in KINDS:
+            raise ConfigError(
+                f"there are no features {features!r}{nearest(features, FEATURES)}\nthere are: {', '.join(FEATURES)}"
+            )
+        kind = KINDS[features]
+        path = find_weights(kind.file, weights)
+        self.network = kind.network(path).eval().requires_grad_(False)
+        self.description = f"{features}: {kind.file.file_name}, SHA-256 {sha256(path)}, {SIDE}×{SIDE} {kind.resize}"
+
+    def features(self, images: Tensor) -> np.ndarray:
+        """Features float32 B 2048 of images uint8 B 3 H W."""
+        return self._run(self.network.features, images)
+
+    def probabilities(self, images: Tensor) -> np.ndarray:
+        """Class probabilities float32 B C of images uint8 B 3 H W; for :data:`CLASSIFIERS`."""
+        return self._run(self.network.probabilities, images)
+
+    def _run(self, function: Callable[[Tensor], Tensor], images: Tensor) -> np.ndarray:
+        self.network.to(images.device)
+        with torch.inference_mode():
+            return function(images).float().cpu().numpy()
+
+
+class _InceptionV3W(InceptionV3W):
+    """clean-fid's wrapper, for a file of any name: its own constructor takes a folder, and offers to download."""
+
+    def __init__(self, path: Path, resize_inside: bool) -> None:
+        nn.Module.__init__(self)
+        try:
+            self.base = torch.jit.load(path, map_location="cpu").eval()
+            self.layers = self.base.layers
+        except (RuntimeError, ValueError, AttributeError) as error:
+            reason = str(error).strip().splitlines()[0].split(". ")[0]  # the rest is of torch's insides
+            raise CheckpointError(f"{path} is not NVIDIA's TorchScript Inception: {reason}") from error
+        self.resize_inside = resize_inside
+
+
+def _load(network: nn.Module, path: Path) -> nn.Module:
+    """A network without memory of its own, given the tensors of a file; all of them, and no others."""
+    state = read_weights(path)
+    try:
+        network.load_state_dict(state, assign=True)
+    except (RuntimeError, TypeError) as error:
+        problem = str(error).splitlines()[-1].strip().split(",")[0]  # one key says enough of a thousand
+        raise CheckpointError(f"{path} holds another network than this Inception v3: {problem}") from error
+    return network.float()
+
+
+def _resize_each(resize: Callable[[np.ndarray], np.ndarray], images: Tensor) -> Tensor:
+    """Images uint8 B 3 H W through one of clean-fid's resizers: float32 B 3 299 299 in [0, 255]."""
+    resized = [resize(image) for image in images.permute(0, 2, 3, 1).cpu().numpy()]
+    return torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2).to(images.device)

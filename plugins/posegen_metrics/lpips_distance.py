@@ -1,0 +1,107 @@
+"""Learned perceptual similarity (Zhang et al., The Unreasonable Effectiveness of Deep Features, CVPR 2018)."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from posegen.errors import CheckpointError, ConfigError, nearest
+from posegen.evaluation import ImageBatch, ImageMetric
+from posegen.registry import METRICS
+from posegen.weights import read_weights
+
+from .weights import ALEXNET, SQUEEZENET, VGG16, find_weights
+
+BACKBONES = {"alex": ALEXNET, "vgg": VGG16, "squeeze": SQUEEZENET}
+VERSIONS = ("0.1", "0.0")
+
+
+@METRICS.register_module()
+class LPIPS(ImageMetric):
+    """``lpips``: distance of the features of result and target, 0 = the same; what the package ``lpips`` computes for
+    images in [-1, 1].
+
+    Args:
+        net: ``"alex"``: what published figures use; ``"vgg"``; ``"squeeze"``.
+        version: of the method and its linear weights, which the package brings: ``"0.1"``; ``"0.0"``, of the paper's
+            first edition, whose images are not scaled as the network's were (a mistake of its authors).
+        weights: torchvision's file of that network's ImageNet weights; None: where torch keeps such files.
+        prefix: see :class:`PairMetric`.
+
+    Raises:
+        MissingWeightsError: the file is not there. Nothing is downloaded.
+        CheckpointError: the file is there, but is not what it should be.
+    """
+
+    higher_is_better = {"lpips": False}
+    variants = {"net": tuple(BACKBONES), "version": VERSIONS}
+
+    def __init__(
+        self, net: str = "alex", version: str = "0.1", weights: str | Path | None = None, prefix: str = ""
+    ) -> None:
+        super().__init__(prefix)
+        self.distance = LPIPSDistance(net, version, weights)
+
+    def score(self, images: ImageBatch) -> dict[str, Tensor]:
+        """``lpips`` of each image."""
+        return {"lpips": self.distance(images.generated, images.target)}
+
+
+class LPIPSDistance:
+    """The network and its weights; arguments and errors as for :class:`LPIPS`."""
+
+    def __init__(self, net: str, version: str, weights: str | Path | None) -> None:
+        for what, name, known in (("network", net, BACKBONES), ("version", version, VERSIONS)):
+            if name not in known:
+                hint = f"{nearest(name, known)}\nthere are: {', '.join(known)}"
+                raise ConfigError(f"LPIPS has no {what} {name!r}{hint}")
+        self.network = build_network(net, version, find_weights(BACKBONES[net], weights))
+
+    @torch.no_grad()
+    def __call__(self, first: Tensor, second: Tensor) -> Tensor:
+        """Distances, B, of images B 3 H W in [0, 1]."""
+        network = self.network.to(first.device)
+        return network(2 * first.float() - 1, 2 * second.float() - 1).flatten()
+
+
+def build_network(net: str, version: str, path: Path) -> nn.Module:
+    """The package's network, with its own linear weights, and those of a torchvision file for the backbone."""
+    import lpips  # torchvision with it: seconds
+
+    linear = read_weights(Path(lpips.__file__).parent / "weights" / f"v{version}" / f"{net}.pth")
+    # On the meta device no weight is made up at random, and none of the classifier's is made at all.
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of torchvision, on how lpips calls it
+        network = lpips.LPIPS(net=net, version=version, pretrained=False, pnet_rand=True, verbose=False)
+    own = network.state_dict()
+    shared = {name: weight for name, weight in own.items() if name.startswith("scaling_layer.")}  # constants
+    layers = {name: linear[name.replace("lins.", "lin")] for name in own if name.startswith("lin")}
+    backbone = {name: _published_name(name) for name in own if name.startswith("net.")}
+    network.load_state_dict(shared | layers | _read_backbone(path, net, backbone, own), assign=True)
+    return network.requires_grad_(False)
+
+
+def _published_name(name: str) -> str:
+    """``net.slice2.3.weight`` of lpips is torchvision's ``features.3.weight``."""
+    return "features." + name.split(".", 2)[2]
+
+
+def _read_backbone(path: Path, net: str, names: dict[str, str], own: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The backbone's weights by lpips' names, from torchvision's."""
+    state = read_weights(path)
+    title = BACKBONES[net].name
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path} is not {title}: it holds a {type(state).__name__}")
+    problems = []
+    for name, published in names.items():
+        stored, shape = state.get(published), tuple(own[name].shape)
+        if not isinstance(stored, Tensor):
+            problems.append(f"{published} is missing")
+        elif stored.shape != shape:
+            problems.append(f"{published} has shape {tuple(stored.shape)}, not {shape}")
+    if problems:
+        raise CheckpointError(f"{path} is not {title}: " + "; ".join(problems))
+    return {name: state[published] for name, published in names.items()}

@@ -1,0 +1,273 @@
+"""How published papers score, each choice with where it is said, and ``posegen-clean``, how we would.
+
+Sources are the project's ``spec: protocols``, READMEs and issue threads; an issue is named by repository and number. A
+source that begins with "unknown" stands beside a guess, and says what was taken.
+"""
+
+from __future__ import annotations
+
+from posegen.evaluation import Protocol
+
+GFLA = "RenYurui/Global-Flow-Local-Attention"
+NTED = "RenYurui/Neural-Texture-Extraction-Distribution"
+PATN = "tengteng95/Pose-Transfer"
+PIDM = "ankanbhunia/PIDM"
+CFLD = "YanzuoLu/CFLD"
+
+GFLA_PAPER = "Ren et al., Deep Image Spatial Transformation for Person Image Generation, CVPR 2020 (arXiv 2003.00696)"
+PATN_PAPER = "Zhu et al., Progressive Pose Attention Transfer for Person Image Generation, CVPR 2019 (arXiv 1904.03349)"
+
+# Every argument that moves a score is written out: a default that changes would change scores behind the same hash.
+BODY_MASK = {
+    "type": "BodyMask",
+    "layout": "openpose18",
+    "radius": 4.0,
+    "width": 8.0,
+    "closing": 5,
+    "reference_height": 128,
+}
+LPIPS_ALEX = {"type": "LPIPS", "net": "alex", "version": "0.1"}
+FID_PYTORCH = {"type": "FID", "features": "legacy_pytorch"}
+TRAINING_IMAGES = "all images of the training list"
+
+SAID_LPIPS = (
+    "unknown version, taken as 0.1; figures of one paper by this script need 0.0: BadourAlBahar/pose-with-style "
+    "issue 13. AlexNet: spec: protocols"
+)
+SAID_SSIM = "spec: protocols, 51-wide uniform window on 0..1, printed as SSIM"
+SAID_SSIM_256 = "spec: protocols, Gaussian window, the generated image's own data range, on 0..255, printed as SSIM_256"
+SAID_MASK = "spec: protocols, body mask from the target key points, as PATN draws it"
+SAID_WHOLE_LIST = (
+    "PangzeCheung/Dual-task-Pose-Transformer-Network issue 9: 8,570 results against the whole training set"
+)
+GUESSED_QUALITY = "taken as 75, Pillow's default"
+GUESSED_FID = "unknown, taken as the TensorFlow weights through pytorch-fid: which port was used is not said"
+
+
+GFLA_MARKET = Protocol(
+    name="gfla-market",
+    citation=GFLA_PAPER,
+    size=(128, 64),
+    generated_round_trip="jpeg-75",
+    real=TRAINING_IMAGES,
+    metrics={
+        "fid": FID_PYTORCH,
+        "lpips": LPIPS_ALEX,
+        "mask_lpips": {**LPIPS_ALEX, "type": "MaskedLPIPS"},
+        "ssim": {"type": "SSIM", "variant": "uniform51"},
+        "ssim_256": {"type": "SSIM", "variant": "ssim256"},
+    },
+    mask=BODY_MASK,
+    sources={
+        "size": "spec: formats, the size of Market-1501's images",
+        "resize": "spec: formats, the images have this size",
+        "generated_round_trip": f"unknown quality, {GUESSED_QUALITY}; results are JPEG (spec: formats)",
+        "target_round_trip": "spec: formats, the data set's own files, of the size that is scored",
+        "padding": "spec: protocols names padding for 256×176 only",
+        "real": f"unknown for Market-1501, taken as for DeepFashion: {SAID_WHOLE_LIST}",
+        "mask": SAID_MASK,
+        "metrics.fid": GUESSED_FID,
+        "metrics.lpips": SAID_LPIPS,
+        "metrics.mask_lpips": "unknown version, taken as 0.1; LPIPS of image × body mask, AlexNet: spec: protocols",
+        "metrics.ssim": SAID_SSIM,
+        "metrics.ssim_256": SAID_SSIM_256,
+    },
+)
+
+GFLA_FASHION = Protocol(
+    name="gfla-fashion",
+    citation=GFLA_PAPER,
+    size=(256, 256),
+    resize="pillow-bicubic",
+    generated_round_trip="jpeg-75",
+    target_round_trip="jpeg-75",
+    real=TRAINING_IMAGES,
+    metrics={
+        "fid": FID_PYTORCH,
+        "lpips": LPIPS_ALEX,
+        "ssim": {"type": "SSIM", "variant": "uniform51"},
+        "ssim_256": {"type": "SSIM", "variant": "ssim256"},
+        "psnr": {"type": "PSNR"},
+    },
+    sources={
+        "size": f"{GFLA} issue 53: the high-resolution images are resized to 256×256 directly",
+        "resize": f"unknown library, taken as Pillow; bicubic: {GFLA} issue 70. Who was given the authors' own files "
+        "says that usual ways of shrinking give other figures: cuiaiyu/dressing-in-order issue 47",
+        "generated_round_trip": f"unknown quality, {GUESSED_QUALITY}; results are JPEG (spec: formats)",
+        "target_round_trip": f"unknown quality, {GUESSED_QUALITY}; JPEG: {GFLA} issue 70",
+        "padding": f"{GFLA} issue 53: resized to a square, so there is nothing to pad",
+        "real": SAID_WHOLE_LIST,
+        "mask": "spec: protocols, masked scores are of Market-1501",
+        "metrics.fid": GUESSED_FID,
+        "metrics.lpips": SAID_LPIPS,
+        "metrics.ssim": f"{SAID_SSIM}; {GFLA} issue 42",
+        "metrics.ssim_256": f"{SAID_SSIM_256}; {GFLA} issue 42",
+        "metrics.psnr": "printed by the same script: BadourAlBahar/pose-with-style issue 15",
+    },
+)
+
+GUESSED_PATN_SSIM = (
+    "unknown, taken as what follow-ups print as SSIM_256 (spec: protocols): Gaussian window, the generated image's own "
+    "data range"
+)
+GUESSED_PATN_SCORE = (
+    f"unknown splits, taken as 10; by TensorFlow 1.4.1: README of {PATN}. Whether padded images are scored is not said"
+)
+
+PATN_MARKET = Protocol(
+    name="patn-market",
+    citation=PATN_PAPER,
+    size=(128, 64),
+    generated_round_trip="jpeg-75",
+    target_round_trip="jpeg-75",
+    metrics={
+        "ssim": {"type": "SSIM", "variant": "ssim256"},
+        "mask_ssim": {"type": "MaskedSSIM", "variant": "ssim256"},
+        "inception_score": {"type": "InceptionScore", "features": "legacy_tensorflow", "splits": 10},
+    },
+    mask=BODY_MASK,
+    sources={
+        "size": "spec: formats, the size of Market-1501's images",
+        "resize": "spec: formats, the images have this size",
+        "generated_round_trip": f"unknown quality, {GUESSED_QUALITY}; cut from strips that are stored as JPEG: "
+        "Ha0Tang/XingGAN issue 5, budui/Human-Pose-Transfer issue 6",
+        "target_round_trip": f"unknown quality, {GUESSED_QUALITY}; true images are cut from the same strips: "
+        "budui/Human-Pose-Transfer issue 6",
+        "padding": f"{GFLA} issue 42 names padding for DeepFashion only",
+        "real": f"no score compares sets: README of {PATN}",
+        "mask": SAID_MASK,
+        "metrics.ssim": GUESSED_PATN_SSIM,
+        "metrics.mask_ssim": GUESSED_PATN_SSIM,
+        "metrics.inception_score": GUESSED_PATN_SCORE,
+    },
+)
+
+PATN_FASHION = Protocol(
+    name="patn-fashion",
+    citation=PATN_PAPER,
+    size=(256, 176),
+    generated_round_trip="jpeg-75",
+    target_round_trip="jpeg-75",
+    padding="white-square",
+    metrics={
+        "ssim": {"type": "SSIM", "variant": "ssim256"},
+        "inception_score": {"type": "InceptionScore", "features": "legacy_tensorflow", "splits": 10},
+    },
+    sources={
+        "size": f"{PATN} issue 19",
+        "resize": f"{PATN} issue 19: the middle 176 columns of the 256×256 download are cut out, nothing is resized",
+        "generated_round_trip": f"unknown quality, {GUESSED_QUALITY}; cut from strips that are stored as JPEG: "
+        "budui/Human-Pose-Transfer issue 6",
+        "target_round_trip": f"unknown quality, {GUESSED_QUALITY}; true images are cut from the same strips: "
+        "budui/Human-Pose-Transfer issue 6",
+        "padding": f"{GFLA} issue 42: 40 white columns on both sides, which raises SSIM",
+        "real": f"no score compares sets: README of {PATN}",
+        "mask": f"README of {PATN}: masked scores are of Market-1501",
+        "metrics.ssim": GUESSED_PATN_SSIM,
+        "metrics.inception_score": GUESSED_PATN_SCORE,
+    },
+)
+
+NTED_PIDM = Protocol(
+    name="nted-pidm",
+    citation="Ren et al., Neural Texture Extraction and Distribution, CVPR 2022; "
+    "Bhunia et al., Person Image Synthesis via Denoising Diffusion Model, CVPR 2023 (arXiv 2211.12500)",
+    size=(256, 176),
+    resize="pillow-bicubic",
+    generated_round_trip="png",
+    target_round_trip="png",
+    real=TRAINING_IMAGES,
+    metrics={
+        "fid": FID_PYTORCH,
+        "lpips": LPIPS_ALEX,
+        "ssim": {"type": "SSIM", "variant": "uniform51"},
+    },
+    sources={
+        "size": f"unknown, taken as 256×176, to which PIDM's results are resized ({PIDM} issue 43); its author "
+        f"describes the real images at 256×256 ({PIDM} issue 37)",
+        "resize": f"{PIDM} issues 4 and 37: bicubic, by Pillow. Of NTED it is not said ({NTED} issue 9)",
+        "generated_round_trip": f"{PIDM} issue 4: PNG",
+        "target_round_trip": f"{PIDM} issues 4 and 37: PNG",
+        "padding": "spec: protocols names padding for PATN's script only",
+        "real": f"{PIDM} issue 37: the 48,674 images of train.lst; {NTED} issue 9: the training set",
+        "mask": f"no masked score is named: {NTED} issue 9",
+        "metrics.fid": GUESSED_FID,
+        "metrics.lpips": SAID_LPIPS,
+        "metrics.ssim": f"unknown, taken as GFLA's SSIM, by which PIDM's stored figure was found again: {PIDM} issue 4",
+    },
+)
+
+CFLD_PROTOCOL = Protocol(
+    name="cfld",
+    citation="Lu et al., Coarse-to-Fine Latent Diffusion for Pose-Guided Person Image Synthesis, CVPR 2024 "
+    "(arXiv 2402.18078)",
+    size=(256, 176),
+    resize="torchvision-bicubic",
+    generated_round_trip="png",
+    target_round_trip="none",
+    real=TRAINING_IMAGES,
+    metrics={
+        "fid": {"type": "FID", "features": "torchvision"},
+        "lpips": LPIPS_ALEX,
+        "ssim": {"type": "SSIM", "variant": "uniform51"},
+        "ssim_256": {"type": "SSIM", "variant": "ssim256"},
+        "psnr": {"type": "PSNR"},
+    },
+    sources={
+        "size": f"page of {CFLD}: results at 256×176 and 512×352; the smaller is meant here",
+        "resize": "spec: protocols, data set code: torchvision's bicubic, with antialiasing",
+        "generated_round_trip": f"page of {CFLD}, 2024/03/09: results are stored as PNG",
+        "target_round_trip": "unknown, taken as none: that true images are stored first is nowhere said",
+        "padding": "spec: protocols names padding for PATN's script only",
+        "real": f"unknown list, taken as the whole one; {CFLD} issue 17: the training set",
+        "mask": f"{CFLD} issue 37: no masked score is printed",
+        "metrics.fid": "spec: protocols, torchvision's ImageNet weights",
+        "metrics.lpips": "unknown version, taken as 0.1; AlexNet: spec: protocols",
+        "metrics.ssim": f"{SAID_SSIM}; {CFLD} issue 37",
+        "metrics.ssim_256": f"{SAID_SSIM_256}; {CFLD} issue 37",
+        "metrics.psnr": f"{CFLD} issue 37",
+    },
+)
+
+CLEAN_FID = "Parmar et al., On Aliased Resizing and Surprising Subtleties in GAN Evaluation, CVPR 2022"
+
+POSEGEN_CLEAN = Protocol(
+    name="posegen-clean",
+    citation="posegen, docs/evaluation.md",
+    size=None,
+    resize="none",
+    generated_round_trip="png",
+    target_round_trip="png",
+    padding="none",
+    real="targets",
+    metrics={
+        "fid": {"type": "FID", "features": "clean"},
+        "kid": {"type": "KID", "features": "clean", "subsets": 100, "subset_size": 1000, "seed": 0},
+        "lpips": LPIPS_ALEX,
+        "ssim": {"type": "SSIM", "variant": "gaussian"},
+        "psnr": {"type": "PSNR"},
+        "l1": {"type": "L1"},
+    },
+    sources={
+        "size": "ours: images are scored as they were made. At any other size a score measures the resizing too",
+        "resize": "ours: none. Who has larger true images shrinks them once, with Pillow's bicubic filter, which does "
+        f"not alias ({CLEAN_FID})",
+        "generated_round_trip": "ours: PNG keeps every pixel; JPEG moves FID by a point or more (microsoft/CoCosNet "
+        f"issue 19, {PIDM} issues 4 and 37)",
+        "target_round_trip": "ours: as the generated images, or the file type is what is compared",
+        "padding": f"ours: none. White columns are alike in all images, and raise SSIM ({GFLA} issue 42)",
+        "real": "ours: the true images of these very pairs. They are at hand, and of the same poses and sizes; against "
+        f"a training list true images score worse than generated ones ({CFLD} issue 17)",
+        "mask": "ours: none, because what is drawn from key points depends on who found them",
+        "metrics.fid": f"ours: clean-fid, whose resizing does not alias ({CLEAN_FID})",
+        "metrics.kid": "ours: unbiased, where FID grows as images get fewer (Bińkowski et al., Demystifying MMD GANs, "
+        "ICLR 2018)",
+        "metrics.lpips": "ours: AlexNet, as everybody (spec: protocols); version 0.1, the package's own default",
+        "metrics.ssim": "ours: the window of Wang et al., IEEE TIP 2004, and a fixed data range. An image's own range "
+        "makes the score depend on its darkest and brightest pixel",
+        "metrics.psnr": "ours: of 8-bit images, range 255",
+        "metrics.l1": "ours: mean absolute difference on 0..1",
+    },
+)
+
+PROTOCOLS = (POSEGEN_CLEAN, GFLA_MARKET, GFLA_FASHION, PATN_MARKET, PATN_FASHION, NTED_PIDM, CFLD_PROTOCOL)

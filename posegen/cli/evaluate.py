@@ -1,0 +1,241 @@
+"""Score the images of any method against true ones, under a named protocol."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from .. import plugins
+from ..data.images import write_image
+from ..data.keypoints import KeypointLayout, Keypoints, get_layout
+from ..errors import ConfigError, DataError
+from ..evaluation import Evaluation, ImagePair, Protocol, get_protocol, protocols, variations
+from ..evaluation.evaluate import Options, evaluate
+from ..evaluation.pairing import find_images, pair_images
+from ..evaluation.report import (
+    check_report_folder,
+    score_table,
+    sensitivity_markdown,
+    sensitivity_picture,
+    sensitivity_table,
+    write_report,
+)
+from ..registry import STRUCTURE_ENCODERS
+from .common import add_plugin, load_plugins, refuse_to_overwrite
+
+BASE = "posegen-clean"
+SENSITIVITY = ("sensitivity.png", "sensitivity.md")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``posegen evaluate``."""
+    parser.add_argument("--generated", type=Path, required=True, metavar="DIR", help="images of any method")
+    parser.add_argument("--target", type=Path, required=True, metavar="DIR", help="the true images")
+    parser.add_argument("--pairs", type=Path, metavar="CSV", help="which belong together; default: by their names")
+    parser.add_argument(
+        "--source", type=Path, metavar="DIR", help="what they were made from, for the report's pictures"
+    )
+    add_scoring(parser, required=True)
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write results.json and a report there")
+    add_plugin(parser)
+
+
+def add_scoring(parser: argparse._ActionsContainer, required: bool) -> None:
+    """Arguments that ``posegen test`` and ``posegen evaluate`` share."""
+    parser.add_argument(
+        "--protocol",
+        required=required,
+        metavar="NAME",
+        help="everything besides the images that decides a score: a name (`posegen list protocol`), a .json file, or "
+        "'all': every protocol, and every single choice of --base changed, as a table and a picture",
+    )
+    parser.add_argument("--base", default=BASE, metavar="NAME", help=f"of --protocol all; default {BASE}")
+    parser.add_argument("--metrics", nargs="+", metavar="NAME", help="of the protocol's; default: all")
+    parser.add_argument("--real", type=Path, metavar="DIR", help="real images that FID and KID compare with")
+    for which in ("keypoints", "generated-keypoints"):
+        of = "the true images" if which == "keypoints" else "the generated images, by any estimator"
+        parser.add_argument(
+            f"--{which}",
+            type=Path,
+            metavar="PATH",
+            help=f"key points of {of}: a list or JSON file of many, or a folder of IMAGE.json or IMAGE_keypoints.json",
+        )
+    parser.add_argument("--layout", help="of the key points; default: the one of the protocol's mask")
+    parser.add_argument("--allow-missing", action="store_true", help="exit with 0 though a metric was not computed")
+    parser.add_argument("--draws", type=int, default=1000, help="of the bootstrap; 0: no intervals")
+    parser.add_argument("--batch-size", type=int, default=16, help="images scored at a time")
+    parser.add_argument(
+        "--cache", type=Path, metavar="DIR", help="of statistics of real images; default ~/.cache/posegen"
+    )
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Evaluate; 1 where a metric was not computed or an image had no partner."""
+    load_plugins(parsed)
+    if parsed.out is not None:
+        check_report_folder(parsed.out)
+        if not (parsed.out / "results.json").exists():  # else these are ours, from an earlier report
+            refuse_to_overwrite([parsed.out / name for name in SENSITIVITY], force=False)
+    pairing = pair_images(parsed.generated, parsed.target, parsed.pairs)
+    pairs = _with_sources(pairing.pairs, parsed.source)
+    folders = {"generated": str(parsed.generated), "target": str(parsed.target), "naming": pairing.convention}
+    status = score(parsed, pairs, parsed.out, folders, pairing.unmatched)
+    for name in pairing.unmatched[:20]:
+        print(f"no partner: {name}", file=sys.stderr)
+    if pairing.unmatched:
+        print(f"{len(pairing.unmatched)} images had no partner and were not scored", file=sys.stderr)
+    return 1 if pairing.unmatched and not parsed.allow_missing else status
+
+
+def score(
+    parsed: argparse.Namespace,
+    pairs: Sequence[ImagePair],
+    out: Path | None,
+    context: Mapping[str, Any],
+    unmatched: Sequence[str] = (),
+) -> int:
+    """Score *pairs* as the command line says, show it, and write it to *out*; returns the exit status."""
+    protocol = get_protocol(parsed.base if parsed.protocol == "all" else parsed.protocol)
+    layout = _layout(parsed, protocol)
+    with _progress() as progress:
+        options = Options(
+            parsed.metrics,
+            None if parsed.real is None else find_images(parsed.real),
+            _keypoints(parsed.keypoints, layout, {pair.name: pair.target for pair in pairs}),
+            _keypoints(parsed.generated_keypoints, layout, {pair.name: pair.generated for pair in pairs}),
+            batch_size=parsed.batch_size,
+            draws=parsed.draws,
+            cache=parsed.cache,
+            progress=progress,
+        )
+        result = evaluate(pairs, protocol, options)
+        others = _sensitivity(pairs, protocol, options) if parsed.protocol == "all" else []
+    result.unmatched = list(unmatched)
+    result.context |= context
+    _show(result, others, out)
+    missing = result.not_computed and not parsed.allow_missing
+    return 1 if missing else 0
+
+
+def _show(result: Evaluation, others: list[tuple[str, Evaluation]], out: Path | None) -> None:
+    console = Console()
+    console.print(score_table(result))
+    for name, reason in result.not_computed.items():
+        print(f"{name} was not computed: {reason}")
+    for note in result.notes:
+        console.print(f"note: {note}", markup=False, highlight=False)
+    if others:
+        console.print(sensitivity_table(result, others))
+    if out is None:
+        return
+    for path in write_report(result, out):
+        print(f"written: {path}")
+    if others:
+        picture, table = (out / name for name in SENSITIVITY)
+        write_image(picture, sensitivity_picture(result, others))
+        table.write_text(sensitivity_markdown(result, others), encoding="utf-8")
+        print(f"written: {picture}\nwritten: {table}")
+
+
+def _sensitivity(pairs: Sequence[ImagePair], base: Protocol, options: Options) -> list[tuple[str, Evaluation]]:
+    """The same images under every other protocol, and under every protocol one choice away from *base*.
+
+    Where a choice concerns one metric alone, only that one is computed.
+    """
+    found = []
+    for label, protocol in variations(base):
+        name = label.split(".")[0] if "." in label.split("=")[0] else None
+        wanted = options.metrics if name is None else [name]
+        if name is not None and options.metrics is not None and name not in options.metrics:
+            continue
+        found.append((label, _try(pairs, protocol, replace(options, metrics=wanted, draws=0))))
+    for name, protocol in protocols().items():
+        if name != base.name:
+            metrics = None if options.metrics is None else [m for m in options.metrics if m in protocol.metrics]
+            found.append((name, _try(pairs, protocol, replace(options, metrics=metrics, draws=0))))
+    return found
+
+
+def _try(pairs: Sequence[ImagePair], protocol: Protocol, options: Options) -> Evaluation:
+    """Scores under a protocol that these images may not fit: then none, with the reason."""
+    try:
+        return evaluate(pairs, protocol, options)
+    except DataError as error:
+        reason = "; ".join(error.problems)
+        return Evaluation(protocol, {}, dict.fromkeys(options.metrics or protocol.metrics, reason))
+
+
+def _with_sources(pairs: Sequence[ImagePair], folder: Path | None) -> list[ImagePair]:
+    """The pairs with their sources, where *folder* has a file that the generated image's name begins with."""
+    if folder is None:
+        return list(pairs)
+    by_stem = {path.stem: path for path in find_images(folder)}
+    return [
+        replace(pair, source=pair.source or by_stem.get(pair.name) or by_stem.get(pair.name.split("_2_")[0]))
+        for pair in pairs
+    ]
+
+
+def _layout(parsed: argparse.Namespace, protocol: Protocol) -> KeypointLayout | None:
+    """The layout that key points are read in; None where none are given."""
+    if parsed.keypoints is None and parsed.generated_keypoints is None:
+        return None
+    if parsed.layout is not None:
+        return get_layout(parsed.layout)
+    if protocol.mask is None:
+        raise ConfigError(f"protocol {protocol.name!r} has no mask: say with --layout what key points these are")
+    return STRUCTURE_ENCODERS.build_part(dict(protocol.mask)).layout
+
+
+def _keypoints(
+    place: Path | None, layout: KeypointLayout | None, images: Mapping[str, Path]
+) -> dict[str, Keypoints] | None:
+    """The key points of each image, by name of its pair. DataError: all images that have none, at once."""
+    if place is None or layout is None:
+        return None
+    found: dict[str, Keypoints] = {}
+    problems: dict[str, None] = {}
+    for name, image in images.items():
+        try:
+            found[name] = _read_keypoints(place, layout, image)
+        except DataError as error:
+            problems |= dict.fromkeys(error.problems or [str(error)])
+    if problems:
+        raise DataError(place, list(problems), "Every image that is scored needs its key points.")
+    return found
+
+
+def _read_keypoints(place: Path, layout: KeypointLayout, image: Path) -> Keypoints:
+    path = place
+    if place.is_dir():
+        names = (f"{image.stem}.json", f"{image.stem}_keypoints.json", f"{image.name}.json")
+        path = next((place / name for name in names if (place / name).is_file()), place / names[0])
+    if not path.is_file():
+        raise DataError(place, f"no {path.name}")
+    answers = plugins.call_each("posegen_read_keypoints", path=path, layout=layout, image=image)
+    _plugin, points = next(answers, ("", None))
+    if points is None:
+        raise DataError(path, f"no plugin reads {layout.name} key points from this file")
+    return points
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    """A bar a kind of work, on standard error."""
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, Any] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total)
+
+        yield show

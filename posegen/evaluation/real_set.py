@@ -1,0 +1,111 @@
+"""Statistics of a set of real images, computed once and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+
+from ..data.files import written_whole
+from ..errors import DataError
+from ..version import __version__
+from ..weights import sha256
+from .images import to_batch
+from .metric import SetMetric
+
+
+def real_statistics(
+    metric: SetMetric,
+    files: Sequence[Path],
+    prepare: Callable[[Path], np.ndarray],
+    key: str,
+    cache: Path | None = None,
+    batch_size: int = 16,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[dict[str, np.ndarray], int]:
+    """What *metric* keeps of a set of real images, from the cache where it has been computed before.
+
+    It is kept under everything it depends on: the metric and its extractor, *key*, and the bytes of every file, so that
+    files may be renamed and change order, and a changed, added or missing one is noticed. Of several processes
+    that want the same one computes it, and the others wait. Memory grows by a row of features an image.
+
+    Args:
+        metric: says what is kept.
+        files: of the images.
+        prepare: reads one as it is scored, uint8 H W 3; all of one size.
+        key: what *prepare* does, as a hash.
+        cache: folder; None: :func:`default_cache`.
+        batch_size: images given to the metric at a time.
+        progress: called with the number of images done, where they are computed.
+
+    Returns:
+        Arrays by name, and the number of images.
+
+    Raises:
+        DataError: the folder cannot be made, or *prepare* cannot read a file.
+        NotComputable: too few images.
+    """
+    folder = default_cache() if cache is None else cache
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(folder, f"cannot be made: {error.strerror}", "Choose another cache folder.") from error
+    path = folder / f"real-{_key(metric, files, key)}.npz"
+    with FileLock(path.with_suffix(".lock")):
+        statistics = _read(path)
+        if statistics is None:
+            statistics = metric.statistics(_features(metric, files, prepare, batch_size, progress))
+            _write(path, statistics)
+    return statistics, len(files)
+
+
+def default_cache() -> Path:
+    """``$XDG_CACHE_HOME/posegen``, or ``~/.cache/posegen``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "posegen"
+
+
+def _key(metric: SetMetric, files: Sequence[Path], key: str) -> str:
+    """Hex digits of a SHA-256 over all that the statistics depend on."""
+    kind = type(metric)
+    parts = [__version__, f"{kind.__module__}.{kind.__qualname__}", metric.extractor, key]
+    parts += sorted(f"{path.stat().st_size} {sha256(path)}" for path in files)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _features(
+    metric: SetMetric,
+    files: Sequence[Path],
+    prepare: Callable[[Path], np.ndarray],
+    batch_size: int,
+    progress: Callable[[int], None] | None,
+) -> np.ndarray:
+    rows = []
+    for start in range(0, len(files), batch_size):
+        batch = files[start : start + batch_size]
+        rows.append(metric.extract(to_batch(prepare(path) for path in batch)))
+        if progress is not None:
+            progress(start + len(batch))
+    return np.concatenate(rows)
+
+
+def _read(path: Path) -> dict[str, np.ndarray] | None:
+    """The arrays of a file; None where there is none, or it is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        warnings.warn(f"{path} is damaged ({error}), and is computed again", stacklevel=3)
+        return None
+
+
+def _write(path: Path, statistics: dict[str, np.ndarray]) -> None:
+    with written_whole(path) as temporary, temporary.open("wb") as stream:  # a stream: savez would add an ending
+        np.savez(stream, **statistics)  # type: ignore[arg-type]

@@ -1,0 +1,402 @@
+"""Image files scored under a protocol: what is refused, what is computed, and what is said about it."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from posegen.cli import main
+from posegen.data import Keypoints
+from posegen.errors import ConfigError, DataError, MissingWeightsError
+from posegen.evaluation import ImageMetric, ImagePair, NotComputable, Protocol, SetMetric, get_protocol, variations
+from posegen.evaluation.evaluate import Options, bootstrap_of_mean, evaluate
+from posegen.evaluation.images import place_points, prepare_generated, prepare_target
+from posegen.registry import METRICS
+
+PLAIN = Protocol("plain", "a test", metrics={"ssim": {"type": "SSIM"}, "psnr": {"type": "PSNR"}, "l1": {"type": "L1"}})
+SIZE = (48, 32)  # H, W
+
+
+def picture(seed: int, size: tuple[int, int] = SIZE) -> np.ndarray:
+    """A smooth random image, uint8 H W 3."""
+    small = np.random.default_rng(seed).random((6, 4, 3), dtype=np.float32)
+    return (cv2.resize(small, (size[1], size[0]), interpolation=cv2.INTER_CUBIC).clip(0, 1) * 255).astype(np.uint8)
+
+
+def write(path: Path, image: np.ndarray, **options) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path, **options)
+    return path
+
+
+def pairs(folder: Path, count: int = 5, target: str = "png") -> list[ImagePair]:
+    """Pictures, and the same with noise as what was generated."""
+    made = []
+    for k in range(count):
+        true = picture(k)
+        noise = np.random.default_rng(100 + k).normal(0, 12, true.shape)
+        generated = (true + noise).clip(0, 255).astype(np.uint8)
+        made.append(
+            ImagePair(
+                f"{k}",
+                write(folder / "generated" / f"{k}.png", generated),
+                write(folder / "true" / f"{k}.{target}", true),
+            )
+        )
+    return made
+
+
+def values(evaluation) -> dict[str, float]:
+    return {name: score.value for name, score in evaluation.scores.items()}
+
+
+# What is computed
+
+
+def test_scores_are_those_of_independent_implementations(tmp_path):
+    given = pairs(tmp_path)
+    found = evaluate(given, PLAIN)
+    images = [(np.asarray(Image.open(p.generated)), np.asarray(Image.open(p.target))) for p in given]
+    options = dict(gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255, channel_axis=2)
+    ssim = np.mean([structural_similarity(true, made, **options) for made, true in images])
+    psnr = np.mean([peak_signal_noise_ratio(true, made) for made, true in images])
+    l1 = np.mean([np.abs(made / 255 - true / 255).mean() for made, true in images])
+    assert values(found) == pytest.approx({"ssim": ssim, "psnr": psnr, "l1": l1}, abs=1e-6)
+    assert [row["name"] for row in found.per_image] == ["0", "1", "2", "3", "4"]
+    assert np.mean([row["psnr"] for row in found.per_image]) == pytest.approx(psnr, abs=1e-6)
+
+
+def test_the_size_of_batches_changes_no_digit(tmp_path):
+    given = pairs(tmp_path)
+    alone, together = (evaluate(given, PLAIN, Options(batch_size=size)) for size in (1, 3))
+    assert values(alone) == values(together)
+
+
+def test_an_interval_holds_its_value_and_is_the_same_again(tmp_path):
+    given = pairs(tmp_path)
+    first, again = evaluate(given, PLAIN), evaluate(given, PLAIN)
+    for name, score in first.scores.items():
+        low, high = score.ci95
+        assert low < score.value < high
+        assert score.n == 5
+        assert again.scores[name].ci95 == score.ci95
+    assert evaluate(given, PLAIN, Options(draws=0)).scores["ssim"].ci95 is None
+
+
+def test_the_interval_of_a_mean_is_that_of_the_normal_distribution():
+    numbers = np.random.default_rng(0).normal(3, 2, 4000)
+    low, high = bootstrap_of_mean(numbers, 2000, seed=1)
+    half = 1.96 * numbers.std() / np.sqrt(4000)
+    assert [low, high] == pytest.approx([numbers.mean() - half, numbers.mean() + half], abs=0.1 * half)
+    assert bootstrap_of_mean(numbers[:1], 100, 0) is None
+
+
+# The protocol is kept
+
+
+def by_library(image: np.ndarray, resize: str, size: tuple[int, int]) -> np.ndarray:
+    height, width = size
+    if resize == "opencv-bilinear":
+        return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    if resize == "torchvision-bicubic":
+        from torchvision.transforms.functional import InterpolationMode
+        from torchvision.transforms.functional import resize as torchvision_resize
+
+        tensor = torch.from_numpy(image.transpose(2, 0, 1).copy())
+        return torchvision_resize(tensor, [height, width], InterpolationMode.BICUBIC).permute(1, 2, 0).numpy()
+    filters = {"bicubic": Image.BICUBIC, "bilinear": Image.BILINEAR, "lanczos": Image.LANCZOS}
+    return np.asarray(Image.fromarray(image).resize((width, height), filters[resize.removeprefix("pillow-")]))
+
+
+@pytest.mark.parametrize(
+    "resize", ["pillow-bicubic", "pillow-bilinear", "pillow-lanczos", "opencv-bilinear", "torchvision-bicubic"]
+)
+def test_true_images_are_resized_as_the_named_library_does(tmp_path, resize):
+    image = picture(3, (101, 77))
+    path = write(tmp_path / "a.png", image)
+    found = prepare_target(path, replace(PLAIN, size=(32, 24), resize=resize))
+    difference = np.abs(found.astype(int) - by_library(image, resize, (32, 24)).astype(int))
+    assert difference.max() <= (1 if resize == "torchvision-bicubic" else 0)  # its uint8 kernel rounds on the way
+
+
+def test_images_are_stored_as_the_protocol_says_and_never_compressed_twice(tmp_path):
+    image = picture(1)
+    stored = replace(PLAIN, generated_round_trip="jpeg-75")
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=75)
+    compressed = np.asarray(Image.open(file))
+    assert (prepare_generated(write(tmp_path / "a.png", image), stored) == compressed).all()
+    assert (compressed != image).any()
+    lossy = write(tmp_path / "b.jpg", image, quality=50)
+    assert (prepare_generated(lossy, stored) == np.asarray(Image.open(lossy))).all()
+
+
+def test_padding_is_white_and_key_points_move_with_it(tmp_path):
+    protocol = replace(PLAIN, size=(32, 16), resize="pillow-bicubic", padding="white-square")
+    padded = prepare_target(write(tmp_path / "a.png", np.zeros((64, 32, 3), np.uint8)), protocol)
+    assert padded.shape == (32, 32, 3)
+    assert (padded[:, :8] == 255).all()
+    assert (padded[:, 24:] == 255).all()
+    assert (padded[:, 8:24] == 0).all()
+    np.testing.assert_allclose(place_points(np.array([[10.0, 20.0]]), (64, 32), protocol), [[13, 10]])
+
+
+def test_a_result_of_another_size_than_is_scored_is_resized_and_said_so(tmp_path):
+    found = evaluate(pairs(tmp_path), replace(PLAIN, size=(24, 16), resize="pillow-bicubic"))
+    assert any("generated images are 48×32, and were resized (pillow-bicubic) to the 24×16" in n for n in found.notes)
+
+
+def test_guesses_of_the_protocol_stand_beside_the_numbers(tmp_path):
+    guessed = replace(PLAIN, sources={"padding": "unknown, taken as none", "size": "table 1"})
+    assert any("guesses: padding" in note for note in evaluate(pairs(tmp_path), guessed).notes)
+
+
+def test_a_variation_differs_in_one_choice_and_has_a_hash_of_its_own():
+    protocol = replace(PLAIN, size=(32, 24), resize="pillow-bicubic")
+    found = dict(variations(protocol))
+    assert "resize=opencv-bilinear" in found
+    assert "ssim.variant=uniform51" in found
+    assert len({each.hash for each in found.values()} | {protocol.hash}) == len(found) + 1
+    for label, each in found.items():
+        field = label.split("=")[0].split(".")[0]
+        same = {"size": each.size, "resize": each.resize, "padding": each.padding}
+        if field in same:
+            assert each.metrics == protocol.metrics
+    assert "resize=none" not in found  # images would not fit
+    assert not any(label.startswith("resize") for label, _ in variations(PLAIN))  # it resizes nothing
+
+
+def test_name_and_sources_do_not_change_a_hash_and_everything_else_does():
+    assert replace(PLAIN, name="other", citation="else", sources={"size": "x"}).hash == PLAIN.hash
+    others = [replace(PLAIN, padding="white-square"), replace(PLAIN, real="training"), PLAIN.without("l1")]
+    assert len({each.hash for each in [PLAIN, *others]}) == 4
+
+
+# Metrics that cannot be computed
+
+
+@pytest.fixture
+def parts():
+    """Registers metrics for one test."""
+    registered = []
+
+    def register(part):
+        METRICS.register_module(module=part)
+        registered.append(part.__name__)
+        return part
+
+    yield register
+    for name in registered:
+        METRICS.module_dict.pop(name)
+
+
+def test_what_lacks_weights_or_does_not_apply_is_named_and_the_rest_goes_on(tmp_path, parts):
+    @parts
+    class LacksWeights(ImageMetric):
+        def __init__(self) -> None:
+            raise MissingWeightsError("put net.pth there")
+
+        def score(self, images):
+            raise AssertionError
+
+    @parts
+    class TooSmall(ImageMetric):
+        def score(self, images):
+            raise NotComputable("needs 161 pixels a side")
+
+    protocol = replace(PLAIN, metrics={**PLAIN.metrics, "net": {"type": "LacksWeights"}, "ms": {"type": "TooSmall"}})
+    found = evaluate(pairs(tmp_path), protocol)
+    assert found.not_computed == {"net": "put net.pth there", "ms": "needs 161 pixels a side"}
+    assert list(found.scores) == ["ssim", "psnr", "l1"]
+
+
+def test_a_metric_that_drops_out_takes_no_other_of_a_similar_name_with_it(tmp_path, parts):
+    @parts
+    class NeverFits(ImageMetric):
+        def score(self, images):
+            raise NotComputable("never")
+
+    metrics = {"ssim": {"type": "NeverFits"}, "ssim_256": {"type": "SSIM"}}
+    found = evaluate(pairs(tmp_path), replace(PLAIN, metrics=metrics))
+    assert list(found.scores) == ["ssim_256"]
+
+
+class MeanColour(SetMetric):
+    """Distance of mean colours: a metric of sets whose value is known by hand."""
+
+    extractor = "mean colour"
+
+    def extract(self, images):
+        return images.double().mean((2, 3)).numpy()
+
+    def statistics(self, features):
+        return {"mean": features.mean(0)}
+
+    def compare(self, generated, real):
+        return {"distance": float(np.abs(generated.mean(0) - real["mean"]).mean())}
+
+    def advice(self, generated, real):
+        return f"from {generated} and {real} images"
+
+
+SETS = replace(PLAIN, metrics={"colour": {"type": "MeanColour"}})
+
+
+def test_a_metric_of_sets_compares_with_the_real_images(tmp_path, parts):
+    parts(MeanColour)
+    given = pairs(tmp_path)
+    white = [write(tmp_path / "real" / f"{k}.png", np.full((*SIZE, 3), 255, np.uint8)) for k in range(3)]
+    found = evaluate(given, SETS, Options(real=white, cache=tmp_path / "cache", draws=20))
+    made = np.mean([np.asarray(Image.open(pair.generated), float).mean((0, 1)) for pair in given], axis=0)
+    assert found.scores["colour"].value == pytest.approx(np.abs(255 - made).mean(), rel=1e-9)
+    assert "colour: from 5 and 3 images" in found.notes
+    assert found.scores["colour"].ci95[0] < found.scores["colour"].value < found.scores["colour"].ci95[1]
+
+
+def test_real_images_are_the_targets_only_where_the_protocol_says_so(tmp_path, parts):
+    parts(MeanColour)
+    given = pairs(tmp_path)
+    assert evaluate(given, SETS, Options(cache=tmp_path / "cache")).scores["colour"].n == 5
+    found = evaluate(given, replace(SETS, real="training images"), Options(cache=tmp_path / "cache"))
+    assert "training images: give their folder with --real" in found.not_computed["colour"]
+
+
+def test_one_image_is_no_set(tmp_path, parts):
+    parts(MeanColour)
+    found = evaluate(pairs(tmp_path, 1), SETS, Options(cache=tmp_path / "cache"))
+    assert "needs 2 generated images" in found.not_computed["colour"]
+
+
+def test_masked_metrics_get_the_body_from_key_points_of_the_target(tmp_path, parts):
+    seen = []
+
+    @parts
+    class Looks(ImageMetric):
+        def score(self, images):
+            seen.append(images.mask)
+            return {"looks": images.mask.mean((1, 2, 3))}
+
+    given = pairs(tmp_path, 2)
+    points = Keypoints(np.tile([[16, 24]], (18, 1)), np.ones(18, bool))
+    protocol = replace(PLAIN, metrics={"looks": {"type": "Looks"}}, mask={"type": "BodyMask"})
+    evaluate(given, protocol, Options(keypoints={"0": points, "1": points}))
+    assert seen[0].shape == (2, 1, *SIZE)
+    assert seen[0][0, 0, 24, 16] == 1
+    assert seen[0][0, 0, 0, 0] == 0
+
+
+# Bad input
+
+
+def test_everything_wrong_with_the_files_is_said_at_once(tmp_path):
+    given = pairs(tmp_path, 7)
+    write(given[0].generated, np.zeros(SIZE, np.uint8))
+    write(given[1].generated, np.zeros((*SIZE, 4), np.uint8))
+    given[2].generated.write_bytes(given[2].generated.read_bytes()[:200])
+    write(given[3].generated, picture(0, (50, 32)))
+    given[4].target.unlink()
+    given[5].target.write_text("no image")
+    with pytest.raises(DataError) as caught:
+        evaluate(given, PLAIN)
+    text = str(caught.value)
+    for part in ("0.png: not a colour image", "1.png: has an alpha channel", "2.png: truncated", "4.png: no such file",
+                 "5.png: not an image", "several sizes: 3 of 48×32", "1 of 50×32 (such as 3.png)"):  # fmt: skip
+        assert part in text
+
+
+def test_true_images_of_another_size_need_a_protocol_that_resizes(tmp_path):
+    given = pairs(tmp_path)
+    for pair in given:
+        write(pair.target, picture(0, (96, 64)))
+    with pytest.raises(DataError, match="generated images are 48×32, true ones 96×64"):
+        evaluate(given, PLAIN)
+
+
+def test_unknown_metrics_and_two_pairs_of_one_name_are_refused(tmp_path):
+    given = pairs(tmp_path)
+    with pytest.raises(ConfigError, match=r"no metric 'simm'; did you mean 'ssim'\?\nit has: ssim, psnr, l1"):
+        evaluate(given, PLAIN, Options(metrics=["simm"]))
+    with pytest.raises(ConfigError, match="one name"):
+        evaluate([given[0], given[0]], PLAIN)
+
+
+# The command
+
+
+def published_folder(folder: Path) -> list[str]:
+    """Folders with results named as published; returns the arguments that name them."""
+    for k in range(4):
+        write(folder / "true" / f"b{k}.png", picture(k))
+        write(folder / "made" / f"a{k}_2_b{k}_vis.png", picture(k + 1))
+    return ["--generated", str(folder / "made"), "--target", str(folder / "true")]
+
+
+def test_the_command_scores_the_folders_of_any_method(tmp_path, capsys):
+    folders = published_folder(tmp_path)
+    arguments = [*folders, "--protocol", "posegen-clean", "--metrics", "ssim", "psnr", "--out", str(tmp_path / "out")]
+    assert main(["evaluate", *arguments]) == 0
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["protocol"] == "posegen-clean"
+    assert results["hash"] == get_protocol("posegen-clean").hash
+    assert set(results["metrics"]) == {"ssim", "psnr"}
+    score = results["metrics"]["ssim"]
+    assert score["n"] == 4
+    assert score["ci95"][0] <= score["value"] <= score["ci95"][1]
+    assert results["hash"] in capsys.readouterr().out
+    assert main(["evaluate", *arguments]) == 0  # again into its own report
+
+
+def test_missing_weights_change_the_exit_status_unless_allowed(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
+    folders = published_folder(tmp_path)
+    arguments = ["evaluate", *folders, "--protocol", "posegen-clean", "--metrics", "ssim", "lpips"]
+    assert main(arguments) == 1
+    assert "alexnet-owt-7be5be79.pth" in capsys.readouterr().out
+    assert main([*arguments, "--allow-missing"]) == 0
+
+
+def test_what_has_no_partner_is_listed_and_changes_the_exit_status(tmp_path, capsys):
+    folders = published_folder(tmp_path)
+    write(tmp_path / "made" / "a9_2_b9_vis.png", picture(0))
+    assert main(["evaluate", *folders, "--protocol", "posegen-clean", "--metrics", "ssim"]) == 1
+    assert "a9_2_b9_vis" in capsys.readouterr().err
+
+
+def test_all_protocols_and_every_single_choice_make_a_table_and_a_picture(tmp_path, capsys):
+    folders = published_folder(tmp_path)
+    out = tmp_path / "out"
+    arguments = ["--protocol", "all", "--metrics", "ssim", "--draws", "50", "--out", str(out), "--allow-missing"]
+    assert main(["evaluate", *folders, *arguments]) == 0
+    table = (out / "sensitivity.md").read_text().replace("\\_", "_")
+    for label in ("ssim.variant=uniform7", "generated_round_trip=jpeg-75", "gfla-fashion"):
+        assert label in table
+    assert Image.open(out / "sensitivity.png").size[0] > 300
+
+
+def test_a_report_does_not_overwrite_what_is_not_a_report(tmp_path, capsys):
+    folders = published_folder(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "results.json").write_text('{"mine": 1}')
+    assert main(["evaluate", *folders, "--protocol", "posegen-clean", "--out", str(tmp_path / "out")]) == 1
+    assert json.loads((tmp_path / "out" / "results.json").read_text()) == {"mine": 1}
+
+
+def test_a_model_is_tested_under_a_protocol(trained, tmp_path, capsys):
+    config = trained.parent / "tiny.py"
+    checkpoint = (trained / "last_checkpoint").read_text()
+    options = ["--work-dir", str(tmp_path), "--protocol", "posegen-clean", "--metrics", "ssim", "l1"]
+    assert main(["test", str(config), checkpoint, *options]) == 0
+    report = tmp_path / "protocols" / "posegen-clean"
+    results = json.loads((report / "results.json").read_text())
+    plain = json.loads((tmp_path / "metrics.json").read_text())
+    assert results["metrics"]["ssim"]["n"] == results["images"] == plain["images"]
+    assert results["metrics"]["l1"]["value"] == pytest.approx(plain["metrics"]["l1"], abs=0.5 / 255)  # 8 bits

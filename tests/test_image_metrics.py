@@ -1,0 +1,578 @@
+"""Metrics that give a number an image: each against an implementation that shares nothing with it, or known answers."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import warnings
+
+import lpips
+import numpy as np
+import pytest
+import torch
+import torchvision
+from posegen_dance.drawn import DancingDolls
+from posegen_dance.layouts import HUMAN36M
+from posegen_dance.structure import DanceStructureEncoder
+from posegen_metrics.flow_error import MaskQuality
+from posegen_metrics.keypoint_distance import KeypointDistance, keypoint_scores
+from posegen_metrics.l1 import L1
+from posegen_metrics.lpips_distance import LPIPS
+from posegen_metrics.masked import MaskedLPIPS, MaskedSSIM
+from posegen_metrics.ms_ssim import LEAST, MSSSIM
+from posegen_metrics.psnr import MOST, PSNR
+from posegen_metrics.ssim import SSIM
+from posegen_metrics.temporal import TemporalConsistency
+from posegen_metrics.weights import ALEXNET
+from posegen_people.layouts import OPENPOSE_18
+from scipy.ndimage import correlate1d
+from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
+from torch import Tensor
+
+from posegen.data.keypoints import KeypointLayout, Keypoints
+from posegen.errors import CheckpointError, ConfigError, InputError, MissingWeightsError
+from posegen.evaluation import ImageBatch, ImageMetric, NotComputable
+from posegen.records import Animation, ClipBatch, Origins, PairBatch, Transfer, collate_clips
+
+EIGHT_BITS = 255
+
+
+def images(size: tuple[int, int], kind: str = "noisy", count: int = 2, seed: int = 0) -> ImageBatch:
+    """Targets and results that are 8-bit images on 0..1.
+
+    ``noisy``: smooth ones and the same with noise; ``flat``: one value but for the last bit here and there.
+    """
+    rng = np.random.default_rng(seed)
+    if kind == "flat":
+        target, generated = (rng.integers(126, 128, (count, 3, *size)) for _ in range(2))
+    else:
+        y, x = np.mgrid[: size[0], : size[1]]
+        waves = np.sin(x / rng.uniform(3, 30, (count, 3, 1, 1)) + y / rng.uniform(3, 30, (count, 3, 1, 1)))
+        target = np.rint(127.5 + 80 * waves)  # with the noise, not the whole range: SSIM_256 sees that
+        generated = np.clip(target + rng.normal(0, 10, target.shape).round(), 0, EIGHT_BITS)
+    generated, target = (torch.from_numpy(values).float() / EIGHT_BITS for values in (generated, target))
+    return ImageBatch(generated, target, [str(k) for k in range(count)])
+
+
+def arrays(batch: ImageBatch, largest: float = 1.0) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Target and result of each image, H W 3, float64 on 0..largest."""
+    return [
+        tuple(image.permute(1, 2, 0).double().numpy() * largest for image in pair)
+        for pair in zip(batch.target, batch.generated, strict=True)
+    ]
+
+
+# SSIM -----------------------------------------------------------------------------------------------------
+
+
+def published_ssim(variant: str, target: np.ndarray, generated: np.ndarray) -> float:
+    """Images on 0..1, by scikit-image, called as the papers' scripts call it."""
+    if variant == "uniform51":
+        return structural_similarity(target, generated, win_size=51, data_range=1, channel_axis=2)
+    if variant == "uniform7":
+        return structural_similarity(target, generated, data_range=1, channel_axis=2)
+    wang = dict(gaussian_weights=True, sigma=1.5, use_sample_covariance=False, channel_axis=2)
+    if variant == "gaussian":
+        return structural_similarity(target, generated, data_range=1, **wang)
+    target, generated = target * EIGHT_BITS, generated * EIGHT_BITS
+    return structural_similarity(target, generated, data_range=generated.max() - generated.min(), **wang)
+
+
+@pytest.mark.parametrize("variant", SSIM.variants["variant"])
+@pytest.mark.parametrize("size", [(64, 52), (51, 75)])  # even and odd; the second as high as the widest window
+@pytest.mark.parametrize("kind", ["noisy", "flat"])
+def test_every_ssim_is_scikit_images(variant: str, size: tuple[int, int], kind: str) -> None:
+    batch = images(size, kind)
+    values = SSIM(variant).score(batch)["ssim"]
+    assert values.dtype is torch.float64
+    expected = [published_ssim(variant, *pair) for pair in arrays(batch)]
+    assert values.tolist() == pytest.approx(expected, abs=1e-6)
+    assert max(expected) < 0.999  # none of them is trivially 1
+
+
+def test_the_variants_differ_by_far_more_than_papers_do() -> None:
+    batch = images((64, 52))
+    values = [SSIM(variant).score(batch)["ssim"].mean().item() for variant in SSIM.variants["variant"]]
+    gaps = np.abs(np.subtract.outer(values, values))[np.triu_indices(len(values), 1)]
+    assert gaps.min() > 1e-3
+
+
+def test_ssim_256_takes_the_range_of_the_generated_image() -> None:
+    batch = images((32, 32))
+    low = ImageBatch(batch.generated * 0.2 + 0.4, batch.target, batch.names)
+    swapped = ImageBatch(low.target, low.generated, low.names)
+    ours = SSIM("ssim256").score(low)["ssim"] - SSIM("ssim256").score(swapped)["ssim"]
+    assert ours.abs().min() > 1e-3  # the others are symmetric
+    fixed = SSIM("gaussian").score(low)["ssim"] - SSIM("gaussian").score(swapped)["ssim"]
+    assert fixed.abs().max() < 1e-12
+
+
+def test_ssim_256_of_a_generated_image_of_one_value_is_not_defined() -> None:
+    batch = images((32, 32))
+    batch.generated[0] = 0.5
+    values = SSIM("ssim256").score(batch)["ssim"]
+    assert values.isnan().tolist() == [True, False]
+
+
+@pytest.mark.parametrize(("variant", "least"), [("gaussian", 11), ("ssim256", 11), ("uniform7", 7), ("uniform51", 51)])
+def test_ssim_says_how_large_images_must_be(variant: str, least: int) -> None:
+    SSIM(variant).score(images((least, least)))
+    with pytest.raises(NotComputable, match=f"{least} pixels a side or more; got {least - 1}×60"):
+        SSIM(variant).score(images((least - 1, 60)))
+
+
+# MS-SSIM --------------------------------------------------------------------------------------------------
+
+
+def multi_scale_ssim(target: np.ndarray, generated: np.ndarray) -> float:
+    """Wang's method for images H W 3 on 0..255, from the paper, with scipy."""
+    window = np.exp(-(np.linspace(-5, 5, 11) ** 2) / (2 * 1.5**2))
+    window /= window.sum()
+
+    def mean(plane: np.ndarray) -> np.ndarray:
+        return correlate1d(correlate1d(plane, window, axis=0), window, axis=1)[5:-5, 5:-5]
+
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    channels = []
+    for channel in range(3):
+        x, y = target[..., channel], generated[..., channel]
+        product = 1.0
+        for level, exponent in enumerate((0.0448, 0.2856, 0.3001, 0.2363, 0.1333), start=1):
+            mx, my = mean(x), mean(y)
+            sx, sy, sxy = mean(x * x) - mx * mx, mean(y * y) - my * my, mean(x * y) - mx * my
+            term = (2 * sxy + c2) / (sx + sy + c2)
+            if level == 5:
+                term = term * (2 * mx * my + c1) / (mx**2 + my**2 + c1)
+            product *= term.mean() ** exponent
+            # 2×2 means, the image continued by its own mirror, every second one
+            x, y = (correlate1d(correlate1d(p, [0.5, 0.5], 0, origin=-1), [0.5, 0.5], 1, origin=-1) for p in (x, y))
+            x, y = x[::2, ::2], y[::2, ::2]
+        channels.append(product)
+    return float(np.mean(channels))
+
+
+@pytest.mark.parametrize("size", [(176, 192), (LEAST, 203)])  # 203: odd at the first scale and at others
+def test_ms_ssim_is_that_of_the_paper(size: tuple[int, int]) -> None:
+    batch = images(size)
+    values = MSSSIM().score(batch)["ms_ssim"]
+    assert values.tolist() == pytest.approx([multi_scale_ssim(*pair) for pair in arrays(batch, 255)], abs=1e-6)
+    assert 0.1 < values.max() < 0.99
+
+
+def test_ms_ssim_says_how_large_images_must_be() -> None:
+    with pytest.raises(NotComputable, match="161 pixels a side or more; got 160×176"):
+        MSSSIM().score(images((160, 176)))
+
+
+def test_an_image_and_its_negative_have_no_ms_ssim() -> None:
+    batch = images((176, 176))
+    batch.generated = 1 - batch.target
+    assert MSSSIM().score(batch)["ms_ssim"].tolist() == [0, 0]  # not NaN, which the power of a negative number is
+
+
+# PSNR, L1 -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["noisy", "flat"])
+def test_psnr_and_l1_are_those_of_others(kind: str) -> None:
+    batch = images((31, 20), kind)
+    expected = [peak_signal_noise_ratio(*pair, data_range=1) for pair in arrays(batch)]
+    assert PSNR().score(batch)["psnr"].tolist() == pytest.approx(expected, abs=1e-6)
+    # scikit-image has no mean absolute difference: the mean squared one of the square roots is it
+    expected = [mean_squared_error(np.sqrt(np.abs(a - b)), np.zeros_like(a)) for a, b in arrays(batch)]
+    assert L1().score(batch)["l1"].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_identical_images_have_the_most_psnr_can_say() -> None:
+    batch = images((16, 16))
+    batch.generated = batch.target
+    assert PSNR().score(batch)["psnr"].tolist() == [MOST, MOST]
+
+
+# LPIPS ----------------------------------------------------------------------------------------------------
+
+
+def backbone(net: str, seed: int = 0) -> dict[str, Tensor]:
+    """Random weights under torchvision's names; the classifier's, up to 120 million numbers, are placeholders."""
+    with torch.device("meta"):
+        model = {"alex": torchvision.models.alexnet, "vgg": torchvision.models.vgg16}.get(
+            net, torchvision.models.squeezenet1_1
+        )()
+    generator = torch.Generator().manual_seed(seed)
+    state = {}
+    for name, weight in model.state_dict().items():
+        if name.startswith("features."):
+            fan_in = max(1, weight[0].numel())
+            state[name] = torch.randn(weight.shape, generator=generator) * (2 / fan_in) ** 0.5
+        else:
+            state[name] = torch.zeros(1)
+    return state
+
+
+def published_lpips(net: str, version: str, state: dict[str, Tensor], batch: ImageBatch) -> list[float]:
+    """By the package itself, its backbone's layers filled one by one."""
+    with warnings.catch_warnings(), torch.device("meta"):
+        warnings.simplefilter("ignore")
+        trunk = lpips.pretrained_networks
+        make = {"alex": trunk.alexnet, "vgg": trunk.vgg16, "squeeze": trunk.squeezenet}[net](pretrained=False)
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+        warnings.simplefilter("ignore")
+        name = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet"}[net]
+        patch.setattr(lpips.pretrained_networks, name, lambda **_: make)
+        model = lpips.LPIPS(net=net, version=version, verbose=False)  # with its own linear weights
+    for part in model.net.children():
+        for number, layer in part.named_children():
+            own = {
+                key.removeprefix(f"features.{number}."): v for key, v in state.items() if f"features.{number}." in key
+            }
+            layer.load_state_dict(own, assign=True)
+    with torch.no_grad():
+        return model(batch.generated * 2 - 1, batch.target * 2 - 1).flatten().tolist()
+
+
+@pytest.mark.parametrize(
+    ("net", "version", "side"), [("alex", "0.1", 64), ("alex", "0.0", 64), ("squeeze", "0.1", 64), ("vgg", "0.1", 32)]
+)
+def test_lpips_is_what_its_package_computes(net: str, version: str, side: int, tmp_path) -> None:
+    state, batch = backbone(net), images((side, side))
+    torch.save(state, tmp_path / "net.pth")
+    metric = LPIPS(net, version, weights=tmp_path / "net.pth")
+    values = metric.score(batch)["lpips"].tolist()
+    assert values == pytest.approx(published_lpips(net, version, state, batch), rel=1e-5)
+    assert min(values) > 0
+    batch.generated = batch.target
+    assert metric.score(batch)["lpips"].tolist() == [0, 0]
+
+
+@pytest.fixture
+def alexnet(tmp_path):
+    path = tmp_path / "alexnet.pth"
+    torch.save(backbone("alex"), path)
+    return path
+
+
+def test_lpips_leaves_the_random_numbers_alone(alexnet) -> None:
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    LPIPS(weights=alexnet).score(images((64, 64)))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_lpips_without_its_weights_says_which_file_from_where_and_where_to(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(MissingWeightsError) as error:
+        LPIPS()
+    for part in (
+        ALEXNET.file_name,
+        f"https://download.pytorch.org/models/{ALEXNET.file_name}",
+        f"{tmp_path}/checkpoints",
+    ):
+        assert part in str(error.value)
+    with pytest.raises(MissingWeightsError, match=r"nowhere\.pth"):
+        LPIPS(weights=tmp_path / "nowhere.pth")
+
+
+def test_lpips_refuses_a_file_that_is_not_the_published_one(alexnet, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    ALEXNET.path.parent.mkdir()
+    alexnet.rename(ALEXNET.path)
+    found = hashlib.sha256(ALEXNET.path.read_bytes()).hexdigest()[:8]
+    with pytest.raises(CheckpointError, match=f"starts {found}, not {ALEXNET.sha256}"):
+        LPIPS()
+
+
+def test_lpips_names_everything_that_a_backbone_lacks(tmp_path) -> None:
+    state = backbone("alex")
+    del state["features.0.bias"]
+    state["features.6.weight"] = torch.zeros(2, 3)
+    torch.save(state, tmp_path / "broken.pth")
+    with pytest.raises(CheckpointError) as error:
+        LPIPS(weights=tmp_path / "broken.pth")
+    assert "features.0.bias is missing" in str(error.value)
+    assert "features.6.weight has shape (2, 3), not (384, 192, 3, 3)" in str(error.value)
+
+
+def test_a_network_that_lpips_has_not() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'squeeze'"):
+        LPIPS("squeezenet")
+
+
+# Masked ---------------------------------------------------------------------------------------------------
+
+
+def test_masked_scores_are_those_of_images_times_mask(alexnet) -> None:
+    batch = images((64, 64))
+    batch.mask = torch.zeros(2, 1, 64, 64)
+    batch.mask[:, :, 10:50, 20:44] = 1
+    black = ImageBatch(batch.generated * batch.mask, batch.target * batch.mask, batch.names)
+    for variant in SSIM.variants["variant"]:
+        assert torch.equal(MaskedSSIM(variant).score(batch)["masked_ssim"], SSIM(variant).score(black)["ssim"])
+    expected = LPIPS(weights=alexnet).score(black)["lpips"]
+    assert torch.equal(MaskedLPIPS(weights=alexnet).score(batch)["masked_lpips"], expected)
+
+
+def test_masked_scores_do_not_see_what_lies_outside(alexnet) -> None:
+    batch = images((64, 64))
+    batch.mask = torch.zeros(2, 1, 64, 64)
+    batch.mask[..., :32] = 1
+    other = ImageBatch(batch.generated.clone(), batch.target, batch.names, batch.mask)
+    other.generated[..., 32:] = 0.9
+    for metric in (MaskedSSIM(), MaskedLPIPS(weights=alexnet)):
+        (first,), (second,) = metric.score(batch).values(), metric.score(other).values()
+        assert torch.equal(first, second)
+
+
+def test_without_a_mask_there_is_no_masked_score(alexnet) -> None:
+    for metric in (MaskedSSIM(), MaskedLPIPS(weights=alexnet)):
+        with pytest.raises(NotComputable, match="needs a mask"):
+            metric.score(images((64, 64)))
+
+
+# Key points -----------------------------------------------------------------------------------------------
+
+NOSE, NECK, WRIST, KNEE = 0, 1, 4, 9
+
+
+def skeleton(**points: tuple[float, float]) -> Keypoints:
+    """Of the 18 points those that are named."""
+    places = {"nose": NOSE, "neck": NECK, "wrist": WRIST, "knee": KNEE}
+    array, present = np.zeros((18, 2)), np.zeros(18, bool)
+    for name, point in points.items():
+        array[places[name]], present[places[name]] = point, True
+    return Keypoints(array, present)
+
+
+TRUE = skeleton(nose=(50, 20), neck=(50, 30), wrist=(20, 60), knee=(40, 90))  # a head of 10 px: PCKh at 5 px
+
+
+def test_pckh_counts_points_within_half_a_head() -> None:
+    found = skeleton(nose=(50, 20), neck=(53, 34), wrist=(20, 65.1), knee=(40, 90))  # off by 0, 5, 5.1 and 0
+    (row,) = keypoint_scores([TRUE], [found], OPENPOSE_18)
+    assert row["pckh"] == 3 / 4
+    assert row["akd"] == pytest.approx((5 + 5.1) / 4)
+    assert row["missed"] == 0
+    assert keypoint_scores([TRUE], [found], OPENPOSE_18, threshold=0.52)[0]["pckh"] == 1
+
+
+def test_a_point_that_was_not_found_is_wrong_and_has_no_distance() -> None:
+    found = skeleton(nose=(50, 20), neck=(50, 32))
+    (row,) = keypoint_scores([TRUE], [found], OPENPOSE_18)
+    assert row == {"pckh": 2 / 4, "akd": 1, "missed": 2 / 4}
+
+
+def test_points_that_the_target_lacks_do_not_count() -> None:
+    true = skeleton(nose=(50, 20), neck=(50, 30))
+    (row,) = keypoint_scores([true], [TRUE], OPENPOSE_18)
+    assert row == {"pckh": 1, "akd": 0, "missed": 0}
+
+
+def test_what_is_not_defined_is_nan() -> None:
+    nothing = skeleton()
+    no_head, none_found, no_target = keypoint_scores(
+        [skeleton(nose=(1, 1), wrist=(5, 5)), TRUE, nothing], [TRUE, nothing, TRUE], OPENPOSE_18
+    )
+    assert math.isnan(no_head["pckh"])
+    assert not math.isnan(no_head["akd"])
+    assert (none_found["pckh"], none_found["missed"]) == (0, 1)
+    assert math.isnan(none_found["akd"])
+    assert all(math.isnan(value) for value in no_target.values())
+
+
+def test_key_points_of_another_layout_are_refused_all_at_once() -> None:
+    short = Keypoints(np.zeros((17, 2)), np.ones(17))
+    with pytest.raises(InputError, match="image 1: 17 true points, image 0: 17 found points"):
+        keypoint_scores([TRUE, short], [short, TRUE], OPENPOSE_18)
+    with pytest.raises(InputError, match="2 targets, and of 1 generated"):
+        keypoint_scores([TRUE, TRUE], [TRUE], OPENPOSE_18)
+    with pytest.raises(ConfigError, match="'dots' has no nose and no neck"):
+        KeypointDistance(KeypointLayout("dots", ("dot",), (0,), (), ((0, 0, 0),)))
+
+
+def test_key_points_are_scored_where_both_are_known() -> None:
+    batch = images((16, 16))
+    metric = KeypointDistance(OPENPOSE_18)
+    with pytest.raises(NotComputable, match="key points of the targets and those found"):
+        metric.score(batch)
+    batch.keypoints, batch.generated_keypoints = [TRUE, TRUE], [TRUE, skeleton()]
+    values = metric.score(batch)
+    assert values["pckh"].tolist() == [1, 0]
+    assert values["missed"].tolist() == [0, 1]
+
+
+# Masks of the model ---------------------------------------------------------------------------------------
+
+
+def known_visibility() -> PairBatch:
+    """One pair of 4×8: foreground but for the right half; of it, the upper half is visible."""
+    zeros = torch.zeros(1, 3, 4, 8)
+    visible, foreground = torch.ones(1, 1, 4, 8), torch.zeros(1, 1, 4, 8)
+    visible[:, :, 2:], foreground[..., :4] = 0, 1
+    return PairBatch(zeros, zeros, zeros, zeros, ["pair"], visible=visible, foreground=foreground)
+
+
+def mask_scores(batch: PairBatch, mask: Tensor) -> dict[str, float]:
+    values = MaskQuality().measure(batch, Transfer(batch.target, [], [mask]))
+    return {name: value.item() for name, value in values.items()}
+
+
+def test_a_mask_that_is_the_visible_foreground_is_right() -> None:
+    batch = known_visibility()
+    assert mask_scores(batch, batch.visible) == {"mask_precision": 1, "mask_recall": 1}
+    coarse = torch.tensor([[[[0.9, 0.9], [0.1, 0.1]]]])  # 2×2: half is between, at the threshold's right side
+    assert mask_scores(batch, coarse) == {"mask_precision": 1, "mask_recall": 1}
+
+
+def test_precision_and_recall_of_a_mask() -> None:
+    batch = known_visibility()
+    assert mask_scores(batch, torch.ones(1, 1, 4, 8)) == {"mask_precision": 0.5, "mask_recall": 1}
+    first_row = torch.zeros(1, 1, 4, 8)
+    first_row[:, :, 0] = 0.5  # at the threshold
+    assert mask_scores(batch, first_row) == {"mask_precision": 1, "mask_recall": 0.5}
+    nothing = mask_scores(batch, torch.zeros(1, 1, 4, 8))
+    assert math.isnan(nothing["mask_precision"])
+    assert nothing["mask_recall"] == 0
+
+
+def test_a_mask_of_the_background_does_not_count() -> None:
+    batch = known_visibility()
+    mask = batch.visible.clone()
+    mask[..., 4:] = 1 - mask[..., 4:]
+    assert mask_scores(batch, mask) == {"mask_precision": 1, "mask_recall": 1}
+
+
+def test_masks_are_measured_where_visibility_is_known() -> None:
+    batch = known_visibility()
+    assert MaskQuality().measure(batch, Transfer(batch.target, [], [])) == {}
+    batch.visible = None
+    assert MaskQuality().measure(batch, Transfer(batch.target, [], [torch.ones(1, 1, 4, 8)])) == {}
+
+
+# Clips ----------------------------------------------------------------------------------------------------
+
+
+def moving(clips: int = 2, length: int = 4, step: int = 2, size: tuple[int, int] = (24, 48)) -> ClipBatch:
+    """Clips in which a smooth picture moves *step* pixels to the right each frame."""
+    generator = torch.Generator().manual_seed(0)
+    wide = torch.rand(clips, 3, size[0] // 4, size[1] // 4 + 8, generator=generator) * 2 - 1
+    wide = torch.nn.functional.interpolate(wide, scale_factor=4, mode="bicubic").clamp(-1, 1)
+    starts = [step * (length - t) for t in range(length + 1)]
+    frames = torch.stack([wide[..., start : start + size[1]] for start in starts], 1)
+    flow = torch.zeros(clips, length, 2, *size)
+    flow[:, :, 0] = -step  # where it was
+    visible = torch.ones(clips, length, 1, *size)
+    visible[..., :step] = 0
+    structures = torch.zeros(clips, length, 1, *size)
+    return ClipBatch(
+        frames[:, 0], structures[:, 0], frames[:, 1:], structures, [f"clip{k}" for k in range(clips)],
+        flow_previous=flow, visible_previous=visible,
+    )  # fmt: skip
+
+
+def animation(frames: Tensor) -> Animation:
+    return Animation(frames, Origins([], []), Origins([], []))
+
+
+def evaluate(metric: TemporalConsistency, batch: ClipBatch, frames: Tensor) -> dict[str, float]:
+    metric.process(batch, [animation(frames)])
+    assert len(metric.results) == len(batch)  # an entry a clip, as mmengine gathers them
+    return metric.evaluate(len(batch))
+
+
+def test_true_frames_are_consistent_along_the_true_flow() -> None:
+    batch = moving()
+    metric = TemporalConsistency()
+    values = evaluate(metric, batch, batch.frames)
+    assert values["temporal_error"] == values["temporal_error_true"] < 1e-6
+    assert [math.isnan(row["temporal_error"]) for row in metric.per_image] == [True, False, False, False] * 2
+    assert metric.per_image[5]["name"] == "clip1/00001"
+
+
+def test_flicker_is_an_error_of_its_own_size() -> None:
+    batch = moving()
+    batch.frames = batch.frames * 0.5
+    flicker = torch.tensor([0.1, -0.1, 0.1, -0.1]).view(1, 4, 1, 1, 1)  # 0.2 of a scale of 2
+    values = evaluate(TemporalConsistency(), batch, batch.frames + flicker)
+    assert values["temporal_error"] == pytest.approx(0.1, abs=1e-6)
+    assert values["temporal_error_true"] < 1e-6
+
+
+def test_a_picture_that_stands_still_is_not_consistent_with_the_motion() -> None:
+    batch = moving()
+    still = batch.frames[:, :1].expand_as(batch.frames)
+    values = evaluate(TemporalConsistency(), batch, still)
+    assert values["temporal_error"] > 0.05
+
+
+def test_what_is_not_visible_in_both_frames_does_not_count() -> None:
+    batch = moving()
+    spoilt = batch.frames.clone()
+    spoilt[..., :2] = 1  # what comes into the picture; two pixels on, the next frame's own
+    batch.visible_previous[..., :4] = 0
+    assert evaluate(TemporalConsistency(), batch, spoilt)["temporal_error"] < 1e-6
+    batch.visible_previous[:] = 0
+    assert evaluate(TemporalConsistency(), batch, spoilt) == {}  # nothing to compare: no number
+
+
+def test_flow_can_be_estimated_where_none_is_known() -> None:
+    batch = moving(size=(64, 96))
+    exact = evaluate(TemporalConsistency(), batch, batch.frames)
+    batch.flow_previous = batch.visible_previous = None
+    assert evaluate(TemporalConsistency(), batch, batch.frames) == {}
+    values = evaluate(TemporalConsistency(flow="estimated"), batch, batch.frames)
+    assert values["temporal_error"] == values["temporal_error_true"]
+    assert exact["temporal_error"] < values["temporal_error"] < 0.01
+    still = batch.frames[:, :1].expand_as(batch.frames)
+    assert evaluate(TemporalConsistency(flow="estimated"), batch, still)["temporal_error"] > 0.05
+
+
+def test_a_drawn_dance_is_consistent_with_itself() -> None:
+    dance = DancingDolls(1, DanceStructureEncoder(HUMAN36M), frames=4)
+    batch = collate_clips([dance[0]])
+    values = evaluate(TemporalConsistency(), batch, batch.frames)
+    still = evaluate(TemporalConsistency(), batch, batch.frames[:, :1].expand_as(batch.frames))
+    assert values["temporal_error"] < still["temporal_error"]
+
+
+def test_pairs_and_single_frames_have_no_previous_one() -> None:
+    batch = known_visibility()
+    metric = TemporalConsistency()
+    metric.process(batch, [Transfer(batch.target, [], [])])
+    assert metric.evaluate(1) == {}
+    single = moving(length=1)
+    assert evaluate(TemporalConsistency("estimated"), single, single.frames) == {}
+    with pytest.raises(ConfigError, match="did you mean 'estimated'"):
+        TemporalConsistency(flow="estimate")
+
+
+# All ------------------------------------------------------------------------------------------------------
+
+
+def all_image_metrics(alexnet) -> list[ImageMetric]:
+    return [
+        SSIM(), MSSSIM(), PSNR(), L1(), LPIPS(weights=alexnet), MaskedSSIM(), MaskedLPIPS(weights=alexnet),
+        KeypointDistance(OPENPOSE_18),
+    ]  # fmt: skip
+
+
+def test_every_value_has_a_direction_and_is_that_of_the_image_alone(alexnet) -> None:
+    batch = images((LEAST, LEAST), count=2)
+    batch.mask = torch.ones(2, 1, LEAST, LEAST)
+    batch.keypoints, batch.generated_keypoints = [TRUE, TRUE], [skeleton(nose=(50, 20)), TRUE]
+    alone = ImageBatch(**{name: value[1:] for name, value in vars(batch).items()})
+    for metric in all_image_metrics(alexnet):
+        together = metric.score(batch)
+        assert set(together) <= set(metric.higher_is_better)
+        for name, value in metric.score(alone).items():
+            assert value.tolist() == pytest.approx(together[name][1:].tolist(), abs=1e-6)
+
+
+def test_the_better_side_is_that_of_the_target_itself(alexnet) -> None:
+    batch = images((LEAST, LEAST))
+    batch.mask = torch.ones(2, 1, LEAST, LEAST)
+    batch.keypoints, batch.generated_keypoints = [TRUE] * 2, [skeleton(nose=(54, 20), neck=(50, 40))] * 2
+    perfect = ImageBatch(batch.target, batch.target, batch.names, batch.mask, batch.keypoints, batch.keypoints)
+    for metric in all_image_metrics(alexnet):
+        worse, best = metric.score(batch), metric.score(perfect)
+        for name in best:
+            higher = metric.higher_is_better[name]
+            assert (best[name] > worse[name]).all() if higher else (best[name] < worse[name]).all()

@@ -1,0 +1,149 @@
+"""The protocols we ship, and figures that others have published: every choice and every figure has a source."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+from dataclasses import fields
+
+import pytest
+from posegen_metrics.protocols import PROTOCOLS
+from posegen_metrics.published import PUBLISHED
+
+from posegen import plugins
+from posegen.evaluation import ImageMetric, Protocol, SetMetric, get_protocol, protocols, published_scores, variations
+from posegen.registry import METRICS, STRUCTURE_ENCODERS
+
+HASHES = {
+    "posegen-clean": "3d9f0fe12580",
+    "gfla-market": "5fbdcbc1841d",
+    "gfla-fashion": "e2d4491e54e3",
+    "patn-market": "758333e2566b",
+    "patn-fashion": "4294693f98b6",
+    "nted-pidm": "a5831b6c0328",
+    "cfld": "46feb1254778",
+}
+"""Golden. A hash stands beside every number that anybody has kept, and says which of them can be compared: one that
+changes cuts a protocol's old numbers off from its new ones. Change a line here only where that is meant, and say so in
+the changelog; where a choice turns out to be another, better add a protocol of another name."""
+
+SCORING = {field.name for field in fields(Protocol)} - {"name", "citation", "sources", "metrics"}
+PROTOCOL = pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.name)
+
+
+def test_plugins_bring_the_protocols():
+    assert set(protocols()) >= {protocol.name for protocol in PROTOCOLS}
+    assert {protocol.name for protocol in PROTOCOLS} == set(HASHES)
+
+
+@PROTOCOL
+def test_hashes_are_stable(protocol):
+    assert protocol.hash == HASHES[protocol.name]
+
+
+def test_no_two_protocols_are_the_same():
+    assert len({protocol.hash for protocol in PROTOCOLS}) == len(PROTOCOLS)
+
+
+@PROTOCOL
+def test_every_choice_has_a_source(protocol):
+    assert set(protocol.sources) == SCORING | {f"metrics.{name}" for name in protocol.metrics}
+    assert protocol.citation
+    assert all(len(source) > 15 for source in protocol.sources.values())  # a sentence, not a shrug
+
+
+@PROTOCOL
+def test_a_guess_says_what_was_taken(protocol):
+    for name in protocol.unknown:
+        assert ", taken as " in protocol.sources[name]
+
+
+def test_ours_leaves_nothing_to_guesses():
+    assert get_protocol("posegen-clean").unknown == []
+
+
+@PROTOCOL
+def test_every_argument_is_written_out(protocol):  # so that no default can change a score behind the same hash
+    plugins.load()
+    parts = [(METRICS, part) for part in protocol.metrics.values()]
+    parts += [(STRUCTURE_ENCODERS, protocol.mask)] if protocol.mask else []
+    for registry, part in parts:
+        arguments = set(inspect.signature(registry.get(part["type"])).parameters)
+        assert set(part) - {"type"} == arguments - {"weights", "prefix"}, part["type"]
+
+
+@PROTOCOL
+def test_every_metric_can_be_named_in_a_config(protocol):
+    plugins.load()
+    for part in protocol.metrics.values():
+        metric = METRICS.get(part["type"])
+        assert issubclass(metric, (ImageMetric, SetMetric))
+        for argument, choices in metric.variants.items():
+            assert part.get(argument, choices[0]) in choices
+
+
+@PROTOCOL
+def test_a_metric_that_needs_no_weights_builds_as_the_protocol_says(protocol):
+    for name, part in protocol.metrics.items():
+        if part["type"] in ("SSIM", "PSNR", "MaskedSSIM", "L1"):
+            assert isinstance(METRICS.build_part(dict(part)), ImageMetric), name
+
+
+@PROTOCOL
+def test_masked_metrics_have_a_mask_and_no_other_protocol_has(protocol):
+    masked = any(part["type"].startswith("Masked") for part in protocol.metrics.values())
+    assert masked == (protocol.mask is not None)
+    if masked:
+        plugins.load()
+        assert STRUCTURE_ENCODERS.build_part(dict(protocol.mask))
+
+
+@PROTOCOL
+def test_a_protocol_survives_a_file(protocol, tmp_path):
+    path = tmp_path / "protocol.json"
+    path.write_text(json.dumps({"definition": protocol.to_dict()}))
+    assert get_protocol(path).hash == protocol.hash
+
+
+@PROTOCOL
+def test_every_single_change_of_a_protocol_has_another_hash(protocol):
+    plugins.load()
+    changed = dict(variations(protocol))
+    assert len({each.hash for each in changed.values()} | {protocol.hash}) == len(changed) + 1
+
+
+def test_ours_scores_images_of_any_one_size():
+    ours = get_protocol("posegen-clean")
+    assert ours.size is None
+    assert ours.real == "targets"  # nothing has to be given besides the pairs
+
+
+# Published figures ----------------------------------------------------------------------------------------
+
+
+def test_plugins_bring_the_figures():
+    assert published_scores() == list(PUBLISHED)
+
+
+@pytest.mark.parametrize("score", PUBLISHED, ids=lambda score: f"{score.method}, {score.source[:40]}")
+def test_a_figure_has_a_source_and_a_protocol_or_a_reason(score):
+    assert "issue" in score.source or "arXiv" in score.source
+    assert score.data
+    assert score.protocol or score.note, "why can it not be compared?"
+    if score.protocol:
+        assert set(score.values) <= set(get_protocol(score.protocol).metrics)
+
+
+@pytest.mark.parametrize("score", PUBLISHED, ids=lambda score: f"{score.method}, {score.source[:40]}")
+def test_a_figure_is_on_the_scale_that_we_report(score):
+    ranges = {"ssim": 1, "ssim_256": 1, "mask_ssim": 1, "lpips": 1, "mask_lpips": 1, "psnr": 60, "fid": 100}
+    for name, value in score.values.items():
+        assert math.isfinite(value)
+        assert 0 < value < ranges.get(name, 1000)
+
+
+def test_the_figures_of_the_paper_are_those_of_the_specification():
+    market, fashion = (score for score in PUBLISHED if score.method == "GFLA")
+    assert market.values == {"fid": 19.751, "lpips": 0.2817, "mask_lpips": 0.1482}
+    assert fashion.values == {"fid": 10.573, "lpips": 0.2341}

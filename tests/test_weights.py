@@ -1,0 +1,151 @@
+"""Files of pretrained weights: found, verified, and listed by ``posegen weights``. Nothing is ever fetched."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import posegen_metrics.weights
+import pytest
+from torchvision import models
+
+from posegen.cli import main
+from posegen.errors import CheckpointError, MissingWeightsError
+from posegen.weights import WeightsFile, find_weights, sha256
+
+CONTENT = b"weights"
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch) -> Path:
+    """Where torch keeps weight files, in a folder of the test."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    folder = tmp_path / "torch" / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def file(**changes: object) -> WeightsFile:
+    arguments = dict(name="a network", file_name="net.pth", address="https://example.org/net.pth", sha256=DIGEST[:8])
+    return WeightsFile(**{**arguments, **changes})
+
+
+# find_weights
+
+
+def test_what_is_missing_is_told_with_file_address_and_place(home: Path) -> None:
+    with pytest.raises(MissingWeightsError) as error:
+        find_weights(file(used_by=("Distance",)))
+    for told in ("Distance", "a network", "net.pth", "https://example.org/net.pth", str(home), "Nothing is downloaded"):
+        assert told in str(error.value)
+
+
+def test_a_file_in_its_place_is_found_where_its_checksum_agrees(home: Path) -> None:
+    (home / "net.pth").write_bytes(CONTENT)
+    for known in (DIGEST, DIGEST[:8], ""):
+        assert find_weights(file(sha256=known)) == home / "net.pth"
+    assert find_weights(file(folder=home)) == home / "net.pth"
+
+
+def test_a_damaged_file_is_refused(home: Path) -> None:
+    (home / "net.pth").write_bytes(CONTENT[:-1])
+    with pytest.raises(CheckpointError, match=rf"damaged.*{DIGEST[:8]}.*https://example.org/net.pth"):
+        find_weights(file())
+
+
+def test_a_path_the_user_gives_is_taken_as_it_is(home: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.pth"
+    own.write_bytes(b"something else")
+    assert find_weights(file(), own) == own
+    with pytest.raises(MissingWeightsError, match=r"none\.pth.*no such file.*net\.pth, from https"):
+        find_weights(file(), tmp_path / "none.pth")
+
+
+def test_sha256_of_a_file_larger_than_a_block(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 5000  # 1.28 MB, read by the MiB
+    (tmp_path / "large").write_bytes(content)
+    assert sha256(tmp_path / "large") == hashlib.sha256(content).hexdigest()
+
+
+# What the metrics declare
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("ALEXNET", models.AlexNet_Weights),
+        ("VGG16", models.VGG16_Weights),
+        ("SQUEEZENET", models.SqueezeNet1_1_Weights),
+        ("INCEPTION_TORCHVISION", models.Inception_V3_Weights),
+    ],
+)
+def test_addresses_and_checksums_are_torchvisions(ours: str, theirs: type) -> None:
+    declared = getattr(posegen_metrics.weights, ours)
+    assert declared.address == theirs.IMAGENET1K_V1.url
+    assert len(declared.sha256) == 8
+    assert f"-{declared.sha256}.pth" in theirs.IMAGENET1K_V1.url
+
+
+def test_clean_fids_network_has_clean_fids_address() -> None:
+    from cleanfid.downloads_helper import inception_url
+
+    assert posegen_metrics.weights.INCEPTION_CLEAN.address == inception_url
+
+
+# posegen weights
+
+
+PLUGIN = f"""
+from posegen.hookspecs import hookimpl
+from posegen.weights import WeightsFile
+
+@hookimpl
+def posegen_weights():
+    return [
+        WeightsFile("right one", "right.pth", "https://example.org/right.pth", "{DIGEST}", used_by=("A", "B")),
+        WeightsFile("odd one", "odd.pth", "https://example.org/odd.pth", "00000000"),
+        WeightsFile("unsigned one", "unsigned.pth", "https://example.org/unsigned.pth"),
+    ]
+"""
+
+
+@pytest.fixture
+def listed(home: Path, tmp_path: Path, capsys):
+    """Runs the command; gives the exit status and the row of each file by its name."""
+    (tmp_path / "brings_weights.py").write_text(PLUGIN, encoding="utf-8")
+
+    def run(*arguments: str) -> tuple[int, dict[str, str], str]:
+        capsys.readouterr()
+        status = main(["weights", "--plugin", str(tmp_path / "brings_weights.py"), *arguments])
+        printed = capsys.readouterr().out
+        table = printed.partition("\n\n")[0].splitlines()
+        return status, {line.split("  ")[0]: line for line in table[1:]}, printed
+
+    return run
+
+
+def test_missing_files_are_listed_with_their_addresses_and_are_no_failure(listed, home: Path) -> None:
+    status, rows, printed = listed("--verify")
+    assert status == 0
+    assert {"right one", "VGG-19, ImageNet (torchvision)", "AlexNet, ImageNet (torchvision)"} <= rows.keys()
+    assert "A, B" in rows["right one"]
+    assert f"missing: {home / 'right.pth'}" in rows["right one"]
+    assert "https://example.org/right.pth" in printed
+    assert list(home.iterdir()) == []  # and nothing was fetched
+
+
+def test_checksums_are_verified_when_asked(listed, home: Path) -> None:
+    for name in ("right", "odd", "unsigned"):
+        (home / f"{name}.pth").write_bytes(CONTENT)
+    status, rows, printed = listed()
+    assert status == 0
+    assert "not verified" in rows["right one"]
+    assert "https://example.org" not in printed
+    status, rows, _ = listed("--verify")
+    assert status == 1
+    assert "  right  " in rows["right one"].removeprefix("right one")
+    assert "  wrong  " in rows["odd one"]
+    assert "not published" in rows["unsigned one"]
+    (home / "odd.pth").unlink()
+    assert listed("--verify")[0] == 0
