@@ -70,7 +70,13 @@ train_dataloader = dict(num_workers=0, dataset=dict(length="${train_length}", se
 val_dataloader = dict(num_workers=0, dataset=dict(length="${test_length}", seed=2, **_data))
 test_dataloader = dict(num_workers=0, dataset=dict(length="${test_length}", seed=3, **_data))
 val_evaluator = [dict(type="PSNR"), dict(type="SSIM"), dict(type="L1"), dict(type="FlowError")]
-test_evaluator = [dict(type="PSNR"), dict(type="SSIM"), dict(type="L1"), dict(type="FlowError")]
+test_evaluator = [
+    dict(type="PSNR"),
+    dict(type="SSIM"),
+    dict(type="L1"),
+    dict(type="FlowError"),
+    dict(type="MaskQuality"),
+]
 
 default_hooks = dict(checkpoint=dict(interval=400))
 custom_hooks = [dict(type="SampleSheets", interval=400)]

@@ -400,3 +400,56 @@ def test_a_model_is_tested_under_a_protocol(trained, tmp_path, capsys):
     plain = json.loads((tmp_path / "metrics.json").read_text())
     assert results["metrics"]["ssim"]["n"] == results["images"] == plain["images"]
     assert results["metrics"]["l1"]["value"] == pytest.approx(plain["metrics"]["l1"], abs=0.5 / 255)  # 8 bits
+
+
+def openpose_json(path: Path, points: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    triples = np.concatenate([points, np.ones((18, 1))], 1).ravel().tolist()
+    path.write_text(json.dumps({"people": [{"pose_keypoints_2d": triples}]}))
+
+
+def test_masked_scores_and_key_point_distances_come_from_files_of_key_points(tmp_path):
+    folders = published_folder(tmp_path)
+    points = np.random.default_rng(0).uniform(4, 28, (18, 2)).round(2)
+    for k in range(4):
+        openpose_json(tmp_path / "points" / f"b{k}.json", points)
+        openpose_json(tmp_path / "found" / f"a{k}_2_b{k}_vis_keypoints.json", points + np.array([3, 4]))
+    given = ["--keypoints", tmp_path / "points", "--generated-keypoints", tmp_path / "found"]
+    arguments = ["--metrics", "ssim", "mask_ssim", "keypoints", "--out", tmp_path / "out"]
+    protocol = ["--protocol", "posegen-clean-people"]
+    assert main(["evaluate", *folders, *protocol, *map(str, [*given, *arguments])]) == 0
+    metrics = json.loads((tmp_path / "out" / "results.json").read_text())["metrics"]
+    assert metrics["keypoints_akd"]["value"] == pytest.approx(5)  # 3 right, 4 down
+    assert metrics["keypoints_missed"]["value"] == 0
+    assert metrics["mask_ssim"]["value"] != metrics["ssim"]["value"]
+
+
+def test_images_without_key_points_are_all_named(tmp_path, capsys):
+    folders = published_folder(tmp_path)
+    openpose_json(tmp_path / "points" / "b0.json", np.ones((18, 2)))
+    arguments = [
+        "--protocol",
+        "posegen-clean-people",
+        "--metrics",
+        "mask_ssim",
+        "--keypoints",
+        str(tmp_path / "points"),
+    ]
+    assert main(["evaluate", *folders, *arguments]) == 1
+    error = capsys.readouterr().err
+    for k in (1, 2, 3):
+        assert f"no b{k}.json" in error
+
+
+def test_a_leaderboard_never_mixes_hashes(tmp_path, capsys):
+    folders = published_folder(tmp_path)
+    for out, protocol in [("one", "posegen-clean"), ("two", "posegen-clean"), ("three", "posegen-clean-people")]:
+        arguments = ["--metrics", "ssim", "--draws", "0", "--out", str(tmp_path / out)]
+        assert main(["evaluate", *folders, "--protocol", protocol, *arguments]) == 0
+    capsys.readouterr()
+    assert main(["leaderboard", *[str(tmp_path / out) for out in ("one", "two", "three")]]) == 0
+    first, second = capsys.readouterr().out.split(f"protocol {get_protocol('posegen-clean-people').hash}")
+    assert "one" in first
+    assert "two" in first
+    assert "three" not in first
+    assert "three" in second

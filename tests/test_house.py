@@ -105,6 +105,7 @@ ROOMS = {  # which rooms of the core a room may import from, beside registry, re
     "losses": {"ops"},
     "data": set(),
     "evaluation": {"data"},
+    "study": {"data"},
     "visualization": {"data", "ops"},
     "engine": {"models", "losses", "data", "visualization"},
 }

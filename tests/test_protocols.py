@@ -17,6 +17,7 @@ from posegen.registry import METRICS, STRUCTURE_ENCODERS
 
 HASHES = {
     "posegen-clean": "3d9f0fe12580",
+    "posegen-clean-people": "9fa8e215b1ba",
     "gfla-market": "5fbdcbc1841d",
     "gfla-fashion": "e2d4491e54e3",
     "patn-market": "758333e2566b",

@@ -115,7 +115,7 @@ class TorchvisionNetwork(Network):
         return self.network((resized - mean) / deviation)
 
     def probabilities(self, images: Tensor) -> Tensor:
-        return self.classifier(self.features(images)).softmax(1)
+        return self.classifier(self.features(images)).softmax(1)  # type: ignore[operator]
 
 
 @dataclass(frozen=True)

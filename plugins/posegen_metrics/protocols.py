@@ -6,6 +6,8 @@ source that begins with "unknown" stands beside a guess, and says what was taken
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from posegen.evaluation import Protocol
 
 GFLA = "RenYurui/Global-Flow-Local-Attention"
@@ -270,4 +272,33 @@ POSEGEN_CLEAN = Protocol(
     },
 )
 
-PROTOCOLS = (POSEGEN_CLEAN, GFLA_MARKET, GFLA_FASHION, PATN_MARKET, PATN_FASHION, NTED_PIDM, CFLD_PROTOCOL)
+POSEGEN_CLEAN_PEOPLE = replace(
+    POSEGEN_CLEAN,
+    name="posegen-clean-people",
+    metrics={
+        **POSEGEN_CLEAN.metrics,
+        "mask_lpips": {**LPIPS_ALEX, "type": "MaskedLPIPS"},
+        "mask_ssim": {"type": "MaskedSSIM", "variant": "gaussian"},
+        "keypoints": {"type": "KeypointDistance", "layout": "openpose18", "threshold": 0.5},
+    },
+    mask=BODY_MASK,
+    sources={
+        **POSEGEN_CLEAN.sources,
+        "mask": "ours: PATN's body mask (spec: protocols), from the key points that are given with --keypoints",
+        "metrics.mask_lpips": "ours: as lpips, of image × body mask",
+        "metrics.mask_ssim": "ours: as ssim, of image × body mask",
+        "metrics.keypoints": "ours: PCKh and average distance of the points given with --generated-keypoints; they "
+        "depend on who found them, so name the estimator beside the score",
+    },
+)
+
+PROTOCOLS = (
+    POSEGEN_CLEAN,
+    POSEGEN_CLEAN_PEOPLE,
+    GFLA_MARKET,
+    GFLA_FASHION,
+    PATN_MARKET,
+    PATN_FASHION,
+    NTED_PIDM,
+    CFLD_PROTOCOL,
+)

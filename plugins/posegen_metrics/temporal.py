@@ -97,7 +97,7 @@ def _estimate(frames: Tensor) -> tuple[Tensor, Tensor]:
     pairs = [(now, before) for clip in grey for before, now in pairwise(clip)]
 
     def flows(ends: list[tuple[np.ndarray, np.ndarray]]) -> Tensor:
-        found = [estimator.calc(first, second, None) for first, second in ends]
+        found = [estimator.calc(first, second, None) for first, second in ends]  # type: ignore[call-overload]
         return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).to(frames)
 
     to_previous, to_next = flows(pairs), flows([(before, now) for now, before in pairs])

@@ -76,8 +76,8 @@ class BodyMask:
         if present[self.torso].all():
             _fill(mask, cv2.convexHull(points[self.torso].astype(np.float32))[:, 0])  # also of one turned about
         side = 2 * round((self.closing * scale - 1) / 2) + 1  # odd, so that nothing moves
-        mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
-        return torch.from_numpy(mask).float()[None]
+        closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
+        return torch.from_numpy(closed).float()[None]
 
     def draw(self, structure: Tensor) -> np.ndarray:
         """A mask 1 H W in white on black: uint8, H W 3, RGB."""

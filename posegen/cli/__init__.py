@@ -9,18 +9,22 @@ from types import ModuleType
 
 from ..errors import PosegenError
 from ..version import __version__
-from . import animate, convert, curves, infer, parts, plugins, show, test, train
+from . import animate, convert, curves, evaluate, infer, leaderboard, parts, plugins, show, study, test, train, weights
 
 COMMANDS: dict[str, ModuleType] = {
     "train": train,
     "test": test,
+    "evaluate": evaluate,
+    "leaderboard": leaderboard,
     "infer": infer,
     "animate": animate,
+    "study": study,
     "convert": convert,
     "curves": curves,
     "plugins": plugins,
     "list": parts,
     "show": show,
+    "weights": weights,
 }
 
 

@@ -60,7 +60,9 @@ def run(parsed: argparse.Namespace) -> int:
     if report is None or protocol is None:
         return 0
     # a protocol without a size takes true images as the data set gives them
-    files = getattr(runner.test_dataloader.dataset, "files", dict)() if protocol.size else {}
+    files: dict[str, tuple[Path, Path]] = (
+        getattr(runner.test_dataloader.dataset, "files", dict)() if protocol.size else {}
+    )
     context = {"config": str(parsed.config), "checkpoint": str(parsed.checkpoint)}
     return score(parsed, saved_pairs(report / "images", files), report, context)
 

@@ -237,7 +237,7 @@ class SetMetric(BaseMetric):
         return self.compare(generated, self.statistics(real) if self.needs_real else {})
 
 
-def centred_interval(value: float, drawn: Sequence[float]) -> tuple[float, float]:
+def centred_interval(value: float, drawn: Sequence[float] | np.ndarray) -> tuple[float, float]:
     """*value* plus the 2.5 and 97.5 % quantiles of resampled values around their own mean."""
     low, high = np.quantile(np.asarray(drawn) - np.mean(drawn), (0.025, 0.975))
     return float(value + low), float(value + high)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -168,7 +169,8 @@ def variations(protocol: Protocol) -> Iterator[tuple[str, Protocol]]:
         for value in known:
             if value != getattr(protocol, name) and not (name == "resize" and value == "none"):
                 label = f"{name}={value}"
-                yield label, replace(protocol, name=f"{protocol.name}, {label}", **{name: value})
+                changed: dict[str, Any] = {"name": f"{protocol.name}, {label}", name: value}
+                yield label, replace(protocol, **changed)
     for reported, part in protocol.metrics.items():
         metric = METRICS.get(part["type"])
         for argument, known in getattr(metric, "variants", {}).items():
@@ -181,6 +183,4 @@ def variations(protocol: Protocol) -> Iterator[tuple[str, Protocol]]:
 
 def _current(metric: Any, part: Mapping[str, Any], argument: str) -> Any:
     """The value an argument of a metric has under a protocol: the one given, or the default."""
-    import inspect
-
     return part.get(argument, inspect.signature(metric).parameters[argument].default)
