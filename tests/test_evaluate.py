@@ -17,7 +17,16 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from posegen.cli import main
 from posegen.data import Keypoints
 from posegen.errors import ConfigError, DataError, MissingWeightsError
-from posegen.evaluation import ImageMetric, ImagePair, NotComputable, Protocol, SetMetric, get_protocol, variations
+from posegen.evaluation import (
+    ImageMetric,
+    ImagePair,
+    NotComputable,
+    Protocol,
+    SetMetric,
+    get_protocol,
+    read_evaluation,
+    variations,
+)
 from posegen.evaluation.evaluate import Options, bootstrap_of_mean, evaluate
 from posegen.evaluation.images import place_points, prepare_generated, prepare_target
 from posegen.registry import METRICS
@@ -255,7 +264,12 @@ def test_a_metric_of_sets_compares_with_the_real_images(tmp_path, parts):
     parts(MeanColour)
     given = pairs(tmp_path)
     white = [write(tmp_path / "real" / f"{k}.png", np.full((*SIZE, 3), 255, np.uint8)) for k in range(3)]
-    found = evaluate(given, SETS, Options(real=white, cache=tmp_path / "cache", draws=20))
+    with pytest.raises(ConfigError, match="compares sets with the targets"):
+        evaluate(given, SETS, Options(real=white))
+    trained = replace(SETS, real="training images")
+    found = evaluate(given, trained, Options(real=white, cache=tmp_path / "cache", draws=20))
+    fewer = evaluate(given, trained, Options(real=white[:2], cache=tmp_path / "cache", draws=0))
+    assert found.context["real_digest"] != fewer.context["real_digest"]
     made = np.mean([np.asarray(Image.open(pair.generated), float).mean((0, 1)) for pair in given], axis=0)
     assert found.scores["colour"].value == pytest.approx(np.abs(255 - made).mean(), rel=1e-9)
     assert "colour: from 5 and 3 images" in found.notes
@@ -294,7 +308,60 @@ def test_masked_metrics_get_the_body_from_key_points_of_the_target(tmp_path, par
     assert seen[0][0, 0, 0, 0] == 0
 
 
+def test_a_mean_that_leaves_images_out_says_so(tmp_path):
+    given = pairs(tmp_path)
+    write(given[2].generated, np.full((*SIZE, 3), 7, np.uint8))  # one value: no data range of its own
+    found = evaluate(given, replace(PLAIN, metrics={"ssim_256": {"type": "SSIM", "variant": "ssim256"}}))
+    assert found.scores["ssim_256"].n == 4
+    assert "ssim_256 is not defined for 1 of 5 images, such as 2, and its mean is over the others" in found.notes
+
+
+def test_lossy_files_of_either_side_are_told(tmp_path):
+    found = evaluate(pairs(tmp_path, target="jpg"), replace(PLAIN, target_round_trip="png"))
+    assert "5 of 5 true images are lossy files, and stay so (png is asked)" in found.notes
+
+
 # Bad input
+
+
+def test_real_images_are_looked_at_before_anything_is_scored(tmp_path, parts):
+    parts(MeanColour)
+    real = [write(tmp_path / "real" / "a.png", picture(0)), write(tmp_path / "real" / "b.png", picture(0, (20, 20)))]
+    real.append(write(tmp_path / "real" / "c.png", np.zeros(SIZE, np.uint8)))
+    with pytest.raises(DataError) as caught:
+        evaluate(pairs(tmp_path), replace(SETS, real="training images"), Options(real=real))
+    assert "c.png: not a colour image" in str(caught.value)
+    assert "real images are of other sizes than the generated ones" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"size": 5}, "size must be"),
+        ({"size": ["a", "b"]}, "size must be"),
+        ({"metrics": ["ssim"]}, "metrics must be parts"),
+        ({"metrics": {"ssim": "SSIM"}}, "metrics must be parts"),
+        ({"sources": {"x": None}}, "sources must be"),
+        ({"name": ["a"]}, "name, citation and real"),
+        ({"resize": "nearest"}, "there are: none, pillow-bicubic"),
+        ({"sise": None}, "is no protocol"),
+    ],
+)
+def test_a_protocol_file_that_is_none_says_what_is_wrong(tmp_path, changed, said):
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({**PLAIN.to_dict(), **changed}))
+    with pytest.raises(ConfigError, match=said):
+        get_protocol(path)
+
+
+def test_results_whose_definition_was_changed_are_refused(tmp_path):
+    data = evaluate(pairs(tmp_path), PLAIN).to_dict()
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(data))
+    assert read_evaluation(path).context["targets_digest"] == data["targets_digest"]
+    path.write_text(json.dumps({**data, "definition": {**data["definition"], "padding": "white-square"}}))
+    with pytest.raises(DataError, match="its hash is"):
+        read_evaluation(path)
 
 
 def test_everything_wrong_with_the_files_is_said_at_once(tmp_path):
@@ -380,6 +447,31 @@ def test_all_protocols_and_every_single_choice_make_a_table_and_a_picture(tmp_pa
     for label in ("ssim.variant=uniform7", "generated_round_trip=jpeg-75", "gfla-fashion"):
         assert label in table
     assert Image.open(out / "sensitivity.png").size[0] > 300
+
+
+def test_nothing_is_left_out_in_silence(tmp_path, capsys):
+    folders = published_folder(tmp_path)
+    write(tmp_path / "true" / "b7.png", picture(7))  # a target without a result
+    (tmp_path / "made" / "a5_2_b5_vis.tif").write_bytes(b"II*")
+    arguments = ["--protocol", "posegen-clean", "--metrics", "ssim", "--out", str(tmp_path / "out")]
+    assert main(["evaluate", *folders, *arguments]) == 1
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["targets_without_a_result"] == 1
+    assert any("a5_2_b5_vis.tif: .tif is not scored" in each for each in results["unmatched"])
+    assert "a5_2_b5_vis.tif" in capsys.readouterr().err
+
+
+def test_options_that_cannot_be_are_refused_before_any_work(tmp_path, capsys):
+    folders = published_folder(tmp_path)
+    for wrong in (["--batch-size", "0"], ["--draws", "-1"]):
+        with pytest.raises(SystemExit):
+            main(["evaluate", *folders, "--protocol", "posegen-clean", *wrong])
+    assert main(["evaluate", *folders, "--protocol", "posegen-clean", "--out", str(tmp_path / "made")]) == 1
+    assert "is a folder of images" in capsys.readouterr().err
+    openpose_json(tmp_path / "points" / "b0.json", np.ones((18, 2)))
+    points = ["--keypoints", str(tmp_path / "points"), "--layout", "human36m"]
+    assert main(["evaluate", *folders, "--protocol", "posegen-clean-people", *points]) == 1
+    assert "is drawn from openpose18 points, not human36m" in capsys.readouterr().err
 
 
 def test_a_report_does_not_overwrite_what_is_not_a_report(tmp_path, capsys):

@@ -159,7 +159,7 @@ def test_numbers_have_the_decimals_their_size_asks_for(value: float | None, text
 
 def test_only_figures_under_the_same_hash_stand_beside_ours() -> None:
     found = comparison(scored(), NETS)
-    assert [entry.label for entry in found.ranking.entries] == ["NetA", "this evaluation"]  # 0.70 before 0.60
+    assert [entry.label for entry in found.ranking.entries] == ["this evaluation", "NetA"]  # though 0.70 is above 0.60
     why = {score.method: reason for score, reason in found.apart}
     assert why["NetB"] == f"made under protocol 'other' ({OTHER.hash}); differs in resize"
     assert why["NetC"] == "its protocol is not known. the size is not stated"
@@ -176,13 +176,13 @@ def test_nothing_stands_beside_a_changed_copy_of_a_protocol() -> None:
 
 def test_another_name_does_not_make_another_protocol() -> None:
     found = comparison(scored(protocol=replace(CLEAN, name="my-copy")), NETS)
-    assert [entry.label for entry in found.ranking.entries] == ["NetA", "this evaluation"]
+    assert [entry.label for entry in found.ranking.entries] == ["this evaluation", "NetA"]
 
 
 def test_a_reader_is_told_of_guesses_and_of_other_images() -> None:
     notes = "\n".join(comparison(scored(), NETS).ranking.notes)
     assert "nobody has published resize" in notes
-    assert "hold for the data they name" in notes
+    assert "stand outside the order" in notes
     ranking = rankings([("A", scored(n=40)), ("B", scored(n=39))])[0]
     assert any("different numbers of images" in note for note in ranking.notes)
 
@@ -192,16 +192,28 @@ def test_rankings_never_mix_hashes() -> None:
     found = rankings(given, NETS)
     assert [ranking.protocol.hash for ranking in found] == [CLEAN.hash, OTHER.hash]
     labels = [[entry.label for entry in ranking.entries] for ranking in found]
-    assert labels == [["C", "NetA", "A", "D"], ["NetB", "B"]]  # best first, what is no number last
+    assert labels == [["C", "A", "D", "NetA"], ["B", "NetB"]]  # best first, what is no number last, then the printed
+    assert not any(ranking.is_best(entry, "ssim") for ranking in found for entry in ranking.entries if entry.source)
+
+
+def test_rankings_never_mix_images() -> None:
+    one, two, three = scored(0.5), scored(0.6), scored(0.7)
+    one.context["targets_digest"] = two.context["targets_digest"] = "a"
+    three.context["targets_digest"] = "b"
+    found = rankings([("one", one), ("two", two), ("three", three)])
+    assert [[entry.label for entry in ranking.entries] for ranking in found] == [["two", "one"], ["three"]]
 
 
 def test_a_ranking_is_in_order_of_the_metric_that_most_have() -> None:
-    found = scored()
-    found.scores["fid"] = Score(12.0, None, 40, "", False)
-    nets = [PublishedScore(name, "Set-1k", {"fid": fid}, "clean", "paper") for name, fid in (("E", 13.0), ("F", 11.0))]
-    ranking = comparison(found, nets).ranking
-    assert [entry.label for entry in ranking.entries] == ["F", "this evaluation", "E"]
-    assert "in order of fid" in ranking.notes  # not of ssim, which only ours has
+    given = {"E": scored(0.5), "F": scored(0.6)}
+    for label, fid in (("E", 11.0), ("F", 13.0), ("G", 12.0)):
+        given.setdefault(label, scored())
+        given[label].scores["fid"] = Score(fid, None, 40, "", False)
+    for name in ("ssim", "psnr"):
+        del given["G"].scores[name]
+    ranking = rankings(list(given.items()))[0]
+    assert [entry.label for entry in ranking.entries] == ["E", "G", "F"]
+    assert "in order of fid" in ranking.notes  # not of those that G lacks
 
 
 def test_the_best_is_the_highest_or_the_lowest_as_the_metric_says() -> None:

@@ -24,7 +24,7 @@ from PIL import Image
 from posegen_metrics.fid import FID
 from posegen_metrics.inception import FEATURES, KINDS, Inception
 from posegen_metrics.inception_score import InceptionScore
-from posegen_metrics.kid import KID
+from posegen_metrics.kid import KID, _in_order
 from torch import Tensor, nn
 
 from posegen.errors import CheckpointError, ConfigError, MissingWeightsError
@@ -241,7 +241,16 @@ def test_kid_is_clean_fids(torchscript: Path, monkeypatch) -> None:
     metric = KID(weights=torchscript, subsets=5, subset_size=30, seed=3)
     mine = distance(metric, generated, real)
     monkeypatch.setattr(np.random, "choice", np.random.default_rng(3).choice)  # the draws of clean-fid
-    assert mine == pytest.approx(kernel_distance(real, generated, num_subsets=5, max_subset_size=30), rel=1e-9)
+    assert mine == pytest.approx(
+        kernel_distance(_in_order(real), _in_order(generated), num_subsets=5, max_subset_size=30), rel=1e-9
+    )
+
+
+def test_kid_does_not_depend_on_the_order_of_files(torchscript: Path) -> None:
+    generated, real = normal(40, 24), normal(60, 24, seed=1)
+    metric = KID(weights=torchscript, subsets=5, subset_size=30, seed=3)
+    mixed = np.random.default_rng(0).permutation
+    assert distance(metric, mixed(generated), mixed(real)) == distance(metric, generated, real)
 
 
 def test_kid_of_sets_that_are_no_larger_than_a_subset(kid: KID) -> None:

@@ -126,7 +126,7 @@ def listed(home: Path, tmp_path: Path, capsys):
 
 
 def test_missing_files_are_listed_with_their_addresses_and_are_no_failure(listed, home: Path) -> None:
-    status, rows, printed = listed("--verify")
+    status, rows, printed = listed()
     assert status == 0
     assert {"right one", "VGG-19, ImageNet (torchvision)", "AlexNet, ImageNet (torchvision)"} <= rows.keys()
     assert "A, B" in rows["right one"]
@@ -135,17 +135,17 @@ def test_missing_files_are_listed_with_their_addresses_and_are_no_failure(listed
     assert list(home.iterdir()) == []  # and nothing was fetched
 
 
-def test_checksums_are_verified_when_asked(listed, home: Path) -> None:
+def test_checksums_are_verified_unless_declined(listed, home: Path) -> None:
     for name in ("right", "odd", "unsigned"):
         (home / f"{name}.pth").write_bytes(CONTENT)
-    status, rows, printed = listed()
+    status, rows, printed = listed("--no-verify")
     assert status == 0
     assert "not verified" in rows["right one"]
     assert "https://example.org" not in printed
-    status, rows, _ = listed("--verify")
+    status, rows, _ = listed()
     assert status == 1
     assert "  right  " in rows["right one"].removeprefix("right one")
     assert "  wrong  " in rows["odd one"]
     assert "not published" in rows["unsigned one"]
     (home / "odd.pth").unlink()
-    assert listed("--verify")[0] == 0
+    assert listed()[0] == 0

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from posegen.errors import CheckpointError, ConfigError, nearest
 from posegen.evaluation import ImageBatch, ImageMetric
 from posegen.registry import METRICS
-from posegen.weights import read_weights
+from posegen.weights import read_weights, sha256
 
 from .weights import ALEXNET, SQUEEZENET, VGG16, find_weights
 
@@ -44,6 +44,7 @@ class LPIPS(ImageMetric):
     ) -> None:
         super().__init__(prefix)
         self.distance = LPIPSDistance(net, version, weights)
+        self.extractor = self.distance.extractor
 
     def score(self, images: ImageBatch) -> dict[str, Tensor]:
         """``lpips`` of each image."""
@@ -58,7 +59,9 @@ class LPIPSDistance:
             if name not in known:
                 hint = f"{nearest(name, known)}\nthere are: {', '.join(known)}"
                 raise ConfigError(f"LPIPS has no {what} {name!r}{hint}")
-        self.network = build_network(net, version, find_weights(BACKBONES[net], weights))
+        path = find_weights(BACKBONES[net], weights)
+        self.extractor = f"LPIPS {version}, {net}, backbone SHA-256 {sha256(path)}"
+        self.network = build_network(net, version, path)
 
     @torch.no_grad()
     def __call__(self, first: Tensor, second: Tensor) -> Tensor:

@@ -56,6 +56,7 @@ class MaskedLPIPS(ImageMetric):
     ) -> None:
         super().__init__(prefix)
         self.distance = LPIPSDistance(net, version, weights)
+        self.extractor = self.distance.extractor
 
     def score(self, images: ImageBatch) -> dict[str, Tensor]:
         """``masked_lpips`` of each image. NotComputable: no mask."""

@@ -35,6 +35,7 @@ COCO_17 = (
 BODY_25_TO_18 = [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]
 """OpenPose's 25 points without mid-hip (8) and feet (19 to 24)."""
 
+INDEX = object()  # the key of what is indexed of a COCO file; none of its own can be it
 MMPOSE_LEAST_SCORE = 0.3
 """MMPose gives every point a place, seen or not; its own demos draw those from this score up."""
 
@@ -365,8 +366,17 @@ def read_json(path: str | Path) -> Any:
         raise DataError(path, f"not JSON: {error}") from error
 
 
+@lru_cache(maxsize=2)
+def _kept_json(path: str, _changed: int, _size: int) -> Any:
+    """A JSON file, read once for whoever asks for thousands of its images."""
+    return read_json(path)
+
+
 def _from_json(path: str | Path, image: str | Path | None) -> Keypoints | None:
-    data = read_json(path)
+    if not Path(path).is_file():
+        return _from_known_json(read_json(path), path, image)  # raises
+    status = Path(path).stat()
+    data = _kept_json(str(path), status.st_mtime_ns, status.st_size)
     try:
         return _from_known_json(data, path, image)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -389,12 +399,18 @@ def _from_known_json(data: Any, path: str | Path, image: str | Path | None) -> K
 
 def _from_coco(data: dict[str, Any], path: str | Path, image: str | Path | None) -> Keypoints:
     """The subject with the most points among the annotations of *image*."""
-    ids = {entry["file_name"]: entry["id"] for entry in data["images"]}
-    wanted = _entry(_by_last_part(ids), path, image)
+    if INDEX not in data:  # data is kept, and asked for image by image
+        by_image: dict[Any, list[dict[str, Any]]] = {}
+        for entry in data["annotations"]:
+            by_image.setdefault(entry["image_id"], []).append(entry)
+        ids = {entry["file_name"]: entry["id"] for entry in data["images"]}
+        data[INDEX] = by_image, ids, _by_last_part(ids)
+    by_image, ids, by_last_part = data[INDEX]
+    wanted = _entry(by_last_part, path, image)
     names = category_names(data.get("categories", []))
     found = []
-    for entry in data["annotations"]:
-        if entry["image_id"] == ids[wanted] and entry.get("keypoints"):
+    for entry in by_image.get(ids[wanted], []):
+        if entry.get("keypoints"):
             point_names = names.get(entry.get("category_id"), COCO_17)
             found.append(coco_keypoints(entry["keypoints"], path, point_names, f"annotation {entry['id']}"))
     if not found:

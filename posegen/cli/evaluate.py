@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from .. import plugins
-from ..data.images import write_image
+from ..data.images import read_image, write_image
 from ..data.keypoints import KeypointLayout, Keypoints, get_layout
 from ..errors import ConfigError, DataError
 from ..evaluation import Evaluation, ImagePair, Protocol, get_protocol, protocols, variations
@@ -70,29 +70,43 @@ def add_scoring(parser: argparse._ActionsContainer, required: bool) -> None:
         )
     parser.add_argument("--layout", help="of the key points; default: the one of the protocol's mask")
     parser.add_argument("--allow-missing", action="store_true", help="exit with 0 though a metric was not computed")
-    parser.add_argument("--draws", type=int, default=1000, help="of the bootstrap; 0: no intervals")
-    parser.add_argument("--batch-size", type=int, default=16, help="images scored at a time")
+    parser.add_argument("--draws", type=_at_least(0), default=1000, help="of the bootstrap; 0: no intervals")
+    parser.add_argument("--batch-size", type=_at_least(1), default=16, help="images scored at a time")
     parser.add_argument(
         "--cache", type=Path, metavar="DIR", help="of statistics of real images; default ~/.cache/posegen"
     )
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"must be {least} or more, got {value}")
+        return value
+
+    return number
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Evaluate; 1 where a metric was not computed or an image had no partner."""
     load_plugins(parsed)
     if parsed.out is not None:
+        for folder in (parsed.generated, parsed.target, parsed.real, parsed.source):
+            if folder is not None and parsed.out.resolve() == folder.resolve():
+                raise ConfigError(f"--out {parsed.out} is a folder of images; the report needs one of its own")
         check_report_folder(parsed.out)
         if not (parsed.out / "results.json").exists():  # else these are ours, from an earlier report
             refuse_to_overwrite([parsed.out / name for name in SENSITIVITY], force=False)
     pairing = pair_images(parsed.generated, parsed.target, parsed.pairs)
     pairs = _with_sources(pairing.pairs, parsed.source)
-    folders = {"generated": str(parsed.generated), "target": str(parsed.target), "naming": pairing.convention}
+    folders: dict[str, Any] = {"generated": str(parsed.generated), "target": str(parsed.target)}
+    folders |= {"naming": pairing.convention, "targets_without_a_result": len(pairing.unused)}
     status = score(parsed, pairs, parsed.out, folders, pairing.unmatched)
     for name in pairing.unmatched[:20]:
-        print(f"no partner: {name}", file=sys.stderr)
+        print(f"not scored: {name}", file=sys.stderr)
     if pairing.unmatched:
-        print(f"{len(pairing.unmatched)} images had no partner and were not scored", file=sys.stderr)
-    return 1 if pairing.unmatched and not parsed.allow_missing else status
+        print(f"{len(pairing.unmatched)} images were not scored", file=sys.stderr)
+    return 1 if pairing.unmatched else status
 
 
 def score(
@@ -104,6 +118,10 @@ def score(
 ) -> int:
     """Score *pairs* as the command line says, show it, and write it to *out*; returns the exit status."""
     protocol = get_protocol(parsed.base if parsed.protocol == "all" else parsed.protocol)
+    if parsed.protocol == "all" and protocol.size is None:  # a size, so that ways of resizing can be compared
+        height, width = read_image(pairs[0].generated).shape[:2]
+        name = f"{protocol.name} at {height}×{width}"
+        protocol = replace(protocol, name=name, size=(height, width), resize="pillow-bicubic")
     layout = _layout(parsed, protocol)
     with _progress() as progress:
         options = Options(
@@ -188,11 +206,13 @@ def _layout(parsed: argparse.Namespace, protocol: Protocol) -> KeypointLayout | 
     """The layout that key points are read in; None where none are given."""
     if parsed.keypoints is None and parsed.generated_keypoints is None:
         return None
-    if parsed.layout is not None:
-        return get_layout(parsed.layout)
-    if protocol.mask is None:
+    own = None if protocol.mask is None else STRUCTURE_ENCODERS.build_part(dict(protocol.mask)).layout
+    given = None if parsed.layout is None else get_layout(parsed.layout)
+    if own is not None and given is not None and given != own:
+        raise ConfigError(f"the mask of protocol {protocol.name!r} is drawn from {own.name} points, not {given.name}")
+    if own is None and given is None:
         raise ConfigError(f"protocol {protocol.name!r} has no mask: say with --layout what key points these are")
-    return STRUCTURE_ENCODERS.build_part(dict(protocol.mask)).layout
+    return own or given
 
 
 def _keypoints(

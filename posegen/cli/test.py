@@ -71,8 +71,9 @@ def _report(parsed: argparse.Namespace, folder: Path, values: dict[str, float], 
     images = max((len(getattr(metric, "per_image", ())) for metric in runner.test_evaluator.metrics), default=0)
     Console().print(metrics_table(values, runner.test_evaluator.metrics))
     path = folder / "metrics.json"
-    write_metrics(path, values, config=str(parsed.config), checkpoint=str(parsed.checkpoint), images=images)
-    print(f"{images} images scored: {path}")
+    context = {"config": str(parsed.config), "checkpoint": str(parsed.checkpoint), "images": images}
+    write_metrics(path, values, protocol=None, **context)
+    print(f"{images} images scored as the model made them, under no protocol (--protocol NAME for one): {path}")
     print(f"pictures: {folder / 'test_sheet.png'}")
     if parsed.save_images is not None:
         print(f"images: {parsed.save_images}")

@@ -1,4 +1,4 @@
-"""List the files of pretrained weights that parts read, and whether they are there; with --verify, whether whole."""
+"""List the files of pretrained weights that parts read, and whether they are there and whole."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .common import add_plugin, load_plugins, print_columns
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``posegen weights``."""
-    parser.add_argument("--verify", action="store_true", help="read the files that are there, and compare checksums")
+    parser.add_argument("--no-verify", action="store_true", help="do not read the files to compare their checksums")
     add_plugin(parser)
 
 
@@ -21,7 +21,7 @@ def run(parsed: argparse.Namespace) -> int:
     load_plugins(parsed)
     brought = [file for _plugin, files in plugins.call_each("posegen_weights") for file in files]
     files = list(dict.fromkeys([VGG19, *brought]))
-    checked = {file: _checksum(file, parsed.verify) for file in files}
+    checked = {file: _checksum(file, not parsed.no_verify) for file in files}
     print_columns(
         [
             ("WEIGHTS", "USED BY", "CHECKSUM", "FILE"),

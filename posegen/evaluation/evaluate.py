@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -16,9 +17,10 @@ import numpy as np
 import torch
 
 from ..data.keypoints import Keypoints
-from ..errors import ConfigError, MissingWeightsError, nearest
+from ..errors import CheckpointError, ConfigError, MissingWeightsError, nearest
 from ..registry import METRICS, STRUCTURE_ENCODERS
 from ..version import __version__
+from ..weights import sha256
 from .images import check_images, place_points, prepare_generated, prepare_target, to_batch
 from .metric import ImageBatch, ImageMetric, NotComputable, SetMetric
 from .protocol import Protocol
@@ -76,18 +78,27 @@ def evaluate(pairs: Sequence[ImagePair], protocol: Protocol, options: Options | 
         raise ConfigError("two pairs have one name: results could not be told apart")
     with ThreadPoolExecutor(options.threads) as threads:
         options.progress("looking at the files", 0, len(pairs))
-        checked = check_images(pairs, protocol, threads)
+        real = [] if options.real is None else list(options.real)
+        if real and protocol.real == "targets" and compares_with_real(metrics):
+            raise ConfigError(
+                f"protocol {protocol.name!r} compares sets with the targets of the pairs, not with other real images; "
+                "choose another protocol, or give none"
+            )
+        checked = check_images(pairs, protocol, threads, real if compares_with_real(metrics) else [])
         found = _Found(protocol, metrics, missing)
         for batch in _batches(pairs, protocol, options, checked.size, threads):
             found.add(batch)
             options.progress("scoring", len(found.names), len(pairs))
     scores = found.image_scores(options)
-    notes = [*checked.notes]
+    notes = [*checked.notes, *found.undefined()]
     for name, metric in found.of(SetMetric):
         scores |= _set_scores(name, metric, found, protocol, pairs, options, notes)
     ordered = {name: scores[name] for name in sorted(scores, key=lambda name: _rank(name, protocol))}
-    extractors = {name: metric.extractor for name, metric in found.of(SetMetric)}
-    context = _context(options) | ({"extractors": extractors} if extractors else {})
+    context = _context(options) | {
+        "targets_digest": digest(pair.target for pair in pairs),
+        "real_digest": digest(options.real) if options.real and compares_with_real(found.metrics) else None,
+        "extractors": {name: metric.extractor for name, metric in found.metrics.items() if metric.extractor},
+    }
     return Evaluation(protocol, ordered, found.not_computed, found.rows(), list(pairs), notes=notes, context=context)
 
 
@@ -143,6 +154,16 @@ class _Found:
             )  # fmt: skip
         return scores
 
+    def undefined(self) -> list[str]:
+        """A note for each value that some images do not have: its mean is over the others."""
+        missing = {name: [math.isnan(number) for number in numbers] for name, numbers in self.values.items()}
+        return [
+            f"{name} is not defined for {sum(absent)} of {len(absent)} images, such as "
+            f"{self.names[absent.index(True)]}, and its mean is over the others"
+            for name, absent in missing.items()
+            if any(absent) and not all(absent)
+        ]
+
     def rows(self) -> list[dict[str, Any]]:
         """One dict an image."""
         columns = self.values
@@ -166,8 +187,18 @@ def bootstrap_of_mean(numbers: np.ndarray, draws: int, seed: int) -> tuple[float
     return float(low), float(high)
 
 
+def compares_with_real(metrics: Mapping[str, Any]) -> bool:
+    """Whether any metric compares with real images."""
+    return any(isinstance(metric, SetMetric) and metric.needs_real for metric in metrics.values())
+
+
+def digest(files: Iterable[Path]) -> str:
+    """Twelve hex digits of the bytes of a set of files, whatever they are called: scores compare on the same ones."""
+    return hashlib.sha256("\n".join(sorted(sha256(path) for path in set(files))).encode()).hexdigest()[:12]
+
+
 def _build(protocol: Protocol, wanted: Sequence[str] | None) -> tuple[dict[str, Any], dict[str, str]]:
-    """The metrics, and of those that cannot be built for lack of weights, why."""
+    """The metrics, and of those that cannot be built for lack of weights, or with damaged ones, why."""
     unknown = [name for name in wanted or () if name not in protocol.metrics]
     if unknown:
         raise ConfigError(
@@ -179,7 +210,7 @@ def _build(protocol: Protocol, wanted: Sequence[str] | None) -> tuple[dict[str, 
         if wanted is None or name in wanted:
             try:
                 metrics[name] = METRICS.build_part(dict(part))
-            except MissingWeightsError as error:
+            except (MissingWeightsError, CheckpointError) as error:
                 missing[name] = str(error)
                 continue
             if not isinstance(metrics[name], (ImageMetric, SetMetric)):

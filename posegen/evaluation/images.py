@@ -32,17 +32,20 @@ class Checked(NamedTuple):
     notes: list[str]
 
 
-def check_images(pairs: Sequence[ImagePair], protocol: Protocol, threads: Executor) -> Checked:
-    """Decode every file once, and say all that is wrong at once.
+def check_images(
+    pairs: Sequence[ImagePair], protocol: Protocol, threads: Executor, real: Sequence[Path] = ()
+) -> Checked:
+    """Decode every file once, those of *real* too, and say all that is wrong at once.
 
     Raises:
         DataError: missing, truncated or unknown files, grey or alpha images, generated images of several sizes, true
-            images of another size where the protocol does not resize them.
+            or real images of another size where the protocol does not resize them.
     """
     problems: list[str] = []
-    sizes: dict[str, dict[tuple[int, int], list[Path]]] = {"generated": {}, "target": {}}
-    for kind, known in sizes.items():
-        files = list(dict.fromkeys(getattr(pair, kind) for pair in pairs))
+    sizes: dict[str, dict[tuple[int, int], list[Path]]] = {"generated": {}, "target": {}, "real": {}}
+    kinds = {kind: list(dict.fromkeys(getattr(pair, kind) for pair in pairs)) for kind in ("generated", "target")}
+    for kind, files in {**kinds, "real": list(real)}.items():
+        known = sizes[kind]
         for path, size in zip(files, threads.map(_size_or_problem, files), strict=True):
             if isinstance(size, str):
                 problems.append(size)
@@ -51,6 +54,8 @@ def check_images(pairs: Sequence[ImagePair], protocol: Protocol, threads: Execut
     generated, target = sizes["generated"], sizes["target"]
     if len(generated) > 1:
         problems.append(f"generated images are of several sizes: {_count_sizes(generated)}")
+    if protocol.size is None and set(sizes["real"]) - set(generated):
+        problems.append(f"real images are of other sizes than the generated ones: {_count_sizes(sizes['real'])}")
     if protocol.size is None and len(target) > 1:
         problems.append(
             f"true images are of several sizes, and protocol {protocol.name!r} does not resize them: "
@@ -62,7 +67,7 @@ def check_images(pairs: Sequence[ImagePair], protocol: Protocol, threads: Execut
             f"{protocol.name!r} does not resize them"
         )
     if protocol.size is not None and protocol.resize == "none":
-        others = [size for size in {**generated, **target} if size != tuple(protocol.size)]
+        others = [size for size in {**generated, **target, **sizes["real"]} if size != tuple(protocol.size)]
         problems += [
             f"images of {_size(size)}: protocol {protocol.name!r} scores {_size(protocol.size)}, and does not resize"
             for size in others
@@ -70,7 +75,7 @@ def check_images(pairs: Sequence[ImagePair], protocol: Protocol, threads: Execut
     if problems:
         raise DataError("the images to score", problems, "Mend them, or choose another protocol; nothing was scored.")
     size = next(iter(generated))
-    return Checked(size, set(target), _notes(pairs, protocol, size))
+    return Checked(size, set(target), _notes(kinds["generated"], [*kinds["target"], *real], protocol, size))
 
 
 def prepare_target(path: Path, protocol: Protocol) -> np.ndarray:
@@ -167,24 +172,21 @@ def _size_or_problem(path: Path) -> tuple[int, int] | str:
         raise
 
 
-def _notes(pairs: Sequence[ImagePair], protocol: Protocol, size: tuple[int, int]) -> list[str]:
+def _notes(generated: Sequence[Path], true: Sequence[Path], protocol: Protocol, size: tuple[int, int]) -> list[str]:
     notes = []
     if protocol.size is not None and size != tuple(protocol.size):
         notes.append(
             f"generated images are {_size(size)}, and were resized ({protocol.resize}) to the {_size(protocol.size)} "
             "that are scored"
         )
-    lossy = sum(pair.generated.suffix.lower() in LOSSY for pair in pairs)
-    if lossy and not protocol.generated_round_trip.startswith("jpeg"):
-        notes.append(
-            f"{lossy} of {len(pairs)} generated images are lossy files; the protocol scores "
-            f"{'PNG' if protocol.generated_round_trip == 'png' else 'them unstored'}: what was lost stays lost"
-        )
-    if lossy and protocol.generated_round_trip.startswith("jpeg"):
-        notes.append(
-            f"{lossy} of {len(pairs)} generated images are JPEG files already, and were not compressed again "
-            f"({protocol.generated_round_trip} asked)"
-        )
+    for what, files, asked in (
+        ("generated", generated, protocol.generated_round_trip),
+        ("true", true, protocol.target_round_trip),
+    ):
+        lossy = sum(path.suffix.lower() in LOSSY for path in files)
+        if lossy:
+            again = "were not compressed again where they keep their size" if asked.startswith("jpeg") else "stay so"
+            notes.append(f"{lossy} of {len(files)} {what} images are lossy files, and {again} ({asked} is asked)")
     if protocol.unknown:
         notes.append(
             f"nobody has published these fields of the protocol, they are guesses: {', '.join(protocol.unknown)}"

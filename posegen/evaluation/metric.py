@@ -133,9 +133,11 @@ class ImageMetric(PairMetric):
     Attributes:
         variants: for each argument of which several are in use in published work, the values it can have; a study of
             how far each choice moves the score goes through them.
+        extractor: of a metric that reads weights: network and checksum of the file; it is stored with the scores.
     """
 
     variants: ClassVar[dict[str, tuple[Any, ...]]] = {}
+    extractor = ""
     _warned = False
 
     @abstractmethod
@@ -230,11 +232,15 @@ class SetMetric(BaseMetric):
         self.results += [rows[start : start + each] for start in range(0, len(rows), each)]
 
     def compute_metrics(self, results: list[list[tuple[np.ndarray, np.ndarray]]]) -> dict[str, float]:
-        """The values over the whole data set. NotComputable: too few images."""
+        """The values over the whole data set; none, and a warning, where there are too few images."""
         generated, real = (np.stack(part) for part in zip(*(row for rows in results for row in rows), strict=True))
-        if len(generated) < self.least_images:
-            raise NotComputable(f"{type(self).__name__} needs {self.least_images} images or more, got {len(generated)}")
-        return self.compare(generated, self.statistics(real) if self.needs_real else {})
+        try:
+            if len(generated) < self.least_images:
+                raise NotComputable(f"needs {self.least_images} images or more, got {len(generated)}")
+            return self.compare(generated, self.statistics(real) if self.needs_real else {})
+        except NotComputable as error:
+            print_log(f"{type(self).__name__} is not computed: {error}", "current", logging.WARNING)
+            return {}
 
 
 def centred_interval(value: float, drawn: Sequence[float] | np.ndarray) -> tuple[float, float]:

@@ -21,6 +21,7 @@ from .results import ImagePair
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 """Endings of the files that are looked at, in small letters; other files of a folder are nobody's images."""
+OTHER_IMAGES = (".tif", ".tiff", ".gif", ".jp2", ".avif", ".heic", ".ppm", ".exr", ".npy")
 TEMPORARY = (".part", ".tmp", ".temp")
 HEADERS = ({"generated", "target"}, {"generated", "target", "source"}, {"from", "to"})
 Key = TypeVar("Key")
@@ -82,13 +83,15 @@ class Pairing:
 
     Attributes:
         pairs: in natural order of the generated images, or in the order of the list.
-        unmatched: what has no partner, each with the reason.
+        unmatched: what has no partner, or was left out, each with the reason.
+        unused: true images without a result.
         convention: name of the naming convention that was found; ``"list"`` where a list names the files.
     """
 
     pairs: list[ImagePair]
     unmatched: list[str] = field(default_factory=list)
     convention: str = ""
+    unused: list[str] = field(default_factory=list)
 
 
 def naming_conventions() -> list[NamingConvention]:
@@ -114,16 +117,25 @@ def find_images(folder: Path) -> list[Path]:
     Raises:
         DataError: no such folder, or no image in it.
     """
+    return list_images(folder)[0]
+
+
+def list_images(folder: Path) -> tuple[list[Path], list[str]]:
+    """As :func:`find_images`, and what was left out though it looks like an image, each with the reason."""
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(folder, "there is no such folder")
-    root = folder.resolve()
-    files = list(_files(folder))
-    found = [path for path in files if not path.is_symlink() or path.resolve().is_relative_to(root)]
+    found, left_out = [], []
+    for path, problem in _files(folder, folder.resolve()):
+        if problem:
+            left_out.append(f"{path.relative_to(folder)}: {problem}")
+        else:
+            found.append(path)
     if not found:
-        left_out = f"; {len(files)} links lead out of it, and are not followed" if files else ""
-        raise DataError(folder, f"holds no images{left_out}", f"Known are {', '.join(IMAGE_ENDINGS)}.")
-    return sorted(found, key=lambda path: [natural_order(part) for part in path.relative_to(folder).parts])
+        reasons = [f"left out: {reason}" for reason in left_out]
+        raise DataError(folder, ["holds no images", *reasons], f"Known are {', '.join(IMAGE_ENDINGS)}.")
+    found.sort(key=lambda path: [natural_order(part) for part in path.relative_to(folder).parts])
+    return found, left_out
 
 
 def pair_images(
@@ -158,6 +170,9 @@ def pair_images(
         pairing = _pair_by_file(made, true, pairs, rows) if by_file else _pair_by_row(made, true, pairs, rows, known)
     if not pairing.pairs:
         raise DataError(generated, ["no image has a partner", *pairing.unmatched])
+    pairing.unmatched += [*made.left_out, *(f"true image {reason}" for reason in true.left_out)]
+    used = {pair.target for pair in pairing.pairs}
+    pairing.unused = [name for name, path in true.paths.items() if path not in used]
     return pairing
 
 
@@ -170,7 +185,8 @@ class _ImageIndex:
     def __init__(self, folder: Path, prefixes: Iterable[str]) -> None:
         self.folder = Path(folder)
         self.prefixes = sorted(prefixes, key=len, reverse=True)
-        self.paths = {path.relative_to(folder).as_posix(): path for path in find_images(self.folder)}
+        found, self.left_out = list_images(self.folder)
+        self.paths = {path.relative_to(folder).as_posix(): path for path in found}
         self._by_path: dict[str, list[str]] = {}
         self._by_word: dict[str, list[str]] = {}
         self._by_own_name: dict[str, list[str]] = {}
@@ -231,20 +247,29 @@ def _without_ending(name: str) -> str:
     return stem if stem and dot + ending.lower() in IMAGE_ENDINGS else name
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Files below a folder that are images by their names."""
+def _files(folder: Path, root: Path) -> Iterator[tuple[Path, str]]:
+    """Files below a folder that are images by their names, each with why it is left out; empty: it is not."""
     try:
         entries = list(os.scandir(folder))
     except OSError as error:
         raise DataError(folder, f"cannot be read: {error.strerror}") from error
     for entry in entries:
         path = folder / entry.name
-        if entry.name.startswith((".", "~")):
+        ending = path.suffix.lower()
+        if entry.name.startswith("."):
             continue
         if entry.is_dir(follow_symlinks=False):
-            yield from _files(path)
-        elif entry.is_file() and path.suffix.lower() in IMAGE_ENDINGS and Path(path.stem).suffix not in TEMPORARY:
-            yield path
+            yield from _files(path, root)
+        elif entry.is_dir():
+            yield path, "a link to a folder, which is not followed"
+        elif ending in OTHER_IMAGES:
+            yield path, f"{ending} is not scored; known are {', '.join(IMAGE_ENDINGS)}"
+        elif ending in IMAGE_ENDINGS and (entry.name.startswith("~") or Path(path.stem).suffix in TEMPORARY):
+            yield path, "a temporary file by its name"
+        elif ending in IMAGE_ENDINGS and not path.resolve().is_relative_to(root):
+            yield path, "a link that leads out of the folder, which is not followed"
+        elif ending in IMAGE_ENDINGS:
+            yield path, "" if entry.is_file() else "no file"
 
 
 # By the names of the files

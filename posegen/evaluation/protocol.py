@@ -57,6 +57,7 @@ class Protocol:
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._check_types()
         for name, known in CHOICES.items():
             value = getattr(self, name)
             if value not in known:
@@ -66,10 +67,29 @@ class Protocol:
                 )
         if self.size is None and self.resize != "none":
             raise ConfigError(f"protocol {self.name!r}: resize {self.resize!r} needs a size")
-        if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
-            raise ConfigError(f"protocol {self.name!r}: size must be (H, W) in pixels, got {self.size}")
         if not self.metrics:
             raise ConfigError(f"protocol {self.name!r} names no metrics")
+
+    def _check_types(self) -> None:
+        """ConfigError: everything that is of a wrong kind, at once; a file may hold anything."""
+        size, parts = self.size, self.metrics.values() if isinstance(self.metrics, Mapping) else [None]
+        texts = isinstance(self.sources, Mapping) and all(isinstance(said, str) for said in self.sources.values())
+        sized = isinstance(size, tuple) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)
+        problems = {
+            "name, citation and real must be text": all(
+                isinstance(text, str) and text for text in (self.name, self.citation, self.real)
+            ),
+            "size must be (H, W) in pixels": size is None or sized,
+            "metrics must be parts with a type, by name": all(
+                isinstance(part, Mapping) and "type" in part for part in parts
+            ),
+            "mask must be a part with a type": self.mask is None
+            or (isinstance(self.mask, Mapping) and "type" in self.mask),
+            "sources must be texts by field": texts,
+        }
+        wrong = [problem for problem, fine in problems.items() if not fine]
+        if wrong:
+            raise ConfigError(f"protocol {self.name!r}: {'; '.join(wrong)}")
 
     @property
     def hash(self) -> str:
@@ -153,7 +173,7 @@ def read_protocol(path: Path) -> Protocol:
         raise ConfigError(
             f"{path} is no protocol: a JSON object with name, metrics, and any of {', '.join(sorted(known))}"
         )
-    if data.get("size") is not None:
+    if isinstance(data.get("size"), list):
         data["size"] = tuple(data["size"])
     return Protocol(**{"citation": str(path), **data})
 
@@ -161,16 +181,22 @@ def read_protocol(path: Path) -> Protocol:
 def variations(protocol: Protocol) -> Iterator[tuple[str, Protocol]]:
     """Every protocol that differs from *protocol* in one choice, with what differs: ``resize=opencv-bilinear``.
 
-    The choices are those of :data:`CHOICES`, and, of each metric, those it lists as its ``variants``.
+    The choices are those of :data:`CHOICES`, the sizes of the other protocols where this one has a size, and, of each
+    metric, those it lists as its ``variants``. PNG keeps every pixel: it is no other choice than not storing.
     """
     for name, known in CHOICES.items():
         if name == "resize" and protocol.size is None:
             continue
         for value in known:
-            if value != getattr(protocol, name) and not (name == "resize" and value == "none"):
+            same = value == getattr(protocol, name) or {value, getattr(protocol, name)} == {"none", "png"}  # keep all
+            if not same and not (name == "resize" and value == "none"):
                 label = f"{name}={value}"
                 changed: dict[str, Any] = {"name": f"{protocol.name}, {label}", name: value}
                 yield label, replace(protocol, **changed)
+    sizes = {each.size for each in protocols().values()} - {None, protocol.size}
+    for size in sorted(sizes) if protocol.size is not None else ():
+        label = f"size={size[0]}×{size[1]}"
+        yield label, replace(protocol, name=f"{protocol.name}, {label}", size=size)
     for reported, part in protocol.metrics.items():
         metric = METRICS.get(part["type"])
         for argument, known in getattr(metric, "variants", {}).items():

@@ -73,6 +73,10 @@ class Evaluation:
         }
 
 
+CONTEXT = ("date", "versions", "targets_digest", "real_digest", "extractors")
+"""What :func:`read_evaluation` brings back of an evaluation's context: what decides whether scores compare."""
+
+
 def read_evaluation(path: Path) -> Evaluation:
     """The evaluation of a ``results.json``, without its pairs and values of each image.
 
@@ -82,17 +86,26 @@ def read_evaluation(path: Path) -> Evaluation:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         definition = {**data["definition"]}
-        if definition.get("size") is not None:
+        if isinstance(definition.get("size"), list):
             definition["size"] = tuple(definition["size"])
         scores = {
             name: Score(
-                math.nan if each["value"] is None else each["value"],
-                tuple(each["ci95"]) if each.get("ci95") else None, each["n"],
+                math.nan if each["value"] is None else float(each["value"]),
+                tuple(map(float, each["ci95"])) if each.get("ci95") else None, int(each["n"]),
                 each.get("unit", ""), each.get("higher_is_better"),
             )
             for name, each in data["metrics"].items()
         }  # fmt: skip
-        return Evaluation(Protocol(**definition), scores, data.get("not_computed", {}), notes=data.get("notes", []))
+        protocol = Protocol(**definition)
+        if data["hash"] != protocol.hash:
+            raise DataError(
+                path,
+                f"its hash is {data['hash']}, and its definition gives {protocol.hash}",
+                "It was changed, or written by a posegen whose protocols are others; evaluate again.",
+            )
+        context = {key: data[key] for key in CONTEXT if key in data}
+        known = {"notes": data.get("notes", []), "unmatched": data.get("unmatched", []), "context": context}
+        return Evaluation(protocol, scores, data.get("not_computed", {}), **known)
     except OSError as error:
         raise DataError(path, f"cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -77,6 +77,8 @@ class Record:
 
     def __init__(self, path: Path, study: Study) -> None:
         self.path = path
+        if path.is_dir():
+            raise ConfigError(f"{path} is a folder; the record is a file in one, such as {path / 'study.jsonl'}")
         if not path.exists():
             _begin(path, study)
         self._file = FileIO(path, "r+")

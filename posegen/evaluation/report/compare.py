@@ -1,9 +1,11 @@
-"""Scores beside each other, where they may stand there: under one hash. The others stand apart, with why."""
+"""Scores beside each other, where they may stand there: under one hash, of the same true and real images. The others
+stand apart, with why."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from rich.console import Group
 from rich.table import Table
@@ -30,7 +32,8 @@ class Entry:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Scores under one hash, the best first: by the metric that most of them have, of those whose better side is known.
+    """Scores under one hash: those measured here, on the same images, the best first by the metric that most of them
+    have, of those whose better side is known; after them what others have printed, which is no part of the order.
 
     Attributes:
         protocol: of the first of them.
@@ -45,10 +48,11 @@ class Ranking:
     notes: Sequence[str]
 
     def is_best(self, entry: Entry, metric: str) -> bool:
-        """Whether *entry* has the best of several values of a metric."""
+        """Whether *entry* has the best of several values of a metric that were measured here."""
         higher = self.metrics[metric]
-        values = [each.values[metric] for each in self.entries if finite(each.values.get(metric))]
-        if higher is None or len(values) < 2:
+        own = [each for each in self.entries if not each.source]
+        values = [each.values[metric] for each in own if finite(each.values.get(metric))]
+        if higher is None or len(values) < 2 or entry.source:
             return False
         return entry.values.get(metric) == (max if higher else min)(values)
 
@@ -120,19 +124,20 @@ def comparison(
 
 
 def rankings(evaluations: Sequence[tuple[str, Evaluation]], published: Iterable[PublishedScore] = ()) -> list[Ranking]:
-    """Evaluations in one ranking a hash, in the order of their first; ``rich`` prints each as a table.
+    """Evaluations in one ranking a hash and set of images, in the order of their first; ``rich`` prints each.
 
     Args:
         evaluations: each with what to call it.
         published: of these, those whose protocol has the hash of a ranking are in it.
     """
     published, known = list(published), protocols()
-    by_hash: dict[str, list[tuple[str, Evaluation]]] = {}
+    alike: dict[tuple[Any, ...], list[tuple[str, Evaluation]]] = {}
     for label, evaluation in evaluations:
-        by_hash.setdefault(evaluation.protocol.hash, []).append((label, evaluation))
+        images = [evaluation.context.get(f"{which}_digest") for which in ("targets", "real")]
+        alike.setdefault((evaluation.protocol.hash, *images), []).append((label, evaluation))
     return [
         _rank(group, [score for score in published if not _why_apart(score, group[0][1].protocol, known)])
-        for group in by_hash.values()
+        for group in alike.values()
     ]
 
 
@@ -162,7 +167,7 @@ def _differences(first: Protocol, second: Protocol) -> list[str]:
 
 
 def _rank(group: Sequence[tuple[str, Evaluation]], published: Sequence[PublishedScore]) -> Ranking:
-    entries = [_own(label, evaluation) for label, evaluation in group] + [_printed(score) for score in published]
+    entries = [_own(label, evaluation) for label, evaluation in group]
     metrics: dict[str, bool | None] = {}
     for _label, evaluation in group:
         for name, score in evaluation.scores.items():
@@ -174,6 +179,7 @@ def _rank(group: Sequence[tuple[str, Evaluation]], published: Sequence[Published
     decisive = max(directed, key=lambda name: sum(name in entry.values for entry in entries), default=None)
     if decisive is not None:
         entries.sort(key=lambda entry: _rank_of(entry.values.get(decisive), bool(metrics[decisive])))
+    entries += [_printed(score) for score in published]
     return Ranking(protocol, metrics, entries, _notes(protocol, group, published, decisive))
 
 
@@ -200,11 +206,13 @@ def _notes(
     published: Sequence[PublishedScore],
     decisive: str | None,
 ) -> list[str]:
-    notes = [f"in order of {decisive}"] if decisive and len(group) + len(published) > 1 else []
+    notes = [f"in order of {decisive}"] if decisive and len(group) > 1 else []
     if len({image_count(evaluation) for _label, evaluation in group}) > 1:
         notes.append("these were scored on different numbers of images; only scores of the same images can be ranked")
+    if len({repr(evaluation.context.get("versions")) for _label, evaluation in group}) > 1:
+        notes.append("these were scored with different versions of the libraries")
     if published:
-        notes.append("published figures hold for the data they name; they compare with scores of the same images alone")
+        notes.append("published figures stand outside the order: they compare with scores of the data they name alone")
     if published and protocol.unknown:
         notes.append(
             f"nobody has published {', '.join(protocol.unknown)} of this protocol: what stands there is a guess"

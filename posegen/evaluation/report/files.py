@@ -25,11 +25,18 @@ def check_report_folder(folder: Path) -> None:
     """Raise where a report in *folder* would overwrite what is not an earlier report; for the start of a command.
 
     Raises:
-        PosegenError: a file of a report's names is there, and no ``results.json`` of an evaluation; or *folder* is
-            a file.
+        PosegenError: *folder* is a file, or cannot be written to; or a file of a report's names is there, and no
+            ``results.json`` of an evaluation.
     """
     if folder.exists() and not folder.is_dir():
         raise PosegenError(f"{folder} is no folder: the report needs one")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with written_whole(folder / ".writable") as temporary:
+            temporary.touch()
+        (folder / ".writable").unlink()
+    except OSError as error:
+        raise PosegenError(f"{folder}: a report cannot be written there: {error.strerror}") from error
     there = [name for name in (*REPLACED, HISTORY) if os.path.lexists(folder / name)]
     if not there:
         return

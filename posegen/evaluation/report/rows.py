@@ -52,7 +52,9 @@ def score_rows(evaluation: Evaluation) -> list[ScoreRow]:
 def score_table(evaluation: Evaluation) -> Table:
     """The scores for the terminal, with the protocol's name and hash as its title."""
     protocol = evaluation.protocol
-    table = Table("metric", title=Text(f"{protocol.name}, protocol {protocol.hash}"))
+    table = Table(
+        "metric", title=Text(f"{protocol.name}, protocol {protocol.hash}"), caption=Text(made_with(evaluation))
+    )
     for heading in ("value", "95 % interval", "n"):
         table.add_column(heading, justify="right")
     for heading in ("unit", "better", *(["why not computed"] if evaluation.not_computed else [])):
@@ -68,6 +70,12 @@ def definition(protocol: Protocol) -> dict[str, Any]:
     plain = protocol.to_dict()
     metrics = {f"metrics.{name}": part for name, part in plain["metrics"].items()}
     return {name: value for name, value in plain.items() if name not in _TOLD_ELSEWHERE} | metrics
+
+
+def made_with(evaluation: Evaluation) -> str:
+    """``n images; posegen 0.1, torch 2.13, …``: what belongs beside every number besides its protocol."""
+    versions = ", ".join(f"{name} {version}" for name, version in evaluation.context.get("versions", {}).items())
+    return f"{image_count(evaluation)} images" + (f"; {versions}" if versions else "")
 
 
 def protocol_rows(protocol: Protocol) -> list[ProtocolRow]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from ..results import Evaluation
 from ..table import ARROWS
 from .compare import Comparison, Ranking, figures
-from .rows import ScoreRow, context_rows, image_count, protocol_rows, score_rows
+from .rows import ScoreRow, context_rows, made_with, protocol_rows, score_rows
 
 MOST_UNMATCHED = 100
 """How many unmatched files a report names; it counts all."""
@@ -84,7 +84,7 @@ def escape_markdown(text: str) -> str:
 def latex(evaluation: Evaluation) -> str:
     r"""The scores as a ``table`` of booktabs, to be read with ``\input``; names are escaped.
 
-    The caption holds protocol, hash and number of images; what was not computed stands below, with the reason.
+    The caption holds protocol, hash, number of images and versions; below stands what was not computed, with the reason.
     """
     protocol, rows = evaluation.protocol, score_rows(evaluation)
     name = escape_latex(protocol.name)
@@ -92,7 +92,7 @@ def latex(evaluation: Evaluation) -> str:
         r"% needs \usepackage{booktabs}",
         r"\begin{table}",
         r"  \centering",
-        rf"  \caption{{Scores of {image_count(evaluation)} images under protocol {name},",
+        rf"  \caption{{Scores under protocol {name}, {escape_latex(made_with(evaluation))};",
         rf"    hash \texttt{{{protocol.hash}}}. Intervals: 95\,\%, bootstrap.}}",
         rf"  \label{{tab:scores-{protocol.hash}}}",
         r"  \begin{tabular}{lrrrl}",
