@@ -84,7 +84,7 @@ def escape_markdown(text: str) -> str:
 def latex(evaluation: Evaluation) -> str:
     r"""The scores as a ``table`` of booktabs, to be read with ``\input``; names are escaped.
 
-    The caption holds protocol, hash, number of images and versions; below stands what was not computed, with the reason.
+    The caption holds protocol, hash, images and versions; below stands what was not computed, with the reason.
     """
     protocol, rows = evaluation.protocol, score_rows(evaluation)
     name = escape_latex(protocol.name)
