@@ -1,6 +1,9 @@
 # GFLA on paper dolls that dance: no download; docs/dance.md.
 _base_ = "_base_/drawn_clips.py"
 
+flow_iters = 450
+full_iters = 80
+
 flow_estimator = "SeparateFlowEstimators"
 structure_channels = 20
 structure = dict(type="DanceStructureEncoder", sigma=3, skeleton_peak=1.0)  # published: 6, 255

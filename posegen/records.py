@@ -20,7 +20,9 @@ class Pair:
     the image, channel 0 to the right, channel 1 down: target pixel l shows source position ``l + flow[:, l]``;
     ``visible`` 1 H W in {0, 1}, where that position shows the same thing in the source image (defined even where
     flow leads out of the image: there it is 0); ``foreground`` 1 H W in {0, 1}, the subject in the target image.
-    Real data sets know none of the last three: None.
+    Real data sets know none of these three: None. ``matches`` M 4: points that annotations of both images know, as
+    (x, y) in the target and (x, y) in the source, in pixels of the image, NaN where a point is missing in either;
+    M is one number for the whole data set. None: the annotations know none.
     """
 
     source: Tensor
@@ -31,6 +33,7 @@ class Pair:
     flow: Tensor | None = None
     visible: Tensor | None = None
     foreground: Tensor | None = None
+    matches: Tensor | None = None
 
 
 @dataclass
@@ -45,6 +48,7 @@ class PairBatch:
     flow: Tensor | None = None
     visible: Tensor | None = None
     foreground: Tensor | None = None
+    matches: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.source)
@@ -79,7 +83,8 @@ class Clip:
     T S H W. Exact motion, as in :class:`Pair`, where it is known: ``flow`` T 2 H W and ``visible`` T 1 H W from each
     frame back to the reference; ``flow_previous`` and ``visible_previous`` from each frame back to the one before it
     (the first one: to the reference). ``foreground`` T 1 H W in {0, 1}: the subject in each frame; data sets with
-    foreground masks have it too. What is not known is None.
+    foreground masks have it too. ``matches`` T M 4, as in :class:`Pair`, of each frame and the reference, and
+    ``matches_previous`` of each frame and the one before it (the first one: the reference). What is not known is None.
     """
 
     reference: Tensor
@@ -92,6 +97,8 @@ class Clip:
     flow_previous: Tensor | None = None
     visible_previous: Tensor | None = None
     foreground: Tensor | None = None
+    matches: Tensor | None = None
+    matches_previous: Tensor | None = None
 
 
 @dataclass
@@ -108,6 +115,8 @@ class ClipBatch:
     flow_previous: Tensor | None = None
     visible_previous: Tensor | None = None
     foreground: Tensor | None = None
+    matches: Tensor | None = None
+    matches_previous: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.reference)
@@ -183,6 +192,7 @@ def as_pairs(batch: PairBatch | ClipBatch, out: Transfer | Animation) -> tuple[P
         flow=flat(batch.flow),
         visible=flat(batch.visible),
         foreground=flat(batch.foreground),
+        matches=flat(batch.matches),
     )
     flows, masks = map(flat, out.flows.reference), map(flat, out.masks.reference)
     return pairs, Transfer(flat(out.frames), [*flows], [*masks])

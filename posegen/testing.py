@@ -32,15 +32,16 @@ from .records import Clip, Pair, PairBatch, Transfer, collate_clips, collate_pai
 
 PAIR_SHAPES = {
     "source": "3 H W", "source_structure": "S", "target": "3 H W", "target_structure": "S",
-    "flow": "2 H W", "visible": "1 H W", "foreground": "1 H W",
+    "flow": "2 H W", "visible": "1 H W", "foreground": "1 H W", "matches": "M 4",
 }  # fmt: skip
 CLIP_SHAPES = {
     "reference": "3 H W", "reference_structure": "S", "frames": "T 3 H W", "structures": "T S",
     "flow": "T 2 H W", "visible": "T 1 H W", "flow_previous": "T 2 H W", "visible_previous": "T 1 H W",
-    "foreground": "T 1 H W",
+    "foreground": "T 1 H W", "matches": "T M 4", "matches_previous": "T M 4",
 }  # fmt: skip
 IMAGES = ("source", "target", "reference", "frames")
 MASKS = ("visible", "visible_previous", "foreground")
+MATCHES = ("matches", "matches_previous")  # NaN where a point is missing
 LEAST_GAIN = 0.7
 """The source warped along the exact flow is at most so far from the target, as a share of how far the source itself is.
 Drawn data comes to 0.05 to 0.25, even at 32 pixels."""
@@ -270,7 +271,8 @@ def _check_record(where: str, record: Any, shapes: dict[str, str], channels: int
             continue
         _require(isinstance(value, Tensor), f"{what} is a {type(value).__name__}, not a tensor")
         _require(value.dtype is torch.float32, f"{what} is {value.dtype}, not float32")
-        _require(bool(value.isfinite().all()), f"{what} has values that are not finite")
+        wild = value.isinf().any() if field in MATCHES else not value.isfinite().all()
+        _require(not wild, f"{what} has values that are not finite")
         _require(not value.requires_grad, f"{what} requires a gradient")
         _check_shape(what, value, shape, sizes)
         if field in IMAGES:
@@ -397,9 +399,14 @@ def _difference(first: Any, second: Any) -> str:
     for field in fields(first):
         one, other = getattr(first, field.name), getattr(second, field.name)
         both = isinstance(one, Tensor) and isinstance(other, Tensor)
-        if not (torch.equal(one, other) if both else one == other):
+        if not (_equal(one, other) if both else one == other):
             return field.name
     return ""
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are the same; NaN, a missing point, is the same as NaN."""
+    return torch.equal(one.isnan(), other.isnan()) and torch.equal(one.nan_to_num(), other.nan_to_num())
 
 
 # Structures and metrics

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -165,6 +166,14 @@ def test_frames_of_clips_are_pairs_with_the_reference():
         assert torch.equal(out.flows[0][k], flows[b, t])
 
 
+def test_matches_of_clips_are_those_of_the_pairs_with_the_reference():
+    batch = replace(clips(3), matches=torch.rand(2, 3, 5, 4), matches_previous=torch.rand(2, 3, 5, 4))
+    flows, masks = torch.rand(2, 3, 2, 16, 16), torch.rand(2, 3, 1, 16, 16)
+    made = Animation(batch.frames, Origins([-flows], [flows]), Origins([-masks], [masks]))
+    pairs, _ = as_pairs(batch, made)
+    assert torch.equal(pairs.matches, batch.matches.flatten(0, 1))
+
+
 # Training -------------------------------------------------------------------------------------------------
 
 
@@ -209,6 +218,16 @@ def test_losses_are_asked_for_each_frame_and_those_of_flows_for_both_origins():
     assert not any(source.requires_grad for source in sources)
     assert log["image"] == pytest.approx((2 + 1) / 2)  # summed in a chunk, the mean of two chunks
     assert log["flow"] == pytest.approx((4 + 2) / 2)
+
+
+def test_a_loss_of_flows_is_told_the_matches_with_the_origin_it_looks_at():
+    flow = Looks("flow")
+    batch = replace(clips(3), matches=torch.rand(2, 3, 5, 4), matches_previous=torch.rand(2, 3, 5, 4))
+    made = trainer(dict(flow=flow))
+    made.train_step(batch, StageOptimizers()(made))  # in chunks of two frames and of one
+    for t in range(3):
+        assert torch.equal(flow.seen[2 * t].batch.matches, batch.matches[:, t])
+        assert torch.equal(flow.seen[2 * t + 1].batch.matches, batch.matches_previous[:, t])
 
 
 def test_the_true_frame_before_is_looked_at_where_the_config_says_so():

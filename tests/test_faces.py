@@ -14,6 +14,7 @@ from posegen_faces.clips import FaceClips, natural_order
 from posegen_faces.drawn import DrawnFaces, landmarks
 from posegen_faces.drawn_render import BACKGROUND, build_parts, draw
 from posegen_faces.layouts import IBUG_68, read_landmarks
+from posegen_faces.matches import SHARES, matches
 from posegen_faces.structure import CURVES, PARTS, FaceStructureEncoder
 
 from posegen.data import HeatmapEncoder, KeypointLayout, Keypoints, StructureEncoder, get_layout
@@ -361,6 +362,30 @@ def test_the_structure_sees_the_image_unless_it_does_not_look_at_images(tmp_path
     assert FaceClips(tmp_path, "test", HeatmapEncoder(IBUG_68), SIZE)[0].structures.shape[1] == 68
 
 
+def test_landmarks_of_two_frames_are_matches_of_their_clip(tmp_path):
+    # Frames 8, 9, ... have their points 1, 2, ... tenths of a pixel to the right, of 64; here at half the size.
+    clip = clips(write_videos(tmp_path, "test"), "test", length=3)[0]
+    points = torch.from_numpy(face_points().astype(np.float32)) / 2
+    assert clip.matches.shape == clip.matches_previous.shape == (3, len(SHARES), 4)
+    for t, (frame, previous) in enumerate(zip((1, 2, 3), (1, 1, 2), strict=True)):
+        right = torch.tensor([0.5, 0.0])
+        torch.testing.assert_close(clip.matches[t, :68, :2], points + frame * right, atol=0.01, rtol=0)
+        torch.testing.assert_close(clip.matches[t, :68, 2:], points + right, atol=0.01, rtol=0)
+        torch.testing.assert_close(clip.matches_previous[t, :68, 2:], points + previous * right, atol=0.01, rtol=0)
+
+
+def test_all_matched_points_move_with_landmarks_that_move_as_a_whole():
+    points = face_points()[None]
+    moved = 1.2 * points @ np.array([[0.9, 0.3], [-0.3, 0.9]]) + (4, -7)
+    both = matches(points, moved).double().numpy()[0]
+    np.testing.assert_allclose(
+        both[:, 2:], 1.2 * both[:, :2] @ np.array([[0.9, 0.3], [-0.3, 0.9]]) + (4, -7), atol=1e-4
+    )
+    low, high = both[:, :2].min(0), both[:, :2].max(0)
+    assert low[1] < face_points()[:, 1].min() - 8  # above the brows: forehead and crown, of a face 64 pixels wide
+    assert (high - low < 64).all()
+
+
 def test_clips_of_one_length_stack(tmp_path):
     data = clips(write_videos(tmp_path))
     batch = collate_clips([data[0, 1], data[1, 1]])
@@ -616,6 +641,25 @@ def test_a_landmark_of_the_surface_moves_with_the_flow():
                 assert np.abs(led - reference[k]).max() < 3  # a blinking lid's skin slides under its corner
                 compared += 1
     assert compared > 10
+
+
+@pytest.mark.parametrize("previous", [False, True], ids=["reference", "previous"])
+def test_matches_lead_where_the_exact_flow_leads(faces, previous):
+    # Where the point is visible. Landmarks do it to a fraction of a pixel; points in between are of a generic head.
+    apart, still = [], []
+    for clip in faces:
+        points, sources = (clip.matches_previous if previous else clip.matches).split(2, dim=-1)
+        flow = clip.flow_previous if previous else clip.flow
+        for t in range(len(points)):
+            x, y = points[t].round().long().clamp(0, 63).T
+            seen = subject(clip, previous)[t, y, x]
+            exact, matched = flow[t, :, y, x].T[seen], (sources - points)[t][seen]
+            apart.append((exact - matched).norm(dim=1))
+            still.append(exact.norm(dim=1))
+    errors, motion = torch.cat(apart), torch.cat(still)
+    assert len(errors) > 0.7 * len(faces) * 6 * len(SHARES)
+    assert errors.median() < 0.5
+    assert errors.mean() < 0.2 * motion.mean()
 
 
 def test_landmarks_lie_on_the_face_in_the_order_of_the_layout():

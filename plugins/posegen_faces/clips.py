@@ -20,6 +20,7 @@ from posegen.records import Clip
 from posegen.registry import DATASETS, STRUCTURE_ENCODERS
 
 from .layouts import IBUG_68, parse_landmarks
+from .matches import matches
 
 IMAGES = (".jpg", ".jpeg", ".png")
 SPLITS = ("train", "test")
@@ -40,7 +41,8 @@ class FaceClips(Dataset[Clip]):
 
     ``ROOT/SPLIT_data/VIDEO/FRAME.{jpg,png}`` and ``ROOT/SPLIT_keypoints/VIDEO/FRAME.txt`` (68 rows ``x,y``). Frames
     follow each other in the order of their names, numbers by value. Everything is checked at once when the data set
-    is built, landmark files whole; an image is opened when its clip is asked for.
+    is built, landmark files whole; an image is opened when its clip is asked for. Landmarks of two images say where
+    points of the face went: the clip's ``matches``.
 
     In training (split ``train``) an item is a video, and ``(number, draw)`` draws a stretch of *length* consecutive
     frames of it and a reference frame anywhere in it: the same number, draw and seed always give the same clip. A
@@ -109,14 +111,16 @@ class FaceClips(Dataset[Clip]):
         video = self.videos[number]
         reference, first = self._draw(video, np.random.default_rng([self.seed, number, draw]))
         last = len(video.images) if self.length is None else first + self.length
-        image, structure = self._frame(video, reference)
-        frames = [self._frame(video, i) for i in range(first, last)]
+        image, structure, points = self._frame(video, reference)
+        frames, structures, targets = zip(*(self._frame(video, i) for i in range(first, last)), strict=True)
         return Clip(
             reference=image,
             reference_structure=structure,
-            frames=torch.stack([frame for frame, _ in frames]),
-            structures=torch.stack([frame_structure for _, frame_structure in frames]),
+            frames=torch.stack(frames),
+            structures=torch.stack(structures),
             name=video.name,
+            matches=matches(np.stack(targets), np.stack([points] * len(targets))),
+            matches_previous=matches(np.stack(targets), np.stack([points, *targets[:-1]])),
         )
 
     def _draw(self, video: Video, rng: np.random.Generator) -> tuple[int, int]:
@@ -126,13 +130,13 @@ class FaceClips(Dataset[Clip]):
         count = len(video.images)
         return int(rng.integers(count)), int(rng.integers(count - self.length + 1))
 
-    def _frame(self, video: Video, number: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Image and structure of a frame, at the data set's size."""
+    def _frame(self, video: Video, number: int) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
+        """Image, structure and landmarks 68 2 of a frame, at the data set's size."""
         image = read_image(video.images[number])
         keypoints = Keypoints(video.points[number], np.ones(len(IBUG_68)))
         keypoints = keypoints.scale(self.size[1] / image.shape[1], self.size[0] / image.shape[0])
         image = resize_image(image, self.size, self.resample)
-        return to_tensor(image), encode_structure(self.structure, keypoints, self.size, image)
+        return to_tensor(image), encode_structure(self.structure, keypoints, self.size, image), keypoints.points
 
 
 def check_layout(name: str, structure: StructureEncoder) -> None:

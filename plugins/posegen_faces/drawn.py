@@ -39,6 +39,7 @@ from .drawn_render import (
     mouth_half_width,
 )
 from .layouts import IBUG_68
+from .matches import matches
 
 SMALLEST = 32
 """Pixels; a smaller picture shows no face that one could read."""
@@ -119,6 +120,8 @@ class DrawnFaces(Dataset[Clip]):
             flow_previous=torch.from_numpy(flows[1][0]),
             visible_previous=_mask(flows[1][1]),
             foreground=_mask(frames.topmost != BACKGROUND),
+            matches=matches(points[1:], points[to_reference]),
+            matches_previous=matches(points[1:], points[to_previous]),
         )
 
     def scene(self, index: int) -> tuple[Look, Pose, Array]:

@@ -165,6 +165,7 @@ class ClipTrainer(Trainer):
         """Frame *t* as losses see it: a pair with one of its origins."""
         batch = chunk.batch
         structure = batch.reference_structure if origin == "reference" else chunk.structure_before(t)
+        matches = batch.matches if origin == "reference" else batch.matches_previous
         pair = PairBatch(
             source=source,
             source_structure=structure,
@@ -172,6 +173,7 @@ class ClipTrainer(Trainer):
             target_structure=batch.structures[:, t],
             names=batch.names,
             foreground=None if batch.foreground is None else batch.foreground[:, t],
+            matches=None if matches is None else matches[:, t],
         )
         out = Transfer(frame.image, getattr(frame.flows, origin), getattr(frame.masks, origin))
         images = {"source": source, "target": pair.target, "generated": frame.image}

@@ -4,6 +4,7 @@ from .adversarial import AdversarialLoss, TemporalAdversarialLoss
 from .affine import AffineRegularisation
 from .correctness import SamplingCorrectness
 from .features import VGG19Features
+from .matched_points import MatchedPoints, point_error
 from .perceptual import PerceptualLoss
 from .reconstruction import ReconstructionLoss
 from .step import FeatureCache, FeatureMemory, Loss, Step
@@ -15,6 +16,7 @@ __all__ = [
     "FeatureCache",
     "FeatureMemory",
     "Loss",
+    "MatchedPoints",
     "PerceptualLoss",
     "ReconstructionLoss",
     "SamplingCorrectness",
@@ -22,4 +24,5 @@ __all__ = [
     "StyleLoss",
     "TemporalAdversarialLoss",
     "VGG19Features",
+    "point_error",
 ]
