@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from posegen.data.keypoints import KeypointLayout, get_layout
 from posegen.errors import ConfigError
-from posegen.losses import Loss, Step
+from posegen.losses import Loss, Step, point_error
 from posegen.registry import LOSSES
 
 
@@ -50,12 +49,12 @@ class LimbFlow(Loss):
 
     def forward(self, step: Step) -> Tensor:
         batch = step.batch
-        size = batch.target.shape[-2:]
+        size = (batch.target.shape[-2], batch.target.shape[-1])
         source, in_source = self._limbs(batch.source_structure)
         target, in_target = self._limbs(batch.target_structure)
-        present = in_source & in_target  # B L
-        moved = source - target
-        terms = [_error(flow.float(), target, moved, present, size) for flow in step.out.flows]
+        present = (in_source & in_target)[..., None].expand(target.shape[:3]).flatten(1)  # B L·samples
+        points, moved = target.flatten(1, 2), (source - target).flatten(1, 2)
+        terms = [point_error(flow.float(), points, moved, present, size) for flow in step.out.flows]
         return torch.stack(terms).sum()
 
     def _limbs(self, structure: Tensor) -> tuple[Tensor, Tensor]:
@@ -94,14 +93,3 @@ def _top_of_parabola(values: Tensor, place: Tensor) -> Tensor:
     offset = (after - before) / (2 * bend.clamp(min=1e-6))
     top = middle + torch.where(positive & (bend > 1e-6), offset, place - middle)
     return torch.minimum(torch.maximum(top, place - 1), place + 1).float()  # outside by a pixel at most
-
-
-def _error(flow: Tensor, points: Tensor, moved: Tensor, present: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
-    """Mean absolute difference, in pixels of the flow B 2 h w, at *points* B L n 2 of the image of *size*."""
-    full = points.new_tensor([size[1], size[0]])
-    grid = (points + 0.5) * (2 / full) - 1
-    found = F.grid_sample(flow, grid, padding_mode="border", align_corners=False).permute(0, 2, 3, 1)  # B L n 2
-    scale = points.new_tensor([flow.shape[-1], flow.shape[-2]]) / full
-    error = (found - moved * scale).abs().sum(-1) * present[..., None]  # B L n
-    # each pair's own mean first: so half a batch in each of two processes weighs as the whole in one
-    return (error.mean(2).sum(1) / present.sum(1).clamp(min=1)).mean()
