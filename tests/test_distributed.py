@@ -28,7 +28,7 @@ SGD = dict(type="SGD", lr=0.1)
 def test_a_single_process_averages_nothing():
     parameter = torch.nn.Parameter(torch.ones(3))
     parameter.grad = torch.full((3,), 2.0)
-    average_gradients([parameter, torch.nn.Parameter(torch.ones(1))])
+    assert average_gradients([parameter, torch.nn.Parameter(torch.ones(1))], torch.tensor(3.0)) == 3
     assert parameter.grad.tolist() == [2, 2, 2]
 
 

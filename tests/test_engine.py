@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 import signal
@@ -17,6 +18,7 @@ import posegen
 from posegen.cli import main
 from posegen.config import load_config
 from posegen.engine import EndlessSampler, build_trainer, loop
+from posegen.engine.checkpoint_files import SEAL_LENGTH
 from posegen.errors import CheckpointError, PosegenError
 from posegen.losses import VGG19Features
 from posegen.records import collate_pairs
@@ -176,7 +178,7 @@ def test_weights_alone_are_not_resumed(tiny_config, tmp_path, trained, keys):
     torch.save({key: whole[key] for key in keys} or dict(whole["state_dict"]), tmp_path / "weights.pth")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "last_checkpoint").write_text(str(tmp_path / "weights.pth"))
-    with pytest.raises(CheckpointError, match=r"weights.pth is no checkpoint of a run[^$]*load_from"):
+    with pytest.raises(CheckpointError, match=r"weights.pth: it has no checksum[^$]*load_from"):
         build_trainer(load_config(tiny_config), tmp_path / "run", resume=True).train()
 
 
@@ -336,6 +338,18 @@ def bad_checkpoints(folder: Path, trained: Path) -> dict[str, tuple[Path, str]]:
     }
 
 
+SEALED = ["malicious", "tensor", "other"]
+"""Bad checkpoints that are archives: a seal can be put on them."""
+
+
+def seal_file(path: Path) -> None:
+    """Put a seal on an archive that somebody else wrote, as one who means harm would."""
+    archive = bytearray(path.read_bytes())
+    archive[-2:] = SEAL_LENGTH.to_bytes(2, "little")
+    archive += f"posegen run={'0' * 32} sha256=".encode()
+    path.write_bytes(archive + hashlib.sha256(archive).hexdigest().encode())
+
+
 BAD = ["malicious", "truncated", "text", "tensor", "other", "none"]
 
 
@@ -347,9 +361,14 @@ def test_a_model_is_not_loaded_from(tiny_config, tmp_path, trained, kind):
     assert not (tmp_path / "executed").exists()
 
 
-@pytest.mark.parametrize("kind", BAD)
-def test_a_run_is_not_resumed_from(tiny_config, tmp_path, trained, kind):
+@pytest.mark.parametrize(("kind", "seal"), [*((kind, False) for kind in BAD), *((kind, True) for kind in SEALED)])
+def test_a_run_is_not_resumed_from(tiny_config, tmp_path, trained, kind, seal):
+    """A seal says that a file is whole, not that it is good: nothing in it is executed either way."""
     path, words = bad_checkpoints(tmp_path, trained)[kind]
+    if seal:
+        seal_file(path)
+    else:
+        words = "there is no such file" if kind == "none" else "it has no checksum at its end"
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "last_checkpoint").write_text(str(path))
     runner = build_trainer(load_config(tiny_config), tmp_path / "run", resume=True)
@@ -419,9 +438,9 @@ def test_the_generators_update_gives_the_discriminator_no_gradient(tiny_config, 
     graded = []
     update = type(trainer)._update
 
-    def watching(self, loss, optimizer, parameters):
+    def watching(self, loss, optimizer, parameters, **kwargs):
         monkeypatch.setattr(optimizer, "zero_grad", lambda *unused: None)
-        update(self, loss, optimizer, parameters)
+        update(self, loss, optimizer, parameters, **kwargs)
         graded.append({name.split(".")[0] for name, p in self.named_parameters() if p.grad is not None})
         self.zero_grad(set_to_none=True)
 

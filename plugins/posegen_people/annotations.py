@@ -35,9 +35,17 @@ COCO_17 = (
 BODY_25_TO_18 = [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]
 """OpenPose's 25 points without mid-hip (8) and feet (19 to 24)."""
 
-INDEX = object()  # the key of what is indexed of a COCO file; none of its own can be it
+INDEX = "posegen: annotations by image"  # the key under which a COCO file that is kept has its index
 MMPOSE_LEAST_SCORE = 0.3
 """MMPose gives every point a place, seen or not; its own demos draw those from this score up."""
+
+
+class _CocoIndex(NamedTuple):
+    """Of a COCO file: annotations by image id, image ids by file name, file names by their last part."""
+
+    by_image: dict[Any, list[dict[str, Any]]]
+    ids: dict[str, Any]
+    by_last_part: dict[str, list[str]]
 
 
 class PairRow(NamedTuple):
@@ -399,12 +407,12 @@ def _from_known_json(data: Any, path: str | Path, image: str | Path | None) -> K
 
 def _from_coco(data: dict[str, Any], path: str | Path, image: str | Path | None) -> Keypoints:
     """The subject with the most points among the annotations of *image*."""
-    if INDEX not in data:  # data is kept, and asked for image by image
+    if not isinstance(data.get(INDEX), _CocoIndex):  # data is kept, and asked for image by image
         by_image: dict[Any, list[dict[str, Any]]] = {}
         for entry in data["annotations"]:
             by_image.setdefault(entry["image_id"], []).append(entry)
         ids = {entry["file_name"]: entry["id"] for entry in data["images"]}
-        data[INDEX] = by_image, ids, _by_last_part(ids)
+        data[INDEX] = _CocoIndex(by_image, ids, _by_last_part(ids))
     by_image, ids, by_last_part = data[INDEX]
     wanted = _entry(by_last_part, path, image)
     names = category_names(data.get("categories", []))

@@ -158,7 +158,7 @@ class PublishedTrainer(PairTrainer):
         images = {"source": batch.source, "target": batch.target, "generated": out.image}
         losses = {}
         for name, loss in self.stage.losses.items():
-            features = FeatureCache(self._features, images, [loss.needs])
+            features = FeatureCache(self._features, images, [loss.needs])  # type: ignore[list-item]
             losses[name] = loss.weight * loss(Step(batch, out, features, judged))
         return losses
 

@@ -397,7 +397,7 @@ class GradientRecorder(OptimWrapper):
 
 
 @row("heatmaps")
-def heatmaps(settings: Settings) -> Iterator[Case]:
+def heatmaps(settings: Settings) -> Iterator[Case | Skipped]:
     """The heat maps of one image of the config's size, on the CPU."""
     encoder = STRUCTURE_ENCODERS.build_part(settings.config.structure)
     if not isinstance(encoder, HeatmapEncoder):
@@ -474,7 +474,7 @@ def _first(data: Any, count: int) -> Mapping[str, Tensor]:
 def correctness(settings: Settings) -> Iterator[Case | Growth]:
     """Sampling correctness at 64×64 features (C 256, batch 2), with its gradient, and how it grows."""
     channels, side = (8, 12) if settings.quick else (256, 64)
-    ways = {OURS: sampling_correctness, PUBLISHED: reference.correctness_by_matrix}
+    ways: dict[str, Any] = {OURS: sampling_correctness, PUBLISHED: reference.correctness_by_matrix}
     features = _features(settings, channels, side)
     exactly = [tensor.double() for tensor in features]
     yield Case(

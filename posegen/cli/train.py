@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 from pathlib import Path
 
-from ..engine import build_trainer
+from ..engine import EXIT_SAVED, Interrupted, build_trainer
+from ..errors import PosegenError
 from .common import add_config, read_config, work_dir
 
 
@@ -21,11 +23,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Train; returns 0."""
+    """Train; returns 0, or :data:`posegen.engine.EXIT_SAVED` where a signal told the run to leave and it has saved."""
     os.environ.setdefault("LOCAL_RANK", str(parsed.local_rank))
     folder = work_dir(parsed)
     runner = build_trainer(read_config(parsed), folder, parsed.resume, parsed.launcher, parsed.amp)
-    runner.train()
+    try:
+        runner.train()
+    except Interrupted as told:
+        runner.logger.info(str(told))
+        return EXIT_SAVED
+    except OSError as error:  # a log or a sheet: checkpoints say it themselves
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise PosegenError(
+            f"the disk is full: {error}\nCheckpoints are whole: make room, go on with --resume"
+        ) from error
     newest = folder / "last_checkpoint"
     if newest.is_file():
         runner.logger.info(f"trained: {newest.read_text().strip()}")

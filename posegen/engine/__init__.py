@@ -1,28 +1,35 @@
 """What makes mmengine's Runner train a staged GAN, and what mends mmengine where it needs it."""
 
 from . import sample_sheets  # noqa: F401  registers itself
-from .checkpoint import PlainCheckpoints, load_weights, read_checkpoint
+from .checkpoint import PlainCheckpoints, VerifiedCheckpoints, load_weights, read_checkpoint
 from .clip_trainer import ClipTrainer
 from .distributed import GradientAveraging, unwrapped
+from .interruption import EXIT_SAVED, Interrupted
 from .loop import EndlessSampler, StagedTrainLoop
+from .not_finite import NotFiniteError, reproduce_step
 from .optimizers import StageOptimizers
 from .runner import build_tester, build_trainer
 from .stages import Stage
 from .trainer import PairTrainer, Trainer
 
 __all__ = [
+    "EXIT_SAVED",
     "ClipTrainer",
     "EndlessSampler",
     "GradientAveraging",
+    "Interrupted",
+    "NotFiniteError",
     "PairTrainer",
     "PlainCheckpoints",
     "Stage",
     "StageOptimizers",
     "StagedTrainLoop",
     "Trainer",
+    "VerifiedCheckpoints",
     "build_tester",
     "build_trainer",
     "load_weights",
     "read_checkpoint",
+    "reproduce_step",
     "unwrapped",
 ]

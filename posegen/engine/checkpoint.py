@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.hooks import Hook
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import HistoryBuffer
 from torch import nn
 
 from ..errors import CheckpointError
 from ..registry import HOOKS
 from ..weights import read_weights
+from .checkpoint_files import LAST, fault_of, prune, remove_unfinished, seal_of, write_whole
+from .distributed import in_first_process
 
 PLAIN = (str, int, float, bool, type(None))
 
@@ -40,6 +42,48 @@ class PlainCheckpoints(Hook):
         if "message_hub" in checkpoint:
             checkpoint["message_hub"] = hub_from_plain(checkpoint["message_hub"])
         checkpoint.get("meta", {}).pop("config", None)
+
+
+@HOOKS.register_module()
+class VerifiedCheckpoints(CheckpointHook):
+    """mmengine's ``CheckpointHook``, in whose place it is put: old checkpoints are removed only after the new one was
+    read back, and after a resume too. Arguments as there.
+
+    mmengine removes the old one before it writes the new one, and forgets across a resume which ones it may remove.
+    """
+
+    def before_train(self, runner: Any) -> None:
+        """Remove what a killed run left half written."""
+        super().before_train(runner)
+        self._saved = -1
+        in_first_process(lambda: remove_unfinished(self.out_dir))
+
+    def save_now(self, runner: Any) -> Path:
+        """Save at the end of the last iteration, unless that was done; returns the checkpoint's path."""
+        if self._saved != runner.iter:
+            self._save_checkpoint_with_step(runner, runner.iter, {"epoch": runner.epoch, "iter": runner.iter})
+        return Path(str(self.last_ckpt))
+
+    def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict[str, Any]) -> None:
+        name = self.filename_tmpl.format(step)
+        path = Path(self.out_dir) / name
+        self.last_ckpt = str(path)
+        runner.message_hub.update_info("last_ckpt", self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir,
+            name,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+        )
+        self._saved = step
+        in_first_process(lambda: self._point_to(path, runner))
+
+    def _point_to(self, path: Path, runner: Any) -> None:
+        write_whole(Path(runner.work_dir) / LAST, [str(path).encode()])
+        if self.max_keep_ckpts > 0:
+            prune(path, runner.run_id, self.max_keep_ckpts)
 
 
 def hub_to_plain(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,6 +121,12 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}")
+    try:
+        sealed = seal_of(path) is not None
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+    if sealed and (fault := fault_of(path)):
+        raise CheckpointError(f"{path}: {fault}")
     checkpoint = read_weights(path)
     if not isinstance(checkpoint, dict):
         raise CheckpointError(f"{path} holds a {type(checkpoint).__name__}, not a checkpoint")

@@ -2,34 +2,84 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from mmengine.dist import is_main_process
 from torch import Tensor, nn
 
 from ..errors import PosegenError
 from ..registry import MODEL_WRAPPERS
 
 
-def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
+def in_several_processes() -> bool:
+    """Whether this process trains together with others."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def average_gradients(parameters: Sequence[nn.Parameter], loss: Tensor) -> Tensor:
     """Replace each gradient by its mean over all processes, in one reduction; does nothing in a single process.
 
     A stage's optimiser knows exactly which parameters train, so no parameter is ever "unused", and networks that run
     twice in a step (the discriminator) or not at all (the renderer in the flow stage) need no special care.
+
+    Returns:
+        The mean of *loss*, a single number, over all processes; it travels with the gradients.
     """
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
-        return
+    if not in_several_processes():
+        return loss.detach()
     for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
-    flat = torch.cat([_grad(p).flatten() for p in parameters])
+    flat = torch.cat([*(_grad(p).flatten() for p in parameters), loss.detach().reshape(1)])
     dist.all_reduce(flat)
     flat /= dist.get_world_size()
-    for parameter, mean in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+    *means, mean_loss = flat.split([*(p.numel() for p in parameters), 1])
+    for parameter, mean in zip(parameters, means, strict=True):
         _grad(parameter).copy_(mean.view_as(parameter))
+    return mean_loss.reshape(())
+
+
+@functools.cache
+def _group_on_cpu() -> Any:
+    """A process group whose collectives do not wait for a GPU; None: the usual one is such a group."""
+    return None if dist.get_backend() == "gloo" else dist.new_group(backend="gloo")
+
+
+def largest_of_all(value: Tensor) -> Tensor:
+    """The largest of a number, on the CPU, that each process has one of. All processes call it."""
+    if in_several_processes():
+        dist.all_reduce(value, dist.ReduceOp.MAX, group=_group_on_cpu())
+    return value
+
+
+def in_first_process(action: Callable[[], Any]) -> Any:
+    """What *action* returns, done in the first process and told to all; or its PosegenError, raised in all, so that
+    none waits for others that are gone. All processes call it."""
+    outcome: list[Any] = [None, None]
+    if is_main_process():
+        try:
+            outcome[0] = action()
+        except PosegenError as error:
+            outcome[1] = error
+    if in_several_processes():
+        dist.broadcast_object_list(outcome, src=0, group=_group_on_cpu())
+    if outcome[1] is not None:
+        raise outcome[1]
+    return outcome[0]
+
+
+def gathered(value: Any) -> list[Any]:
+    """What each process has, in the order of their ranks, in all of them. For rare events: it is pickled."""
+    if not in_several_processes():
+        return [value]
+    values = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value, group=_group_on_cpu())
+    return values
 
 
 def _grad(parameter: nn.Parameter) -> Tensor:

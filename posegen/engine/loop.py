@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sized
+from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import get_dist_info
+from mmengine.dist import get_dist_info, get_rank
 from mmengine.runner import IterBasedTrainLoop
 from torch.utils.data import Sampler
 
+from ..errors import ConfigError
 from ..registry import DATA_SAMPLERS, LOOPS
-from .distributed import unwrapped
+from .checkpoint import VerifiedCheckpoints
+from .distributed import gathered, in_first_process, unwrapped
+from .interruption import EndValidation, Interrupted, Interruption, ValidationEnded
+from .not_finite import NotFiniteError, plain_inputs, write_step
+from .randomness import seed_all
 from .stages import Stage
 from .trainer import Trainer
 
@@ -67,32 +73,110 @@ class StagedTrainLoop(IterBasedTrainLoop):
         runner: mmengine's Runner; its model is a :class:`Trainer`.
         dataloader: of training pairs or clips, with an :class:`EndlessSampler`.
         val_interval: iterations between two validations; also at the end of each stage.
+        max_skipped: steps in a row that are skipped because a loss or a gradient is not finite; with the last of
+            them the run stops.
     """
 
-    def __init__(self, runner: Any, dataloader: Any, val_interval: int = 1000) -> None:
+    def __init__(self, runner: Any, dataloader: Any, val_interval: int = 1000, max_skipped: int = 10) -> None:
         self.trainer: Trainer = unwrapped(runner.model)
         super().__init__(runner, dataloader, max_iters=self.trainer.total_iters, val_interval=val_interval)
+        self.max_skipped = max_skipped
+        if max_skipped < 1:
+            raise ConfigError(f"StagedTrainLoop: max_skipped must be 1 or more, got {max_skipped}")
         self._entered: Stage | None = None
 
     def run(self) -> Any:
-        """Train, from where a loaded checkpoint ends. mmengine's own loop would first read all samples again."""
-        self.runner.call_hook("before_train")
-        self.runner.call_hook("before_train_epoch")
-        if self._iter > 0:
-            sampler: Any = self.dataloader.sampler
-            sampler.start = self._iter * (self.dataloader.batch_size or 1)
-            self.dataloader_iterator = iter(self.dataloader)
-        while self._iter < self._max_iters and not self.stop_training:
-            self.runner.model.train()
-            self._enter(self.trainer.stage_at(self._iter))
-            self.run_iter(next(self.dataloader_iterator))
-            if self.runner.val_loop is not None and (
-                self._iter % self.val_interval == 0 or self._iter in self.trainer.stage_ends
-            ):
-                self.runner.val_loop.run()
-        self.runner.call_hook("after_train_epoch")
-        self.runner.call_hook("after_train")
+        """Train, from where a loaded checkpoint ends. mmengine's own loop would first read all samples again.
+
+        Raises:
+            Interrupted: a signal told the run to leave, and it has saved.
+            NotFiniteError: too many steps in a row were skipped.
+        """
+        with Interruption() as interruption:
+            self.runner.register_hook(EndValidation(interruption))
+            self.runner.call_hook("before_train")
+            self.runner.call_hook("before_train_epoch")
+            if self._iter > 0:
+                sampler: Any = self.dataloader.sampler
+                sampler.start = self._iter * (self.dataloader.batch_size or 1)
+                self.dataloader_iterator = iter(self.dataloader)
+            while self._iter < self._max_iters and not self.stop_training:
+                self.runner.model.train()
+                self._enter(self.trainer.stage_at(self._iter))
+                self.run_iter(next(self.dataloader_iterator))
+                self._leave_if_told(interruption)
+                if self.runner.val_loop is not None and (
+                    self._iter % self.val_interval == 0 or self._iter in self.trainer.stage_ends
+                ):
+                    self._validate(interruption)
+            self.runner.call_hook("after_train_epoch")
+            self.runner.call_hook("after_train")
         return self.runner.model
+
+    def run_iter(self, data_batch: Any) -> None:
+        """One iteration. What it draws at random is a function of the seed, the process and the iteration; a step that
+        is not finite is skipped."""
+        seed_all(self.runner.seed, get_rank(), self._iter)
+        self.runner.call_hook("before_train_iter", batch_idx=self._iter, data_batch=data_batch)
+        try:
+            outputs = self.runner.model.train_step(data_batch, optim_wrapper=self.runner.optim_wrapper)
+            self._info("skipped_in_a_row", 0)
+        except NotFiniteError as error:
+            outputs = self._skip(data_batch, str(error))
+        self.runner.call_hook("after_train_iter", batch_idx=self._iter, data_batch=data_batch, outputs=outputs)
+        self._iter += 1
+
+    def _skip(self, batch: Any, problem: str) -> dict[str, int]:
+        """Count a skipped step and name its samples, those of all processes; what the log gets."""
+        skipped = self._info("skipped_steps") + 1
+        row = self._info("skipped_in_a_row") + 1
+        self._info("skipped_steps", skipped)
+        self._info("skipped_in_a_row", row)
+        names = [name for names in gathered(list(batch.names)) for name in names]
+        where = f"iteration {self._iter + 1}, stage {self.trainer.stage.name!r}"
+        self.runner.logger.warning(
+            f"{where}: step skipped, {problem}\n  {skipped} skipped so far, {row} in a row; samples: {', '.join(names)}"
+        )
+        if row >= self.max_skipped:
+            path = Path(self.runner.work_dir) / f"not_finite_iter_{self._iter + 1}.pth"
+            inputs = gathered(plain_inputs(batch))
+            in_first_process(lambda: write_step(path, inputs, problem, self.runner))
+            raise NotFiniteError(
+                f"{where}: {row} steps in a row were not finite, the last one: {problem}\n"
+                f"The weights are those of the last step that was. {path} reproduces this step:\n"
+                f"  from posegen.engine import reproduce_step; reproduce_step({str(path)!r})"
+            )
+        return {"skipped_steps": skipped}
+
+    def _info(self, name: str, value: int | None = None) -> int:
+        """A number that checkpoints keep; *value* sets it."""
+        if value is not None:
+            self.runner.message_hub.update_info(name, value)
+        return int(self.runner.message_hub.runtime_info.get(name, 0))
+
+    def _leave_if_told(self, interruption: Interruption) -> None:
+        told = interruption.agreed()
+        if told and self._iter < self._max_iters:
+            self._leave(told)
+
+    def _validate(self, interruption: Interruption) -> None:
+        try:
+            self.runner.val_loop.run()
+        except ValidationEnded:
+            self._leave(interruption.agreed())
+
+    def _leave(self, told: str | None) -> None:
+        path = self._checkpoints().save_now(self.runner)
+        self.runner.visualizer.close()
+        raise Interrupted(f"{told}: saved {path} after iteration {self._iter}; go on with --resume")
+
+    def _checkpoints(self) -> VerifiedCheckpoints:
+        for hook in self.runner.hooks:
+            if isinstance(hook, VerifiedCheckpoints):
+                return hook
+        hook = VerifiedCheckpoints(by_epoch=False)  # a run without checkpoints of its own
+        hook.before_train(self.runner)
+        return hook
 
     def _enter(self, stage: Stage) -> None:
         if stage is not self._entered:

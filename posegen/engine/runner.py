@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import itertools
+import time
+import uuid
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner import Runner
+from mmengine.runner.checkpoint import weights_to_cpu
+from mmengine.utils import apply_to
 from torch import nn
 
 from ..config import RUNNER_KEYS, require, unresolved
 from ..errors import CheckpointError, PosegenError
 from ..registry import DATASETS, FEATURE_NETWORKS
 from .checkpoint import check_weights, load_weights, read_checkpoint
-from .distributed import start_processes_without_gpu, unwrapped
+from .checkpoint_files import LAST, newest_sound, numbered, write_checkpoint
+from .distributed import in_first_process, start_processes_without_gpu, unwrapped
+from .interruption import shield_worker
+from .provenance import revision, versions
+from .randomness import SeededSamples
 
 
 def build_trainer(
@@ -39,6 +47,8 @@ def build_trainer(
     # Missing weights and bad data are found here, before the Runner writes its first log.
     feature_network = FEATURE_NETWORKS.build_part(config.trainer.get("feature_network"))
     loaders = {name: _with_data(config[name]) for name in ("train_dataloader", "val_dataloader")}
+    seed = (config.get("randomness") or {}).get("seed") or 0
+    loaders["train_dataloader"]["dataset"] = SeededSamples(loaders["train_dataloader"]["dataset"], seed)
     if config.get("load_from") and not resume:
         read_checkpoint(config.load_from)
     start_processes_without_gpu(launcher)
@@ -86,7 +96,7 @@ def _with_data(loader: Any) -> dict[str, Any]:
 
 def refuse_to_overwrite(work_dir: str | Path, resume: bool) -> None:
     """Raise where a new run would write over an earlier one."""
-    if not resume and (Path(work_dir) / "last_checkpoint").exists():
+    if not resume and ((Path(work_dir) / LAST).exists() or numbered(work_dir)):
         raise PosegenError(
             f"{work_dir} holds checkpoints of an earlier run.\n"
             "Give --resume to go on with it, or --work-dir for another folder."
@@ -96,14 +106,25 @@ def refuse_to_overwrite(work_dir: str | Path, resume: bool) -> None:
 def _runner(config: Config, work_dir: str | Path, **changes: Any) -> SafeRunner:
     arguments = {key: value for key, value in config.items() if key in RUNNER_KEYS}
     arguments.update(work_dir=str(work_dir), default_scope="posegen", **changes)
+    arguments["default_hooks"] = _with_verified_checkpoints(arguments.get("default_hooks") or {})
     arguments["custom_hooks"] = [dict(type="PlainCheckpoints"), *arguments.get("custom_hooks", [])]
     for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
-        if arguments.get(name) and not arguments[name].get("num_workers"):  # torch refuses to keep workers it has not
-            arguments[name] = {**arguments[name], "persistent_workers": False}
+        if arguments.get(name):
+            arguments[name] = {"worker_init_fn": {"type": shield_worker}, **arguments[name]}
+            if not arguments[name].get("num_workers"):  # torch refuses to keep workers it has not
+                arguments[name]["persistent_workers"] = False
     # mmengine keeps global instances by this name and the second: two runs of one process must not share them.
     name = arguments.get("experiment_name") or Path(work_dir).name
     arguments["experiment_name"] = f"{name}_{next(_runs)}"
     return SafeRunner(**arguments)
+
+
+def _with_verified_checkpoints(hooks: Any) -> dict[str, Any]:
+    """Default hooks, with :class:`VerifiedCheckpoints` where mmengine's ``CheckpointHook`` stands."""
+    hook = hooks.get("checkpoint", {"type": "CheckpointHook", "by_epoch": False})
+    if hook is not None and hook.get("type") == "CheckpointHook":
+        hook = {**hook, "type": "posegen.VerifiedCheckpoints"}
+    return {**hooks, "checkpoint": hook}
 
 
 class SafeRunner(Runner):
@@ -114,9 +135,11 @@ class SafeRunner(Runner):
 
     Attributes:
         start_from: a checkpoint of ours whose model weights training starts from, unless a run is resumed.
+        run_id: 32 hexadecimal digits in every checkpoint of a run, however often it is resumed.
     """
 
     start_from: str | None = None
+    run_id: str = ""
     _has_loaded: bool  # mmengine's
 
     def wrap_model(self, model_wrapper_cfg: Any, model: nn.Module) -> nn.Module:
@@ -127,11 +150,74 @@ class SafeRunner(Runner):
 
     def load_or_resume(self) -> None:
         """Resume where that was asked for and there is something to resume, else load :attr:`start_from`."""
-        super().load_or_resume()
-        if self.start_from and not self._has_loaded:
+        if self._has_loaded:
+            return
+        self.run_id = uuid.uuid4().hex
+        path = self._newest_checkpoint() if self._resume else None
+        if path:
+            self.resume(path)
+        elif self.start_from:
             load_weights(unwrapped(self.model).model, self.start_from)
             self._has_loaded = True
             self.logger.info(f"starts from the weights of {self.start_from}")
+
+    def _newest_checkpoint(self) -> str | None:
+        """The newest checkpoint that is whole: the first process looks, all use what it found."""
+        path, faults = in_first_process(lambda: newest_sound(self.work_dir))
+        for fault in faults:
+            self.logger.warning(f"left out, and the checkpoint before is taken: {fault}")
+        return path and str(path)
+
+    def save_checkpoint(  # type: ignore[override]
+        self,
+        out_dir: str,
+        filename: str,
+        file_client_args: Any = None,
+        save_optimizer: bool = True,
+        save_param_scheduler: bool = True,
+        meta: dict[str, Any] | None = None,
+        by_epoch: bool = False,
+        backend_args: Any = None,
+    ) -> None:
+        """Write a checkpoint, sealed and read back. All processes call it, the first one writes, and none goes on
+        before that is done. Arguments as mmengine's; only local folders are written to.
+
+        Raises:
+            CheckpointError: it was not written; says why. In all processes.
+        """
+
+        def write() -> None:
+            content = self._checkpoint(save_optimizer, save_param_scheduler, meta or {})
+            self.call_hook("before_save_checkpoint", checkpoint=content)
+            write_checkpoint(Path(out_dir) / filename, content, self.run_id)
+
+        in_first_process(write)
+
+    def _checkpoint(self, save_optimizer: bool, save_param_scheduler: bool, meta: dict[str, Any]) -> dict[str, Any]:
+        """What mmengine's runner saves, and where it came from."""
+        meta = {"epoch": self.epoch, "iter": self.iter + 1, **meta}
+        meta.update(
+            cfg=self.cfg.pretty_text,
+            seed=self.seed,
+            experiment_name=self.experiment_name,
+            time=time.strftime("%Y%m%d_%H%M%S", time.localtime()),
+            run=self.run_id,
+            revision=revision(),
+            versions=versions(),
+            mmengine_version=versions()["mmengine"],
+        )
+        if hasattr(self.train_dataloader.dataset, "metainfo"):
+            meta["dataset_meta"] = self.train_dataloader.dataset.metainfo
+        content = {
+            "meta": meta,
+            "state_dict": weights_to_cpu(unwrapped(self.model).state_dict()),
+            "message_hub": _to_cpu(self.message_hub.state_dict()),
+        }
+        if save_optimizer:
+            content["optimizer"] = _to_cpu(self.optim_wrapper.state_dict())
+        if save_param_scheduler and self.param_schedulers is not None:
+            content["param_schedulers"] = _states(self.param_schedulers)
+        return content
 
     def load_checkpoint(self, filename: str, *unused: Any, **also_unused: Any) -> dict[str, Any]:
         """Load weights from the checkpoint of a run to resume; returns the whole checkpoint, on the CPU.
@@ -150,9 +236,21 @@ class SafeRunner(Runner):
         check_weights(model, checkpoint["state_dict"], str(filename))
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         model.load_state_dict(checkpoint["state_dict"])
+        self.run_id = checkpoint["meta"].get("run") or self.run_id
         self._has_loaded = True
         self.logger.info(f"loaded: {filename}")
         return checkpoint
+
+
+def _to_cpu(state: Any) -> Any:
+    return apply_to(state, lambda value: hasattr(value, "cpu"), lambda value: value.cpu())
+
+
+def _states(schedulers: Any) -> Any:
+    """States of mmengine's schedulers: a list of them, or one by optimiser."""
+    if isinstance(schedulers, dict):
+        return {name: _states(some) for name, some in schedulers.items()}
+    return [scheduler.state_dict() for scheduler in schedulers]
 
 
 _runs = itertools.count(1)

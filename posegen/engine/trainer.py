@@ -16,6 +16,7 @@ from ..losses import AdversarialLoss, FeatureCache, Step
 from ..records import PairBatch, Transfer
 from ..registry import DISCRIMINATORS, FEATURE_NETWORKS, MODELS, check_arguments
 from .distributed import average_gradients
+from .not_finite import NotFiniteError, Undo, check_finite
 from .stages import Stage
 
 
@@ -36,6 +37,7 @@ class Trainer(BaseModel):
     """
 
     stage: Stage
+    _undo: Undo
 
     def __init__(
         self,
@@ -133,6 +135,7 @@ class Trainer(BaseModel):
         self.stage = stage
         for name, network in self.model.named_children():
             network.requires_grad_(name in stage.train_networks)
+        self._undo = Undo([self.model, *self.discriminators.values()])
 
     def _in_network(self) -> torch.autocast:
         """Where networks run, in bfloat16 if so configured; losses and optimisers stay outside, in full precision."""
@@ -155,15 +158,32 @@ class Trainer(BaseModel):
         discriminator = self.discriminators[name]
         discriminator.requires_grad_(True)
         value = loss.discriminate(self._judge(discriminator, real), self._judge(discriminator, generated.detach()))
-        self._update(value, optimizers[name], list(discriminator.parameters()))
-        discriminator.requires_grad_(False)  # the model's gradient passes through it, and is not kept in it
+        try:
+            self._update(value, optimizers[name], list(discriminator.parameters()), last=False)
+        finally:
+            discriminator.requires_grad_(False)  # the model's gradient passes through it, and is not kept in it
         return value.detach()
 
-    def _update(self, loss: Tensor, optimizer: Any, parameters: list[nn.Parameter]) -> None:
+    def _update(self, loss: Tensor, optimizer: Any, parameters: list[nn.Parameter], last: bool = True) -> None:
+        """Change *parameters* by the gradient of *loss*; *last* is False where others are still to follow in the step.
+
+        Raises:
+            NotFiniteError: the loss or a gradient is not finite, in any process: nothing of the step is left.
+        """
         optimizer.backward(loss)
-        average_gradients(parameters)
+        mean_loss = average_gradients(parameters, loss)
+        try:
+            check_finite(mean_loss, self, parameters)
+        except NotFiniteError:
+            optimizer.zero_grad()
+            self._undo.restore()
+            raise
+        if not last:
+            self._undo.before(optimizer, parameters)
         optimizer.step()
         optimizer.zero_grad()  # after the step, so that no network keeps a gradient from one step to the next
+        if last:
+            self._undo.keep()
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Transfer:
         """The complete model's forward."""

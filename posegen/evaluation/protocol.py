@@ -193,7 +193,7 @@ def variations(protocol: Protocol) -> Iterator[tuple[str, Protocol]]:
                 label = f"{name}={value}"
                 changed: dict[str, Any] = {"name": f"{protocol.name}, {label}", name: value}
                 yield label, replace(protocol, **changed)
-    sizes = {each.size for each in protocols().values()} - {None, protocol.size}
+    sizes = {each.size for each in protocols().values() if each.size is not None and each.size != protocol.size}
     for size in sorted(sizes) if protocol.size is not None else ():
         label = f"size={size[0]}×{size[1]}"
         yield label, replace(protocol, name=f"{protocol.name}, {label}", size=size)

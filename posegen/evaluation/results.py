@@ -91,7 +91,7 @@ def read_evaluation(path: Path) -> Evaluation:
         scores = {
             name: Score(
                 math.nan if each["value"] is None else float(each["value"]),
-                tuple(map(float, each["ci95"])) if each.get("ci95") else None, int(each["n"]),
+                _pair(each.get("ci95")), int(each["n"]),
                 each.get("unit", ""), each.get("higher_is_better"),
             )
             for name, each in data["metrics"].items()
@@ -110,6 +110,10 @@ def read_evaluation(path: Path) -> Evaluation:
         raise DataError(path, f"cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(path, f"not the results.json of an evaluation: {type(error).__name__}: {error}") from error
+
+
+def _pair(ends: Any) -> tuple[float, float] | None:
+    return (float(ends[0]), float(ends[1])) if ends else None
 
 
 def _score_to_dict(score: Score) -> dict[str, Any]:
