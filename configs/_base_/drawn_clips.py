@@ -65,6 +65,13 @@ val_dataloader = dict(num_workers=0)
 test_dataloader = dict(num_workers=0)
 train_cfg = dict(val_interval=1000)
 val_evaluator = [dict(type="PSNR"), dict(type="SSIM"), dict(type="L1"), dict(type="FlowError")]
-test_evaluator = [dict(type="PSNR"), dict(type="SSIM"), dict(type="L1"), dict(type="FlowError")]
+test_evaluator = [
+    dict(type="PSNR"),
+    dict(type="SSIM"),
+    dict(type="L1"),
+    dict(type="FlowError"),
+    dict(type="MaskQuality"),
+    dict(type="TemporalConsistency"),
+]
 default_hooks = dict(checkpoint=dict(interval=200))
 custom_hooks = [dict(type="SampleSheets", interval=200)]
