@@ -7,7 +7,6 @@ import math
 import pytest
 import torch
 
-from posegen.errors import ConfigError
 from posegen.losses import (
     AffineRegularisation,
     FeatureCache,
@@ -85,26 +84,3 @@ def test_affine_regularisation_takes_one_window_a_level():
     assert loss(Step(batch, Transfer(torch.empty(0), flows, []), None)) > 0  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="zip"):
         loss(Step(batch, Transfer(torch.empty(0), flows * 2, []), None))  # type: ignore[arg-type]
-
-
-def test_a_flow_can_be_judged_on_features_finer_than_itself(network):
-    torch.manual_seed(2)
-    wide = torch.rand(1, 3, 32, 48) * 2 - 1
-    source, target = wide[..., :32], wide[..., 6:38]  # what is at x in the target stands at x + 6 in the source
-    loss = SamplingCorrectness(levels=[1], finer=1, sigma=0.3)
-    batch = PairBatch(source, source, target, target, ["a"])
-
-    def judged(shift: float) -> float:
-        flow = torch.zeros(1, 2, 16, 16)
-        flow[:, 0] = shift
-        cache = FeatureCache(network, {"source": source, "target": target}, [loss.needs])
-        return loss(Step(batch, Transfer(torch.empty(0), [flow], []), cache)).item()
-
-    assert loss.needs["source"] == ("relu1_1",)
-    values = {shift: judged(shift) for shift in (0.0, 1.0, 2.0, 3.0, 4.0)}
-    assert min(values, key=values.get) == 3.0  # pixels of the flow: half as many
-
-
-def test_features_cannot_be_finer_than_the_image():
-    with pytest.raises(ConfigError, match="finer must lie between 0"):
-        SamplingCorrectness(levels=[2, 1], finer=2)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ConfigError
-from ..ops import resize_flow, sample_gaussian
+from ..ops import sample_gaussian
 from ..registry import LOSSES
 from .step import Loss, Step
 
@@ -31,9 +31,6 @@ class SamplingCorrectness(Loss):
         sigma: its standard deviation, in pixels of the features.
         only: levels that are judged, None for all; published: all.
         masked: the mean is weighted by the batch's ``foreground``, for data with masks (published for such clips).
-        finer: how many times finer by two the features are than the flow they judge, which is resized to them, its
-            values scaled; published: 0. Of features that were never trained only the finest may tell the exact flow
-            from others.
     """
 
     looks_at = "flow"
@@ -46,19 +43,16 @@ class SamplingCorrectness(Loss):
         sigma: float = 2.0,
         only: Sequence[int] | None = None,
         masked: bool = False,
-        finer: int = 0,
     ) -> None:
         super().__init__(weight)
-        self.masked, self.finer = masked, finer
+        self.masked = masked
         self.levels = tuple(sorted(levels, reverse=True))
         self.window, self.sigma = window, sigma
         self.judged = self.levels if only is None else tuple(only)
         strange = sorted(set(self.judged) - set(self.levels))
         if strange or not self.judged:
             raise ConfigError(f"SamplingCorrectness: only must name some of the levels {[*self.levels]}, got {only}")
-        if not 0 <= finer <= min(self.judged):
-            raise ConfigError(f"SamplingCorrectness: finer must lie between 0 and the finest level judged, got {finer}")
-        layers = tuple(self._layer(level) for level in self.judged)
+        layers = tuple(f"relu{level + 1}_1" for level in self.judged)
         self.needs = {"source": layers, "target": layers}
 
     def forward(self, step: Step) -> Tensor:
@@ -69,14 +63,9 @@ class SamplingCorrectness(Loss):
         for level, flow in zip(self.levels, step.out.flows, strict=True):
             if level not in self.judged:
                 continue
-            source, target = (step.features(image, self._layer(level)) for image in ("source", "target"))
-            if self.finer:
-                flow = resize_flow(flow.float(), (target.shape[-2], target.shape[-1]))
+            source, target = (step.features(image, f"relu{level + 1}_1") for image in ("source", "target"))
             terms.append(sampling_correctness(source, target, flow, mask, self.window, self.sigma))
         return torch.stack(terms).sum()
-
-    def _layer(self, level: int) -> str:
-        return f"relu{level + 1 - self.finer}_1"
 
 
 def sampling_correctness(
