@@ -5,6 +5,8 @@ The networks are seeded stand-ins, kept in the formats of the real files: their 
 
 from __future__ import annotations
 
+import json
+import math
 import multiprocessing
 import tempfile
 import time
@@ -27,12 +29,16 @@ from posegen_metrics.inception_score import InceptionScore
 from posegen_metrics.kid import KID, _in_order
 from torch import Tensor, nn
 
+from posegen.cli import main
+from posegen.data.images import write_image
 from posegen.errors import CheckpointError, ConfigError, MissingWeightsError
 from posegen.evaluation import NotComputable, SetMetric
 from posegen.evaluation.real_set import default_cache, real_statistics
 from posegen.records import PairBatch, Transfer
 from posegen.registry import METRICS
 from posegen.weights import sha256
+
+from .test_image_metrics import backbone
 
 CLASSES = 10  # of the stand-ins that classify; the real ones have 1,008 and 1,000
 
@@ -566,3 +572,29 @@ def test_the_default_folder(monkeypatch, tmp_path: Path) -> None:
     assert default_cache() == tmp_path / "posegen"
     monkeypatch.setenv("XDG_CACHE_HOME", "")
     assert default_cache() == Path.home() / ".cache" / "posegen"
+
+
+def test_stand_ins_of_every_network_go_from_their_files_to_the_table(torchscript: Path, tmp_path: Path, capsys) -> None:
+    torch.save(backbone("alex"), tmp_path / "alexnet.pth")
+    for k in range(6):
+        rng = np.random.default_rng(k)
+        for kind in ("generated", "target"):
+            write_image(tmp_path / kind / f"{k}.png", rng.integers(0, 255, (64, 64, 3)).astype(np.uint8))
+    metrics = {
+        "lpips": {"type": "LPIPS", "net": "alex", "weights": str(tmp_path / "alexnet.pth")},
+        "fid": {"type": "FID", "features": "clean", "weights": str(torchscript)},
+        "kid": {"type": "KID", "features": "clean", "weights": str(torchscript)},
+    }
+    (tmp_path / "stand-ins.json").write_text(json.dumps({"name": "stand-ins", "metrics": metrics}))
+    folders = ["--generated", tmp_path / "generated", "--target", tmp_path / "target", "--cache", tmp_path / "cache"]
+    options = ["--protocol", tmp_path / "stand-ins.json", "--draws", "10", "--out", tmp_path / "out"]
+    assert main(["evaluate", *map(str, [*folders, *options])]) == 0
+    shown = capsys.readouterr().out
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert list(results["metrics"]) == ["lpips", "fid", "kid"]
+    for name, score in results["metrics"].items():
+        assert name in shown
+        assert math.isfinite(score["value"])
+        assert score["n"] == 6
+        assert sha256(tmp_path / "alexnet.pth" if name == "lpips" else torchscript) in results["extractors"][name]
+    assert any(note.startswith("fid: ") for note in results["notes"])  # few images
