@@ -28,8 +28,13 @@ def run(parsed: argparse.Namespace) -> int:
     """Print a table a hash; returns 0."""
     load_plugins(parsed)
     files = [path / "results.json" if path.is_dir() else path for path in parsed.results]
-    evaluations = [(path.resolve().parent.name, read_evaluation(path)) for path in files]
+    evaluations = [(_label(path.resolve().parent), read_evaluation(path)) for path in files]
     console = Console()
     for ranking in rankings(evaluations, () if parsed.no_published else published_scores()):
         console.print(ranking)
     return 0
+
+
+def _label(folder: Path) -> str:
+    """A report's folder by its name; that of ``posegen test``, WORK_DIR/protocols/NAME, by its work dir's."""
+    return folder.parent.parent.name if folder.parent.name == "protocols" else folder.name

@@ -207,6 +207,8 @@ def _notes(
     decisive: str | None,
 ) -> list[str]:
     notes = [f"in order of {decisive}"] if decisive and len(group) > 1 else []
+    targets = group[0][1].context.get("targets_digest")
+    notes += [f"of true images {targets}; scores of others stand in another table"] if targets else []
     if len({image_count(evaluation) for _label, evaluation in group}) > 1:
         notes.append("these were scored on different numbers of images; only scores of the same images can be ranked")
     if len({repr(evaluation.context.get("versions")) for _label, evaluation in group}) > 1:
