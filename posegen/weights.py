@@ -70,7 +70,7 @@ def find_weights(file: WeightsFile, given: str | Path | None = None) -> Path:
             f"  file:    {file.file_name}\n"
             f"  address: {file.address}\n"
             f"  put in:  {file.path.parent}{os.sep}\n"
-            "Nothing is downloaded unasked. Where torch's folder is elsewhere, set TORCH_HOME; a part that reads weights "
+            "Nothing is downloaded unasked. Where torch's folder is elsewhere, set TORCH_HOME; a part that reads them "
             "takes a path as its argument weights."
         )
     digest = sha256(file.path)

@@ -297,7 +297,11 @@ def _pair_by_name(made: _ImageIndex, true: _ImageIndex, conventions: Sequence[Na
     template = next(convention.template for convention in conventions if convention.name == chosen)
     return Pairing(
         [_pair(made, true, name, match.targets[0], match.source) for name, match in by_name.items()],
-        [f"{name}: no true image of this name (names are taken as {template})" for name in made.paths if name not in by_name],
+        [
+            f"{name}: no true image of this name (names are taken as {template})"
+            for name in made.paths
+            if name not in by_name
+        ],
         chosen,
     )
 
