@@ -41,8 +41,8 @@ class Network(nn.Module):
 class TorchScriptNetwork(Network):
     """The network of 2015 that FID is defined with, translated by NVIDIA, which resizes as TensorFlow did.
 
-    TorchScript is a program: it is run by torch's own interpreter, which knows no files and no network, and not by
-    Python. Still only the published file should be run, which its checksum guards; one given by path is not checked.
+    TorchScript is a program: it is run by torch's own interpreter, not by Python, and can do what torch's operators
+    can. So only the published file should be run, which its checksum guards; one given by path is not checked.
     """
 
     def __init__(self, path: Path) -> None:

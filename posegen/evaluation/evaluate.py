@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from ..data.keypoints import Keypoints
 from ..errors import CheckpointError, ConfigError, MissingWeightsError, nearest
@@ -253,8 +254,6 @@ def _points(
 ) -> list[Keypoints] | None:
     if known is None:
         return None
-    from PIL import Image
-
     placed = []
     for pair in chunk:
         with Image.open(path(pair)) as image:

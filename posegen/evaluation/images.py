@@ -155,21 +155,16 @@ def _pad(image: np.ndarray, padding: str) -> np.ndarray:
 
 def _size_or_problem(path: Path) -> tuple[int, int] | str:
     try:
-        with Image.open(path) as image:
-            mode, has_alpha = image.mode, "A" in image.getbands() or "transparency" in image.info
-        if has_alpha:
-            return f"{path}: has an alpha channel; lay it over the background it is meant for"
-        if mode not in COLOUR_MODES:
-            return f"{path}: not a colour image (mode {mode}); convert it to RGB"
-        return read_image(path).shape[:2]
+        size = read_image(path).shape[:2]
     except DataError as error:
         return f"{path}: {'; '.join(error.problems)}"
-    except Exception:  # whatever a damaged header makes Pillow raise: say it as reading does
-        try:
-            read_image(path)
-        except DataError as error:
-            return f"{path}: {'; '.join(error.problems)}"
-        raise
+    with Image.open(path) as image:
+        mode, has_alpha = image.mode, "A" in image.getbands() or "transparency" in image.info
+    if has_alpha:
+        return f"{path}: has an alpha channel; lay it over the background it is meant for"
+    if mode not in COLOUR_MODES:
+        return f"{path}: not a colour image (mode {mode}); convert it to RGB"
+    return size
 
 
 def _notes(generated: Sequence[Path], true: Sequence[Path], protocol: Protocol, size: tuple[int, int]) -> list[str]:
