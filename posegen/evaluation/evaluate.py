@@ -86,7 +86,7 @@ def evaluate(pairs: Sequence[ImagePair], protocol: Protocol, options: Options | 
                 "choose another protocol, or give none"
             )
         checked = check_images(pairs, protocol, threads, real if compares_with_real(metrics) else [])
-        found = _Found(protocol, metrics, missing)
+        found = _Found(metrics, missing)
         for batch in _batches(pairs, protocol, options, checked.size, threads):
             found.add(batch)
             options.progress("scoring", len(found.names), len(pairs))
@@ -106,8 +106,8 @@ def evaluate(pairs: Sequence[ImagePair], protocol: Protocol, options: Options | 
 class _Found:
     """What has been found so far: the values of each image, and the features of all."""
 
-    def __init__(self, protocol: Protocol, metrics: dict[str, Any], not_computed: dict[str, str]) -> None:
-        self.protocol, self.metrics, self.not_computed = protocol, metrics, not_computed
+    def __init__(self, metrics: dict[str, Any], not_computed: dict[str, str]) -> None:
+        self.metrics, self.not_computed = metrics, not_computed
         self.names: list[str] = []
         self.values: dict[str, list[float]] = {}
         self.kinds: dict[str, tuple[str, str]] = {}  # of each reported value: its metric, and its own name there

@@ -25,10 +25,9 @@ WHITE = 255
 
 
 class Checked(NamedTuple):
-    """What a look at all files found: the size (H, W) of the generated images, those of the true ones, and notes."""
+    """What a look at all files found: the size (H, W) of the generated images, and notes."""
 
     size: tuple[int, int]
-    target_sizes: set[tuple[int, int]]
     notes: list[str]
 
 
@@ -75,7 +74,7 @@ def check_images(
     if problems:
         raise DataError("the images to score", problems, "Mend them, or choose another protocol; nothing was scored.")
     size = next(iter(generated))
-    return Checked(size, set(target), _notes(kinds["generated"], [*kinds["target"], *real], protocol, size))
+    return Checked(size, _notes(kinds["generated"], [*kinds["target"], *real], protocol, size))
 
 
 def prepare_target(path: Path, protocol: Protocol) -> np.ndarray:
