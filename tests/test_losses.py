@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from posegen.errors import ConfigError
 from posegen.losses import (
     AffineRegularisation,
     FeatureCache,
@@ -84,3 +85,12 @@ def test_affine_regularisation_takes_one_window_a_level():
     assert loss(Step(batch, Transfer(torch.empty(0), flows, []), None)) > 0  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="zip"):
         loss(Step(batch, Transfer(torch.empty(0), flows * 2, []), None))  # type: ignore[arg-type]
+
+
+def test_reconstruction_is_absolute_as_published_or_squared(network):
+    step = step_of(network, torch.zeros(2, 3, 32, 32), [])
+    target = step.batch.target
+    assert ReconstructionLoss()(step).item() == pytest.approx(target.abs().mean().item())
+    assert ReconstructionLoss(power=2)(step).item() == pytest.approx(target.square().mean().item())
+    with pytest.raises(ConfigError, match="power must be 1 or 2, got 3"):
+        ReconstructionLoss(power=3)
