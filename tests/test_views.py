@@ -599,3 +599,20 @@ def test_bad_arguments_are_refused():
             solids(**arguments)
     with pytest.raises(IndexError, match="pair 3 of 3"):
         solids(3)[3]
+
+
+def test_matches_are_points_that_both_pictures_show():
+    """What a loss of known points is told: the exact flow, at places of the object that both views show."""
+    pair = DrawnSolids(3, dict(type="ViewEncoder"), seed=4, largest_turn=1, matches=40)[1]
+    x, y = pair.matches[:, 0].long(), pair.matches[:, 1].long()
+    assert pair.matches.shape == (40, 4)
+    assert bool((pair.visible * pair.foreground)[0, y, x].all())
+    torch.testing.assert_close(pair.matches[:, 2:] - pair.matches[:, :2], pair.flow[:, y, x].T)
+    plain = DrawnSolids(3, dict(type="ViewEncoder"), seed=4, largest_turn=1)[1]
+    assert plain.matches is None
+    assert torch.equal(plain.target, pair.target), "asking for matches draws no other pair"
+
+
+def test_fewer_matches_than_none_are_refused():
+    with pytest.raises(ConfigError, match="matches must be 0 or more"):
+        DrawnSolids(1, dict(type="ViewEncoder"), matches=-1)

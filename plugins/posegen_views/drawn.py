@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.random import Generator
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from posegen.errors import ConfigError
@@ -74,9 +75,11 @@ class DrawnSolids(Dataset[Pair]):
         seed: 0 or more.
         largest_turn: azimuth classes between source and target, at most; None: any. A large turn leaves little that
             both views show.
+        matches: points of the surface, of those that both views show, whose places in both are given with each pair
+            (what whoever renders a mesh knows of its vertices); 0: none, as for the published files.
 
     Raises:
-        ConfigError: a size, length, seed, turn or kind out of range.
+        ConfigError: a size, length, seed, turn, kind or number of matches out of range.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class DrawnSolids(Dataset[Pair]):
         size: Sequence[int] = (64, 64),
         seed: int = 0,
         largest_turn: int | None = None,
+        matches: int = 0,
     ) -> None:
         if len(size) != 2 or min(size) < SMALLEST:
             raise ConfigError(f"DrawnSolids: size is (height, width), each {SMALLEST} pixels or more; got {(*size,)}")
@@ -96,7 +100,10 @@ class DrawnSolids(Dataset[Pair]):
             raise ConfigError(f"DrawnSolids: kind is one of {', '.join(map(repr, KINDS))}; got {kind!r}")
         if largest_turn is not None and largest_turn < 1:
             raise ConfigError(f"DrawnSolids: largest_turn must be 1 or more, or None; got {largest_turn}")
+        if matches < 0:
+            raise ConfigError(f"DrawnSolids: matches must be 0 or more, got {matches}")
         self.length, self.kind, self.seed, self.largest_turn = length, kind, seed, largest_turn
+        self.matches = matches
         self.size = (int(size[0]), int(size[1]))
         self.structure: ViewEncoder = STRUCTURE_ENCODERS.build_part(structure)
         if self.structure.azimuths < 2:
@@ -120,7 +127,18 @@ class DrawnSolids(Dataset[Pair]):
             flow=torch.from_numpy(flow),
             visible=torch.from_numpy(visible[None].astype(np.float32)),
             foreground=torch.from_numpy(foreground[None].astype(np.float32)),
+            matches=self._matches(index, flow, visible & foreground) if self.matches else None,
         )
+
+    def _matches(self, index: int, flow: Array, where: NDArray[np.bool_]) -> torch.Tensor:
+        """Random points of the object that both views show, as :class:`posegen.records.Pair` has them; NaN: none."""
+        rng = np.random.default_rng([self.seed, index, 1])  # apart from what the scene is drawn from
+        places = np.argwhere(where)
+        if not len(places):
+            return torch.full((self.matches, 4), torch.nan)
+        y, x = rng.choice(places, self.matches).T
+        target = np.stack([x, y], 1).astype(np.float32)
+        return torch.from_numpy(np.concatenate([target, target + flow[:, y, x].T], 1))
 
     def scene(self, index: int) -> Scene:
         """What pair *index* is drawn from."""

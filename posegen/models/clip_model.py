@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..records import Animation, Frame, Origins
 from ..registry import FLOW_ESTIMATORS, MODELS, RENDERERS
+from .layers import channels_last
 from .pair_model import check_image, check_parts, check_structure
 
 
@@ -60,9 +61,11 @@ class ClipModel(nn.Module):
         """
         check_image("reference", reference, self.renderer)
         check_structure("reference_structure", reference_structure, reference, self.renderer)
+        reference, reference_structure = channels_last(reference), channels_last(reference_structure)
         previous, previous_structure = reference, reference_structure
         for number, structure in enumerate(structures):
             check_structure(f"structure {number}", structure, reference, self.renderer)
+            structure = channels_last(structure)
             frame = self(previous, previous_structure, reference, reference_structure, structure)
             yield frame
             previous, previous_structure = frame.image, structure

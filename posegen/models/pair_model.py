@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..errors import ConfigError, InputError
 from ..records import Transfer
 from ..registry import FLOW_ESTIMATORS, MODELS, RENDERERS
+from .layers import channels_last
 
 
 @MODELS.register_module()
@@ -56,7 +57,7 @@ class PairModel(nn.Module):
             InputError: shapes that do not fit together, or a size the networks cannot halve often enough.
         """
         self._check(source, source_structure, target_structure)
-        return self(source, source_structure, target_structure)
+        return self(*map(channels_last, (source, source_structure, target_structure)))
 
     def _check(self, source: Tensor, source_structure: Tensor, target_structure: Tensor) -> None:
         check_image("source", source, self.renderer)
