@@ -21,16 +21,17 @@ from torch.utils.data import DataLoader
 
 from . import plugins
 from .errors import ConfigError, nearest
-from .registry import DATA_SAMPLERS, KINDS, LOOPS, check_arguments
+from .registry import DATA_SAMPLERS, KINDS, LOOPS, REGISTRIES, check_arguments
 
 KNOBS = ("data_root", "batch_size", "flow_iters", "full_iters", "feature_weights")
 """Top-level values that every config has; each reaches all places that use it."""
 
-OWN_KEYS = ("trainer", "structure", "size", "load_from", "plugins", *KNOBS)
+OWN_KEYS = ("trainer", "structure", "size", "load_from", "plugins", "requires", *KNOBS)
 """Top-level keys that posegen reads beside those of mmengine's Runner. ``structure`` and ``size``: what the model
 sees; ``trainer``: what trains it; ``load_from``, optional: a checkpoint of ours, trained or converted, whose model
 weights training starts from; ``plugins``, optional: files (paths relative to the config) and modules to load as
-plugins before anything is looked up."""
+plugins before anything is looked up; ``requires``, of a shared model (:mod:`posegen.sharing`), which trains nothing and
+has no knobs: the plugins that must be there, with the package that each comes in."""
 
 RUNNER_KEYS = (
     "train_dataloader", "val_dataloader", "test_dataloader", "train_cfg", "val_cfg", "test_cfg", "optim_wrapper",
@@ -40,6 +41,9 @@ RUNNER_KEYS = (
 """Top-level keys that go to mmengine's Runner as they are."""
 
 KNOWN_KEYS = ("model", "default_scope", *OWN_KEYS, *RUNNER_KEYS)
+
+ON_ERROR = ("raise", "skip")
+"""What ``train_cfg.on_error`` may be."""
 
 _ELSEWHERE = {  # what mmengine's Runner takes too, and where posegen has it
     "work_dir": "give --work-dir on the command line",
@@ -73,15 +77,24 @@ def load_config(
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f"there is no config {path}{_neighbours(path)}")
+    try:
+        return _load(path, overrides or {}, plugin_files)
+    except ConfigError as error:
+        if path.name in str(error):
+            raise
+        raise type(error)(f"{path}: {error}") from error
+
+
+def _load(path: Path, overrides: Mapping[str, Any], plugin_files: Sequence[str | Path]) -> Config:
     _check_is_data(path)
     try:
         config = Config.fromfile(path)
-    except Exception as error:  # a Python config may raise anything
+    except (Exception, SystemExit) as error:  # a Python config may raise anything
         raise ConfigError(f"{path} cannot be read as a config: {type(error).__name__}: {error}") from error
     for name in [name for name in config if name.startswith("_")]:  # helper variables of Python configs
         config._cfg_dict.pop(name)
     _check_top_level(config, path)
-    _override(config, overrides or {})
+    _override(config, overrides)
     named = _named_plugins(config, path, plugin_files)
     if named:
         config._cfg_dict["plugins"] = named
@@ -91,8 +104,11 @@ def load_config(
             warnings.warn(f"plugin {report.name!r} failed to load and is left out: {report.error}", stacklevel=2)
     for plugin in named:
         plugins.load_named(plugin)
+    _check_required(config, path)
+    _check_sections(resolved)
     _check_parts(resolved, "")
     _check_loaders(resolved)
+    _check_on_error(resolved)
     loaded = Config(resolved, filename=str(path))
     loaded.__dict__["_unresolved"] = Config(config._cfg_dict, filename=str(path))
     return loaded
@@ -124,27 +140,72 @@ _PlainLoader.add_constructor(
 )
 
 
-def _check_is_data(path: Path) -> None:
-    """Raise ConfigError where a config that is no ``.py`` file would make mmengine execute something: a base that is
-    code, modules to import, objects in YAML."""
+MOST_BYTES, MOST_VALUES = 4 << 20, 100_000
+"""Of a config that is data. YAML may refer to one value many times, so that a small file unfolds to more."""
+
+
+def _check_is_data(path: Path, inheriting: tuple[Path, ...] = ()) -> None:
+    """Raise ConfigError where a config that is no ``.py`` file would make mmengine execute something (a base that is
+    code, modules to import, objects in YAML, objects of Python in place of parts), or would not end."""
     if path.suffix not in (".json", ".yaml", ".yml"):
         return
+    if path.stat().st_size > MOST_BYTES:
+        raise ConfigError(f"{path} has {path.stat().st_size:,} bytes; the limit for a config is {MOST_BYTES:,}")
     try:
         text = path.read_text(encoding="utf-8")
         content = json.loads(text) if path.suffix == ".json" else yaml.load(text, _PlainLoader)
-    except (ValueError, yaml.YAMLError) as error:
+    except (ValueError, AttributeError, yaml.YAMLError, RecursionError) as error:  # PyYAML's own, too
         raise ConfigError(f"{path} cannot be read as plain data: {error}") from error
     if not isinstance(content, Mapping):
         raise ConfigError(f"{path} holds no names with values, but {type(content).__name__}")
     if "custom_imports" in content:
         raise ConfigError(f"{path} is data, and cannot import modules: remove custom_imports, or give --plugin")
+    _check_names(content, path)
     bases = content.get("_base_", [])
     for base in [bases] if isinstance(bases, str) else bases:
+        if not isinstance(base, str) or "::" in base:
+            raise ConfigError(f"{path} is data, and inherits from files only; _base_ has {base!r}")
         file = path.parent / base
         if file.suffix == ".py":
             raise ConfigError(f"{path} is data, but inherits from {base}, which is code: name a .json or .yaml file")
+        if file.resolve() in (*inheriting, path.resolve()):
+            raise ConfigError(f"{path} inherits from itself, by way of {base}")
         if file.is_file():
-            _check_is_data(file)
+            _check_is_data(file, (*inheriting, path.resolve()))
+
+
+def _check_names(content: Mapping[str, Any], path: Path) -> None:
+    """Raise ConfigError where a part is named with a dot, other than by the scope of a registry: mmengine would import
+    what is before it."""
+    scopes = {"mmengine", *(registry.scope for registry in REGISTRIES)}
+    left: list[Any] = [content]
+    for _ in range(MOST_VALUES):
+        if not left:
+            return
+        value = left.pop()
+        if isinstance(value, Mapping):
+            name = value.get("type")
+            if isinstance(name, str) and "." in name and (name.count(".") > 1 or name.partition(".")[0] not in scopes):
+                raise ConfigError(f"{path} is data, and names parts, not objects of Python: {name!r}")
+            left += value.values()
+        elif isinstance(value, (list, tuple)):
+            left += value
+    raise ConfigError(f"{path} unfolds to more than {MOST_VALUES:,} values")
+
+
+def _check_required(config: Config, path: Path) -> None:
+    """Raise ConfigError where plugins that a shared model needs are not loaded."""
+    required = config.get("requires", {})
+    if not isinstance(required, Mapping) or not all(isinstance(package, str) for package in required.values()):
+        raise ConfigError(f"{path}: 'requires' has the package of each plugin by the plugin's name; got {required!r}")
+    there = {report.name for report in plugins.load() if not report.error}
+    missing = [f"  - {name!r}, of {package or 'no package'}" for name, package in required.items() if name not in there]
+    if missing:
+        raise ConfigError(
+            f"{path} needs plugins that are not installed:\n" + "\n".join(missing) + "\n"
+            "Install their packages, if you trust them; a single file is loaded with --plugin FILE, or in Python with "
+            "posegen.plugins.load_named(FILE)."
+        )
 
 
 def unresolved(config: Config) -> Config:
@@ -183,7 +244,7 @@ def _check_top_level(config: Config, path: Path) -> None:
             "A value of your own is used as '${name}' somewhere in the config; a helper variable begins with '_'."
         )
     missing = [name for name in KNOBS if name not in config]
-    if missing:
+    if missing and "requires" not in config:
         raise ConfigError(
             f"{path} lacks the top-level values {', '.join(missing)} (every config has {', '.join(KNOBS)})"
         )
@@ -277,7 +338,27 @@ def _find_parts(name: Any) -> list[Any]:
     return list(found.values())
 
 
+def _check_sections(config: Mapping[str, Any]) -> None:
+    """Raise ConfigError where what has to be names with values is something else."""
+    wrong = [
+        f"{name} is {type(config[name]).__name__}"
+        for name in ("train_dataloader", "val_dataloader", "test_dataloader", "train_cfg")
+        if config.get(name) is not None and not isinstance(config[name], Mapping)
+    ]
+    if wrong:
+        raise ConfigError(f"names with values are expected: {', '.join(wrong)}")
+
+
 def _check_loaders(config: Mapping[str, Any]) -> None:
     for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
         arguments = {key: value for key, value in (config.get(name) or {}).items() if key != "num_batch_per_epoch"}
         check_arguments(DataLoader, arguments, where=name, complete=False)
+
+
+def _check_on_error(config: Mapping[str, Any]) -> None:
+    value = (config.get("train_cfg") or {}).get("on_error", "raise")
+    if value not in ON_ERROR:
+        raise ConfigError(
+            f"train_cfg.on_error is {' or '.join(map(repr, ON_ERROR))}: what becomes of a training sample that cannot "
+            f"be read; got {value!r}"
+        )

@@ -106,6 +106,7 @@ ROOMS = {  # which rooms of the core a room may import from, beside registry, re
     "data": set(),
     "evaluation": {"data"},
     "study": {"data"},
+    "checking": {"data"},
     "visualization": {"data", "ops"},
     "engine": {"models", "losses", "data", "visualization"},
 }

@@ -53,7 +53,7 @@ def test_an_ending_that_names_no_format_is_refused(tmp_path, picture):
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "LA", "RGBA", "CMYK"])
 def test_every_colour_mode_becomes_rgb(tmp_path, picture, mode):
-    path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
+    path = tmp_path / ("a.jpg" if mode == "CMYK" else "a.png")
     Image.fromarray(picture).convert(mode).save(path)
     image = read_image(path)
     assert image.shape == (20, 30, 3)

@@ -97,7 +97,7 @@ def test_a_folder_without_images_is_an_error_that_says_why(tmp_path):
     with pytest.raises(DataError, match=r"holds no images\n.*\.png"):
         find_images(tmp_path / "images")
     os.symlink(tmp_path / "secret.png", tmp_path / "images/out.png")
-    with pytest.raises(DataError, match=r"out\.png: a link that leads out of the folder"):
+    with pytest.raises(DataError, match=r"out\.png: a link that leads out of"):
         find_images(tmp_path / "images")
 
 
@@ -366,7 +366,7 @@ def test_a_list_without_rows_or_that_is_no_text_is_an_error(tmp_path, made, true
     (tmp_path / "pairs.csv").write_bytes(b"from,to\n\xff\xfe")
     with pytest.raises(DataError, match="UTF-8"):
         pair_images(made, true, tmp_path / "pairs.csv", CONVENTIONS)
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="no such file"):
         pair_images(made, true, tmp_path / "nowhere.csv", CONVENTIONS)
 
 

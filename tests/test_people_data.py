@@ -22,10 +22,10 @@ from posegen_people.pairs import AnnotatedPairs, CocoPairs, crop_box
 from torch.utils.data import DataLoader
 
 from posegen.cli import _message
-from posegen.cli.infer import prepare_subject
 from posegen.data import HeatmapEncoder, KeypointLayout, Keypoints, PairDataset
 from posegen.data.images import read_image, to_uint8, write_image
 from posegen.errors import ConfigError, DataError
+from posegen.inference import prepare_subject
 from posegen.records import collate_pairs
 
 HEADER = "name:keypoints_y:keypoints_x\n"
@@ -113,7 +113,7 @@ def test_all_bad_annotation_rows_are_reported_at_once_with_their_lines(tmp_path)
         "row 9: keypoints_x has '12', 18 expected",
         "row 10: keypoints_x is not a JSON list",
         "row 11: image 'a.jpg' stands in the list before",
-        "row 12: '/etc/passwd.jpg' is no image name",
+        "row 12: '/etc/passwd.jpg' is no path below a folder",
         "row 13: '../i.jpg'",
     ]:
         assert expected in text
@@ -138,7 +138,7 @@ def test_files_that_are_no_annotation_list(tmp_path, content, problem):
 
 
 def test_a_missing_list_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"nowhere\.csv.*\n.*No such file"):
+    with pytest.raises(DataError, match=r"nowhere\.csv.*\n.*no such file"):
         read_pairs(tmp_path / "nowhere.csv")
 
 
@@ -415,7 +415,7 @@ def test_everything_wrong_with_a_data_set_is_reported_at_once(tmp_path, encoder)
     assert error.value.problems == [
         "market-annotation-train.csv, row 5: keypoints_y has 17 numbers, 18 expected",
         "market-pairs-train.csv, row 5: image 'nobody.png' has no key points in the annotation list",
-        "market-pairs-train.csv, row 6: '../b.png' is no image name: relative, and without '..', it must be",
+        "market-pairs-train.csv, row 6: '../b.png' is no path below a folder: relative, and without '..', it must be",
         f"market-pairs-train.csv, row 3: no image 'gone.png' in {root / 'train'}",
     ]
 
@@ -693,10 +693,10 @@ def test_all_bad_annotations_and_missing_images_are_reported_at_once(coco_root, 
     assert "coco.json: 5 problems" in text
     for expected in [
         "annotation 1: 48 numbers, expected 51",
-        "annotation 3: '/etc/x.png' is no image name",
+        "annotation 3: '/etc/x.png' is no path below a folder",
         "annotation 4: image 7 is not among the images",
         "annotation 5: bbox [0, 0, nan, 2] is not finite",
-        "no image 'gone.png'",
+        "no file 'gone.png'",
     ]:
         assert expected in text
 
@@ -719,5 +719,5 @@ def test_files_that_are_not_coco(tmp_path, encoder, content, problem):
 
 
 def test_a_missing_coco_file_is_named(tmp_path, encoder):
-    with pytest.raises(DataError, match=r"nowhere\.json.*\n.*cannot be read"):
+    with pytest.raises(DataError, match=r"nowhere\.json.*\n.*no such file"):
         CocoPairs(tmp_path / "nowhere.json", tmp_path, encoder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,8 +14,9 @@ import torch
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
+from posegen.checking import Finding, Picture, Subject, as_findings
 from posegen.data import Keypoints, StructureEncoder
-from posegen.data.files import natural_order
+from posegen.data.files import link_out, natural_order
 from posegen.data.images import read_image, resize_image, to_tensor
 from posegen.errors import ConfigError, DataError
 from posegen.records import Clip
@@ -142,6 +143,26 @@ class DanceClips(Dataset[Clip]):
             foreground=masks,
         )
 
+    @classmethod
+    def examine(
+        cls,
+        root: str | Path,
+        split: str,
+        length: int | None = None,
+        keypoints: str = "auto",
+        masks: bool = False,
+        limit: int | None = None,
+        **unused: Any,
+    ) -> Iterator[Finding | Picture]:
+        """What the folders and key-point files show, and every frame and mask, for :mod:`posegen.checking`."""
+        tree, names = _find_names(Path(root), split, limit)
+        for name in names:
+            video = _read_video(tree, name, keypoints, masks)
+            if video is not None:
+                yield from as_findings("short video", tree.folder, _too_short(video, length))
+            yield from _pictures(tree, name, video)
+        yield from as_findings("missing or bad file", tree.folder, dict.fromkeys(tree.problems))
+
     def _choose(self, count: int, number: int, draw: int) -> tuple[int, range]:
         """The reference and the stretch of frames, of a video of *count*."""
         length = self.length or count
@@ -173,34 +194,54 @@ def find_videos(
     Raises:
         DataError: all that is missing or bad.
     """
-    folder = root / f"{split}_256"
-    if not (folder / IMAGES).is_dir():
-        raise DataError(folder / IMAGES, "no such folder", "It holds a folder of frames for each video.")
-    problems: list[str] = []
-    tree = _Tree(root, folder, problems)
-    names = sorted((n for n in tree.names(IMAGES) if (folder / IMAGES / n).is_dir()), key=natural_order)
+    tree, names = _find_names(root, split, limit)
     videos, without = [], 0
-    for name in names[:limit]:
+    for name in names:
         if video := _read_video(tree, name, keypoints, masks):
             videos.append(video)
             without += int((~video.present.any(1)).sum())
-            if length is not None and len(video.images) < length:
-                problems.append(f"{IMAGES}/{name}: {len(video.images)} frames, clips have {length}")
-    if not names:
-        problems.append(f"{IMAGES}: no folder of a video in it")
-    if problems:
-        raise DataError(folder, problems)
+            tree.problems += _too_short(video, length)
+    if tree.problems:
+        raise DataError(tree.folder, tree.problems)
     frames = sum(len(video.images) for video in videos)
     nobody = f"; nobody was found in {without} frames" if without else ""
-    print_log(f"{folder.name}: {len(videos)} videos, {frames} frames{nobody}", logger="current", level=logging.INFO)
+    unused = f"; {tree.unused} files beside them belong to no frame" if tree.unused else ""
+    told = f"{tree.folder.name}: {len(videos)} videos, {frames} frames{nobody}{unused}"
+    print_log(told, logger="current", level=logging.INFO)
     return videos
+
+
+def _too_short(video: Video, length: int | None) -> list[str]:
+    count = len(video.images)
+    short = length is not None and count < length
+    return [f"{IMAGES}/{video.name}: {count} frames, clips have {length}"] if short else []
+
+
+def _find_names(root: Path, split: str, limit: int | None) -> tuple[_Tree, list[str]]:
+    """The folders of a split, and the names of its videos.
+
+    Raises:
+        DataError: there is no such split, or it lies elsewhere.
+    """
+    folder = root / f"{split}_256"
+    if not (folder / IMAGES).is_dir():
+        raise DataError(folder / IMAGES, "no such folder", "It holds a folder of frames for each video.")
+    for part in (folder, *(folder / name for name in (IMAGES, OPENPOSE, CLEANED, MASKS))):
+        if problem := link_out(part, root):
+            raise DataError(part, problem)
+    tree = _Tree(root, folder, [])
+    names = sorted((n for n in tree.names(IMAGES) if (folder / IMAGES / n).is_dir()), key=natural_order)
+    if not names:
+        tree.problems.append(f"{IMAGES}: no folder of a video in it")
+    return tree, names[:limit]
 
 
 class _Tree:
     """The folders of a split, listed; links that lead out of the data set are a problem, and not followed."""
 
     def __init__(self, root: Path, folder: Path, problems: list[str]) -> None:
-        self.root, self.folder, self.problems = root.resolve(), folder, problems
+        self.root, self.folder, self.problems = root, folder, problems
+        self.unused = 0  # files beside that belong to no frame
 
     def names(self, *parts: str) -> set[str]:
         """The names in a folder; none where it is not there."""
@@ -211,10 +252,9 @@ class _Tree:
             return set()
 
     def _inside(self, entry: os.DirEntry[str]) -> bool:
-        if not entry.is_symlink() or Path(entry.path).resolve().is_relative_to(self.root):
-            return True
-        self.problems.append(f"{Path(entry.path).relative_to(self.folder)}: a link that leads out of the data set")
-        return False
+        problem = link_out(entry.path, self.root) if entry.is_symlink() else ""
+        self.problems += [f"{Path(entry.path).relative_to(self.folder)}: {problem}"] if problem else []
+        return not problem
 
     def beside(self, part: str, video: str, stems: Sequence[str], endings: Sequence[str]) -> list[str]:
         """The path of each frame's file in another folder of the split; one that is missing is a problem instead."""
@@ -226,6 +266,7 @@ class _Tree:
                 self.problems.append(f"no file {part}/{video}/{stem}{endings[0]}")
             else:
                 paths.append(str(self.folder / part / video / found))
+        self.unused += sum(name.endswith(tuple(endings)) for name in there) - len(paths)
         return paths
 
 
@@ -253,6 +294,18 @@ def _read_video(tree: _Tree, name: str, keypoints: str, masks: bool) -> Video | 
         np.stack([each.present for each in points]),
         covers,
     )
+
+
+def _pictures(tree: _Tree, name: str, video: Video | None) -> Iterator[Picture]:
+    """The frames and masks of a video; of one that cannot be read whole the frames, without points."""
+    if video is None:
+        files = sorted((f for f in tree.names(IMAGES, name) if f.lower().endswith(IMAGE_SUFFIXES)), key=natural_order)
+        video = Video(name, [str(tree.folder / IMAGES / name / file) for file in files], np.empty(0), np.empty(0), None)
+    for t, path in enumerate(video.images):
+        points = Keypoints(video.points[t], video.present[t]) if len(video.points) else None
+        yield Picture(path, f"{name}/{Path(path).name}", (Subject(points, f"video {name}"),), sequence=name)
+    for path in video.masks or ():
+        yield Picture(path, f"{name}/{Path(path).name}, mask", sequence=name, is_mask=True)
 
 
 def _read_points(tree: _Tree, name: str, stems: Sequence[str], keypoints: str) -> list[Keypoints]:

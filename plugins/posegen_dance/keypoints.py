@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from posegen_people.annotations import openpose_keypoints, read_json, read_keypoints
+from posegen_people.annotations import openpose_keypoints, read_keypoints
 
-from posegen.data import Keypoints
+from posegen.data import Keypoints, files
 from posegen.errors import DataError
 
 from .layouts import HUMAN36M, human36m_from_openpose
@@ -34,7 +34,7 @@ def read_human36m(path: str | Path, image: str | Path | None = None) -> Keypoint
     suffix = Path(path).suffix.lower()
     if suffix == ".txt":
         return read_text(path)
-    if suffix == ".json" and _is_cleaned(data := read_json(path)):
+    if suffix == ".json" and _is_cleaned(data := files.read_json(path)):
         return _cleaned(data["people"], path)
     found = read_keypoints(path, image)
     return None if found is None else human36m_from_openpose(found)
@@ -48,7 +48,7 @@ def read_cleaned_json(path: str | Path) -> Keypoints:
     Raises:
         DataError: not such a file, or broken.
     """
-    return _cleaned(_people(read_json(path), path), path)
+    return _cleaned(_people(files.read_json(path, files.MOST_OF_A_FRAME), path), path)
 
 
 def read_openpose_json(path: str | Path) -> Keypoints:
@@ -57,7 +57,7 @@ def read_openpose_json(path: str | Path) -> Keypoints:
     Raises:
         DataError: not such a file, or broken.
     """
-    data = read_json(path)
+    data = files.read_json(path, files.MOST_OF_A_FRAME)
     return human36m_from_openpose(openpose_keypoints(data, path)) if _people(data, path) else _nobody()
 
 
@@ -67,14 +67,8 @@ def read_text(path: str | Path) -> Keypoints:
     Raises:
         DataError: not such a file; names the line.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
-    except OSError as error:
-        raise DataError(path, f"cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(path, f"not UTF-8 text ({error.reason})") from error
     rows = []
-    for row, line in enumerate(lines, 1):
+    for row, line in enumerate(files.read_text(path, files.MOST_OF_A_FRAME).split("\n"), 1):
         fields = line.replace(",", " ").split()
         if not fields:
             continue
@@ -97,11 +91,10 @@ def read_array(path: str | Path, frames: int) -> list[Keypoints]:
     Raises:
         DataError: not an array file, another shape, another number of frames, what is not finite.
     """
+    files.check_file(path, files.MOST_OF_A_LIST)
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)  # a header that lies about the size allocates nothing
-    except OSError as error:
-        raise DataError(path, f"cannot be read: {error.strerror or error}") from error
-    except (ValueError, EOFError, TypeError) as error:
+    except Exception as error:  # a damaged header raises what Python's parser, zip files and mmap raise
         raise DataError(path, f"not a NumPy array: {error}") from error
     shape: tuple[int, ...] = getattr(array, "shape", ())
     if len(shape) != 3 or shape[0] != frames or shape[1] != COUNT or shape[2] not in (2, 3):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from posegen.checking import Finding, Picture, Subject, as_findings
 from posegen.data import Keypoints, StructureEncoder, encode_structure
-from posegen.data.files import natural_order
+from posegen.data.files import link_out, natural_order
 from posegen.data.images import read_image, resize_image, to_tensor
 from posegen.errors import ConfigError, DataError
 from posegen.records import Clip
@@ -123,6 +124,25 @@ class FaceClips(Dataset[Clip]):
             matches_previous=matches(np.stack(targets), np.stack([points, *targets[:-1]])),
         )
 
+    @classmethod
+    def examine(
+        cls, root: str | Path, split: str, length: int | None = None, limit: int | None = None, **unused: Any
+    ) -> Iterator[Finding | Picture]:
+        """What the folders and landmark files show, and every frame, for :mod:`posegen.checking`."""
+        images, landmarks, names = _find_videos(root, split, limit)
+        for name in names:
+            problems: list[str] = []
+            video = _read_video(images, landmarks, name, problems)
+            yield from as_findings("missing or bad file", root, problems)
+            if problem := _too_short(video, length or 1):
+                yield Finding("short video", problem, str(images / name), sample=name)
+            points = [None] * len(video.images) if problems else video.points  # with problems they are not in step
+            for path, of_frame in zip(video.images, points, strict=True):
+                keypoints = None if of_frame is None else Keypoints(of_frame, np.ones(len(IBUG_68)))
+                frame = Path(path)
+                subject = Subject(keypoints, f"video {name}", str(landmarks / name / f"{frame.stem}.txt"))
+                yield Picture(path, f"{name}/{frame.name}", (subject,), sequence=name)
+
     def _draw(self, video: Video, rng: np.random.Generator) -> tuple[int, int]:
         """The numbers of the reference and of the first frame."""
         if not self.augments or self.length is None:
@@ -157,19 +177,37 @@ def read_videos(root: str | Path, split: str, limit: int | None = None, least: i
     Raises:
         DataError: everything that is wrong, at once.
     """
+    images, landmarks, names = _find_videos(root, split, limit)
+    problems: list[str] = []
+    videos = [_read_video(images, landmarks, name, problems) for name in names]
+    short = [problem for video in videos if (problem := _too_short(video, least))]
+    if problems or short:
+        raise DataError(root, problems + short, "Lower 'length', or take the short videos away." if short else "")
+    return videos
+
+
+def _too_short(video: Video, least: int) -> str:
+    count = len(video.images)
+    return f"video {video.name} has {count} frames, a clip {least}" if count < least else ""
+
+
+def _find_videos(root: str | Path, split: str, limit: int | None) -> tuple[Path, Path, list[str]]:
+    """The folders of frames and of landmarks of a split, and the names of its videos.
+
+    Raises:
+        DataError: a folder is not there, or lies elsewhere; there are no videos.
+    """
     images, landmarks = Path(root, f"{split}_data"), Path(root, f"{split}_keypoints")
     missing = [f"no folder {folder.name}" for folder in (images, landmarks) if not folder.is_dir()]
     if missing:
         raise DataError(root, missing, "Frames stand in SPLIT_data/VIDEO, landmarks in SPLIT_keypoints/VIDEO.")
+    outside = [f"{folder.name}: {problem}" for folder in (images, landmarks) if (problem := link_out(folder, root))]
+    if outside:
+        raise DataError(root, outside)
     names = sorted({*_folders(images), *_folders(landmarks)}, key=natural_order)[:limit]
     if not names:
         raise DataError(images, "there are no videos: no folder in it")
-    problems: list[str] = []
-    videos = [_read_video(images, landmarks, name, problems) for name in names]
-    short = [f"video {v.name} has {len(v.images)} frames, a clip {least}" for v in videos if len(v.images) < least]
-    if problems or short:
-        raise DataError(root, problems + short, "Lower 'length', or take the short videos away." if short else "")
-    return videos
+    return images, landmarks, names
 
 
 def _folders(folder: Path) -> list[str]:
@@ -201,21 +239,17 @@ def _files(folder: Path, video: str, endings: tuple[str, ...], problems: list[st
     """The files of a video with one of *endings*, by their stems."""
     if not (folder / video).is_dir():
         return {}
-    if not _inside(folder / video, folder):
-        problems.append(f"{folder.name}/{video}: a link that leads out of the data set")
+    if problem := link_out(folder / video, folder.parent):
+        problems.append(f"{folder.name}/{video}: {problem}")
         return {}
     found: dict[str, str] = {}
     for entry in os.scandir(folder / video):
         stem, ending = os.path.splitext(entry.name)
         if ending.lower() not in endings or entry.name.startswith("."):
             continue
-        if entry.is_symlink() and not _inside(Path(entry.path), folder):
-            problems.append(f"{folder.name}/{video}/{entry.name}: a link that leads out of the data set")
+        if entry.is_symlink() and (problem := link_out(entry.path, folder.parent)):
+            problems.append(f"{folder.name}/{video}/{entry.name}: {problem}")
         elif stem in found:
             problems.append(f"{folder.name}/{video}: both {found[stem]} and {entry.name} are frame {stem}")
         found[stem] = entry.name
     return found
-
-
-def _inside(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder.resolve())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from posegen.data.files import MOST_OF_A_FRAME, read_text
 from posegen.data.keypoints import KeypointLayout, Keypoints
 from posegen.errors import DataError
 
@@ -83,11 +84,9 @@ def parse_landmarks(path: str | Path) -> tuple[np.ndarray, list[str]]:
     are problems the points mean nothing."""
     nothing = np.zeros((len(IBUG_68), 2), np.float32)
     try:
-        lines = Path(path).read_bytes().decode("utf-8-sig").rstrip().splitlines()
-    except OSError as error:
-        return nothing, [f"cannot be read: {error.strerror or error}"]
-    except UnicodeDecodeError as error:
-        return nothing, [f"not UTF-8 text ({error.reason})"]
+        lines = read_text(path, MOST_OF_A_FRAME).rstrip().splitlines()
+    except DataError as error:
+        return nothing, error.problems
     rows, problems = _parse_rows(lines)
     if len(lines) != len(IBUG_68):
         problems.append(f"{len(lines)} rows, {len(IBUG_68)} expected")

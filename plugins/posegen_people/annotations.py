@@ -12,12 +12,13 @@ import json
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path, PurePath, PureWindowsPath
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from posegen.data import Keypoints
+from posegen.data.files import check_name, read_json, read_text
 from posegen.errors import DataError
 
 from .layouts import OPENPOSE_18
@@ -129,13 +130,6 @@ def parse_pairs(path: str | Path, annotated: Container[str] | None = None) -> tu
     return pairs, problems
 
 
-def check_name(name: str) -> None:
-    """Raise ValueError where an image name of a list leads, or may lead, out of the data set's folder."""
-    path = PureWindowsPath(name)  # knows both kinds of slash
-    if not name or "\0" in name or path.root or path.drive or ".." in path.parts:
-        raise ValueError(f"{name!r} is no image name: relative, and without '..', it must be")
-
-
 def flat_name(path: str | PurePath) -> str:
     """The name that DeepFashion's lists give to a file of the download.
 
@@ -157,7 +151,7 @@ def _read_rows(path: str | Path, delimiter: str, header: list[str]) -> tuple[lis
 
     A line is a row: no field of these lists holds a line break, so one stray quote cannot swallow the rest.
     """
-    lines = _read_text(path).splitlines()
+    lines = read_text(path).splitlines()
     first, *rest = lines or [""]
     if (found := _fields(first, delimiter)) != header:
         raise DataError(path, f"row 1: the header is {delimiter.join(found)!r}, it must be {delimiter.join(header)!r}")
@@ -203,18 +197,6 @@ def _is_number(value: Any) -> bool:
 def _check_same(known: Keypoints | None, keypoints: Keypoints, name: str) -> None:
     if known is not None and not np.array_equal(known.points, keypoints.points):
         raise ValueError(f"image {name!r} stands in the list before, with other key points")
-
-
-def _read_text(path: str | Path) -> str:
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise DataError(path, f"cannot be read: {error.strerror or error}") from error
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        row = content.count(b"\n", 0, error.start) + 1
-        raise DataError(path, f"row {row}: not UTF-8 text ({error.reason})") from error
 
 
 # One subject's points
@@ -345,7 +327,7 @@ def read_keypoints(path: str | Path, image: str | Path | None = None) -> Keypoin
     suffix = Path(path).suffix.lower()
     if suffix == ".json":
         return _from_json(path, image)
-    if suffix == ".csv" and _fields(_read_text(path).partition("\n")[0], ":") == ANNOTATION_HEADER:
+    if suffix == ".csv" and _fields(read_text(path).partition("\n")[0], ":") == ANNOTATION_HEADER:
         status = Path(path).stat()
         annotations, names = _indexed_annotations(str(path), status.st_mtime_ns, status.st_size)
         return replace(annotations[_entry(names, path, image)], listed=True)
@@ -364,14 +346,6 @@ def _by_last_part(names: Iterable[str]) -> dict[str, list[str]]:
     for name in names:
         found.setdefault(PurePath(name).name, []).append(name)
     return found
-
-
-def read_json(path: str | Path) -> Any:
-    """What a JSON file holds. DataError: missing, not UTF-8, not JSON (with line and column)."""
-    try:
-        return json.loads(_read_text(path))
-    except (ValueError, RecursionError) as error:
-        raise DataError(path, f"not JSON: {error}") from error
 
 
 @lru_cache(maxsize=2)
@@ -427,8 +401,16 @@ def _from_coco(data: dict[str, Any], path: str | Path, image: str | Path | None)
 
 
 def category_names(categories: Sequence[dict[str, Any]]) -> dict[Any, Sequence[str]]:
-    """What each COCO category calls its points, by category id; COCO's 17 where it does not say."""
-    return {category.get("id"): category.get("keypoints") or COCO_17 for category in categories}
+    """What each COCO category calls its points, by category id; COCO's 17 where it does not say.
+
+    Raises:
+        ValueError: what it says are no names.
+    """
+    found = {category.get("id"): category.get("keypoints") or COCO_17 for category in categories}
+    for category, names in found.items():
+        if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"category {category!r}: its 'keypoints' must be a list of names")
+    return found
 
 
 def _entry(names: dict[str, list[str]], path: str | Path, image: str | Path | None) -> str:

@@ -7,10 +7,12 @@ import io
 import itertools
 import logging
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from types import NoneType
 from typing import Any, NamedTuple
 
 import mmcv
@@ -19,7 +21,9 @@ from mmengine.logging import print_log
 from pycocotools.coco import COCO
 from torch.utils.data import Dataset
 
+from posegen.checking import Finding, Picture, Subject, as_findings
 from posegen.data import Keypoints, StructureEncoder
+from posegen.data.files import check_name, find_file, link_out, read_json, read_text
 from posegen.data.images import read_image, resize_image, to_tensor
 from posegen.errors import ConfigError, DataError
 from posegen.records import Pair
@@ -29,7 +33,6 @@ from .annotations import (
     COCO_17,
     PairRow,
     category_names,
-    check_name,
     coco_keypoints,
     flat_name,
     parse_annotations,
@@ -41,6 +44,8 @@ from .layouts import OPENPOSE_18
 GREY = 128
 FASHION_PREFIXES = ("fasion", "fasion-resize", "fashion", "fashion-resize")
 """How the lists of DeepFashion are spelled in what people share; the first is the published spelling."""
+IDENTITIES = (re.compile(r"(-?\d+)_c\d+s\d+_"), re.compile(r"(fashion.+?id\d{8})"))
+"""Who is on an image, by its name: Market-1501's person (0002_c1s1_000451_03.jpg), DeepFashion's person and garment."""
 
 
 class View(NamedTuple):
@@ -203,6 +208,33 @@ class AnnotatedPairs(PeoplePairs):
             for source, target in self.pairs
         }
 
+    @classmethod
+    def examine(
+        cls,
+        root: str | Path,
+        split: str,
+        prefix: str = "market",
+        keypoint_frame: Sequence[int] | None = None,
+        crop_to_frame: bool = False,
+        limit: int | None = None,
+        **unused: Any,
+    ) -> Iterator[Finding | Picture]:
+        """What the lists show, and every image of the pairs, for :mod:`posegen.checking`."""
+        pairs_file, annotation_file = find_lists(root, split, prefix)
+        annotations, problems = parse_annotations(annotation_file)
+        yield from as_findings("bad row", annotation_file, problems)
+        yield from _annotated_twice(annotation_file)
+        rows, problems = parse_pairs(pairs_file)
+        yield from as_findings("bad row", pairs_file, problems)
+        yield from _doubtful_pairs(pairs_file, rows, annotations)
+        paths, problems = find_images(ImageFolder(root, split), rows[:limit])
+        yield from as_findings("missing image", pairs_file, problems)
+        frame = None if keypoint_frame is None else (int(keypoint_frame[0]), int(keypoint_frame[1]))
+        for name, path in paths.items():
+            subject = Subject(annotations.get(name), identity_of(name), str(annotation_file))
+            proportions = None if crop_to_frame else frame
+            yield Picture(path, name, (subject,), frame, proportions, one_size=frame is None)
+
     def _view(self, name: str) -> View:
         image, keypoints = read_image(self.paths[name]), self.annotations[name]
         return fit_frame(image, keypoints, self.size, self.keypoint_frame, self.crop_to_frame, self.resample)
@@ -243,13 +275,16 @@ def find_lists(root: str | Path, split: str, prefix: str) -> tuple[Path, Path]:
     """The pair list and the annotation list of a split; both have the same prefix.
 
     Raises:
-        DataError: neither spelling is there; says which names were tried.
+        DataError: neither spelling is there; says which names were tried. A list that lies elsewhere.
     """
     spellings = [prefix, *(FASHION_PREFIXES if prefix in FASHION_PREFIXES else ())]
     tried = []
     for spelling in dict.fromkeys(spellings):
         files = [Path(root, f"{spelling}-{kind}-{split}.csv") for kind in ("pairs", "annotation")]
         missing = [file.name for file in files if not file.is_file()]
+        outside = [f"{file.name}: {problem}" for file in files if (problem := link_out(file, root))]
+        if outside:
+            raise DataError(root, outside)
         if not missing:
             return files[0], files[1]
         tried += missing
@@ -257,18 +292,58 @@ def find_lists(root: str | Path, split: str, prefix: str) -> tuple[Path, Path]:
 
 
 def find_images(folder: ImageFolder, rows: Sequence[PairRow]) -> tuple[dict[str, str], list[str]]:
-    """The path of each image that the rows name, and a problem for each image that is not there."""
+    """The path of each image that the rows name, and a problem for each that is not there, or not in the data set."""
     paths: dict[str, str] = {}
     problems: dict[str, str] = {}
     for row in rows:
         for name in (row.source, row.target):
             if name in paths or name in problems:
                 continue
-            if path := folder.find(name):
-                paths[name] = path
-            else:
+            path = folder.find(name)
+            if path is None:
                 problems[name] = f"row {row.row}: no image {name!r} in {folder.described}"
+            elif problem := link_out(path, folder.root):
+                problems[name] = f"row {row.row}: image {name!r} is {problem}"
+            else:
+                paths[name] = path
     return paths, list(problems.values())
+
+
+def identity_of(name: str) -> str | None:
+    """Who is on an image, told by its name as Market-1501 and DeepFashion give it; None for another name."""
+    found = [match[1] for pattern in IDENTITIES if (match := pattern.match(PurePosixPath(name).name))]
+    return f"person {found[0]}" if found else None
+
+
+def _annotated_twice(annotation_file: Path) -> Iterator[Finding]:
+    """Rows of a name that stands in the list before. With other points they are bad rows already."""
+    first: dict[str, int] = {}
+    for row, line in enumerate(read_text(annotation_file).splitlines()[1:], 2):
+        name = line.partition(":")[0].strip()
+        if name and first.setdefault(name, row) != row:
+            text = f"annotates the image of row {first[name]} again"
+            yield Finding("duplicate row", text, str(annotation_file), str(row), name, "warning")
+
+
+def _doubtful_pairs(
+    pairs_file: Path, rows: Sequence[PairRow], annotations: Mapping[str, Keypoints]
+) -> Iterator[Finding]:
+    """Pairs that cannot be trained on, or say nothing."""
+    first: dict[tuple[str, str], int] = {}
+    for row, source, target in rows:
+        where = {"file": str(pairs_file), "row": str(row)}
+        for name in dict.fromkeys((source, target)):
+            if name not in annotations:
+                yield Finding("no annotation", "has no key points in the annotation list", sample=name, **where)
+        if first.setdefault((source, target), row) != row:
+            text = f"is the pair of row {first[source, target]} again"
+            yield Finding("duplicate row", text, sample=target, severity="warning", **where)
+        if source == target:
+            yield Finding("same image", "is paired with itself", sample=source, severity="warning", **where)
+        people = {identity_of(source), identity_of(target)} - {None}
+        if len(people) > 1:
+            text = f"is paired with {source}, which shows somebody else"
+            yield Finding("two persons", text, sample=target, severity="warning", **where)
 
 
 class ImageFolder:
@@ -288,7 +363,7 @@ class ImageFolder:
 
     def find(self, name: str) -> str | None:
         """The path of the image called *name*, or None."""
-        if name in self._listed or ("/" in name and (self.folder / name).is_file()):
+        if name in self._listed or ("/" in name and os.path.isfile(self.folder / name)):
             return str(self.folder / name)
         return self._downloaded.get(name)
 
@@ -381,8 +456,9 @@ class CocoPairs(PeoplePairs):
         super().__init__(structure, size, augmentation, seed, resample)
         self.image_root = Path(image_root)
         self.padding = padding
-        self.skipped: Counter[str] = Counter()
-        self.people = self._read(annotation_file, min_keypoints)
+        self.people, self.skipped, problems = read_people(annotation_file, image_root, min_keypoints)
+        if problems:
+            raise DataError(annotation_file, problems)
         self.pairs = list(itertools.islice(self._pair_up(), limit))
         if not self.pairs:
             counts = [f"{count} annotations: {reason}" for reason, count in self.skipped.items()]
@@ -407,6 +483,21 @@ class CocoPairs(PeoplePairs):
             return source, self._mirror(source), f"{start}_2_{_stem(self.people[first].file_name)}_mirror_vis"
         person = self.people[second]
         return source, self._view(person), f"{start}_2_{_stem(person.file_name)}_{person.id}_vis"
+
+    @classmethod
+    def examine(
+        cls, annotation_file: str | Path, image_root: str | Path, min_keypoints: int = 8, **unused: Any
+    ) -> Iterator[Finding | Picture]:
+        """What the file shows, and every image that is used, for :mod:`posegen.checking`."""
+        people, _, problems = read_people(annotation_file, image_root, min_keypoints)
+        yield from as_findings("bad annotation", annotation_file, problems)
+        subjects: dict[str, list[Subject]] = defaultdict(list)
+        for person in people:
+            subject = Subject(person.keypoints, _who(person), str(annotation_file), f"annotation {person.id}")
+            subjects[person.file_name].append(subject)
+        for name, shown in subjects.items():
+            with contextlib.suppress(ValueError):  # among the problems already
+                yield Picture(find_file(image_root, name), name, tuple(shown), one_size=False)
 
     def _view(self, person: Person) -> View:
         image = read_image(self.image_root / person.file_name)
@@ -443,27 +534,39 @@ class CocoPairs(PeoplePairs):
         for group in groups.values():
             yield from itertools.permutations(group, 2)
 
-    def _read(self, annotation_file: str | Path, min_keypoints: int) -> list[Person]:
-        """The usable annotations; counts the others in ``skipped``."""
-        coco: Any = read_coco(annotation_file)  # its stubs know fixed fields only; files have more and fewer
+
+def read_people(
+    annotation_file: str | Path, image_root: str | Path, min_keypoints: int
+) -> tuple[list[Person], Counter[str], list[str]]:
+    """The usable annotations, how many are not used, by reason, and what is wrong.
+
+    Raises:
+        DataError: the file is not in COCO's form.
+    """
+    coco: Any = read_coco(annotation_file)  # its stubs know fixed fields only; files have more and fewer
+    try:
         names = category_names(list(coco.cats.values()))
-        people: list[Person] = []
-        problems: list[str] = []
-        for entry in coco.anns.values():
-            try:
-                person = read_person(entry, coco.imgs, names)
-            except DataError as error:
-                problems += error.problems
-                continue
-            if reason := _useless(entry, person, min_keypoints):
-                self.skipped[reason] += 1
-            else:
-                people.append(person)
-        files = dict.fromkeys(person.file_name for person in people)
-        problems += [f"no image {f!r} in {self.image_root}" for f in files if not (self.image_root / f).is_file()]
-        if problems:
-            raise DataError(annotation_file, problems)
-        return people
+    except ValueError as error:
+        raise DataError(annotation_file, str(error)) from error
+    people: list[Person] = []
+    skipped: Counter[str] = Counter()
+    problems: list[str] = []
+    for entry in coco.anns.values():
+        try:
+            person = read_person(entry, coco.imgs, names)
+        except DataError as error:
+            problems += error.problems
+            continue
+        if reason := _useless(entry, person, min_keypoints):
+            skipped[reason] += 1
+        else:
+            people.append(person)
+    for file in dict.fromkeys(person.file_name for person in people):
+        try:
+            find_file(image_root, file)
+        except ValueError as error:
+            problems.append(str(error))
+    return people, skipped, problems
 
 
 def read_coco(path: str | Path) -> COCO:
@@ -472,25 +575,30 @@ def read_coco(path: str | Path) -> COCO:
     Raises:
         DataError: not there, not JSON, or not in COCO's form.
     """
+    coco = COCO()
+    coco.dataset = read_json(path)
+    if not isinstance(coco.dataset, dict) or not {"images", "annotations"} <= coco.dataset.keys():
+        raise DataError(path, "not COCO's form: it needs 'images' and 'annotations'")
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            coco = COCO(str(path))
-        if all(key in coco.dataset for key in ("images", "annotations")):
-            return coco
-    except OSError as error:
-        raise DataError(path, f"cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(path, f"not JSON: {error}") from error
-    except (AssertionError, KeyError, TypeError) as error:
+            coco.createIndex()
+    except (KeyError, TypeError, AttributeError) as error:
         raise DataError(path, f"not COCO's form: {type(error).__name__}: {error}") from error
-    raise DataError(path, "not COCO's form: it needs 'images' and 'annotations'")
+    twice = [
+        f"{kind}: {len(coco.dataset.get(kind, [])) - len(known)} ids stand in the file twice"
+        for kind, known in (("images", coco.imgs), ("annotations", coco.anns), ("categories", coco.cats))
+        if len(known) < len(coco.dataset.get(kind, []))
+    ]
+    if twice:
+        raise DataError(path, twice)
+    return coco
 
 
 def read_person(entry: dict[str, Any], images: dict[Any, dict[str, Any]], names: dict[Any, Sequence[str]]) -> Person:
     """One annotation. An annotation without points becomes a person without points.
 
     Raises:
-        DataError: no image, an unsafe file name, a wrong number of points, a box that is none.
+        DataError: no image, an unsafe file name, a wrong number of points, a box or an identity that is none.
     """
     what = f"annotation {entry['id']}"
     image = images.get(entry["image_id"])
@@ -503,7 +611,10 @@ def read_person(entry: dict[str, Any], images: dict[Any, dict[str, Any]], names:
     point_names = names.get(entry.get("category_id"), COCO_17)
     values = entry.get("keypoints") or [0] * (3 * len(point_names))
     keypoints = coco_keypoints(values, "", point_names, what)
-    return Person(entry["id"], image["file_name"], _box(entry, keypoints, what), keypoints, _identity(entry, image))
+    identity = _identity(entry, image)
+    if not all(isinstance(part, (str, int, float, NoneType)) for part in identity or ()):
+        raise DataError("", f"{what}: person_id, track_id and vid_id must be numbers or text, got {identity[1:]}")
+    return Person(entry["id"], image["file_name"], _box(entry, keypoints, what), keypoints, identity)
 
 
 def _box(entry: dict[str, Any], keypoints: Keypoints, what: str) -> tuple[float, float, float, float]:
@@ -511,8 +622,8 @@ def _box(entry: dict[str, Any], keypoints: Keypoints, what: str) -> tuple[float,
     if entry.get("bbox"):
         try:
             left, top, width, height = (float(value) for value in entry["bbox"])
-        except (TypeError, ValueError) as error:
-            raise DataError("", f"{what}: bbox {entry['bbox']!r} is not four numbers") from error
+        except (TypeError, ValueError, OverflowError) as error:
+            raise DataError("", f"{what}: bbox {str(entry['bbox'])[:80]} is not four numbers") from error
         if not np.isfinite([left, top, width, height]).all():
             raise DataError("", f"{what}: bbox {entry['bbox']!r} is not finite")
         if width > 0 and height > 0:
@@ -535,6 +646,13 @@ def _identity(entry: dict[str, Any], image: dict[str, Any]) -> tuple[Any, ...] |
     if entry.get("track_id") is not None:
         return ("track", image.get("vid_id"), entry["track_id"])
     return None
+
+
+def _who(person: Person) -> str | None:
+    if person.identity is None:
+        return None
+    kind, *keys = person.identity
+    return f"{kind} {' '.join(map(str, keys))}"
 
 
 def _useless(entry: dict[str, Any], person: Person, min_keypoints: int) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import logging
 import math
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +19,8 @@ import numpy as np
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
+from posegen.checking import Finding, Picture, Subject, as_findings
+from posegen.data.files import link_out, read_text
 from posegen.data.images import MOST_PIXELS, resize_image, to_tensor
 from posegen.errors import ConfigError, DataError
 from posegen.records import Pair
@@ -90,13 +94,12 @@ class ViewPairs(Dataset[Pair]):
         self.structure: ViewEncoder = STRUCTURE_ENCODERS.build_part(structure)
         self.size = (int(size[0]), int(size[1]))
         self.split, self.seed = split, seed
-        self.path = Path(root, f"data_{category}.hdf5")
+        self.path, *lists = _files(root, category, split)
         self._open: tuple[int, h5py.File] | None = None  # the process that opened it, and the file
-        ids, names = Path(root, f"id_{category}_{split}.txt"), Path(root, f"name_{category}_test.txt")
-        self.pairs, self.partners = self._read(ids, names if split == "test" and names.is_file() else None)
+        self.pairs, self.partners = self._read(*lists)
         self.pairs = self.pairs[:limit]
         if not self.pairs:
-            raise DataError(ids, "no model has two renders in the list, so there is no pair")
+            raise DataError(lists[0], "no model has two renders in the list, so there is no pair")
 
     @property
     def augments(self) -> bool:
@@ -138,15 +141,8 @@ class ViewPairs(Dataset[Pair]):
         Raises:
             DataError: it is damaged, of another form, too large, or leads out of the file.
         """
-        try:
-            group = _inside(self._file, name, h5py.Group)
-            image, pose = (_inside(group, part, h5py.Dataset) for part in ("image", "pose"))
-            _check_image(image)
-            view = _view(pose, self.structure)
-            return resize_image(np.ascontiguousarray(image[()]), self.size), view
-        except (ValueError, OSError, RuntimeError, KeyError) as error:  # HDF5 raises any of them for a damaged file
-            problem = str(error) if isinstance(error, ValueError) else f"truncated or damaged: {error}"
-            raise DataError(self.path, f"render {name!r}: {problem}") from error
+        image, view = read_render(self._file, name, self.structure)
+        return resize_image(image, self.size), view
 
     @property
     def _file(self) -> h5py.File:
@@ -158,24 +154,29 @@ class ViewPairs(Dataset[Pair]):
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_open": None}
 
+    @classmethod
+    def examine(
+        cls, root: str | Path, category: str, split: str, structure: ViewEncoder | dict[str, Any], **unused: Any
+    ) -> Iterator[Finding | Picture]:
+        """What the lists show, and every render that they name, for :mod:`posegen.checking`."""
+        path, *lists = _files(root, category, split)
+        hard, models, rows, problems = _read_lists(path, lists)
+        yield from as_findings("bad row", path, problems)
+        for file in lists:
+            yield from _listed_twice(file, rows[file])
+        encoder = STRUCTURE_ENCODERS.build_part(structure)
+        known = [id for file in lists for row in rows[file] for id in row.ids if id in hard or id in models]
+        for name in dict.fromkeys(render for render in _renders(known, hard, models) if hard[render]):
+            yield Render(path, name, (Subject(identity=f"model {model_of(name)}"),), encoder=encoder)
+
     # The lists
 
     def _read(
-        self, ids_file: Path, names_file: Path | None
+        self, ids_file: Path, names_file: Path | None = None
     ) -> tuple[list[tuple[str, str | None]], dict[str, list[str]]]:
         """Pairs, a target that is to be drawn being None; and the listed renders of each model."""
-        with open_hdf5(self.path) as file:
-            hard = _hard_links(file)
-        models: dict[str, list[str]] = defaultdict(list)
-        for name in hard:
-            models[model_of(name)].append(name)
         lists = [file for file in (ids_file, names_file) if file is not None]
-        rows = {file: read_ids(file) for file in lists}
-        problems = [
-            f"{file.name}, {problem}"
-            for file in lists
-            for problem in _problems(rows[file], hard, models, most_ids=1 if file == ids_file else 2)
-        ]
+        hard, models, rows, problems = _read_lists(self.path, lists)
         if problems:
             raise DataError(self.path, problems, "The lists must name renders (MODEL_AZIMUTH_ELEVATION) of this file.")
         listed = dict.fromkeys(_renders((id for row in rows[ids_file] for id in row.ids), hard, models))
@@ -208,6 +209,74 @@ class ViewPairs(Dataset[Pair]):
         return pairs
 
 
+@dataclass(frozen=True)
+class Render(Picture):
+    """A render to be opened, and its view to be looked at, by the check of a whole data set."""
+
+    encoder: ViewEncoder | None = None
+
+    def read(self) -> tuple[np.ndarray, str]:
+        """The image, uint8 H W 3, and the SHA-256 of its pixels."""
+        assert self.encoder is not None
+        with open_hdf5(Path(self.file)) as file:
+            image, _ = read_render(file, self.name, self.encoder)
+        return image, hashlib.sha256(image.tobytes()).hexdigest()
+
+
+def read_render(file: h5py.File, name: str, encoder: ViewEncoder) -> tuple[np.ndarray, View]:
+    """The image of a render, uint8, H W 3, as it is stored, and its view.
+
+    Raises:
+        DataError: it is damaged, of another form, too large, or leads out of the file.
+    """
+    try:
+        group = _inside(file, name, h5py.Group)
+        image, pose = (_inside(group, part, h5py.Dataset) for part in ("image", "pose"))
+        _check_image(image)
+        view = _view(pose, encoder)
+        return np.ascontiguousarray(image[()]), view
+    except (ValueError, OSError, RuntimeError, KeyError) as error:  # HDF5 raises any of them for a damaged file
+        problem = str(error) if isinstance(error, ValueError) else f"truncated or damaged: {error}"
+        raise DataError(file.filename, f"render {name!r}: {problem}") from error
+
+
+def _files(root: str | Path, category: str, split: str) -> list[Path]:
+    """The file of the renders, the id list, and of a test split the list of pairs, if there is one."""
+    files = [Path(root, f"data_{category}.hdf5"), Path(root, f"id_{category}_{split}.txt")]
+    names = Path(root, f"name_{category}_test.txt")
+    return [*files, names] if split == "test" and names.is_file() else files
+
+
+def _read_lists(
+    path: Path, lists: Sequence[Path]
+) -> tuple[dict[str, bool], dict[str, list[str]], dict[Path, list[Row]], list[str]]:
+    """Whether each render of the file is in it or a link, the renders of each model, the rows of the lists (that of ids
+    first), and what is wrong with them."""
+    for file in (path, *lists):
+        if problem := link_out(file, path.parent):
+            raise DataError(file, problem)
+    with open_hdf5(path) as opened:
+        hard = _hard_links(opened)
+    models: dict[str, list[str]] = defaultdict(list)
+    for name in hard:
+        models[model_of(name)].append(name)
+    rows = {file: read_ids(file) for file in lists}
+    problems = [
+        f"{file.name}, {problem}"
+        for file in lists
+        for problem in _problems(rows[file], hard, models, most_ids=1 if file == lists[0] else 2)
+    ]
+    return hard, models, rows, problems
+
+
+def _listed_twice(file: Path, rows: Sequence[Row]) -> Iterator[Finding]:
+    first: dict[tuple[str, ...], int] = {}
+    for line, ids in rows:
+        if first.setdefault(tuple(ids), line) != line:
+            text = f"is row {first[tuple(ids)]} again"
+            yield Finding("duplicate row", text, str(file), str(line), " ".join(ids), "warning")
+
+
 def model_of(render: str) -> str:
     """MODEL of a render's name MODEL_AZIMUTH_ELEVATION; another name is its own."""
     match = RENDER.fullmatch(render)
@@ -218,15 +287,10 @@ def read_ids(path: str | Path) -> list[Row]:
     """The lines of an id list that are not empty.
 
     Raises:
-        DataError: no such file, no text, or an empty list.
+        DataError: no such file, too large, no text, or an empty list.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DataError(path, f"cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(path, f"not UTF-8 text: {error}") from error
-    rows = [Row(number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    lines = read_text(path).splitlines()
+    rows = [Row(number, line.split()) for number, line in enumerate(lines, 1) if line.strip()]
     if not rows:
         raise DataError(path, "row 1: the list is empty")
     return rows

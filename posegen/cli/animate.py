@@ -13,17 +13,16 @@ from torch import Tensor
 
 from ..api import load_model
 from ..data import Keypoints, StructureEncoder
-from ..data.files import natural_order
-from ..data.images import read_image, resize_image, to_tensor, to_uint8
+from ..data.files import link_out, natural_order
+from ..data.images import IMAGE_ENDINGS, read_image, resize_image, to_tensor, to_uint8
 from ..errors import ConfigError, DataError, PosegenError
+from ..inference import encode_subject, read_keypoints
 from ..records import Frame
 from ..visualization.flow import mask_to_rgb, to_picture, warp
 from ..visualization.video import VideoWriter
 from .common import add_config, build_encoder, read_config, refuse_to_overwrite
-from .infer import encode_subject, read_keypoints
 
 FASTEST = 1000  # frames a second
-IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,13 +98,16 @@ def structure_files(folder: Path) -> list[Path]:
     """The files of a folder in natural order, hidden ones left out.
 
     Raises:
-        DataError: there is no such folder, or it is empty.
+        DataError: there is no such folder, it is empty, or holds links that lead out of it.
     """
     if not folder.is_dir():
         raise DataError(folder, "there is no such folder")
     files = sorted((path for path in folder.iterdir() if path.is_file() and path.name[0] != "."), key=natural_order)
     if not files:
         raise DataError(folder, "holds no files", "It should hold one file of key points a frame.")
+    outside = [f"{file.name}: {problem}" for file in files if (problem := link_out(file, folder))]
+    if outside:
+        raise DataError(folder, outside)
     return files
 
 
@@ -142,9 +144,12 @@ def _of_same_name(files: list[Path], reference: Path) -> Path:
 def _image_of(folder: Path | None, file: Path) -> np.ndarray | None:
     if folder is None:
         return None
-    found = [folder / f"{file.stem}{suffix}" for suffix in IMAGES if (folder / f"{file.stem}{suffix}").is_file()]
+    names = [f"{file.stem}{ending}" for ending in IMAGE_ENDINGS]
+    found = [folder / name for name in names if (folder / name).is_file()]
     if not found:
         raise DataError(folder, f"holds no photograph of the structure {file.name}: {file.stem}.jpg, .png, …")
+    if problem := link_out(found[0], folder):
+        raise DataError(folder, f"{found[0].name}: {problem}")
     return read_image(found[0])
 
 

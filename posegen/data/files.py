@@ -1,13 +1,126 @@
-"""Files of a folder in the order a person would put them, and files that are written whole or not at all."""
+"""Files that others made: names kept inside their folder, sizes kept within bounds; and files that are written whole.
+
+Whatever reads a file of a data set goes through here, so what is refused is refused everywhere, in the same words.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from ..errors import DataError
+
+MOST_OF_A_LIST = 512 << 20
+"""Bytes of the largest list that is read. The largest that people have is 240 MB of JSON; lists have some 100,000 rows,
+which are 30 MB."""
+MOST_OF_A_FRAME = 4 << 20
+"""Bytes of the largest file about a single image that is read: text of some hundred numbers."""
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError where a file's name, as a list gives it, leads, or may lead, out of the folder it counts from:
+    on any system, so that a list means the same on all."""
+    path = PureWindowsPath(name)  # knows both kinds of slash
+    if not name or "\0" in name or path.root or path.drive or ".." in path.parts:
+        raise ValueError(f"{name!r} is no path below a folder: relative, and without '..', it must be")
+
+
+def link_out(path: str | Path, root: str | Path) -> str:
+    """What is wrong with a path that a link, on the way to it or itself, leads out of a folder; empty: nothing.
+
+    Args:
+        path: of something below *root*, which need not exist.
+        root: of the data set. It may be a link itself: whoever gives it chooses it.
+    """
+    real, real_root = os.path.realpath(path), os.path.realpath(root)
+    if real == real_root or real.startswith(os.path.join(real_root, "")):
+        return ""
+    return f"a link that leads out of {root}, to {real}, is not followed; put what it leads to in its place"
+
+
+def find_file(root: str | Path, name: str) -> Path:
+    """The file of a name that a list gives, below a folder.
+
+    Raises:
+        ValueError: the name, or a link, leads out of the folder; there is no such file.
+    """
+    check_name(name)
+    path = Path(root, name)
+    if not os.path.isfile(path):  # unlike Path.is_file: False for a name that is too long for the system, too
+        raise ValueError(f"no file {name!r} in {root}")
+    if problem := link_out(path, root):
+        raise ValueError(f"{name!r} is {problem}")
+    return path
+
+
+def check_file(path: str | Path, most: int) -> None:
+    """Raise DataError where a file is not there, or is not to be read: a folder, no regular file (to read from a pipe
+    or a device may never end), more than *most* bytes."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError as error:
+        raise DataError(path, "no such file") from error
+    except (OSError, ValueError) as error:  # ValueError: a path that no system has
+        raise DataError(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise DataError(path, "cannot be read: it is a folder")
+    if not stat.S_ISREG(status.st_mode):
+        raise DataError(path, "cannot be read: it is a pipe or a device, not a file")
+    if status.st_size > most:
+        raise DataError(path, f"too large: {status.st_size:,} bytes, the limit is {most:,}")
+
+
+def read_bytes(path: str | Path, most: int) -> bytes:
+    """What a file of at most *most* bytes holds. DataError: as of :func:`check_file`; it cannot be read."""
+    check_file(path, most)
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(path, f"cannot be read: {error.strerror or error}") from error
+
+
+def read_text(path: str | Path, most: int = MOST_OF_A_LIST) -> str:
+    """The text of a UTF-8 file, without a byte order mark.
+
+    Args:
+        path: of the file.
+        most: bytes; a larger file is refused before it is read.
+
+    Raises:
+        DataError: it cannot be read, is too large, or not UTF-8 (with the row).
+    """
+    content = read_bytes(path, most)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = content.count(b"\n", 0, error.start) + 1
+        raise DataError(path, f"row {row}: not UTF-8 text ({error.reason})") from error
+
+
+def read_json(path: str | Path, most: int = MOST_OF_A_LIST) -> Any:
+    """What a JSON file holds.
+
+    Args:
+        path: of the file.
+        most: bytes; a larger file is refused before it is read.
+
+    Raises:
+        DataError: it cannot be read, is too large, not UTF-8, nested too deep, or not JSON (with line and column).
+    """
+    text = read_text(path, most)
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise DataError(path, "not JSON that anybody writes: nested too deep") from error
+    except ValueError as error:
+        raise DataError(path, f"not JSON: {error}") from error
 
 
 def natural_order(path: Path | str) -> list[tuple[int, int, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import mmcv
@@ -11,29 +12,39 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from ..errors import DataError
-from .files import written_whole
+from .files import read_bytes, written_whole
 
 MOST_PIXELS = 64_000_000
 """The largest image that is decoded, in pixels: a small file can unfold to more memory than a machine has."""
+MOST_BYTES = 4 * MOST_PIXELS + (1 << 20)
+"""The largest file that is decoded, in bytes: the largest image, stored as it is with alpha, and what describes it."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+"""What is decoded, by Pillow's names. It knows dozens more; a decoder that nobody needs is one that nobody watches."""
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+"""Endings of their files, in small letters."""
 
 
 def read_image(path: str | Path, most_pixels: int = MOST_PIXELS) -> np.ndarray:
     """The image in a file: uint8, H W 3, RGB. Grey, palette and alpha images are converted; alpha is dropped.
 
     An EXIF orientation is ignored: the pixels stand as they are stored, which is what the coordinates of the
-    annotated data sets count (the published loaders read them so too). The size is taken from the header, and
-    refused, before anything is decoded. Pillow decodes, because it refuses a truncated JPEG where OpenCV
-    fills the missing part with grey; only grey images of 16 bits go through OpenCV, because Pillow would clip
-    them.
+    annotated data sets count (the published loaders read them so too). Format and size are taken from the header,
+    and refused, before anything is decoded; the checksums of a PNG are compared. Pillow decodes, because it refuses
+    a truncated JPEG where OpenCV fills the missing part with grey; grey images of 16 bits then go through OpenCV,
+    because Pillow would clip them.
 
     Raises:
-        DataError: no such file, no image, a format that Pillow does not know, a truncated or damaged file,
-            more than *most_pixels*.
+        DataError: no such file, no image, another format than JPEG, PNG, WebP and BMP, a truncated or damaged file,
+            more than :data:`MOST_BYTES` or *most_pixels*.
     """
-    mode = _check_header(path, most_pixels)
-    backend = "cv2" if mode.startswith("I") else "pillow"
+    content = read_bytes(path, MOST_BYTES)
+    is_deep_grey = _check_header(path, content, most_pixels).startswith("I")
+    backend = "cv2" if is_deep_grey else "pillow"
     try:
-        image = mmcv.imread(str(path), "color_ignore_orientation", channel_order="rgb", backend=backend)
+        if is_deep_grey:
+            Image.open(io.BytesIO(content), formats=FORMATS).load()  # OpenCV makes up what is missing
+        image = mmcv.imfrombytes(content, "color_ignore_orientation", channel_order="rgb", backend=backend)
     except Exception as error:  # a decoder may raise anything where a file is damaged
         raise DataError(path, f"truncated or damaged image: {error}") from error
     if image is None:
@@ -41,23 +52,24 @@ def read_image(path: str | Path, most_pixels: int = MOST_PIXELS) -> np.ndarray:
     return np.ascontiguousarray(image)
 
 
-def _check_header(path: str | Path, most_pixels: int) -> str:
-    """Pillow's name of the colour mode. DataError: the header says that the file should not be decoded."""
+def _check_header(path: str | Path, content: bytes, most_pixels: int) -> str:
+    """Pillow's name of the colour mode. DataError: the header says that the file should not be decoded, or a PNG's
+    checksums that it is damaged."""
     try:
-        with Image.open(path) as image:
-            width, height, mode = image.width, image.height, image.mode
-    except FileNotFoundError as error:
-        raise DataError(path, "no such file") from error
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            width, height, mode, kind = image.width, image.height, image.mode, image.format
+            if width * height <= most_pixels:
+                image.verify()  # the checksums; of other formats nothing
     except UnidentifiedImageError as error:
         raise DataError(path, "not an image, or of an unknown format", "JPEG, PNG, WebP, BMP serve.") from error
     except Image.DecompressionBombError as error:
         raise DataError(path, f"too large: {error}") from error
-    except (IsADirectoryError, PermissionError) as error:
-        raise DataError(path, f"cannot be read: {error.strerror}") from error
     except Exception as error:  # whatever a damaged header makes a decoder raise
         raise DataError(path, f"truncated or damaged image: {error}") from error
     if width * height > most_pixels:
         raise DataError(path, f"too large: {width}×{height} pixels, the limit is {most_pixels:,}", "Make it smaller.")
+    if kind in ("JPEG", "MPO") and 8 * len(content) < width * height / 64:  # each block of 8×8 takes a bit or more
+        raise DataError(path, f"truncated or damaged image: {width}×{height} pixels in {len(content):,} bytes")
     return mode
 
 

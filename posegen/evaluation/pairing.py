@@ -11,16 +11,15 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, TypeVar
 
 from .. import plugins
-from ..data.files import natural_order
+from ..data.files import check_name, link_out, natural_order, read_text
+from ..data.images import IMAGE_ENDINGS
 from ..errors import ConfigError, DataError
 from .results import ImagePair
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-"""Endings of the files that are looked at, in small letters; other files of a folder are nobody's images."""
 OTHER_IMAGES = (".tif", ".tiff", ".gif", ".jp2", ".avif", ".heic", ".ppm", ".exr", ".npy")
 TEMPORARY = (".part", ".tmp", ".temp")
 HEADERS = ({"generated", "target"}, {"generated", "target", "source"}, {"from", "to"})
@@ -126,7 +125,7 @@ def list_images(folder: Path) -> tuple[list[Path], list[str]]:
     if not folder.is_dir():
         raise DataError(folder, "there is no such folder")
     found, left_out = [], []
-    for path, problem in _files(folder, folder.resolve()):
+    for path, problem in _files(folder, folder):
         if problem:
             left_out.append(f"{path.relative_to(folder)}: {problem}")
         else:
@@ -266,10 +265,8 @@ def _files(folder: Path, root: Path) -> Iterator[tuple[Path, str]]:
             yield path, f"{ending} is not scored; known are {', '.join(IMAGE_ENDINGS)}"
         elif ending in IMAGE_ENDINGS and (entry.name.startswith("~") or Path(path.stem).suffix in TEMPORARY):
             yield path, "a temporary file by its name"
-        elif ending in IMAGE_ENDINGS and not path.resolve().is_relative_to(root):
-            yield path, "a link that leads out of the folder, which is not followed"
         elif ending in IMAGE_ENDINGS:
-            yield path, "" if entry.is_file() else "no file"
+            yield path, link_out(path, root) or ("" if entry.is_file() else "no file")
 
 
 # By the names of the files
@@ -381,13 +378,7 @@ class _Row(NamedTuple):
 
 def _read_list(path: Path) -> tuple[list[str], list[_Row]]:
     """The columns and rows of a list. DataError: all bad rows at once."""
-    try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(path, f"cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(path, f"not UTF-8 text: {error.reason}") from error
-    lines = [[cell.strip() for cell in _cells(line)] for line in text.splitlines()]
+    lines = [[cell.strip() for cell in _cells(line)] for line in read_text(path).splitlines()]
     columns = lines[0] if lines else []
     if set(columns) not in HEADERS or len(set(columns)) != len(columns):
         problem = f"row 1: the columns are {','.join(columns)!r}"
@@ -418,11 +409,14 @@ def _problem(cells: Sequence[str], columns: Sequence[str]) -> str:
     if len(cells) != len(columns):
         return f"{len(cells)} cells, {len(columns)} expected"
     for column, name in zip(columns, cells, strict=True):
-        if not name and column != "source":
+        if not name and column == "source":
+            continue
+        if not name:
             return f"no {column}"
-        path = PureWindowsPath(name)  # knows both kinds of slash
-        if "\0" in name or path.root or path.drive or ".." in path.parts:
-            return f"{column} {name!r} must be a path below its folder: relative, and without '..'"
+        try:
+            check_name(name)
+        except ValueError as error:
+            return f"{column} {error}"
     return ""
 
 

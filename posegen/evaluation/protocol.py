@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError, nearest
+from ..data.files import MOST_OF_A_FRAME, read_json
+from ..errors import ConfigError, DataError, nearest
 from ..registry import METRICS
 
 RESIZERS = ("none", "pillow-bicubic", "pillow-bilinear", "pillow-lanczos", "opencv-bilinear", "torchvision-bicubic")
@@ -163,9 +164,9 @@ def get_protocol(name: str | Path) -> Protocol:
 def read_protocol(path: Path) -> Protocol:
     """A protocol from a JSON file. ConfigError: it is none; says why."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read as a protocol: {error}") from error
+        data = read_json(path, MOST_OF_A_FRAME)
+    except DataError as error:
+        raise ConfigError(f"{path} cannot be read as a protocol: {'; '.join(error.problems)}") from error
     if isinstance(data, dict):
         data = data.get("definition", data)
     known = {each.name for each in fields(Protocol)}
@@ -175,7 +176,10 @@ def read_protocol(path: Path) -> Protocol:
         )
     if isinstance(data.get("size"), list):
         data["size"] = tuple(data["size"])
-    return Protocol(**{"citation": str(path), **data})
+    try:
+        return Protocol(**{"citation": str(path), **data})
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def variations(protocol: Protocol) -> Iterator[tuple[str, Protocol]]:

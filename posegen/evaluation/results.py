@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError
+from ..data.files import read_json
+from ..errors import ConfigError, DataError
 from .protocol import Protocol
 
 
@@ -84,7 +84,7 @@ def read_evaluation(path: Path) -> Evaluation:
         DataError: no such file, or something else.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path)
         definition = {**data["definition"]}
         if isinstance(definition.get("size"), list):
             definition["size"] = tuple(definition["size"])
@@ -106,9 +106,7 @@ def read_evaluation(path: Path) -> Evaluation:
         context = {key: data[key] for key in CONTEXT if key in data}
         known = {"notes": data.get("notes", []), "unmatched": data.get("unmatched", []), "context": context}
         return Evaluation(protocol, scores, data.get("not_computed", {}), **known)
-    except OSError as error:
-        raise DataError(path, f"cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ConfigError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(path, f"not the results.json of an evaluation: {type(error).__name__}: {error}") from error
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from PIL import Image
 
-from ..data.files import natural_order
-from ..data.images import read_image
+from ..data.files import link_out, natural_order
+from ..data.images import IMAGE_ENDINGS, read_image
 from ..errors import ConfigError, DataError
 
 QUESTIONS = {"prefer": "Which image is better?", "real": "Which image is real?"}
@@ -106,8 +106,8 @@ def define_study(
 
     Raises:
         ConfigError: settings that make no study.
-        DataError: a folder without images, names that are there twice, no pair, images that cannot be read; a pair
-            without its target or source. All bad files of a kind are named at once.
+        DataError: a folder without images, links out of it, names that are there twice, no pair, images that cannot be
+            read; a pair without its target or source. All bad files of a kind are named at once.
     """
     seconds = SECONDS[mode] if seconds is None else seconds
     _check_settings(a, b, mode, target, source, trials, seconds)
@@ -155,10 +155,12 @@ def _images_of(folder: Path) -> dict[str, Path]:
     """The images of a flat folder by name without ending, in natural order."""
     if not folder.is_dir():
         raise DataError(folder, "no such folder")
-    endings = Image.registered_extensions()
-    files = [path for path in _visible(folder) if path.suffix.lower() in endings and path.is_file()]
+    files = [path for path in _visible(folder) if path.suffix.lower() in IMAGE_ENDINGS and path.is_file()]
     if not files:
         raise DataError(folder, "no image in it", "Images lie in the folder itself, not in folders below it.")
+    outside = [f"{path.name}: {problem}" for path in files if (problem := link_out(path, folder))]
+    if outside:
+        raise DataError(folder, outside)
     images: dict[str, Path] = {}
     twice = []
     for path in files:

@@ -15,7 +15,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from ..data.files import written_whole
+from ..data.files import MOST_OF_A_LIST, read_bytes, written_whole
 from ..errors import ConfigError, DataError
 from .definition import Study
 from .trials import SIDES, make_trials
@@ -183,14 +183,10 @@ def _lock(file: FileIO, path: Path) -> None:
 
 def _read(path: Path) -> tuple[Study, list[Answer], bytes]:
     """Definition, answers that stand, and what follows the last end of a line."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(path, f"cannot be read: {error.strerror}") from error
-    *lines, torn = content.split(b"\n")
+    *lines, torn = read_bytes(path, MOST_OF_A_LIST).split(b"\n")
     try:
         study = Study.from_dict(json.loads(lines[0])["study"])
-    except (IndexError, KeyError, TypeError, ValueError) as error:
+    except (IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise DataError(path, "line 1: not the definition of a study", HINT) from error
     answers, problems = _replay(study, lines[1:])
     if problems:
@@ -219,7 +215,7 @@ def _replay(study: Study, lines: Sequence[bytes]) -> tuple[list[Answer], list[st
             answer = Answer(**data)
             _check_answer(answer, len(before), trials[rater])
             before.append(answer)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             problems.append(f"line {number}: {error}")
     standing = [answer for answers in given.values() for answer in answers]
     return sorted(standing, key=lambda answer: answer.time), problems

@@ -1,0 +1,181 @@
+"""Training samples that cannot be read: the run ends, or another sample takes their place, counted and named."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from posegen.config import load_config
+from posegen.data.images import write_image
+from posegen.engine import build_trainer
+from posegen.engine.randomness import SeededSamples
+from posegen.engine.unreadable import LEAST, MOST_TRIES, ReadableSamples, ShareOfUnreadable
+from posegen.errors import ConfigError, DataError
+
+from .test_distributed import environment, torchrun  # noqa: F401  a fixture
+from .test_engine import StopAfter, Stopped, assert_same
+
+PAIRS = 6
+BROKEN = (1, 4)
+SKIP = {"train_cfg.on_error": "skip", "train_cfg.max_unreadable": 1}
+
+
+@pytest.fixture(autouse=True)
+def unformatted(monkeypatch):
+    """Formatting the config for the log takes longer than these runs themselves."""
+    monkeypatch.setattr(Config, "pretty_text", "")
+
+
+@pytest.fixture
+def photographs(tmp_path, derived) -> Path:
+    """A config that trains on six pairs of photographs, of which two cannot be read."""
+    rng = np.random.default_rng(0)
+    points = f"{[*range(6, 24)]}: {[*range(7, 25)]}"
+    names = [f"{i}{side}.png" for i in range(PAIRS) for side in "ab"]
+    for name in names:
+        write_image(tmp_path / "data/train" / name, rng.integers(0, 256, (32, 32, 3), np.uint8))
+    for i in BROKEN:
+        path = tmp_path / f"data/train/{i}b.png"
+        path.write_bytes(path.read_bytes()[:200])
+    rows = "".join(f"{name}: {points}\n" for name in names)
+    (tmp_path / "data/market-annotation-train.csv").write_text("name:keypoints_y:keypoints_x\n" + rows)
+    pairs = "".join(f"{i}a.png,{i}b.png\n" for i in range(PAIRS))
+    (tmp_path / "data/market-pairs-train.csv").write_text("from,to\n" + pairs)
+    return derived(
+        f'_data = dict(type="AnnotatedPairs", root=r"{tmp_path / "data"}", split="train", structure="${{structure}}")\n'
+        'train_dataloader = dict(dataset=dict(_delete_=True, size="${size}", **_data))\n'
+        "default_hooks = dict(logger=dict(interval=1))"
+    )
+
+
+def train(config: Path, folder: Path, stop: int = 0, resume: bool = False, **options) -> dict:
+    """Train; the last checkpoint."""
+    runner = build_trainer(load_config(config, {**SKIP, **options}), folder, resume=resume)
+    if stop:
+        runner.register_hook(StopAfter(stop))
+        with pytest.raises(Stopped):
+            runner.train()
+        return {}
+    runner.train()
+    return torch.load(folder / "iter_7.pth", weights_only=True)
+
+
+def log(folder: Path) -> str:
+    return "\n".join(path.read_text() for path in sorted(folder.glob("*/*.log")))
+
+
+def test_by_default_the_run_ends_and_names_the_file(photographs, tmp_path):
+    runner = build_trainer(load_config(photographs), tmp_path / "run")
+    with pytest.raises(DataError, match=r"[14]b\.png: 1 problem\n  - truncated"):
+        runner.train()
+
+
+def test_skipped_samples_are_counted_in_the_logs_lines_and_named_once(photographs, tmp_path):
+    left = train(photographs, tmp_path / "run")["message_hub"]["runtime_info"]["unreadable_samples"]
+    text = log(tmp_path / "run")
+    # 7 iterations of 2 samples: two rounds of all six pairs, and two samples of the third
+    assert 4 <= left <= 6
+    for i in BROKEN:
+        assert len(re.findall(rf"sample left out.*{i}b\.png: truncated", text)) == 1
+    assert re.search(rf"\[7/7\].*unreadable_samples: {left}\b", text)
+
+
+def test_a_resumed_run_with_workers_is_the_unbroken_one_without_bit_for_bit(photographs, tmp_path):
+    unbroken = train(photographs, tmp_path / "unbroken")
+    train(photographs, tmp_path / "run", stop=4)
+    workers = {"train_dataloader.num_workers": 2, "train_dataloader.persistent_workers": True}
+    resumed = train(photographs, tmp_path / "run", resume=True, **workers)
+    for part in ("state_dict", "optimizer"):
+        assert_same(resumed[part], unbroken[part])
+    counts = [run["message_hub"]["runtime_info"]["unreadable_samples"] for run in (resumed, unbroken)]
+    assert counts[0] == counts[1]
+
+
+@pytest.mark.slow
+def test_two_processes_count_what_either_leaves_out_and_stay_the_same(photographs, tmp_path, environment):  # noqa: F811
+    options = [f"{key}={value}" for key, value in {**SKIP, "batch_size": 1, "flow_iters": 3, "full_iters": 3}.items()]
+    torchrun("train", photographs, "--work-dir", tmp_path / "two", "--cfg-options", *options, environment=environment)
+    two = torch.load(tmp_path / "two/iter_6.pth", weights_only=True)["message_hub"]["runtime_info"]
+    # six iterations of two processes are two rounds of all six pairs, each of which meets both broken ones
+    assert two["unreadable_samples"] == 2 * len(BROKEN)
+
+
+def test_too_many_end_the_run_and_the_error_says_what_allows_more(photographs, tmp_path, monkeypatch):
+    monkeypatch.setattr("posegen.engine.unreadable.LEAST", 6)
+    # a third of the pairs is broken, so a round has more than a tenth
+    with pytest.raises(DataError, match=r"2 of the last 6 samples could not be read.*max_unreadable = 0.1"):
+        train(photographs, tmp_path / "run", **{"train_cfg.max_unreadable": 0.1})
+
+
+@pytest.mark.parametrize("value", ["ignore", None, True])
+def test_another_value_is_an_error_of_the_config(photographs, value):
+    with pytest.raises(ConfigError, match=r"train_cfg.on_error is 'raise' or 'skip'"):
+        load_config(photographs, {"train_cfg.on_error": value})
+
+
+@pytest.mark.parametrize("share", [0, 1.5])
+def test_a_share_that_is_none_is_an_error(share):
+    with pytest.raises(ConfigError, match="max_unreadable is a share"):
+        ShareOfUnreadable(share)
+
+
+# The sample in another's place
+
+
+class Numbers:
+    """Its samples are their numbers; those in *bad* cannot be read."""
+
+    def __init__(self, count: int, bad) -> None:
+        self.count, self.bad = count, set(bad)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[int, float]:
+        if index in self.bad:
+            raise DataError(f"{index}.png", "truncated")
+        return index, float(torch.rand(()))
+
+
+def samples(count: int, bad, seed: int = 3) -> ReadableSamples:
+    return ReadableSamples(SeededSamples(Numbers(count, bad), seed), seed)
+
+
+def test_a_sample_that_can_be_read_is_itself():
+    seeded = SeededSamples(Numbers(5, []), 3)
+    assert samples(5, [1])[2, 7].sample == seeded[2, 7]
+    assert samples(5, [1])[2, 7].problems == []
+
+
+def test_what_takes_its_place_is_a_function_of_seed_index_and_round_alone():
+    first, second = samples(1000, range(500)), pickle.loads(pickle.dumps(samples(1000, range(500))))
+    keys = [(index, round_number) for index in range(20) for round_number in range(3)]
+    ours = {key: first[key].sample for key in keys}
+    assert ours == {key: second[key].sample for key in reversed(keys)}
+    assert all(sample[0] >= 500 for sample in ours.values())
+    assert len({ours[0, r][0] for r in range(3)}) > 1, "every round has the same sample in its place"
+    assert ours != {key: samples(1000, range(500), seed=4)[key].sample for key in keys}
+
+
+def test_all_that_it_stands_for_is_named():
+    tried = samples(1000, range(900))[0, 0]
+    assert tried.problems[0] == "0.png: truncated"
+    assert len(tried.problems) > 1
+
+
+def test_nothing_that_can_be_read_is_an_error_that_says_so():
+    with pytest.raises(DataError, match=f"{MOST_TRIES} samples in a row cannot be read"):
+        samples(10, range(10))[0, 0]
+
+
+def test_a_few_bad_samples_at_the_beginning_do_not_end_a_run():
+    share = ShareOfUnreadable(0.1)
+    share.add(LEAST - 1, 50)
+    with pytest.raises(DataError, match=f"50 of the last {LEAST} samples"):
+        share.add(1, 0)
