@@ -50,8 +50,8 @@ class PartRegistry(Registry):
         from . import plugins
 
         plugins.load()
-        found = super().get(key)
-        if found is not None and not _is_registered(found, self._get_root_registry()):
+        found = None if self._is_of_python(key) else super().get(key)
+        if "." in key and (found is None or not _is_registered(found, self._get_root_registry())):
             raise UnknownNameError(
                 f"{key!r} is no registered {self.name.replace('_', ' ')}: a config names parts, not objects of Python"
             )
@@ -63,6 +63,12 @@ class PartRegistry(Registry):
                 f"there are: {', '.join(names) or 'none'}{failed}"
             )
         return found
+
+    def _is_of_python(self, key: str) -> bool:
+        """Whether a dotted name begins with no registry's scope: mmengine would import what is before the last dot."""
+        scope, name = self.split_scope_key(key)
+        root = self._get_root_registry()
+        return scope is not None and ("." in name or scope not in (root.scope, *root.children))
 
     def build_part(self, cfg: Any, **extra: Any) -> Any:
         """Build a part from ``dict(type=NAME, **arguments)``; an object that is already built passes through.

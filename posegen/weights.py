@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 
 from .errors import CheckpointError, MissingWeightsError
+from .untrusted import RefusedError, check_content, check_file, check_safetensors
+
+SAFETENSORS = ".safetensors"
+"""What the name of such a file ends in."""
 
 
 @dataclass(frozen=True)
@@ -92,20 +97,47 @@ def sha256(path: str | Path) -> str:
 
 
 def read_weights(path: str | Path) -> Any:
-    """What a file of ``torch.save`` holds, on the CPU; nothing in it is executed.
+    """What a file of ``torch.save`` or safetensors holds, on the CPU; nothing in it is executed.
+
+    A file whose name ends in ``.safetensors`` is read as such, any other as torch's. It is looked through first: what
+    it asks for beside weights and plain values, and what takes more memory than the file is large, is refused.
 
     Raises:
-        CheckpointError: the file is damaged, or holds more than tensors and plain values.
+        CheckpointError: the file cannot be read, is damaged, or asks for more than tensors and plain values; says what.
+    """
+    path = Path(path)
+    try:
+        if path.suffix == SAFETENSORS:
+            check_safetensors(path)
+            return load_file(path)
+        check_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        check_content(content, path.stat().st_size)
+        return content
+    except Exception as error:  # a damaged file makes torch raise many kinds
+        raise CheckpointError(f"{path} cannot be loaded: {_reason(error)}") from error
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """What a safetensors file says of itself, as text by name.
+
+    Raises:
+        CheckpointError: it cannot be read, or is damaged.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds
+        check_safetensors(Path(path))
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except Exception as error:
         raise CheckpointError(f"{path} cannot be loaded: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:
-    """Why torch did not load a file, without its advice to load it unsafely."""
-    code = re.search(r"GLOBAL (\S+)", str(error))
-    if code:
-        return f"it holds more than tensors and plain values ({code[1]}), and nothing in a checkpoint is executed"
+    """Why a file was not loaded, without torch's advice to load it unsafely."""
+    if isinstance(error, RefusedError):
+        return str(error)
+    if isinstance(error, SafetensorError):
+        return f"damaged, or no safetensors ({error})"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return f"damaged, or no checkpoint ({type(error).__name__})"

@@ -90,3 +90,14 @@ def test_parts_of_one_name_in_two_kinds_take_the_arguments_of_either(derived):
             load_config(derived(text.format(argument)))
         with pytest.raises(ConfigError, match="no argument 'third'"):
             load_config(derived(text.format("third")))
+
+
+@pytest.mark.parametrize("name", ["os.system", "posegen.models.PairModel", "there_is_no_such_module.run"])
+def test_a_dotted_name_is_refused_before_anything_is_imported(name, monkeypatch):
+    monkeypatch.setattr("importlib.import_module", lambda module, *rest: pytest.fail(f"{module} was imported"))
+    with pytest.raises(UnknownNameError, match="names parts, not objects of Python"):
+        MODELS.get(name)
+
+
+def test_a_part_may_be_named_with_its_scope():
+    assert MODELS.get("posegen.PairModel") is MODELS.get("PairModel")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import torch
-
+from ..engine.checkpoint_files import write_plain, write_safetensors
 from ..engine.convert import convert
+from ..weights import SAFETENSORS, sha256
 from .common import read_config, refuse_to_overwrite
 
 
@@ -16,7 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source", type=Path, help="a published file: …net_G.pth (F and G) or …net_D.pth (discriminator)"
     )
-    parser.add_argument("destination", type=Path, help="the checkpoint to write")
+    parser.add_argument(
+        "destination", type=Path, help="the checkpoint to write; as safetensors, which cannot execute, where it ends so"
+    )
     parser.add_argument("--config", dest="config", type=Path, required=True, help="the config of the same architecture")
     parser.set_defaults(cfg_options=None)
     parser.add_argument(
@@ -35,6 +37,14 @@ def run(parsed: argparse.Namespace) -> int:
     refuse_to_overwrite([parsed.destination], parsed.force)
     checkpoint = convert(read_config(parsed), parsed.source, parsed.discriminator)
     parsed.destination.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(checkpoint, parsed.destination)
+    if parsed.destination.suffix == SAFETENSORS:
+        write_safetensors(
+            parsed.destination,
+            checkpoint["state_dict"],
+            converted_from=parsed.source.name,
+            sha256_of_source=sha256(parsed.source),
+        )
+    else:
+        write_plain(parsed.destination, checkpoint)
     print(f"{len(checkpoint['state_dict'])} weights: {parsed.destination}")
     return 0

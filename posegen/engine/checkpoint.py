@@ -133,14 +133,25 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return checkpoint
 
 
+def state_of(checkpoint: Mapping[str, Any], path: str | Path) -> Mapping[str, Any]:
+    """The state dict of a checkpoint, or the checkpoint, where it is one itself.
+
+    Raises:
+        CheckpointError: neither: weights have names.
+    """
+    state = checkpoint.get("state_dict", checkpoint)
+    if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
+        raise CheckpointError(f"{path} holds no weights by name: it is no state dict, and has none")
+    return state
+
+
 def load_weights(model: nn.Module, path: str | Path, prefix: str = "model.") -> None:
     """Load the complete model's weights from a checkpoint of a training run, or from a plain state dict of the model.
 
     Raises:
         CheckpointError: unreadable, or of another architecture; every weight that does not fit is named.
     """
-    checkpoint = read_checkpoint(path)
-    state = checkpoint.get("state_dict", checkpoint)
+    state = state_of(read_checkpoint(path), path)
     if any(name.startswith(prefix) for name in state):
         state = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     if any(re.match(r"(module\.)?(flow_net|source|target)\.", name) for name in state):

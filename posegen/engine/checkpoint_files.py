@@ -19,8 +19,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors.torch import save
 
 from ..errors import CheckpointError
+from ..untrusted import RefusedError, check_content
+from ..version import __version__
 
 LAST = "last_checkpoint"
 """Beside the checkpoints: the newest one's path, as text."""
@@ -41,6 +44,17 @@ class Seal(NamedTuple):
     digest: str
 
 
+def write_plain(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Write a checkpoint without a seal, for weights that no run wrote. Whole or not at all.
+
+    Raises:
+        CheckpointError: it cannot be written.
+    """
+    stream = io.BytesIO()
+    torch.save(dict(content), stream)
+    write_whole(path, [stream.getbuffer()])
+
+
 def write_checkpoint(path: str | Path, content: Mapping[str, Any], run: str) -> None:
     """Write a sealed checkpoint and read it back. Whatever happens, *path* is the old file or the whole new one.
 
@@ -50,12 +64,17 @@ def write_checkpoint(path: str | Path, content: Mapping[str, Any], run: str) -> 
         run: 32 hexadecimal digits that all checkpoints of a run have in common.
 
     Raises:
-        CheckpointError: the disk is full, or does not return what was written to it.
+        CheckpointError: the disk is full, or does not return what was written to it; *content* holds more than tensors
+            and plain values.
     """
     path = Path(path)
     stream = io.BytesIO()  # torch's own errors do not say that a disk is full
     torch.save(dict(content), stream)
     archive = stream.getbuffer()
+    try:
+        check_content(content, len(archive))
+    except RefusedError as error:
+        raise CheckpointError(f"{path} was not written, since it would not be loaded again: {error}") from error
     if archive[-2:] != _NO_COMMENT:
         raise CheckpointError(f"{path}: torch {torch.__version__} does not write the archive that a seal goes on")
     archive[-2:] = struct.pack("<H", SEAL_LENGTH)
@@ -69,6 +88,24 @@ def write_checkpoint(path: str | Path, content: Mapping[str, Any], run: str) -> 
             f"{path} was written, and is not read back as it was written: {fault}. Do not trust this disk.\n"
             f"{_what_is_left(path)}"
         )
+
+
+def write_safetensors(path: str | Path, weights: Mapping[str, torch.Tensor], **provenance: str | None) -> None:
+    """Write weights, and nothing else, as safetensors: a format that cannot execute. Whole or not at all.
+
+    Args:
+        path: of the file; its folder is there.
+        weights: tensors by name.
+        provenance: what the file says of itself (:func:`posegen.weights.read_metadata`), beside the version that wrote
+            it; None is left out.
+
+    Raises:
+        CheckpointError: it cannot be written.
+    """
+    said = {"format": "pt", "posegen": __version__, **{name: text for name, text in provenance.items() if text}}
+    # its own copy of each: safetensors refuses tensors that share memory
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}
+    write_whole(path, [save(tensors, metadata=said)])
 
 
 def write_whole(path: str | Path, blocks: Iterable[bytes | memoryview]) -> None:

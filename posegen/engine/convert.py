@@ -13,7 +13,7 @@ from ..config import require
 from ..errors import CheckpointError
 from ..models.published import ALIASES, our_name
 from ..registry import DISCRIMINATORS, MODELS
-from .checkpoint import read_checkpoint
+from .checkpoint import read_checkpoint, state_of
 
 DISCRIMINATOR_NAMES = ("discriminator", "temporal_discriminator")
 """What a trainer may call its discriminators."""
@@ -43,9 +43,8 @@ def convert(config: Config, source: str | Path, discriminators: Sequence[str | P
 
 def read_published(path: str | Path) -> dict[str, Tensor]:
     """The state dict of a published file, old or new format, without ``module.`` prefixes; nothing in it executes."""
-    checkpoint = read_checkpoint(path)
-    state = checkpoint.get("state_dict", checkpoint)
-    odd = [str(name) for name, value in state.items() if not isinstance(value, Tensor)]
+    state = state_of(read_checkpoint(path), path)
+    odd = [name for name, value in state.items() if not isinstance(value, Tensor)]
     if odd or not state:
         raise CheckpointError(f"{path} is no plain state dict: {', '.join(odd[:5]) or 'it is empty'}")
     return {name.removeprefix("module."): value for name, value in state.items()}

@@ -1,0 +1,443 @@
+"""From pictures and key points to pictures, in Python: what ``posegen infer`` does, for one or thousands."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from PIL import Image
+from rich.progress import track
+from torch import Tensor
+
+from . import plugins
+from .api import load_model
+from .config import load_config, require
+from .data import KeypointLayout, Keypoints, StructureEncoder, encode_structure
+from .data.images import read_image, resize_image, to_tensor, to_uint8
+from .errors import ConfigError, DataError, InputError
+from .ops import resize_flow, warp
+from .records import PairBatch, Transfer
+from .registry import DATASETS, STRUCTURE_ENCODERS
+from .sharing import find_shared, load_shared
+
+Picture = str | Path | Image.Image | np.ndarray
+"""A path, a PIL image, or an array uint8 H W 3, RGB."""
+Structure = Any
+"""A path of a key-point file, points K 2 or K 3 (x, y, score: 0 is missing), :class:`posegen.data.Keypoints`, a ready
+structure (tensor S H W), or whatever else the config's encoder encodes, for example a view."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a model made of one source, at the model's size (H, W), or the source's where ``resize_back`` was asked for.
+
+    Args:
+        image: uint8 H W 3, RGB.
+        flow: the finest, float32 2 H W in pixels of the image: target pixel l shows source position ``l + flow[:, l]``;
+            None: the model has none.
+        mask: the finest, float32 H W in [0, 1]: 1 is warped, 0 made up; None: the model has none.
+        warped: the source as the model saw it, moved along the flow, uint8 H W 3; None: there is no flow.
+        name: of the source's file, without its ending; of an image in memory its number, five digits.
+    """
+
+    image: np.ndarray
+    flow: np.ndarray | None
+    mask: np.ndarray | None
+    warped: np.ndarray | None
+    name: str
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One source as the network sees it: ``source`` 3 H W, structures S H W (or S 1 1); ``size``: (H, W) it had."""
+
+    source: Tensor
+    source_structure: Tensor
+    target_structure: Tensor
+    name: str
+    size: tuple[int, int]
+
+
+class Inferencer:
+    """A model that takes pictures and key points as people have them, and prepares them as its data set does.
+
+    Args:
+        config_or_folder: a shared folder, or its name on the Hugging Face Hub (:mod:`posegen.sharing`); or a config,
+            with *checkpoint*. A ``.py`` config is code and runs.
+        checkpoint: of the config's model, trained or converted.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …; ``"auto"``: CUDA where there is a GPU, else the CPU.
+
+    Attributes:
+        config: of the model.
+        encoder: of its structures; it draws them, too.
+        model: with its ``transfer``, in eval mode.
+        size: (H, W) of the images it takes and makes, in pixels.
+
+    Raises:
+        ConfigError: broken, or of a model of clips.
+        CheckpointError: the weights are unreadable, or of another architecture.
+        MissingWeightsError: there is no such folder.
+    """
+
+    def __init__(
+        self,
+        config_or_folder: str | Path | Config,
+        checkpoint: str | Path | None = None,
+        device: str | torch.device = "auto",
+    ) -> None:
+        self.device = torch.device(_available() if device == "auto" else device)
+        self.model, self.config = _load(config_or_folder, checkpoint)
+        require(self.config, "structure", "size")
+        if not hasattr(self.model, "transfer"):
+            raise ConfigError(
+                f"{self.config.filename} describes a model of clips, not of single images: use `posegen animate`"
+            )
+        self.model.to(self.device)
+        self.encoder: StructureEncoder = STRUCTURE_ENCODERS.build_part(self.config.structure)
+        self.size = (int(self.config["size"][0]), int(self.config["size"][1]))
+
+    def infer(
+        self,
+        sources: Picture | list[Picture],
+        target_structures: Structure | list[Structure],
+        source_structures: Structure | list[Structure],
+        batch_size: int = 8,
+        progress: bool = True,
+        target_images: Picture | list[Picture] | None = None,
+        subject: int | None = None,
+        resize_back: bool = False,
+    ) -> list[Result]:
+        """Move sources into target structures. A list is many, anything else is one; one goes with each of many.
+
+        Args:
+            sources: the pictures.
+            target_structures: where to, in pixels of *target_images*; without them, of the source.
+            source_structures: the sources' own, in pixels of the source.
+            batch_size: pictures at once.
+            progress: show a bar where there is more than one batch.
+            target_images: the pictures that the target structures belong to: for their size, for encoders that look at
+                pictures, and to find the entry in a key-point file of many images.
+            subject: which one is meant where points are those of several, N K 2 or N K 3.
+            resize_back: results of the source's size, not of the model's. Where the data set cuts sources out, this
+                stretches the cut-out.
+
+        Returns:
+            One result a source, in order.
+
+        Raises:
+            DataError: a file is missing or broken; key-point files are all read, and all told of, before any work.
+            InputError: what does not fit together.
+
+        Warns:
+            UserWarning: key points lie outside of their picture.
+        """
+        if batch_size < 1:
+            raise InputError(f"batch_size must be 1 or more, got {batch_size}")
+        columns = [sources, target_structures, source_structures, target_images]
+        rows = _rows(columns, ("sources", "target_structures", "source_structures", "target_images"))
+        rows = self._read_structures(rows, subject)
+        names = [_name(row[0], number) for number, row in enumerate(rows)]
+        starts = range(0, len(rows), batch_size)
+        results = []
+        for start in track(starts, description="inference", disable=not progress or len(starts) < 2):
+            chosen = range(start, min(start + batch_size, len(rows)))
+            prepared = [self.prepare(*rows[number][:4], names[number]) for number in chosen]
+            results += _results(prepared, *self.transfer(prepared), resize_back)
+        return results
+
+    def prepare(
+        self,
+        source: Picture,
+        target_structure: Structure,
+        source_structure: Structure,
+        target_image: Picture | None = None,
+        name: str = "",
+        subject: int | None = None,
+    ) -> Prepared:
+        """One source as the network sees it. Arguments and errors as of :meth:`infer`."""
+        picture = as_array(source)
+        frame = picture if target_image is None else as_array(target_image)
+        name = name or _name(source, 0)
+        own = self._points(source_structure, source, subject)
+        target = self._points(target_structure, target_image, subject)
+        prepared, source_encoded = self._encode(own, picture, picture, f"{name}, source")
+        _, target_encoded = self._encode(target, frame, None if target_image is None else frame, f"{name}, target")
+        return Prepared(to_tensor(prepared), source_encoded, target_encoded, name, picture.shape[:2])
+
+    def transfer(self, prepared: Sequence[Prepared]) -> tuple[PairBatch, Transfer]:
+        """What the model makes of prepared sources, and the batch it saw; its targets, unknown, are the sources."""
+        source = torch.stack([one.source for one in prepared])
+        batch = PairBatch(
+            source,
+            torch.stack([one.source_structure for one in prepared]),
+            source,
+            torch.stack([one.target_structure for one in prepared]),
+            [one.name for one in prepared],
+        ).to(self.device)
+        return batch, self.model.transfer(batch.source, batch.source_structure, batch.target_structure)
+
+    def _read_structures(self, rows: list[list[Any]], subject: int | None) -> list[list[Any]]:
+        """Rows whose structures are read from their files; what is wrong with any of them is told at once."""
+        read, problems = [], []
+        for source, target, own, target_image in rows:
+            row = [source, target, own, target_image]
+            for column, image in ((1, target_image), (2, source)):
+                try:
+                    row[column] = self._points(row[column], image, subject)
+                except DataError as error:
+                    problems += [f"{error.where}: {problem}" for problem in error.problems] or [str(error)]
+            read.append(row)
+        if problems:
+            raise DataError("key points", list(dict.fromkeys(problems)))
+        return read
+
+    def _points(self, structure: Structure, image: Picture | None, subject: int | None) -> Any:
+        """Key points as such; anything else that the encoder may take as it is."""
+        layout = getattr(self.encoder, "layout", None)
+        if isinstance(structure, (Keypoints, Tensor)):
+            return structure
+        if isinstance(structure, (str, Path)):
+            if layout is None:
+                raise ConfigError(
+                    f"{structure} is a file, and {type(self.encoder).__name__} makes no structure of key points: give "
+                    "what its method encode takes"
+                )
+            return read_keypoints(Path(structure), self.encoder, Path(image) if _is_path(image) else None)
+        return structure if layout is None else as_keypoints(structure, layout, subject)
+
+    def _encode(
+        self, structure: Any, frame: np.ndarray, image: np.ndarray | None, name: str
+    ) -> tuple[np.ndarray, Tensor]:
+        """The frame as the network sees it, and the structure; *image*: the frame where it shows the structure's
+        subject."""
+        if isinstance(structure, Keypoints):
+            prepared, encoded = encode_subject(self.config, self.encoder, frame, structure, image, name)
+            return prepared, encoded[0]
+        return self._fitted(frame, name), self._encoded(structure, name)
+
+    def _encoded(self, structure: Any, name: str) -> Tensor:
+        if isinstance(structure, Tensor):
+            shapes = [(self.encoder.channels, *size) for size in (self.size, (1, 1))]
+            if tuple(structure.shape) not in shapes:
+                raise InputError(f"{name}: a ready structure is S H W, {shapes[0]}; got {tuple(structure.shape)}")
+            return structure.float()
+        try:
+            return self.encoder.encode(structure, self.size)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{name}: {type(self.encoder).__name__} cannot encode {structure!r}: {error}") from error
+
+    def _fitted(self, frame: np.ndarray, name: str) -> np.ndarray:
+        """A picture without key points: resized as a whole, unless its data set would look at them."""
+        if frame.shape[:2] != self.size and _preparation(self.config)[0] is not None:
+            raise InputError(
+                f"{name}: has {frame.shape[0]}×{frame.shape[1]} pixels; beside a ready structure it must be as the "
+                f"model takes it, {self.size[0]}×{self.size[1]}: its data set prepares pictures by their key points"
+            )
+        return resize_image(frame, self.size)
+
+
+def as_array(picture: Picture) -> np.ndarray:
+    """A picture as uint8 H W 3, RGB; of a file, as :func:`posegen.data.images.read_image` reads it.
+
+    Raises:
+        DataError: the file cannot be read.
+        InputError: neither a path, nor an image, nor such an array.
+    """
+    if isinstance(picture, (str, Path)):
+        return read_image(picture)
+    if isinstance(picture, Image.Image):
+        return np.asarray(picture.convert("RGB"))
+    if isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3:
+        return picture
+    given = f"{picture.dtype}, {picture.shape}" if isinstance(picture, np.ndarray) else type(picture).__name__
+    raise InputError(f"a picture is a path, a PIL image, or an array uint8 H W 3; got {given}")
+
+
+def as_keypoints(points: Any, layout: KeypointLayout, subject: int | None = None) -> Keypoints:
+    """Points K 2 (x, y) or K 3 (x, y, score; a score of 0 or less is a missing point) of a layout's K points.
+
+    Args:
+        points: the numbers; what is not finite is missing. Of several subjects N K 2 or N K 3.
+        layout: how many there must be.
+        subject: which of several is meant, from 0.
+
+    Raises:
+        InputError: another shape, or several subjects and none chosen.
+    """
+    try:
+        values = np.asarray(points, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"key points are numbers, K 2 or K 3; got {type(points).__name__}: {error}") from error
+    if values.ndim == 3:
+        values = _of_subject(values, subject)
+    if values.ndim != 2 or len(values) != len(layout) or values.shape[1] not in (2, 3):
+        raise InputError(f"key points of {layout.name} are {len(layout)}×2 or {len(layout)}×3, got {values.shape}")
+    present = np.isfinite(values).all(1) & (values[:, 2:] > 0).all(1)
+    if not present.any():
+        raise InputError("every key point is missing")
+    return Keypoints(np.where(present[:, None], values[:, :2], 0), present)
+
+
+def _of_subject(values: np.ndarray, subject: int | None) -> np.ndarray:
+    if subject is None and len(values) != 1:
+        raise InputError(
+            f"these are key points of {len(values)} subjects: say which is meant, subject=0…{len(values) - 1}"
+        )
+    if not 0 <= (subject or 0) < len(values):
+        raise InputError(f"there is no subject {subject}: these are key points of {len(values)}")
+    return values[subject or 0]
+
+
+def encode_subject(
+    config: Mapping[str, Any],
+    encoder: StructureEncoder,
+    frame: np.ndarray,
+    keypoints: Keypoints,
+    image: np.ndarray | None,
+    name: str = "",
+) -> tuple[np.ndarray, Tensor]:
+    """A photograph as the network sees it, and the structure, 1 S H W, of key points in it.
+
+    Args:
+        config: the config.
+        encoder: of its structures.
+        frame: uint8 H W 3, whose pixels the points count.
+        keypoints: the points.
+        image: *frame* where it shows the points' subject, None where only its size counts.
+        name: what a warning calls it.
+
+    Warns:
+        UserWarning: points lie outside of the picture.
+    """
+    prepared, points = prepare_subject(config, frame, keypoints)
+    size = (int(config["size"][0]), int(config["size"][1]))
+    _warn_of_points_outside(points, size, name)
+    return prepared, encode_structure(encoder, points, size, None if image is None else prepared)[None]
+
+
+def _warn_of_points_outside(keypoints: Keypoints, size: tuple[int, int], name: str) -> None:
+    places = keypoints.points[keypoints.present]
+    outside = int(((places < -0.5) | (places > np.array([size[1], size[0]]) - 0.5)).any(1).sum())
+    if outside:
+        warnings.warn(
+            f"{name + ': ' if name else ''}{outside} of {len(places)} key points lie outside of the picture; do they "
+            "count pixels of it?",
+            stacklevel=2,
+        )
+
+
+def prepare_subject(config: Mapping[str, Any], image: np.ndarray, keypoints: Keypoints) -> tuple[np.ndarray, Keypoints]:
+    """A photograph and its key points as the config's test data set would give them to the network.
+
+    The data set's class says how (:meth:`posegen.data.PairDataset.prepare`); one that does not say has the whole
+    photograph resized, and the points scaled with it.
+
+    Args:
+        config: the config; its ``size`` (H, W) is that of the result.
+        image: uint8, H W 3, of any size.
+        keypoints: in pixels of *image*; those of a data set's own list (``listed``), of the frame its options give.
+
+    Returns:
+        The image, uint8 of ``size``, and the points in pixels of it.
+    """
+    size = (int(config["size"][0]), int(config["size"][1]))
+    prepare, options = _preparation(config)
+    if prepare is not None:
+        return prepare(image, keypoints, size, options)
+    height, width = image.shape[:2]
+    return resize_image(image, size), keypoints.scale(size[1] / width, size[0] / height)
+
+
+def _preparation(config: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """How the test data set prepares images, None where it does not say, and the data set's options."""
+    options = dict((config.get("test_dataloader") or {}).get("dataset") or {})
+    kind = options.pop("type", None)
+    dataset = DATASETS.get(kind) if isinstance(kind, str) else kind
+    return getattr(dataset, "prepare", None), options
+
+
+def read_keypoints(path: Path, encoder: StructureEncoder, image: Path | None) -> Keypoints:
+    """The key points of *image* in a file of any format that a plugin reads.
+
+    Args:
+        path: the file.
+        encoder: whose layout the points are wanted in.
+        image: says which entry of a file of many is meant; None: the file must hold one subject.
+
+    Raises:
+        DataError: the file is missing, broken, holds many subjects and *image* is None, or no plugin reads it.
+    """
+    if not path.is_file():
+        raise DataError(path, "there is no such file")
+    answers = plugins.call_each("posegen_read_keypoints", path=path, layout=encoder.layout, image=image)
+    _, found = next(answers, ("", None))
+    if found is None:
+        raise DataError(
+            path,
+            f"no plugin reads {encoder.layout.name} key points from this file",
+            hint="See `posegen plugins` for what is loaded, and docs/formats.md for the formats.",
+        )
+    if not found.present.any():
+        raise DataError(path, "every key point is missing")
+    return found
+
+
+def _available() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _load(config_or_folder: str | Path | Config, checkpoint: str | Path | None) -> tuple[Any, Config]:
+    if checkpoint is not None:
+        config = load_config(config_or_folder) if isinstance(config_or_folder, (str, Path)) else config_or_folder
+        return load_model(config, checkpoint), config
+    if isinstance(config_or_folder, Config) or Path(config_or_folder).is_file():
+        raise ConfigError("a config needs the checkpoint of its model beside it: Inferencer(config, checkpoint)")
+    return load_shared(find_shared(config_or_folder))
+
+
+def _rows(columns: Sequence[Any], names: Sequence[str]) -> list[list[Any]]:
+    """What is given for each source: lists item by item, anything else each time."""
+    lengths = {name: len(column) for name, column in zip(names, columns, strict=True) if isinstance(column, list)}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{length} {name}" for name, length in lengths.items())
+        raise InputError(f"lists must be as long as one another; got {told}")
+    count = next(iter(lengths.values()), 1)
+    return [[column[row] if isinstance(column, list) else column for column in columns] for row in range(count)]
+
+
+def _name(source: Picture, number: int) -> str:
+    return Path(source).stem if _is_path(source) else f"{number:05d}"
+
+
+def _is_path(value: Any) -> TypeGuard[str | Path]:
+    return isinstance(value, (str, Path))
+
+
+def _results(prepared: Sequence[Prepared], batch: PairBatch, out: Transfer, resize_back: bool) -> list[Result]:
+    shape = (batch.source.shape[-2], batch.source.shape[-1])
+    flows = resize_flow(out.flows[-1], shape) if out.flows else None
+    masks = torch.nn.functional.interpolate(out.masks[-1], size=shape, mode="nearest") if out.masks else None
+    warped = warp(batch.source, out.flows[-1]) if out.flows else None
+    results = []
+    for row, one in enumerate(prepared):
+        size = one.size if resize_back else shape
+        results.append(
+            Result(
+                image=resize_image(to_uint8(out.image[row]), size),
+                flow=None if flows is None else resize_flow(flows[row : row + 1], size)[0].float().cpu().numpy(),
+                mask=None if masks is None else _resized_mask(masks[row : row + 1], size),
+                warped=None if warped is None else resize_image(to_uint8(warped[row]), size),
+                name=one.name,
+            )
+        )
+    return results
+
+
+def _resized_mask(mask: Tensor, size: tuple[int, int]) -> np.ndarray:
+    return torch.nn.functional.interpolate(mask.float(), size=size, mode="nearest")[0, 0].cpu().numpy()

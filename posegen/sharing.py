@@ -1,0 +1,361 @@
+"""Models as folders that can be given away: weights as safetensors, a JSON config, a card. Nothing in one executes."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from . import plugins
+from .config import load_config, require, unresolved
+from .engine.checkpoint import check_weights
+from .engine.checkpoint_files import write_safetensors, write_whole
+from .errors import CheckpointError, ConfigError, MissingWeightsError, PosegenError
+from .registry import DATASETS, MODELS, REGISTRIES
+from .version import __version__
+from .weights import read_weights, sha256
+
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+KEYS = ("model", "structure", "size", "test_dataloader", "requires")
+"""All that the config of a shared model may have."""
+MOST_OF_A_CONFIG = 1 << 20
+HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+
+
+def with_config(model: nn.Module, config: Config) -> nn.Module:
+    """*model* with a method ``save_pretrained`` that knows its config: see :func:`save_pretrained`."""
+    if not hasattr(model, "save_pretrained"):  # a plugin's model may have its own
+        model.save_pretrained = partial(save_pretrained, model, config=config)  # type: ignore[assignment]
+    return model
+
+
+# Writing
+
+
+def save_pretrained(
+    model: nn.Module,
+    folder: str | Path,
+    config: Config,
+    name: str = "",
+    description: str = "",
+    scores: Mapping[str, float] | None = None,
+    scored_under: str = "",
+    checkpoint: str = "",
+    force: bool = False,
+) -> Path:
+    """Write a model as a folder that :func:`from_pretrained` loads: weights, config, and a card for those who read.
+
+    A model that was loaded by posegen has this as a method, ``model.save_pretrained(folder)``. The folder is there
+    whole or not at all. What is in the config that has nothing to do with the model (data, losses, optimisers, paths of
+    this machine) is left out.
+
+    Args:
+        model: a complete model, of any kind.
+        folder: to write.
+        config: of the model.
+        name: of the model, for the card; default: the folder's.
+        description: what it is, a sentence or more, for the card.
+        scores: by metric, for the card.
+        scored_under: under which protocol, on how many images, for the card.
+        checkpoint: where the weights come from, for the card and the weight file.
+        force: write into a folder that has files; those of the same names are replaced.
+
+    Returns:
+        The folder.
+
+    Raises:
+        PosegenError: the folder has files, and *force* is False.
+        ConfigError: the config lacks what a shared model needs, or has what is no plain data.
+    """
+    folder = Path(os.path.abspath(folder))
+    check_destination(folder, force)
+    content = shared_config(config)
+    card = _card(
+        name=name or folder.name,
+        place=folder.name,
+        description=description,
+        scores={metric: _rounded(value) for metric, value in (scores or {}).items()},
+        scored_under=scored_under,
+        checkpoint=checkpoint,
+        trained_on=_trained_on(config),
+        weights=sum(value.numel() for value in model.state_dict().values()),
+        of_clips=not hasattr(model, "transfer"),
+        content=content,
+    )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
+        whole = Path(temporary, "whole")
+        whole.mkdir()
+        write_safetensors(whole / WEIGHTS, model.state_dict(), name=name, weights_of=checkpoint)
+        write_whole(whole / CONFIG, [json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False).encode()])
+        write_whole(whole / CARD, [card.encode()])
+        _read_config(whole)  # what cannot be loaded is not shared
+        _put_in_place(whole, folder)
+    return folder
+
+
+def check_destination(folder: Path, force: bool) -> None:
+    """Raise PosegenError where *folder* is no folder, or has files and they may not be replaced."""
+    if folder.exists() and not folder.is_dir():
+        raise PosegenError(f"{folder} is a file; give the name of a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not force:
+        raise PosegenError(f"{folder} has files in it; give --force (force=True) to write there, or another name")
+
+
+def shared_config(config: Config) -> dict[str, Any]:
+    """What of a config is needed to build the model, its structure encoder, and to prepare images: plain data.
+
+    Raises:
+        ConfigError: it lacks any of these, or says it with objects of Python.
+    """
+    require(config, "model", "structure", "size")
+    content = {key: _plain(config[key], key) for key in ("model", "structure", "size")}
+    preparation = _preparation(config)
+    if preparation:
+        content["test_dataloader"] = {"dataset": preparation}
+    return {**content, "requires": _required_plugins(content)}
+
+
+def _preparation(config: Config) -> dict[str, Any]:
+    """The data set that says how images are prepared, with its options, but for files; empty: none says."""
+    dataset = (config.get("test_dataloader") or {}).get("dataset") or {}
+    kind = dataset.get("type")
+    if not isinstance(kind, str) or not hasattr(DATASETS.get(kind), "prepare"):
+        return {}
+    written = (unresolved(config).get("test_dataloader") or {}).get("dataset") or {}
+    kept = {"type": kind}
+    for name, value in dataset.items():
+        of_files = "${data_root}" in str(written.get(name)) or _is_path(value)
+        if name not in ("type", "structure", "size") and not of_files:
+            kept[name] = _plain(value, f"test_dataloader.dataset.{name}")
+    return kept
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str) and (bool(Path(value).suffix) or "/" in value or os.sep in value)
+
+
+def _plain(value: Any, where: str) -> Any:
+    """A value of a config as JSON has it."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, f"{where}.{index}") for index, item in enumerate(value)]
+    if value is None or isinstance(value, (str, bool, int)) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    raise ConfigError(
+        f"{where} is {value!r}, an object of Python: a model whose config is not plain data cannot be shared. "
+        "Name a registered part instead."
+    )
+
+
+def _required_plugins(content: Any) -> dict[str, str]:
+    """The plugins, with their packages, that bring parts and key-point layouts that a config names."""
+    found = {}
+    for name in _texts(content):
+        for plugin in _bringing(name):
+            found[plugin.name] = plugin.package if plugin.version else ""
+    return dict(sorted(found.items()))
+
+
+def _texts(node: Any) -> Iterator[str]:
+    if isinstance(node, Mapping):
+        node = list(node.values())
+    if isinstance(node, list):
+        for value in node:
+            yield from _texts(value)
+    elif isinstance(node, str):
+        yield node
+
+
+def _bringing(name: str) -> list[plugins.PluginReport]:
+    """The plugins that bring a part, or a layout, of that name."""
+    owners = [plugins.owner(registry.module_dict[name]) for registry in REGISTRIES if name in registry.module_dict]
+    reports = {report.name: report for report in plugins.load()}
+    layouts = plugins.call_each("posegen_keypoint_layouts")
+    owners += [reports[plugin] for plugin, found in layouts for layout in found if layout.name == name]
+    return [owner for owner in owners if owner is not None]
+
+
+def _trained_on(config: Config) -> str:
+    dataset = (config.get("train_dataloader") or {}).get("dataset") or {}
+    return str(dataset.get("type") or "")
+
+
+def _rounded(value: float) -> str:
+    return f"{value:.4g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
+
+
+def _card(content: Mapping[str, Any], **told: Any) -> str:
+    template = Path(__file__).with_name("model_card.md").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    return environment.from_string(template).render(
+        model=content["model"]["type"],
+        structure=content["structure"]["type"],
+        size=content["size"],
+        requires=content["requires"],
+        version=__version__,
+        **told,
+    )
+
+
+def _put_in_place(whole: Path, folder: Path) -> None:
+    """A new folder by one renaming; into one that is there file by file, last the config, which makes it a model."""
+    if not folder.is_dir():
+        os.replace(whole, folder)
+        return
+    for name in (CARD, WEIGHTS, CONFIG):
+        os.replace(whole / name, folder / name)
+
+
+# Reading
+
+
+def from_pretrained(folder: str | Path, device: str | torch.device = "cpu", revision: str | None = None) -> nn.Module:
+    """The model of a shared folder, in eval mode. Nothing in the folder executes.
+
+    Args:
+        folder: as :func:`save_pretrained` writes it; or the name of one on the Hugging Face Hub, ``OWNER/NAME``, which
+            is fetched where huggingface_hub is installed.
+        device: where the model goes.
+        revision: of a model on the Hub: a branch, tag or commit; None: the newest.
+
+    Returns:
+        The model, as :func:`posegen.load_model` gives it.
+
+    Raises:
+        ConfigError: the config is broken, would execute something, or needs plugins that are not installed.
+        CheckpointError: the weights are broken, missing, or of another architecture; a fetched file is not what the Hub
+            says it is.
+        MissingWeightsError: there is no such folder, and the Hub cannot be asked.
+    """
+    model, config = load_shared(find_shared(folder, revision))
+    return with_config(model.to(device), config)
+
+
+def find_shared(folder: str | Path, revision: str | None = None) -> Path:
+    """The folder of a shared model; one on the Hub is fetched. Arguments and errors as of :func:`from_pretrained`."""
+    place = Path(folder)
+    if not place.is_dir():
+        return _fetch(str(folder), revision)
+    if revision is not None:
+        raise ConfigError(f"{place} is a folder: a revision is one of a model on the Hub")
+    return place
+
+
+def load_shared(place: Path) -> tuple[nn.Module, Config]:
+    """The model of a folder, in eval mode on the CPU, and its config. Errors as of :func:`from_pretrained`."""
+    config = _read_config(place)
+    if not (place / WEIGHTS).is_file():
+        raise CheckpointError(f"{place} is no shared model: it has no {WEIGHTS}")
+    state = read_weights(place / WEIGHTS)
+    with torch.device("meta"):  # no memory is taken for a model that the weights are not of
+        check_weights(_build(config, place), state, str(place / WEIGHTS))
+    model = _build(config, place)
+    model.load_state_dict(state)
+    return model.eval(), config
+
+
+def _build(config: Config, place: Path) -> nn.Module:
+    kind = MODELS.get(config.model.type)
+    if not (hasattr(kind, "transfer") or hasattr(kind, "frames")):
+        raise ConfigError(f"{place / CONFIG}: {config.model.type} is no complete model, of pairs or of clips")
+    return MODELS.build_part(config.model)
+
+
+def _read_config(folder: Path) -> Config:
+    """The config of a shared folder, which stands alone and is data."""
+    path = folder / CONFIG
+    if not path.is_file():
+        raise ConfigError(f"{folder} is no shared model: it has no {CONFIG}")
+    if path.stat().st_size > MOST_OF_A_CONFIG:
+        raise ConfigError(f"{path} has {path.stat().st_size:,} bytes; the limit is {MOST_OF_A_CONFIG:,}")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is not JSON: {error}") from error
+    strange = [key for key in content if key not in KEYS] if isinstance(content, dict) else ["no names with values"]
+    if strange:
+        raise ConfigError(
+            f"{path} has {', '.join(map(repr, strange))}; the config of a shared model has {', '.join(KEYS)}, and "
+            "nothing that executes or leads elsewhere"
+        )
+    missing = [key for key in ("model", "structure", "size", "requires") if key not in content]
+    if missing:
+        raise ConfigError(f"{path} lacks {', '.join(missing)}")
+    config = load_config(path)
+    _check_values(config, path)
+    return config
+
+
+def _check_values(config: Config, path: Path) -> None:
+    parts = [name for name in ("model", "structure") if not isinstance(_type_of(config[name]), str)]
+    size = config["size"]
+    right = isinstance(size, (list, tuple)) and len(size) == 2 and all(type(s) is int and 0 < s <= 8192 for s in size)
+    problems = [f"{name} is no part with a type" for name in parts]
+    problems += [] if right else [f"size is [height, width] in pixels, got {size!r}"]
+    if problems:
+        raise ConfigError(f"{path}: {'; '.join(problems)}")
+
+
+def _type_of(part: Any) -> Any:
+    return part.get("type") if isinstance(part, Mapping) else None
+
+
+# The Hub
+
+
+def _fetch(name: str, revision: str | None) -> Path:
+    """A folder with config and weights of a model on the Hub, each of the size, and SHA-256, that the Hub gives."""
+    if not HUB_NAME.fullmatch(name):
+        raise MissingWeightsError(f"there is no folder {name}, and it is no name of the Hub, OWNER/NAME")
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise MissingWeightsError(
+            f"there is no folder {name}. To fetch it from huggingface.co: pip install huggingface_hub"
+        ) from error
+    try:
+        about = huggingface_hub.HfApi().model_info(name, revision=revision, files_metadata=True)
+        said = {file.rfilename: file for file in about.siblings}
+        missing = [file for file in (CONFIG, WEIGHTS) if file not in said]
+        if missing:
+            raise CheckpointError(f"{name} on the Hub is no shared model: it has no {' and no '.join(missing)}")
+        if (said[CONFIG].size or 0) > MOST_OF_A_CONFIG:
+            raise ConfigError(f"{name} on the Hub: {CONFIG} has {said[CONFIG].size:,} bytes")
+        fetched = [Path(huggingface_hub.hf_hub_download(name, file, revision=about.sha)) for file in (CONFIG, WEIGHTS)]
+    except PosegenError:
+        raise
+    except Exception as error:  # of the net, of the Hub, of many kinds
+        raise MissingWeightsError(f"{name} cannot be fetched from the Hub: {type(error).__name__}: {error}") from error
+    for path in fetched:
+        _verify(path, said[path.name])
+    return fetched[0].parent
+
+
+def _verify(path: Path, said: Any) -> None:
+    """Raise CheckpointError where a fetched file is not the one that the Hub told of."""
+    lfs = getattr(said, "lfs", None)
+    expected = getattr(lfs, "sha256", None) or (lfs.get("sha256") if isinstance(lfs, Mapping) else None)
+    size = path.stat().st_size
+    if said.size is not None and size != said.size:
+        raise CheckpointError(
+            f"{path} has {size:,} bytes, and the Hub says {said.size:,}: remove it, and fetch it again"
+        )
+    if expected and sha256(path) != expected:
+        raise CheckpointError(
+            f"{path} has another SHA-256 than the Hub says, {expected}: remove it, and fetch it again"
+        )

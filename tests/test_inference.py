@@ -1,0 +1,295 @@
+"""Inference in Python: pictures and key points as people have them, one or many, give what the model gives."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import posegen
+from posegen.config import load_config
+from posegen.data import Keypoints, get_layout
+from posegen.data.images import to_uint8
+from posegen.errors import ConfigError, DataError, InputError
+from posegen.inference import Inferencer, as_array, as_keypoints, prepare_subject
+from posegen.registry import DATASETS
+
+from .conftest import CONFIGS, write_tiny
+
+DOCS = CONFIGS.parent / "docs"
+HEIGHT, WIDTH = 48, 40  # of the pictures; the model's are 32×32
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A folder with the tiny config, weights, three pictures and their key points."""
+    folder = tmp_path_factory.mktemp("inference")
+    torch.manual_seed(0)
+    model = posegen.load_model(write_tiny(folder))
+    torch.save(model.state_dict(), folder / "checkpoint.pth")
+    model.save_pretrained(folder / "shared")
+    rng = np.random.default_rng(0)
+    for name in ("a", "b", "c"):
+        Image.fromarray(rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)).save(folder / f"{name}.png")
+        write_points(folder / f"{name}.json", points(rng))
+    return folder
+
+
+def points(rng: np.random.Generator) -> np.ndarray:
+    return np.column_stack([rng.uniform(0, WIDTH - 1, 18), rng.uniform(0, HEIGHT - 1, 18), np.ones(18)])
+
+
+def write_points(path: Path, *subjects: np.ndarray) -> None:
+    path.write_text(json.dumps({"people": [{"pose_keypoints_2d": one.ravel().tolist()} for one in subjects]}))
+
+
+@pytest.fixture(scope="module")
+def inferencer(place) -> Inferencer:
+    return Inferencer(place / "tiny.py", place / "checkpoint.pth", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def result(inferencer, place):
+    return inferencer.infer(place / "a.png", place / "b.json", place / "a.json")[0]
+
+
+def read(path: Path) -> np.ndarray:
+    return np.array(json.loads(path.read_text())["people"][0]["pose_keypoints_2d"]).reshape(18, 3)
+
+
+def same(first, second) -> bool:
+    return np.array_equal(first.image, second.image) and np.array_equal(first.flow, second.flow)
+
+
+# What comes out
+
+
+def test_the_result_is_what_the_model_makes_of_a_sample_of_the_data_set(inferencer):
+    dataset = DATASETS.build_part(inferencer.config.test_dataloader.dataset)
+    pair = dataset[0]
+    given = to_uint8(pair.source), pair.target_structure, pair.source_structure
+    out = inferencer.model.transfer(pair.source[None], pair.source_structure[None], pair.target_structure[None])
+    found = inferencer.infer(*given)[0]
+    assert np.abs(found.image.astype(int) - to_uint8(out.image[0])).max() <= 1  # the source was rounded to 8 bits
+
+
+def test_a_result_has_everything_at_the_models_size(result, inferencer):
+    assert inferencer.size == (32, 32)
+    assert (result.image.shape, result.image.dtype) == ((32, 32, 3), np.uint8)
+    assert result.flow.shape == (2, 32, 32)
+    assert result.mask.shape == (32, 32)
+    assert 0 <= result.mask.min() <= result.mask.max() <= 1
+    assert (result.warped.shape, result.warped.dtype) == ((32, 32, 3), np.uint8)
+    assert result.name == "a"
+
+
+def test_the_flow_counts_pixels_of_the_image(inferencer, result, place):
+    """Its finest level is half as wide as the image: the same flow has half the pixels there."""
+    prepared = inferencer.prepare(place / "a.png", place / "b.json", place / "a.json")
+    _, out = inferencer.transfer([prepared])
+    assert out.flows[-1].shape[-1] == 16
+    assert result.flow.mean((1, 2)) == pytest.approx(2 * out.flows[-1][0].mean((1, 2)).numpy(), rel=1e-4, abs=1e-6)
+
+
+def test_resized_back_it_has_the_sources_size_and_its_pixels(inferencer, result, place):
+    back = inferencer.infer(place / "a.png", place / "b.json", place / "a.json", resize_back=True)[0]
+    assert back.image.shape == back.warped.shape == (HEIGHT, WIDTH, 3)
+    assert back.mask.shape == back.flow.shape[1:] == (HEIGHT, WIDTH)
+    wider, higher = back.flow.mean((1, 2)) / result.flow.mean((1, 2))
+    assert (wider, higher) == pytest.approx((WIDTH / 32, HEIGHT / 32), rel=0.05)
+
+
+def test_a_shared_folder_gives_the_same(place, result):
+    assert same(
+        Inferencer(place / "shared", device="cpu").infer(place / "a.png", place / "b.json", place / "a.json")[0], result
+    )
+
+
+# What goes in
+
+
+def test_pictures_and_points_may_be_paths_images_or_arrays(inferencer, result, place):
+    target, own = read(place / "b.json"), read(place / "a.json")
+    encoded = inferencer.prepare(place / "a.png", place / "b.json", place / "a.json")
+    image = Image.open(place / "a.png")
+    for source, to, at in [
+        (str(place / "a.png"), target, own),
+        (image, target[:, :2], Keypoints(own[:, :2], own[:, 2] > 0)),
+        (np.asarray(image), target.tolist(), own),
+        (image.convert("RGBA"), target[None], own[None]),
+        (place / "a.png", target, place / "a.json"),
+    ]:
+        to = np.array(to)  # a list is many
+        assert same(inferencer.infer(source, to, at)[0], result)
+    small = to_uint8(encoded.source)
+    assert same(inferencer.infer(small, encoded.target_structure, encoded.source_structure)[0], result)
+
+
+def test_many_are_made_in_batches_and_in_order(inferencer, place):
+    pictures = [place / f"{name}.png" for name in "abc"]
+    own = [path.with_suffix(".json") for path in pictures]
+    target = place / "b.json"  # one for all
+    seen = []
+    handle = inferencer.model.register_forward_pre_hook(lambda model, inputs: seen.append(len(inputs[0])))
+    results = inferencer.infer(pictures, target, own, batch_size=2, progress=False)
+    handle.remove()
+    assert seen == [2, 1]
+    assert [one.name for one in results] == ["a", "b", "c"]
+    for one, picture, points_file in zip(results, pictures, own, strict=True):
+        alone = inferencer.infer(picture, target, points_file)[0]
+        assert np.abs(one.image.astype(int) - alone.image).max() <= 1
+
+
+def test_images_in_memory_are_called_by_their_number(inferencer, place):
+    image = Image.open(place / "a.png")
+    own = read(place / "a.json")
+    assert [one.name for one in inferencer.infer([image] * 2, own, own)] == ["00000", "00001"]
+
+
+def test_target_points_count_pixels_of_their_own_picture(inferencer, place):
+    """A picture of twice the size, with points of twice the coordinates, is the same pose."""
+    own, double = read(place / "a.json"), read(place / "b.json") * (2, 2, 1)
+    large = Image.new("RGB", (2 * WIDTH, 2 * HEIGHT))
+    found = inferencer.infer(place / "a.png", double, own, target_images=large)[0]
+    assert same(found, inferencer.infer(place / "a.png", place / "b.json", own)[0])
+
+
+def test_a_progress_bar_is_shown_for_many_batches_only(inferencer, place, capsys):
+    own = read(place / "a.json")
+    image = Image.open(place / "a.png")
+    inferencer.infer(image, own, own)
+    inferencer.infer([image] * 2, own, own, batch_size=1, progress=False)
+    assert capsys.readouterr().out == ""
+    inferencer.infer([image] * 2, own, own, batch_size=1)
+    assert "inference" in capsys.readouterr().out
+
+
+# What is wrong is said
+
+
+def test_points_outside_of_the_picture_are_warned_of(inferencer, place):
+    own = read(place / "a.json")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        inferencer.infer(place / "a.png", own, own)
+    far = own.copy()
+    far[:3, 0] += 1000
+    with pytest.warns(UserWarning, match="a, target: 3 of 18 key points lie outside of the picture"):
+        inferencer.infer(place / "a.png", far, own)
+
+
+def test_of_several_subjects_one_is_chosen(inferencer, result, place):
+    own = read(place / "a.json")
+    both = np.stack([own, read(place / "b.json")])
+    with pytest.raises(InputError, match=r"of 2 subjects: say which is meant, subject=0…1"):
+        inferencer.infer(place / "a.png", both, own)
+    assert same(inferencer.infer(place / "a.png", both, own[None].repeat(2, 0), subject=1)[0], result)
+    with pytest.raises(InputError, match="there is no subject 2"):
+        inferencer.infer(place / "a.png", both, own, subject=2)
+
+
+def test_all_bad_key_point_files_are_told_of_before_any_work(inferencer, place, tmp_path):
+    (tmp_path / "nobody.json").write_text('{"people": []}')
+    pictures = [place / "a.png", place / "none.png", place / "c.png"]
+    bad = [tmp_path / "missing.json", place / "b.json", tmp_path / "nobody.json"]
+    with pytest.raises(DataError) as told:
+        inferencer.infer(pictures, bad, place / "a.json")
+    assert re.search(r"missing\.json: there is no such file", str(told.value))
+    assert re.search(r"nobody\.json: nobody in the file", str(told.value))
+    with pytest.raises(DataError, match=r"none\.png"):
+        inferencer.infer(place / "none.png", place / "b.json", place / "a.json")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (np.zeros((17, 3)), r"are 18×2 or 18×3, got \(17, 3\)"),
+        (np.zeros((18, 4)), r"got \(18, 4\)"),
+        (np.full((18, 2), np.nan), "every key point is missing"),
+        (np.zeros((18, 3)), "every key point is missing"),
+        ({"x": 1}, "key points are numbers"),
+    ],
+)
+def test_points_of_another_shape_are_refused(value, words):
+    with pytest.raises(InputError, match=words):
+        as_keypoints(value, get_layout("openpose18"))
+
+
+@pytest.mark.parametrize("value", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), 3, None])
+def test_what_is_no_picture_is_refused(value):
+    with pytest.raises(InputError, match="a picture is a path, a PIL image, or an array uint8 H W 3; got"):
+        as_array(value)
+
+
+def test_what_does_not_fit_together_is_refused(inferencer, place):
+    with pytest.raises(InputError, match="2 sources, 3 source_structures"):
+        inferencer.infer([place / "a.png"] * 2, place / "b.json", [place / "a.json"] * 3)
+    with pytest.raises(InputError, match=r"a ready structure is S H W, \(18, 32, 32\); got \(18, 16, 16\)"):
+        inferencer.infer(place / "a.png", torch.zeros(18, 16, 16), place / "a.json")
+    with pytest.raises(InputError, match="batch_size must be 1 or more"):
+        inferencer.infer(place / "a.png", place / "b.json", place / "a.json", batch_size=0)
+
+
+def test_a_config_needs_its_checkpoint(place):
+    with pytest.raises(ConfigError, match="needs the checkpoint"):
+        Inferencer(place / "tiny.py")
+    with pytest.raises(ConfigError, match="needs the checkpoint"):
+        Inferencer(load_config(place / "tiny.py"))
+
+
+# Structures without key points
+
+
+@pytest.fixture(scope="module")
+def views(tmp_path_factory) -> Inferencer:
+    folder = tmp_path_factory.mktemp("views")
+    config = load_config(CONFIGS / "gfla_drawn_cars.py")
+    torch.save(posegen.load_model(config).state_dict(), folder / "w.pth")
+    return Inferencer(config, folder / "w.pth", device="cpu")
+
+
+def test_views_are_given_as_their_encoder_takes_them(views):
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (100, 80, 3), dtype=np.uint8)
+    first, second = views.infer(picture, [(1, 0), (9, 2)], (0, 0))
+    assert first.image.shape == (64, 64, 3)
+    assert not np.array_equal(first.image, second.image)
+    with pytest.raises(ConfigError, match=r"pose\.json is a file, and ViewEncoder makes no structure of key points"):
+        views.infer(picture, "pose.json", (0, 0))
+    for nonsense in ("ab", (1, 2, 3), 5, (99, 0)):
+        with pytest.raises((InputError, ConfigError)):
+            views.infer(picture, nonsense, (0, 0))
+
+
+# One way
+
+
+def test_pictures_are_prepared_by_the_data_sets_own_code():
+    """A photograph of the list's own frame: its points are scaled as the data set scales them, not as the picture."""
+    config = load_config(CONFIGS / "gfla_fashion.py")
+    picture = np.zeros((512, 512, 3), np.uint8)
+    _, prepared = prepare_subject(config, picture, Keypoints(np.array([[88, 128]]), np.ones(1), listed=True))
+    assert prepared.points[0] == pytest.approx([128, 128])
+
+
+def test_the_code_of_the_page_runs(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, source in [("source.png", "a.png"), ("source.json", "a.json"), ("target.json", "b.json")]:
+        (tmp_path / name).write_bytes((place / source).read_bytes())
+    (tmp_path / "FOLDER").symlink_to(place / "shared")
+    (tmp_path / "configs").symlink_to(CONFIGS)
+    page = (DOCS / "inference.md").read_text(encoding="utf-8")
+    first, second = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len([line for line in first.splitlines() if line]) <= 10
+    tiny = first.replace("configs/gfla_fashion.py", str(place / "tiny.py")).replace(
+        "checkpoint.pth", str(place / "checkpoint.pth")
+    )
+    exec(compile(tiny, "inference.md", "exec"), {})
+    assert Image.open(tmp_path / "moved.png").size == (64, 32)
+    exec(compile(second, "inference.md", "exec"), {})

@@ -1,0 +1,343 @@
+"""Models as folders: written whole, loaded without executing anything, refused where they ask for more; safetensors."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+import torch
+from mmengine.config import Config
+
+import posegen
+from posegen import plugins, sharing
+from posegen.cli import main
+from posegen.config import load_config
+from posegen.engine.checkpoint_files import write_safetensors
+from posegen.errors import CheckpointError, ConfigError, MissingWeightsError, PosegenError
+from posegen.sharing import CARD, CONFIG, WEIGHTS, shared_config
+from posegen.weights import read_metadata, read_weights, sha256
+
+from .conftest import CONFIGS, write_tiny
+from .golden_arrays import golden
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory) -> Config:
+    return load_config(write_tiny(tmp_path_factory.mktemp("tiny")))
+
+
+@pytest.fixture(scope="module")
+def model(config):
+    torch.manual_seed(0)
+    return posegen.load_model(config)
+
+
+@pytest.fixture(scope="module")
+def written(model, tmp_path_factory) -> Path:
+    """A shared folder; no test changes it."""
+    return model.save_pretrained(tmp_path_factory.mktemp("models") / "dolls", description="Small & new.")
+
+
+@pytest.fixture
+def folder(written, tmp_path) -> Path:
+    """The same, for a test to change."""
+    for name in (WEIGHTS, CONFIG, CARD):
+        (tmp_path / name).write_bytes((written / name).read_bytes())
+    return tmp_path
+
+
+def change(folder: Path, **values: object) -> None:
+    content = json.loads((folder / CONFIG).read_text()) | values
+    (folder / CONFIG).write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
+
+
+def same(first: torch.nn.Module, second: torch.nn.Module) -> bool:
+    a, b = first.state_dict(), second.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+# Writing
+
+
+def test_what_is_shared_is_loaded_again(written, model):
+    loaded = posegen.from_pretrained(written)
+    assert type(loaded) is type(model)
+    assert same(loaded, model)
+    assert not loaded.training
+    assert sorted(path.name for path in written.iterdir()) == sorted([WEIGHTS, CONFIG, CARD])
+    assert [path.name for path in written.parent.iterdir()] == ["dolls"]  # nothing temporary is left
+
+
+def test_the_config_is_data_and_holds_what_the_model_needs_and_no_more(written, config):
+    content = json.loads((written / CONFIG).read_text())
+    assert content.keys() == {"model", "structure", "size", "requires"}
+    assert content["requires"].keys() == {"people"}  # which brings the layout of its key points
+    again = load_config(written / CONFIG)
+    assert again.structure == config.structure
+    assert list(again.size) == list(config.size)
+
+
+def test_how_images_are_prepared_is_shared_and_where_they_lie_is_not():
+    content = shared_config(load_config(CONFIGS / "gfla_fashion.py", {"data_root": "/home/somebody/secret"}))
+    dataset = content["test_dataloader"]["dataset"]
+    assert dataset["type"] == "AnnotatedPairs"
+    assert dataset["keypoint_frame"] == [256, 176]
+    assert "root" not in dataset
+    assert "somebody" not in json.dumps(content)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.py")), ids=lambda path: path.stem)
+def test_every_shipped_config_can_be_shared(path, tmp_path):
+    content = shared_config(load_config(path))
+    (tmp_path / CONFIG).write_text(json.dumps(content))
+    again = sharing._read_config(tmp_path)
+    with torch.device("meta"):
+        assert sharing._build(again, tmp_path)
+    assert content["requires"]
+
+
+def test_the_card_says_what_the_model_is_for_and_what_it_may_do(model, tmp_path):
+    scores = {"psnr": 21.1494, "lpips": 0.25}
+    model.save_pretrained(tmp_path / "m", description="Small & new.", scores=scores, scored_under="Of 3 images.")
+    card = (tmp_path / "m" / CARD).read_text(encoding="utf-8")
+    for words in (
+        "# m\n",
+        "Small & new.",
+        "32×32",
+        "PaperDolls",
+        "| psnr | 21.15 |",
+        "Of 3 images.",
+        "## Limits",
+        "## Harm",
+    ):
+        assert words in card
+    assert "people who agreed" in card
+    assert "{" not in card
+    assert "None were given" in (tmp_path / "m" / CARD).read_text() or "psnr" in card
+
+
+def test_a_folder_with_files_is_not_written_to_unless_forced(model, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    (tmp_path / CARD).write_text("my own card")
+    with pytest.raises(PosegenError, match="--force"):
+        model.save_pretrained(tmp_path)
+    assert (tmp_path / CARD).read_text() == "my own card"
+    model.save_pretrained(tmp_path, force=True)
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+    assert same(posegen.from_pretrained(tmp_path), model)
+
+
+def test_a_folder_is_whole_or_not_there(model, tmp_path, monkeypatch):
+    def fail(*arguments: object) -> None:
+        raise CheckpointError("the disk is full")
+
+    monkeypatch.setattr(sharing, "write_whole", fail)
+    with pytest.raises(CheckpointError):
+        model.save_pretrained(tmp_path / "m")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_config_that_is_not_data_is_not_shared(model, config, tmp_path):
+    changed = copy.deepcopy(config)
+    changed.model.renderer.type = torch.nn.Linear
+    with pytest.raises(ConfigError, match=r"model\.renderer\.type is .*an object of Python"):
+        sharing.save_pretrained(model, tmp_path / "m", changed)
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_model_can_still_be_copied_and_sent_to_workers(model, tmp_path):
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        with torch.no_grad():
+            next(other.parameters()).zero_()
+        assert same(posegen.from_pretrained(other.save_pretrained(tmp_path / "m", force=True)), other)
+
+
+# Reading
+
+
+def evil(folder: Path) -> None:
+    (folder / "evil.py").write_text(f"open({str(folder / 'ran')!r}, 'w')\n")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"plugins": ["evil.py"]}, "has 'plugins'"),
+        ({"custom_imports": {"imports": ["evil"]}}, "has 'custom_imports'"),
+        ({"_base_": "evil.py"}, "has '_base_'"),
+        ({"_base_": "other.json"}, "has '_base_'"),
+        ({"trainer": {"type": "PairTrainer"}}, "has 'trainer'"),
+        ({"model": {"type": "evil.run"}}, "names parts, not objects of Python: 'evil.run'"),
+        ({"structure": {"type": "os.system", "command": "touch ran"}}, "'os.system'"),
+        ({"model": {"type": "VGG19Features"}}, "no model is called 'VGG19Features'"),
+        ({"model": {"type": "PairTrainer"}}, "no complete model"),
+        ({"model": {"type": "PairModell"}}, "did you mean 'PairModel'"),
+        ({"model": "evil"}, "model is no part with a type"),
+        ({"size": [32, 1 << 40]}, r"size is \[height, width\]"),
+        ({"size": None}, "lacks size"),
+        (
+            {"requires": {"dolls": "posegen-dolls 2.0"}},
+            r"needs plugins that are not installed:\n  - 'dolls', of posegen-dolls",
+        ),
+        ({"requires": {"evil.py": ""}}, r"'evil\.py', of no package"),
+        ({"requires": ["people"]}, "'requires' has the package of each plugin"),
+    ],
+)
+def test_a_config_that_asks_for_more_is_refused(folder, monkeypatch, values, words):
+    evil(folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(folder))  # as in a notebook that was started there
+    change(folder, **values)
+    with pytest.raises(ConfigError, match=words):
+        posegen.from_pretrained(folder)
+    assert not (folder / "ran").exists()
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "[" * 100_000, '{"model": ' * 50_000])
+def test_a_config_that_is_broken_is_refused(folder, text):
+    (folder / CONFIG).write_text(text)
+    with pytest.raises(ConfigError, match=r"config\.json"):
+        posegen.from_pretrained(folder)
+
+
+def test_a_model_larger_than_its_weights_takes_no_memory(folder):
+    """Its 10¹¹ weights would be made up before anybody sees that the file has others."""
+    content = json.loads((folder / CONFIG).read_text())
+    content["model"]["renderer"] |= {"base_width": 1 << 16, "max_width": 1 << 16}
+    change(folder, **content)
+    with pytest.raises(CheckpointError, match="another architecture"):
+        posegen.from_pretrained(folder)
+
+
+def test_weights_that_are_missing_or_damaged_are_named(folder):
+    (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match=rf"{WEIGHTS} cannot be loaded: damaged"):
+        posegen.from_pretrained(folder)
+    (folder / WEIGHTS).unlink()
+    with pytest.raises(CheckpointError, match=f"it has no {WEIGHTS}"):
+        posegen.from_pretrained(folder)
+
+
+def test_a_plugin_that_is_a_file_is_loaded_by_who_trusts_it(folder):
+    (folder / "mine.py").write_text("")
+    change(folder, requires={"mine.py": ""})
+    with pytest.raises(ConfigError, match=r"load_named"):
+        posegen.from_pretrained(folder)
+    with plugins.temporary():
+        plugins.load_named(folder / "mine.py")
+        assert posegen.from_pretrained(folder)
+
+
+# The Hub
+
+
+@pytest.fixture
+def hub(written, monkeypatch):
+    """A stand-in for huggingface_hub, with one model; what it was asked for."""
+    asked = []
+
+    def about(name: str) -> SimpleNamespace:
+        path = written / name
+        return SimpleNamespace(rfilename=name, size=path.stat().st_size, lfs=SimpleNamespace(sha256=sha256(path)))
+
+    module = ModuleType("huggingface_hub")
+    module.files = [about(CONFIG), about(WEIGHTS)]
+    module.asked = asked
+
+    class HfApi:
+        def model_info(self, name, revision=None, files_metadata=False):
+            asked.append((name, revision))
+            assert files_metadata
+            if name != "owner/dolls":
+                raise OSError("404")
+            return SimpleNamespace(sha="c0ffee", siblings=module.files)
+
+    def hf_hub_download(name, file, revision):
+        assert revision == "c0ffee"  # the one whose files were told of
+        asked.append(file)
+        return str(written / file)
+
+    module.HfApi, module.hf_hub_download = HfApi, hf_hub_download
+    monkeypatch.setitem(sys.modules, "huggingface_hub", module)
+    return module
+
+
+def test_a_name_of_the_hub_is_fetched_in_the_revision_asked_for(hub, model):
+    assert same(posegen.from_pretrained("owner/dolls", revision="v1"), model)
+    assert hub.asked == [("owner/dolls", "v1"), CONFIG, WEIGHTS]
+
+
+@pytest.mark.parametrize(("field", "words"), [("size", "has .* bytes, and the Hub says 1"), ("lfs", "another SHA-256")])
+def test_what_is_fetched_is_what_the_hub_told_of(hub, field, words):
+    setattr(hub.files[1], field, 1 if field == "size" else SimpleNamespace(sha256="0" * 64))
+    with pytest.raises(CheckpointError, match=words):
+        posegen.from_pretrained("owner/dolls")
+
+
+def test_a_model_that_the_hub_has_not_or_not_as_such_is_an_error(hub):
+    with pytest.raises(MissingWeightsError, match="owner/none cannot be fetched from the Hub: OSError: 404"):
+        posegen.from_pretrained("owner/none")
+    hub.files.pop()
+    with pytest.raises(CheckpointError, match=f"it has no {WEIGHTS}"):
+        posegen.from_pretrained("owner/dolls")
+
+
+def test_without_its_package_the_hub_is_not_asked(monkeypatch, written):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(MissingWeightsError, match=r"no folder owner/dolls.*pip install huggingface_hub"):
+        posegen.from_pretrained("owner/dolls")
+    with pytest.raises(MissingWeightsError, match="no name of the Hub"):
+        posegen.from_pretrained("/nowhere/a/model")
+    with pytest.raises(ConfigError, match="a revision is one of a model on the Hub"):
+        posegen.from_pretrained(written, revision="v1")
+
+
+# safetensors
+
+
+def test_safetensors_say_where_they_come_from(tmp_path):
+    shared = torch.arange(6.0)
+    weights = {"a": shared[:4], "b": shared[2:], "c": torch.zeros(2, 3).T, "d": torch.ones(2, dtype=torch.bfloat16)}
+    write_safetensors(tmp_path / "w.safetensors", weights, converted_from="net_G.pth", nothing=None)
+    read = read_weights(tmp_path / "w.safetensors")
+    assert all(torch.equal(read[name], weights[name]) for name in weights)
+    said = read_metadata(tmp_path / "w.safetensors")
+    assert said == {"format": "pt", "posegen": posegen.__version__, "converted_from": "net_G.pth"}
+
+
+def test_convert_writes_safetensors_where_the_name_ends_so(tmp_path, capsys):
+    source, ours = tmp_path / "latest_net_G.pth", tmp_path / "ours.safetensors"
+    torch.save(golden("pose_market").state, source, _use_new_zipfile_serialization=False)
+    market = CONFIGS / "gfla_market.py"
+    assert main(["convert", str(source), str(ours), "--config", str(market)]) == 0
+    assert read_metadata(ours)["sha256_of_source"] == sha256(source)
+    loaded = posegen.load_model(market, ours).state_dict()
+    assert all(torch.equal(loaded[name.removeprefix("model.")], value) for name, value in read_weights(ours).items())
+
+
+# The command
+
+
+def test_share_writes_the_folder_with_scores(tmp_path, model, capsys):
+    tiny = write_tiny(tmp_path)
+    torch.save(model.state_dict(), tmp_path / "w.pth")
+    (tmp_path / "metrics.json").write_text(json.dumps({"metrics": {"psnr": 20.5}, "images": 3, "protocol": None}))
+    arguments = ["share", tiny, tmp_path / "w.pth", tmp_path / "out", "--name", "Mine"]
+    arguments = [str(argument) for argument in [*arguments, "--scores", tmp_path / "metrics.json"]]
+    assert main(arguments) == 0
+    assert same(posegen.from_pretrained(tmp_path / "out"), model)
+    card = (tmp_path / "out" / CARD).read_text()
+    for words in ("# Mine", "| psnr | 20.5 |", "Of 3 images, under no protocol", sha256(tmp_path / "w.pth")):
+        assert words in card
+    assert str(tmp_path) not in card  # nothing of this machine
+    capsys.readouterr()
+    assert main(arguments) == 1
+    assert "--force" in capsys.readouterr().err
+    (tmp_path / "metrics.json").write_text('{"metrics": {"psnr": "<b>"}}')
+    assert main([*arguments, "--force"]) == 1
+    assert "has no numbers under 'metrics'" in capsys.readouterr().err
