@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from posegen.cli import main
-from posegen.engine.distributed import average_gradients, start_processes_without_gpu
+from posegen.config import load_config
+from posegen.engine import EndlessSampler, StageOptimizers
+from posegen.engine.distributed import average_gradients, fresh_store, start_processes_without_gpu
 from posegen.errors import PosegenError
+from posegen.registry import DATASETS
 
 from .conftest import CONFIGS, LAST
+from .forked import group_of_two, in_both, start, status
+from .test_clips import ADVERSARIAL, clips
+from .test_clips import trainer as clip_trainer
 from .test_engine import assert_same, trainer_and_batch
 
 PROCESSES = 2
-SGD = dict(type="SGD", lr=0.1)
-"""The weights change by the gradient itself; Adam's first step would be its sign."""
+SGD = dict(type="SGD", lr=1e-5)
+"""The discriminators' step comes first: small beside their weights (about 0.02), gradients being about 10, and no sign
+of the gradient, as Adam's is, which would make much of a rounding."""
 
 
 def test_a_single_process_averages_nothing():
@@ -49,42 +58,175 @@ def test_several_nodes_without_an_address_are_not_left_waiting(monkeypatch):
         start_processes_without_gpu("slurm")
 
 
-def _one_step(config: Path, stage: int, share: slice) -> dict[str, torch.Tensor]:
-    """All weights after a step on a share of the batch."""
-    from posegen.engine import StageOptimizers
+def test_processes_that_were_started_again_meet_each_other_and_not_those_that_died():
+    """With one store for all starts, as torchrun has it; in the first, the second process died alone."""
+    store = dist.HashStore()
+    store.set("address", "of one that died")
+    store.set("hello 1", "of one that died")
+    with ThreadPoolExecutor() as pool:
+        fresh = [pool.submit(fresh_store, store, rank, 2).result for rank in (0, 1)]
+        first, second = (result(60) for result in fresh)
+    assert not second.check(["address"])
+    first.set("address", "of one that lives")
+    assert second.get("address") == b"of one that lives"
+    assert store.get("address") == b"of one that died"
 
-    trainer, batch = trainer_and_batch(config)
+
+def test_who_never_comes_is_named():
+    store = dist.HashStore()
+    store.set_timeout(timedelta(seconds=0.2))
+    with pytest.raises(PosegenError, match=r"processes \[1, 2\] of 3 did not come"):
+        fresh_store(store, 0, 3)
+
+
+# A step
+
+
+def share_of(batch, share: slice):
+    parts = {name: value[share] for name, value in vars(batch).items() if value is not None}
+    return type(batch)(**parts)
+
+
+def gradients(trainer, batch, stage: int, share: slice) -> dict[str, list[torch.Tensor]]:
+    """What each optimiser is given in a step on a share of the batch."""
     for one in trainer.stages:
         one.optimizer = SGD
         one.discriminator_optimizer = SGD if one.discriminator_optimizer else None
-    parts = {name: value[share] for name, value in vars(batch).items() if value is not None}
     trainer.train()
     trainer.enter(trainer.stages[stage])
-    trainer.train_step(type(batch)(**parts), StageOptimizers()(trainer))
-    return {name: value.detach().clone() for name, value in trainer.state_dict().items()}
+    given = {}
+
+    def keep(name, optimizer):
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        given[name] = [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in parameters]
+
+    optimizers = StageOptimizers()(trainer)
+    for name, wrapper in optimizers.items():
+        wrapper.optimizer.register_step_pre_hook(lambda optimizer, *unused, name=name: keep(name, optimizer))
+    trainer.train_step(share_of(batch, share), optimizers)
+    return given
 
 
-def _in_one_process_of_two(rank: int, config: Path, folder: Path) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=PROCESSES)
-    states = [_one_step(config, stage, slice(rank, rank + 1)) for stage in (0, 1)]
-    torch.save(states, folder / f"rank{rank}.pth")
-    dist.destroy_process_group()
+CLIP_LOSSES = dict(
+    l1=dict(type="ReconstructionLoss"),
+    regularisation=dict(type="AffineRegularisation", kernel_sizes=[3, 3]),
+    **ADVERSARIAL,
+)
+STEPS = {"flow": 0, "full": 1, "clips": 0}
+
+
+def step_of(kind: str, config: Path, share: slice) -> dict[str, list[torch.Tensor]]:
+    if kind != "clips":
+        return gradients(*trainer_and_batch(config), STEPS[kind], share)
+    made = clip_trainer(CLIP_LOSSES)  # a chunk is a step, and this clip is one
+    return gradients(made, clips(2), STEPS[kind], share)
+
+
+def steps_of_one_of_two(config: Path, rank: int) -> dict[str, dict[str, list[torch.Tensor]]]:
+    return {kind: step_of(kind, config, slice(rank, rank + 1)) for kind in STEPS}
 
 
 @pytest.mark.slow
-def test_a_step_on_two_halves_is_a_step_on_the_whole_batch(tiny_config, tmp_path):
-    mp.spawn(_in_one_process_of_two, (tiny_config, tmp_path), nprocs=PROCESSES)
-    ranks = [torch.load(tmp_path / f"rank{rank}.pth", weights_only=True) for rank in range(PROCESSES)]
-    assert_same(*ranks)
-    start = trainer_and_batch(tiny_config)[0].state_dict()
-    for stage in (0, 1):
-        whole = _one_step(tiny_config, stage, slice(0, PROCESSES))
-        half = _one_step(tiny_config, stage, slice(0, 1))
-        assert any(not torch.equal(whole[name], start[name]) for name in whole)
-        assert any((whole[name] - half[name]).abs().max() > 1e-6 for name in whole), "this test could not fail"
+def test_the_gradients_of_two_halves_are_those_of_the_whole_batch(tiny_config, tmp_path):
+    """In both stages, of the discriminators too, of pairs and of clips; the flow stage leaves most networks unused."""
+    first, second = in_both(steps_of_one_of_two, tmp_path, tiny_config)
+    assert_same(first, second)
+    for kind in STEPS:
+        whole, half = (step_of(kind, tiny_config, slice(0, count)) for count in (PROCESSES, 1))
+        assert list(first[kind]) == list(whole)
+        assert {"discriminator"} <= set(whole) or kind == "flow"
         for name in whole:
-            torch.testing.assert_close(ranks[0][stage][name], whole[name], rtol=0, atol=1e-6, msg=name)
+            largest = max(float(gradient.abs().max()) for gradient in whole[name])
+            differences = [(a - b).abs().max() / largest for a, b in zip(first[kind][name], whole[name], strict=True)]
+            assert max(differences) < 1e-6, (kind, name)
+            halves = zip(half[name], whole[name], strict=True)
+            assert max((a - b).abs().max() / largest for a, b in halves) > 1e-3, "this test could not fail"
+
+
+def mean_of_two(rank: int) -> list[torch.Tensor]:
+    """Gradients of two networks: one that both processes use, one that the first alone does."""
+    used, unused = torch.nn.Parameter(torch.zeros(2)), torch.nn.Parameter(torch.zeros(2))
+    used.grad = torch.full((2,), 1.0 + 2 * rank)
+    unused.grad = torch.full((2,), 3.0) if rank == 0 else None
+    loss = average_gradients([used, unused], torch.tensor(float(rank)))
+    return [used.grad, unused.grad, loss]
+
+
+@pytest.mark.slow
+def test_a_network_that_only_one_process_uses_has_half_its_gradient_in_both(tmp_path):
+    for used, unused, loss in in_both(mean_of_two, tmp_path):
+        assert (used.tolist(), unused.tolist(), float(loss)) == ([2, 2], [1.5, 1.5], 0.5)
+
+
+# A run
+
+
+WATCH = '''
+"""Notes, in each process, the samples of each iteration and what is drawn in it."""
+import itertools
+import json
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+
+from posegen.registry import HOOKS
+
+
+@HOOKS.register_module()
+class Watch(Hook):
+    """After each iteration."""
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        seen = {"names": data_batch.names, "drawn": [random.random(), np.random.rand(), float(torch.rand(()))]}
+        with open(os.environ["WATCH"], "a") as stream:
+            stream.write(json.dumps(seen) + "\\n")
+'''
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["pytorch", "slurm"])
+def test_two_processes_share_one_order_of_samples_draw_apart_and_the_first_alone_writes(derived, tmp_path, launcher):
+    """Each is given a work dir of its own, so that one sees who writes."""
+    plugin = tmp_path / "watch.py"
+    plugin.write_text(WATCH)
+    hooks = "custom_hooks = [dict(type='SampleSheets'), dict(type='Watch')]"
+    config = derived(f"plugins = [{str(plugin)!r}]\nflow_iters = 2\nfull_iters = 2\nbatch_size = 1\n{hooks}")
+    arguments = ["train", config, "--launcher", launcher, "--work-dir"]
+    processes = []
+    for rank, environment in enumerate(group_of_two()):
+        if launcher == "slurm":
+            environment = as_srun_would(environment)
+        environment["WATCH"] = str(tmp_path / f"watch{rank}")
+        processes.append(start([*arguments, tmp_path / f"run{rank}"], tmp_path / f"notes{rank}", **environment))
+    for rank, process in enumerate(processes):
+        assert status(process, tmp_path / f"notes{rank}") == 0, (tmp_path / f"notes{rank}").read_text()[-3000:]
+
+    seen = [[json.loads(line) for line in (tmp_path / f"watch{rank}").read_text().splitlines()] for rank in (0, 1)]
+    samples = EndlessSampler(
+        range(5), seed=load_config(config.with_name("tiny.py")).train_dataloader.sampler.get("seed", 0)
+    )
+    order = list(itertools.islice(iter(samples), 8))
+    dataset = DATASETS.build_part(load_config(config.with_name("tiny.py")).train_dataloader.dataset)
+    assert [name for pair in zip(*seen, strict=True) for one in pair for name in one["names"]] == [
+        dataset[index].name for index in order
+    ]
+    drawn = [tuple(one["drawn"]) for rank in seen for one in rank]
+    assert len(set(drawn)) == len(drawn) == 8
+
+    written = {path.relative_to(tmp_path / "run0").name for path in (tmp_path / "run0").rglob("*") if path.is_file()}
+    assert {"iter_4.pth", "last_checkpoint", "iter_4.png"} <= written
+    assert [path for path in (tmp_path / "run1").rglob("*") if path.is_file()] == []
+
+
+def as_srun_would(environment: dict[str, str]) -> dict[str, str]:
+    """The same two processes as Slurm's srun names them, on one node."""
+    rank = environment["RANK"]
+    slurm = {"SLURM_PROCID": rank, "SLURM_LOCALID": rank, "SLURM_NTASKS": "2", "SLURM_NNODES": "1"}
+    return {**slurm, "MASTER_PORT": environment["MASTER_PORT"], "SLURM_LAUNCH_NODE_IPADDR": "127.0.0.1"}
 
 
 PLUGIN = '''

@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import copy
 import errno
+import itertools
 import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,13 +30,11 @@ from posegen.engine.not_finite import Undo, check_finite
 from posegen.engine.randomness import SeededSamples, seed_all
 from posegen.errors import ConfigError
 
-from .conftest import CONFIGS, LAST
+from .conftest import LAST
+from .forked import Moment, noted, of_rank, start, status, two
 from .test_checkpoints import flip, full_disk  # noqa: F401  a fixture
 from .test_distributed import environment, torchrun  # noqa: F401  a fixture
-from .test_engine import FLOW, StopAfter, Stopped, assert_same, stored, trainer_and_batch
-
-KILLS = int(os.environ.get("POSEGEN_KILLS", "4"))
-"""Moments at which the killed run is killed; CI asks for 20."""
+from .test_engine import StopAfter, Stopped, assert_same, stored, trainer_and_batch
 
 
 def log(folder: Path) -> str:
@@ -209,37 +207,51 @@ def test_outside_the_main_thread_nothing_is_noted():
     assert noted == [None]
 
 
+TELL_ALL = '''
+"""Sends SIGTERM to all processes of a run, in the middle of an iteration."""
+import os
+import subprocess
+from pathlib import Path
+
+from mmengine.hooks import Hook
+
+from posegen.registry import HOOKS
+
+
+@HOOKS.register_module()
+class TellAll(Hook):
+    """In the third iteration, once."""
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter + 1 == 3 and not (Path(runner.work_dir) / "last_checkpoint").exists():
+            # not os.killpg: what comes from the main process itself may end a worker
+            subprocess.run(["kill", "-TERM", "--", f"-{os.getpgrp()}"], start_new_session=True, check=True)
+'''
+
+
 @pytest.mark.slow
 def test_a_signal_to_all_processes_of_a_run_spares_its_workers_and_the_run_goes_on_bit_for_bit(
-    tiny_config, tmp_path, trained
+    derived, tmp_path, trained
 ):
-    """As Slurm, and Ctrl-C in a terminal, send it: the main process still needs its workers for a moment."""
-    folder = tmp_path / "run"
-    options = ["train_dataloader.num_workers=1", "val_dataloader.num_workers=1"]
-    command = [sys.executable, str(CONFIGS.parent / "tools" / "train.py"), str(tiny_config), "--work-dir", str(folder)]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
-    run = subprocess.Popen([*command, "--cfg-options", *options], start_new_session=True, env=one_thread, **quiet)
-    try:
-        wait_for(lambda: (folder / "iter_2.pth").exists(), run)
-        os.killpg(run.pid, signal.SIGTERM)
-        _, errors = run.communicate(timeout=120)
-    finally:
-        run.kill()
-    assert run.returncode == EXIT_SAVED, errors[-3000:]
-    assert "SIGTERM: saving after this iteration" in errors
-    assert kept(folder)[0] < LAST
-    assert main(["train", str(tiny_config), "--work-dir", str(folder), "--resume"]) == 0
+    """As Slurm, and Ctrl-C in a terminal, send it. torch's own workers die of it, and the run of their death, before it
+    has saved."""
+    plugin, folder, notes = tmp_path / "tell_all.py", tmp_path / "run", tmp_path / "notes"
+    plugin.write_text(TELL_ALL)
+    config = derived(f"plugins = [{str(plugin)!r}]\ncustom_hooks = [dict(type='TellAll')]")
+    options = {"train_dataloader.num_workers": 1, "val_dataloader.num_workers": 1, **SAVING_NOTHING}
+    assert status(start(train(config, folder, options), notes), notes) == EXIT_SAVED, notes.read_text()[-3000:]
+    assert "SIGTERM: saving after this iteration" in notes.read_text()
+    assert kept(folder) == [3]
+
+    assert status(start(train(config, folder, options, "--resume"), notes), notes) == 0
     for part in ("state_dict", "optimizer"):
         assert_same(stored(folder)[part], stored(trained)[part])
 
 
-def wait_for(ready, run: subprocess.Popen, seconds: float = 240) -> None:
-    end = time.monotonic() + seconds
-    while not ready():
-        assert run.poll() is None, run.communicate()[1]
-        assert time.monotonic() < end, "the run takes too long"
-        time.sleep(0.02)
+def train(config: Path, folder: Path, options: dict[str, object], *more: str) -> list[object]:
+    """The arguments of a command that trains."""
+    overrides = [f"{name}={value}" for name, value in options.items()]
+    return ["train", config, "--work-dir", folder, *more, "--cfg-options", *overrides]
 
 
 # What is not finite
@@ -455,102 +467,135 @@ def test_a_resumed_run_draws_what_the_unbroken_one_drew(tiny_config, tmp_path):
 
 # Killed
 
-DRIVER = """
-import os, signal, sys, threading
-from pathlib import Path
-
-import torch
-from mmengine.hooks import Hook
-
-from posegen.cli import main
-from posegen.engine import runner as module
-
-config, folder, kind, iteration, fraction = sys.argv[1:]
-iteration, fraction = int(iteration), float(fraction)
-target = f"iter_{iteration}.pth"
-
-def die(*unused):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-class Dying:
-    def __init__(self, stream):
-        self.stream = stream
-    def __enter__(self):
-        return self
-    def __exit__(self, *error):
-        self.stream.close()
-    def write(self, block):
-        self.stream.write(block[: int(fraction * len(block))])
-        self.stream.flush()
-        die()
-
-opened, replace = Path.open, os.replace
-
-def opening(path, *args, **kwargs):
-    stream = opened(path, *args, **kwargs)
-    return Dying(stream) if kind == "in the write" and path.name == f".{target}.part" else stream
-
-def replacing(part, path):
-    if kind == "before the rename" and Path(path).name == target:
-        die()
-    replace(part, path)
-    if kind == "after the rename" and Path(path).name == target:
-        die()
-
-class Kill(Hook):
-    priority = "LOWEST"
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        if kind == "any time" and runner.iter + 1 == iteration:
-            threading.Timer(fraction, die).start()
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        if kind != "never" and runner.iter + 1 == iteration:
-            die()
-
-Path.open, os.replace = opening, replacing
-build = module.SafeRunner.__init__
-def building(self, *args, **kwargs):
-    build(self, *args, **kwargs)
-    self.register_hook(Kill())
-module.SafeRunner.__init__ = building
-torch.set_num_threads(1)
-resume = ["--resume"] if Path(folder).exists() else []
-sys.exit(main(["train", config, "--work-dir", folder, *resume]))
-"""
-KINDS = ("in the write", "any time", "after the rename", "in the write", "before the rename")
+STAGE = 8
+"""Iterations of either stage of the runs that are killed."""
+KILLED = {
+    "flow_iters": STAGE,
+    "full_iters": STAGE,
+    "default_hooks.checkpoint.interval": 2,
+    "default_hooks.checkpoint.max_keep_ckpts": 1,
+    "train_cfg.val_interval": 3,
+}
+CHECKPOINTS = range(2, 2 * STAGE + 1, 2)
+OCCURS = {
+    "in a step": range(1, 2 * STAGE + 1),
+    "in a checkpoint": CHECKPOINTS,
+    "half written": CHECKPOINTS,
+    "before the renaming": CHECKPOINTS,
+    "after the renaming": CHECKPOINTS[:-1],  # after the last one the run is done, and nothing is left to resume
+    "before an old one is removed": CHECKPOINTS[1:-1],
+    "in a validation": [
+        3,
+        9,
+        15,
+    ],  # those at a checkpoint's iteration follow it, and the one at the end is not repeated
+}
+"""In which iterations there is such a moment."""
+SAVED = ("after the renaming", "before an old one is removed")
+"""Moments at which the checkpoint of the iteration is there already."""
 
 
-def moments(count: int) -> list[tuple[str, int, float]]:
-    """When to kill: how, in which iteration, and how far into it. From the first iteration to the last, so that both
-    stages and the border between them have their share."""
-    chance = random.Random(count)
-    planned = [(chance.choice(KINDS), 1 + LAST * number // count, chance.random()) for number in range(count)]
-    planned[0] = ("in the write", *planned[0][1:])
-    return planned
+def calls_of(notes: Path) -> dict[tuple[str, int], int]:
+    return {(note["place"], note["iteration"]): note["calls"] for note in noted(notes)}
+
+
+def moments(chance: random.Random, calls: dict[tuple[str, int], int], more: int) -> list[Moment]:
+    """Every place once in each stage, and *more* in each anywhere, in the order of a run that is resumed in between."""
+    chosen: list[tuple[int, bool, str]] = []
+    for first in (1, 1 + STAGE):
+        stage = range(first, first + STAGE)
+        saved: list[int] = []  # one moment there, and the run goes on behind it
+        for place in [*OCCURS, *chance.choices([place for place in OCCURS if place not in SAVED], k=more)]:
+            iteration = chance.choice([n for n in OCCURS[place] if n in stage and n not in saved])
+            saved += [iteration] if place in SAVED else []
+            chosen.append((iteration, place in SAVED, place))
+    return [
+        Moment(place, iteration, chance.randint(1, calls.get((place, iteration), 1)), chance.random())
+        for iteration, _, place in sorted(chosen)
+    ]
+
+
+def died_there(moment: Moment, folder: Path, notes: Path, before: list[int]) -> None:
+    """Assert that a run died where it was meant to, by what it left."""
+    last = noted(notes)[-1]
+    assert (last["died"], last["iteration"]) == (moment.place, moment.iteration)
+    part, whole = (folder / name.format(moment.iteration) for name in (".iter_{}.pth.part", "iter_{}.pth"))
+    if moment.place == "half written":
+        assert fault_of(part) is not None
+        assert not whole.exists()
+    if moment.place == "before the renaming":
+        assert fault_of(part) is None
+        assert not whole.exists()
+    if moment.place in SAVED:
+        assert fault_of(whole) is None
+        assert set(kept(folder)) == {moment.iteration, *before}, "the one before is still there"
+    if moment.place == "after the renaming" and before:
+        assert (folder / "last_checkpoint").read_text() != str(whole)
 
 
 @pytest.mark.slow
-def test_a_run_that_is_killed_again_and_again_ends_bit_for_bit_as_one_that_was_not(tiny_config, tmp_path, trained):
-    folder, killed = tmp_path / "run", []
-    for kind, iteration, fraction in [*moments(KILLS), ("never", 0, 0.0)]:
-        done = kept(folder)[0] if folder.exists() and kept(folder) else 0
-        at = max(iteration, done + 1)
-        if at == LAST and kind != "never":
-            kind = "in the write"  # the others may let the run end
-        run = subprocess.run(
-            [sys.executable, "-c", DRIVER, str(tiny_config), str(folder), kind, str(at), str(fraction)],
-            capture_output=True,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            check=False,
-        )
-        expected = 0 if kind == "never" else -signal.SIGKILL
-        assert run.returncode == expected, (kind, at, run.stderr[-3000:])
-        killed.append((kind, at))
+def test_a_run_that_is_killed_twenty_times_ends_bit_for_bit_as_one_that_was_not(tiny_config, tmp_path):
+    whole, folder, notes = tmp_path / "whole", tmp_path / "run", tmp_path / "notes"
+    assert status(start(train(tiny_config, whole, KILLED), notes, count=True), notes) == 0
+    planned = moments(random.Random(0), calls_of(notes), more=3)
+    assert len(planned) == 20
+    assert {(moment.place, moment.iteration <= STAGE) for moment in planned} == set(
+        itertools.product(OCCURS, (True, False))
+    )
 
-    assert {at <= FLOW for _, at in killed[:-1]} == {True, False}, "both stages must have been killed in"
+    for moment in planned:
+        before = kept(folder) if folder.exists() else []
+        run = start(train(tiny_config, folder, KILLED, "--resume"), notes, moment)
+        assert status(run, notes) == -signal.SIGKILL, (moment, notes.read_text()[-3000:])
+        died_there(moment, folder, notes, before)
+    assert status(start(train(tiny_config, folder, KILLED, "--resume"), notes), notes) == 0
+
     for part in ("state_dict", "optimizer"):
-        assert_same(stored(folder)[part], stored(trained)[part])
-    assert [path.name for path in folder.glob(".*.part")] == []
+        assert_same(stored(folder, 2 * STAGE)[part], stored(whole, 2 * STAGE)[part])
+    assert kept(folder) == [2 * STAGE]
+    assert list(folder.glob(".*.part")) == []
+
+
+def killed_together(processes: list[Any], notes: Path, moments: dict[int, Moment]) -> None:
+    """Wait until those die that shall; who is left behind is ended as torchrun ends it."""
+    for rank in moments:
+        own = of_rank(notes, rank)
+        assert status(processes[rank], own) == -signal.SIGKILL, (moments, own.read_text()[-3000:])
+    for process in processes:
+        process.join(5)
+        process.kill()
+        process.join()
+        assert process.exitcode != 0, "a process cannot end well without the other"
+
+
+@pytest.mark.slow
+def test_two_processes_that_are_killed_five_times_end_bit_for_bit_as_two_that_were_not(tiny_config, tmp_path):
+    whole, folder, notes = tmp_path / "whole", tmp_path / "run", tmp_path / "notes"
+    for rank, process in enumerate(two(train(tiny_config, whole, KILLED), notes, count=True)):
+        assert status(process, of_rank(notes, rank)) == 0, of_rank(notes, rank).read_text()[-3000:]
+    calls = calls_of(of_rank(notes, 0))
+    chance = random.Random(0)
+    plan = [
+        ("in a step", 3, [0, 1]),
+        ("half written", 6, [0]),
+        ("in a step", 10, [1]),
+        ("after the renaming", 12, [0]),
+        ("in a validation", 15, [1]),
+    ]
+    for place, iteration, ranks in plan:
+        dying = {
+            rank: Moment(place, iteration, chance.randint(1, calls.get((place, iteration), 1)), chance.random())
+            for rank in ranks
+        }
+        before = kept(folder) if folder.exists() else []
+        killed_together(two(train(tiny_config, folder, KILLED, "--resume"), notes, dying), notes, dying)
+        for rank, moment in dying.items():
+            died_there(moment, folder, of_rank(notes, rank), before)
+    for rank, process in enumerate(two(train(tiny_config, folder, KILLED, "--resume"), notes)):
+        assert status(process, of_rank(notes, rank)) == 0, of_rank(notes, rank).read_text()[-3000:]
+
+    for part in ("state_dict", "optimizer"):
+        assert_same(stored(folder, 2 * STAGE)[part], stored(whole, 2 * STAGE)[part])
 
 
 # Two processes

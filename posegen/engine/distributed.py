@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
+import time
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -138,7 +140,40 @@ def start_processes_without_gpu(launcher: str) -> None:
         return
     if launcher == "slurm":
         _name_slurm_process()
-    dist.init_process_group(backend="gloo")
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        store = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), size, is_master=False)
+        dist.init_process_group(backend="gloo", store=fresh_store(store, rank, size), rank=rank, world_size=size)
+    else:
+        dist.init_process_group(backend="gloo")
+
+
+def fresh_store(store: dist.Store, rank: int, size: int) -> dist.Store:
+    """A part of *store* that is new to the processes that meet now; all of them call it.
+
+    torchrun keeps one store however often it starts its processes again, and torch 2.13 looks there for addresses
+    without asking which start they are of: those that were started again would wait for those that died. So every
+    process says hello by a word of its own, and goes on with what the first process that lives answers to that word. A
+    count of starts would not do: with several nodes each counts for itself.
+    """
+    if rank:
+        word = uuid.uuid4().hex
+        store.set(f"hello {rank}", word)
+        token = store.get(f"answer {word}").decode()
+        store.set(f"thanks {token} {rank}", "")
+        return dist.PrefixStore(token, store)
+    token = uuid.uuid4().hex
+    end = time.monotonic() + store.timeout.total_seconds()  # type: ignore[attr-defined]
+    waited_for = set(range(1, size))
+    while waited_for:
+        if time.monotonic() > end:
+            raise PosegenError(f"processes {sorted(waited_for)} of {size} did not come to train together")
+        for other in sorted(waited_for):
+            if store.check([f"hello {other}"]):  # perhaps of one that died: then no thanks come, and another hello
+                store.set(f"answer {store.get(f'hello {other}').decode()}", token)
+        time.sleep(0.05)
+        waited_for = {other for other in waited_for if not store.check([f"thanks {token} {other}"])}
+    return dist.PrefixStore(token, store)
 
 
 def _check_slurm() -> None:

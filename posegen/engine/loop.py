@@ -8,19 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import get_dist_info, get_rank
+from mmengine.dist import get_dist_info, get_rank, get_world_size
 from mmengine.runner import IterBasedTrainLoop
 from torch.utils.data import Sampler
 
 from ..errors import ConfigError
 from ..registry import DATA_SAMPLERS, LOOPS
 from .checkpoint import VerifiedCheckpoints
-from .distributed import gathered, in_first_process, unwrapped
+from .distributed import gathered, in_first_process, largest_of_all, unwrapped
 from .interruption import EndValidation, Interrupted, Interruption, ValidationEnded
 from .not_finite import NotFiniteError, plain_inputs, write_step
 from .randomness import seed_all
 from .stages import Stage
 from .trainer import Trainer
+from .unreadable import Loaded, ShareOfUnreadable
+
+REMEMBERED = 1000
+"""Iterations whose losses and times the log's means can reach back to; more where ``log_processor.window_size`` is."""
 
 
 @DATA_SAMPLERS.register_module()
@@ -75,14 +79,29 @@ class StagedTrainLoop(IterBasedTrainLoop):
         val_interval: iterations between two validations; also at the end of each stage.
         max_skipped: steps in a row that are skipped because a loss or a gradient is not finite; with the last of
             them the run stops.
+        on_error: what a training sample does whose files cannot be read: ``raise`` ends the run, ``skip`` puts
+            another sample in its place, counted and named in the log.
+        max_unreadable: of ``skip``, the largest share of the last 1000 samples that may be unreadable; with more the
+            run stops.
     """
 
-    def __init__(self, runner: Any, dataloader: Any, val_interval: int = 1000, max_skipped: int = 10) -> None:
+    def __init__(
+        self,
+        runner: Any,
+        dataloader: Any,
+        val_interval: int = 1000,
+        max_skipped: int = 10,
+        on_error: str = "raise",
+        max_unreadable: float = 0.1,
+    ) -> None:
         self.trainer: Trainer = unwrapped(runner.model)
         super().__init__(runner, dataloader, max_iters=self.trainer.total_iters, val_interval=val_interval)
         self.max_skipped = max_skipped
         if max_skipped < 1:
             raise ConfigError(f"StagedTrainLoop: max_skipped must be 1 or more, got {max_skipped}")
+        self.on_error = on_error
+        self._unreadable = ShareOfUnreadable(max_unreadable)
+        self._named: set[str] = set()  # problems of unreadable samples that the log has
         self._entered: Stage | None = None
 
     def run(self) -> Any:
@@ -91,6 +110,7 @@ class StagedTrainLoop(IterBasedTrainLoop):
         Raises:
             Interrupted: a signal told the run to leave, and it has saved.
             NotFiniteError: too many steps in a row were skipped.
+            DataError: a sample cannot be read; of ``on_error="skip"``, too many cannot.
         """
         with Interruption() as interruption:
             self.runner.register_hook(EndValidation(interruption))
@@ -103,7 +123,7 @@ class StagedTrainLoop(IterBasedTrainLoop):
             while self._iter < self._max_iters and not self.stop_training:
                 self.runner.model.train()
                 self._enter(self.trainer.stage_at(self._iter))
-                self.run_iter(next(self.dataloader_iterator))
+                self.run_iter(self._readable(next(self.dataloader_iterator)))
                 self._leave_if_told(interruption)
                 if self.runner.val_loop is not None and (
                     self._iter % self.val_interval == 0 or self._iter in self.trainer.stage_ends
@@ -124,7 +144,32 @@ class StagedTrainLoop(IterBasedTrainLoop):
         except NotFiniteError as error:
             outputs = self._skip(data_batch, str(error))
         self.runner.call_hook("after_train_iter", batch_idx=self._iter, data_batch=data_batch, outputs=outputs)
+        self._forget_old_values()
         self._iter += 1
+
+    def _forget_old_values(self) -> None:
+        """mmengine keeps the last million values of each number that is logged, in memory and in every checkpoint, and
+        copies them all to append one."""
+        for history in self.runner.message_hub.log_scalars.values():
+            history.max_length = max(REMEMBERED, self.runner.log_processor.window_size)
+
+    def _readable(self, loaded: Any) -> Any:
+        """The batch; where samples were left out of it, in any process, they are counted, and their problems named."""
+        if not isinstance(loaded, Loaded):
+            return loaded
+        mine = loaded.left_out
+        any_left_out = int(largest_of_all(torch.tensor(len(mine))))
+        left_out = [problems for of_one in gathered(mine) for problems in of_one] if any_left_out else []
+        if left_out:
+            count = self._info("unreadable_samples") + len(left_out)
+            self._info("unreadable_samples", count)
+            self.runner.message_hub.update_scalar("train/unreadable_samples", count)
+            for problem in dict.fromkeys(problem for problems in left_out for problem in problems):
+                if problem not in self._named:
+                    self._named.add(problem)
+                    self.runner.logger.warning(f"sample left out, another in its place ({count} so far): {problem}")
+        self._unreadable.add(len(loaded.batch.names) * get_world_size(), len(left_out))
+        return loaded.batch
 
     def _skip(self, batch: Any, problem: str) -> dict[str, int]:
         """Count a skipped step and name its samples, those of all processes; what the log gets."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
 import uuid
@@ -23,6 +24,7 @@ from .distributed import in_first_process, start_processes_without_gpu, unwrappe
 from .interruption import shield_worker
 from .provenance import revision, versions
 from .randomness import SeededSamples
+from .unreadable import skipping
 
 
 def build_trainer(
@@ -49,6 +51,8 @@ def build_trainer(
     loaders = {name: _with_data(config[name]) for name in ("train_dataloader", "val_dataloader")}
     seed = (config.get("randomness") or {}).get("seed") or 0
     loaders["train_dataloader"]["dataset"] = SeededSamples(loaders["train_dataloader"]["dataset"], seed)
+    if config.train_cfg.get("on_error") == "skip":
+        loaders["train_dataloader"] = skipping(loaders["train_dataloader"], seed)
     if config.get("load_from") and not resume:
         read_checkpoint(config.load_from)
     start_processes_without_gpu(launcher)
@@ -193,11 +197,16 @@ class SafeRunner(Runner):
 
         in_first_process(write)
 
+    @functools.cached_property
+    def _config_text(self) -> str:
+        """The config as text, which no run changes; to format it takes longer than to write a small checkpoint."""
+        return self.cfg.pretty_text
+
     def _checkpoint(self, save_optimizer: bool, save_param_scheduler: bool, meta: dict[str, Any]) -> dict[str, Any]:
         """What mmengine's runner saves, and where it came from."""
         meta = {"epoch": self.epoch, "iter": self.iter + 1, **meta}
         meta.update(
-            cfg=self.cfg.pretty_text,
+            cfg=self._config_text,
             seed=self.seed,
             experiment_name=self.experiment_name,
             time=time.strftime("%Y%m%d_%H%M%S", time.localtime()),
