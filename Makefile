@@ -7,6 +7,8 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraint
 DEMO_CONFIG ?= configs/gfla_paperdoll.py
 DEMO_DIR ?= work_dirs/demo
 DEMO_OPTIONS ?=
+# A process a core, each with one thread; a file's tests stay together, with what they share.
+PYTEST_OPTIONS ?= -n auto --dist loadfile
 
 .PHONY: demo test example lint types clean help
 
@@ -19,7 +21,7 @@ demo: $(VENV)/.installed  ## train GFLA on drawn people, test it, and write pict
 		--save-images $(DEMO_DIR)/images $(if $(DEMO_OPTIONS),--cfg-options $(DEMO_OPTIONS))
 
 test: lint types  ## lint, types, tests
-	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
 example: $(VENV)/.installed-dev  ## install the example package beside the project, train, test and uninstall it
 	VENV=$(VENV) docs/examples/try_example.sh

@@ -16,7 +16,7 @@ model = dict(
     renderer=dict(structure_channels=21, spread_widths=[]),  # published: [64], at 256×256
 )
 _stages = _base_.trainer.stages
-for _stage, _weight in zip(_stages, (2, 6), strict=True):
+for _stage, _weight in zip(_stages[:2], (2, 6), strict=True):
     _stage.losses.points = dict(type="MatchedPoints", weight=_weight)  # not published
     _stage.losses.pop("limbs")  # a car has none
     _stage.losses.regularisation.weight *= 10  # seen from afar, each face of a solid moves affinely

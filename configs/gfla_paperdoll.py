@@ -6,6 +6,7 @@ data_root = ""  # unused: nothing is read
 batch_size = 8
 flow_iters = 560
 full_iters = 120
+renderer_iters = 0  # not published: a third stage for G alone, on the flow as it is
 feature_weights = "random"  # seeded; enough for the flow to learn
 train_length = 1_000_000  # pairs, each drawn when it is asked for
 test_length = 64
@@ -60,6 +61,17 @@ trainer = dict(
                 perceptual=dict(type="PerceptualLoss", layers=["relu1_1", "relu2_1"], weight=0.5),
                 style=dict(type="StyleLoss", layers=["relu2_1"], weight=20),  # published: 500, four deeper layers
                 adversarial=dict(type="AdversarialLoss", weight=0.1),  # published: 2
+            ),
+        ),
+        dict(
+            name="renderer",
+            iters="${renderer_iters}",
+            train=["renderer"],
+            optimizer=dict(type="Adam", lr=1e-3, betas=(0.5, 0.999), fused=True),
+            lr_schedule="cosine",
+            losses=dict(
+                reconstruction=dict(type="ReconstructionLoss", weight=10),
+                squared=dict(type="ReconstructionLoss", weight=20, power=2),
             ),
         ),
     ],
