@@ -39,27 +39,25 @@ def read_image(path: str | Path, most_pixels: int = MOST_PIXELS) -> np.ndarray:
             more than :data:`MOST_BYTES` or *most_pixels*.
     """
     content = read_bytes(path, MOST_BYTES)
-    is_deep_grey = _check_header(path, content, most_pixels).startswith("I")
-    backend = "cv2" if is_deep_grey else "pillow"
+    opened = _opened(path, content, most_pixels)
     try:
-        if is_deep_grey:
-            Image.open(io.BytesIO(content), formats=FORMATS).load()  # OpenCV makes up what is missing
-        image = mmcv.imfrombytes(content, "color_ignore_orientation", channel_order="rgb", backend=backend)
+        if opened.mode.startswith("I"):
+            opened.load()  # OpenCV makes up what is missing
+            return mmcv.imfrombytes(content, "color_ignore_orientation", channel_order="rgb", backend="cv2")
+        return np.array(opened.convert("RGB"))
     except Exception as error:  # a decoder may raise anything where a file is damaged
         raise DataError(path, f"truncated or damaged image: {error}") from error
-    if image is None:
-        raise DataError(path, "truncated or damaged image")
-    return np.ascontiguousarray(image)
 
 
-def _check_header(path: str | Path, content: bytes, most_pixels: int) -> str:
-    """Pillow's name of the colour mode. DataError: the header says that the file should not be decoded, or a PNG's
-    checksums that it is damaged."""
+def _opened(path: str | Path, content: bytes, most_pixels: int) -> Image.Image:
+    """An image that is not decoded yet. DataError: the header says that it should not be, or a PNG's checksums that it
+    is damaged."""
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            width, height, mode, kind = image.width, image.height, image.mode, image.format
-            if width * height <= most_pixels:
-                image.verify()  # the checksums; of other formats nothing
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+        width, height, kind = image.width, image.height, image.format
+        if kind == "PNG" and width * height <= most_pixels:
+            image.verify()  # the checksums; nothing can be decoded after it
+            image = Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError as error:
         raise DataError(path, "not an image, or of an unknown format", "JPEG, PNG, WebP, BMP serve.") from error
     except Image.DecompressionBombError as error:
@@ -70,7 +68,7 @@ def _check_header(path: str | Path, content: bytes, most_pixels: int) -> str:
         raise DataError(path, f"too large: {width}×{height} pixels, the limit is {most_pixels:,}", "Make it smaller.")
     if kind in ("JPEG", "MPO") and 8 * len(content) < width * height / 64:  # each block of 8×8 takes a bit or more
         raise DataError(path, f"truncated or damaged image: {width}×{height} pixels in {len(content):,} bytes")
-    return mode
+    return image
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int], resample: str = "bicubic") -> np.ndarray:
