@@ -64,7 +64,7 @@ class VGG19Features(nn.Module):
             key = name.removeprefix("relu")
             if key.endswith("_1") and key != "1_1":
                 x = F.max_pool2d(x, 2)
-            x = F.relu(F.conv2d(x, getattr(self, f"weight{key}"), getattr(self, f"bias{key}"), padding=1))
+            x = F.relu_(F.conv2d(x, getattr(self, f"weight{key}"), getattr(self, f"bias{key}"), padding=1))
             if name in layers:
                 features[name] = x
                 if len(features) == len(set(layers)):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..registry import DISCRIMINATORS
 from . import published
-from .layers import Down, act, add_spectral_norm, initialise
+from .layers import Down, act, act_, add_spectral_norm, initialise
 
 
 @DISCRIMINATORS.register_module()
@@ -109,7 +109,7 @@ class Down3d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """B b T-2 H/2 W/2 from B a T H W."""
-        return self.conv2(act(self.conv1(act(x)))) + self.side(F.avg_pool3d(x, (3, 2, 2), stride=(1, 2, 2)))
+        return self.conv2(act_(self.conv1(act(x)))) + self.side(F.avg_pool3d(x, (3, 2, 2), stride=(1, 2, 2)))
 
 
 def down_blocks(

@@ -55,7 +55,7 @@ class LocalAttention(nn.Module):
     def kernel(self, source_features: Tensor, target_features: Tensor, flow: Tensor) -> Tensor:
         """The kernels k(l): B n² H W, summing to 1 over the taps, which run row by row."""
         hidden = kernel_logits(source_features, target_features, flow, self.patch_conv.weight, self.patch_conv.bias)
-        return torch.softmax(self.kernel_conv(F.leaky_relu(hidden, SLOPE)), dim=1)
+        return torch.softmax(self.kernel_conv(F.leaky_relu_(hidden, SLOPE)), dim=1)
 
 
 def kernel_logits(source: Tensor, target: Tensor, flow: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
