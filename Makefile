@@ -10,7 +10,7 @@ DEMO_OPTIONS ?=
 # A process a core, each with one thread; a file's tests stay together, with what they share.
 PYTEST_OPTIONS ?= -n auto --dist loadfile
 
-.PHONY: demo test example lint types clean help
+.PHONY: demo test example site lint types clean help
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -25,6 +25,9 @@ test: lint types  ## lint, types, tests
 
 example: $(VENV)/.installed-dev  ## install the example package beside the project, train, test and uninstall it
 	VENV=$(VENV) docs/examples/try_example.sh
+
+site: $(VENV)/.installed-docs  ## the documentation as a site, strictly, into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -44,6 +47,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) -e ".[dev]"
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed-dev
+	$(PIP) -e ".[dev,docs]"
 	touch $@
 
 clean:  ## remove the environment and caches; runs in work_dirs stay

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .data.keypoints import KeypointLayout, Keypoints
     from .evaluation import Protocol, PublishedScore
     from .evaluation.pairing import NamingConvention
+    from .poses import StructureEstimator
     from .weights import WeightsFile
 
 HOOK_VERSION = 1
@@ -52,6 +53,11 @@ def posegen_read_keypoints(path: Path, layout: KeypointLayout, image: Path | Non
     file of one subject is read, and one of several is an error. A file that is of your format and broken is a
     :class:`posegen.errors.DataError` that names file and row.
     """
+
+
+@hookspec
+def posegen_structure_estimators() -> Sequence[StructureEstimator]:  # type: ignore[empty-body]
+    """Return what finds key points in images; ``posegen transfer`` asks it for pictures that have none beside them."""
 
 
 @hookspec

@@ -61,6 +61,15 @@ class PairBatch:
         """The same batch in page-locked memory; called by the data loader."""
         return _map_tensors(self, Tensor.pin_memory)
 
+    def split(self, size: int) -> list[PairBatch]:
+        """Batches of *size* pairs, in order, the last one of what is left; they share this one's memory."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        known = {name: value for name, value in values.items() if value is not None}
+        return [
+            PairBatch(**{name: value[first : first + size] for name, value in known.items()})
+            for first in range(0, len(self), size)
+        ]
+
 
 @dataclass
 class Transfer:

@@ -25,7 +25,9 @@ from .golden_arrays import golden
 
 TOOLS = sorted((CONFIGS.parent / "tools").glob("*.py"))
 DOORS = [
-    path for path in TOOLS if path.stem not in ("time_steps", "time_evaluation", "benchmark", "draw_dolls")
+    path
+    for path in TOOLS
+    if path.stem not in ("time_steps", "time_evaluation", "benchmark", "draw_dolls", "draw_method")
 ]  # no commands
 PAIRS = 3  # test_length of the tiny config
 

@@ -179,7 +179,7 @@ def test_the_ablations_share_everything_but_the_renderer():
         config = load_config(CONFIGS / "ablations" / f"{name}.py")
         built[name] = MODELS.build_part(config.model)
         assert config.flow_iters + config.full_iters == 500
-        full = config.trainer.stages[-1]
+        full = next(stage for stage in config.trainer.stages if stage.name == "full")
         shared = {
             "data": (config.train_dataloader, config.val_dataloader, config.test_dataloader, config.randomness),
             "discriminator": (config.trainer.discriminator, full.discriminator_optimizer),

@@ -118,7 +118,7 @@ class Watch(Hook):
 
 def test_a_stage_gives_no_gradient_to_networks_that_it_does_not_train(tiny_config, tmp_path):
     config = load_config(tiny_config, {"flow_iters": 1, "full_iters": 1})
-    flow, full = config.trainer.stages
+    flow, full, _ = config.trainer.stages
     reconstruction = dict(type="ReconstructionLoss")
     renderer = {**flow, "name": "renderer", "iters": 2, "train": ["renderer"], "losses": dict(l1=reconstruction)}
     config.trainer.stages = [flow, renderer, full]

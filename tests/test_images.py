@@ -1,14 +1,17 @@
 """Images between files, arrays and tensors."""
 
 import io
+import os
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from posegen.data.files import written_whole
 from posegen.data.images import read_image, resize_image, to_tensor, to_uint8, write_image
 from posegen.errors import DataError
 
@@ -44,6 +47,22 @@ def test_writing_leaves_no_temporary_file(tmp_path, picture):
     with pytest.raises(TypeError):
         write_image(tmp_path / "b.jpg", picture.astype(np.complex64))
     assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
+
+
+@pytest.mark.parametrize("to_disk", [True, False])
+def test_what_is_written_whole_is_on_the_disk_before_it_has_its_name_and_its_name_after(tmp_path, monkeypatch, to_disk):
+    events, replace = [], os.replace
+
+    def flush(descriptor):
+        name = Path(f"/proc/self/fd/{descriptor}").resolve().name
+        events.append(("flushed", "file" if name.endswith(".part") else name))
+
+    monkeypatch.setattr(os, "fsync", flush)
+    monkeypatch.setattr(os, "replace", lambda part, path: (events.append(("renamed", path.name)), replace(part, path)))
+    with written_whole(tmp_path / "folder" / "a.csv", to_disk=to_disk) as temporary:
+        temporary.write_text("1")
+    flushed = [("flushed", "file"), ("renamed", "a.csv"), ("flushed", "folder")]
+    assert events == (flushed if to_disk else [("renamed", "a.csv")])
 
 
 def test_an_ending_that_names_no_format_is_refused(tmp_path, picture):

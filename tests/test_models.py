@@ -61,6 +61,42 @@ def test_group_norm_keeps_the_colour_of_the_source():
     assert change_by_another_hue("group") > 1e-2
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_instance_norm_is_that_of_torch(layout):
+    """In double precision, where rounding hides nothing; another kernel, the same numbers."""
+    torch.manual_seed(0)
+    ours, theirs = norm(6), torch.nn.InstanceNorm2d(6, affine=True)
+    for parameter in ours.parameters():
+        torch.nn.init.normal_(parameter)
+    theirs.load_state_dict(ours.state_dict())
+    features = (3 * torch.randn(2, 6, 9, 7, dtype=torch.float64) + 1).contiguous(memory_format=layout)
+    weights = torch.randn_like(features)
+    numbers = []
+    for block in (ours.double(), theirs.double()):
+        x = features.clone(memory_format=torch.preserve_format).requires_grad_()
+        out = block(x)
+        numbers.append([out, *torch.autograd.grad((out.tanh() * weights).sum(), [x, *block.parameters()])])
+    for a, b in zip(*numbers, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+
+
+def test_transfer_lays_channels_side_by_side_and_gives_what_forward_gives():
+    torch.manual_seed(0)
+    model = small(init_gain=0.5).eval().double()  # where rounding hides nothing
+    torch.nn.init.orthogonal_(model.renderer.to_image.conv.weight)  # an image with contrast, for a faint one hides too
+    given = [tensor.double() for tensor in inputs()]
+    layouts = []
+    model.renderer.up["1"].register_forward_pre_hook(
+        lambda _, inputs: layouts.append(inputs[0].is_contiguous(memory_format=torch.channels_last))
+    )
+    with torch.no_grad():
+        plain = model(*given).image
+    moved = model.transfer(*given).image
+    assert layouts == [False, True]
+    assert plain.std() > 0.1
+    assert (moved - plain).norm() / plain.norm() < 1e-6
+
+
 def test_an_unknown_norm_is_refused():
     with pytest.raises(ConfigError, match="instance"):
         norm(16, "batch")  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
 """Compare the project's formulations with the published one in one run: time, memory, and the same numbers.
 
-python tools/benchmark.py --out results.json                 # everything; docs/performance.md says how to read it
+python tools/benchmark.py --out results.json                 # docs/performance.md says how to read it
 python tools/benchmark.py --rows attention-5 step --repeats 9
 python tools/benchmark.py --quick                            # tiny sizes: does everything run and agree?
 """
@@ -29,6 +29,7 @@ from posegen.benchmark import (
     SampleFiles,
     Settings,
     choose_rows,
+    default_rows,
     machine,
     measure,
     print_results,
@@ -39,8 +40,9 @@ from posegen.config import load_config
 from posegen.data.images import write_image
 from posegen.errors import ConfigError, PosegenError
 
-CONFIG = Path(__file__).parents[1] / "configs" / "gfla_fashion.py"
-SMALL = {  # what --quick makes of the config
+CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIG, DRAWN = CONFIGS / "gfla_fashion.py", CONFIGS / "gfla_paperdoll.py"
+SMALL = {  # what --quick makes of the configs
     "size": (32, 32),
     "levels": [2, 1],
     "kernel_sizes": [3, 3],
@@ -50,6 +52,7 @@ SMALL = {  # what --quick makes of the config
     "model.renderer.base_width": 8,
     "model.renderer.max_width": 16,
     "model.renderer.depth": 2,
+    "model.renderer.norm": "instance",  # so few channels are no groups
     "trainer.discriminator.widths": (8, 8),
     "trainer.stages.1.losses.perceptual.layers": ["relu1_1", "relu2_1"],
     "trainer.stages.1.losses.style.layers": ["relu2_2"],
@@ -73,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=f"rows:\n{rows}", formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rows", nargs="+", metavar="ROW", help="which; default: all but compile")
+    parser.add_argument("--rows", nargs="+", metavar="ROW", help="which; default: those that take minutes")
     parser.add_argument("--compile", action="store_true", help="the row compile, too: torch.compile takes minutes")
     parser.add_argument("--repeats", type=_count, help="of each formulation, in turn; default 5, with --quick 2")
     parser.add_argument("--threads", type=_count, help="of torch; default: its own choice")
@@ -81,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, metavar="FILE", help="JSON of everything that was measured")
     parser.add_argument("--quick", action="store_true", help="tiny sizes; nothing is held against its target")
     parser.add_argument("--config", type=Path, default=CONFIG, help=f"of pairs; default {CONFIG.name}")
+    parser.add_argument("--curve-config", type=Path, default=DRAWN, help=f"of drawn pairs; default {DRAWN.name}")
     parser.add_argument("--checkpoint", type=Path, help="weights of that config, for image and growth; default fresh")
     parser.add_argument("--seconds", type=float, default=120, help="most that one size of a growth may take")
     return parser
@@ -94,7 +98,7 @@ def _count(text: str) -> int:
 
 def _run(parsed: argparse.Namespace) -> list[str]:
     """Measure, print and write; returns what was refused, and why."""
-    names = parsed.rows or [name for name in ROWS if name != "compile"]
+    names = parsed.rows or default_rows(parsed.device)
     rows = choose_rows([*names, *(["compile"] if parsed.compile and "compile" not in names else [])])
     if parsed.device.startswith("cuda") and not torch.cuda.is_available():
         raise ConfigError(f"--device {parsed.device}: this torch finds no CUDA device")
@@ -102,14 +106,23 @@ def _run(parsed: argparse.Namespace) -> list[str]:
         torch.set_num_threads(parsed.threads)
     # fp32 means fp32: a GPU would otherwise multiply in TF32, good to three digits
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    config = load_config(parsed.config, {"feature_weights": "random", **(SMALL if parsed.quick else {})})
+    overrides = {"feature_weights": "random", **(SMALL if parsed.quick else {})}
+    config, drawn = (load_config(path, overrides) for path in (parsed.config, parsed.curve_config))
     repeats = parsed.repeats or (2 if parsed.quick else 5)
     console = Console(width=None if sys.stdout.isatty() else 130)
     facts = machine(parsed.device)
     results: dict[str, list[Result]] = {}
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(
-            config, parsed.device, parsed.quick, parsed.checkpoint, write_people, Path(folder), parsed.seconds
+            config,
+            parsed.device,
+            parsed.quick,
+            parsed.checkpoint,
+            samples=write_people,
+            folder=Path(folder),
+            seconds=parsed.seconds,
+            drawn=drawn,
+            say=lambda line: console.print(f"[dim]  {line}[/dim]"),
         )
         for name, function in rows.items():
             console.print(f"[dim]{name} …[/dim]")

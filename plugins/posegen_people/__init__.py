@@ -10,6 +10,8 @@ from posegen.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from posegen.data.keypoints import KeypointLayout, Keypoints
+    from posegen.poses import StructureEstimator
+    from posegen.weights import WeightsFile
 
 
 @hookimpl
@@ -33,3 +35,19 @@ def posegen_read_keypoints(path: Path, layout: KeypointLayout, image: Path | Non
     from .layouts import OPENPOSE_18
 
     return read_keypoints(path, image) if layout.names == OPENPOSE_18.names else None
+
+
+@hookimpl
+def posegen_structure_estimators() -> Sequence[StructureEstimator]:
+    """RTMPose, which gives OpenPose's 18 points."""
+    from . import estimator
+
+    return estimator.ESTIMATORS
+
+
+@hookimpl
+def posegen_weights() -> Sequence[WeightsFile]:
+    """Those of RTMPose."""
+    from . import estimator
+
+    return estimator.ALL

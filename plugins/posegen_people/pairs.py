@@ -48,6 +48,10 @@ IDENTITIES = (re.compile(r"(-?\d+)_c\d+s\d+_"), re.compile(r"(fashion.+?id\d{8})
 """Who is on an image, by its name: Market-1501's person (0002_c1s1_000451_03.jpg), DeepFashion's person and garment."""
 
 
+ON_MISSING = ("raise", "later")
+HINT = "`posegen check CONFIG` names all that is wrong. A run may start without some images: on_missing='later'."
+
+
 class View(NamedTuple):
     """One side of a pair: an image, uint8 H W 3, of the data set's size, and its points in pixels of it."""
 
@@ -152,10 +156,12 @@ class AnnotatedPairs(PeoplePairs):
         keypoint_frame: (H, W) that the points count; None: the image's own size. DeepFashion: (256, 176).
         crop_to_frame: cut the middle of each image to the proportions of *keypoint_frame* first.
         limit: at most so many pairs, from the top of the list; None: all.
+        on_missing: ``raise``: images that are not there are an error when the data set is built; ``later``: when
+            their pairs are asked for, which ``train_cfg.on_error="skip"`` then leaves out.
 
     Raises:
         DataError: lists that are not there, all their bad rows, all missing images.
-        ConfigError: a structure in another layout; ``crop_to_frame`` without a frame.
+        ConfigError: a structure in another layout; ``crop_to_frame`` without a frame; another *on_missing*.
     """
 
     def __init__(
@@ -171,8 +177,10 @@ class AnnotatedPairs(PeoplePairs):
         seed: int = 0,
         limit: int | None = None,
         resample: str = "bicubic",
+        on_missing: str = "raise",
     ) -> None:
         super().__init__(structure, size, augmentation, seed, resample)
+        _check_on_missing(on_missing)
         if crop_to_frame and keypoint_frame is None:
             raise ConfigError("crop_to_frame needs a keypoint_frame; DeepFashion's is (256, 176)")
         self.keypoint_frame = keypoint_frame
@@ -182,11 +190,11 @@ class AnnotatedPairs(PeoplePairs):
         rows, pair_problems = parse_pairs(pairs_file, self.annotations)
         rows = rows[:limit]
         self.pairs = [(row.source, row.target) for row in rows]
-        self.paths, missing = find_images(ImageFolder(root, split), rows)
+        self.paths, missing = find_images(ImageFolder(root, split), rows, on_missing)
         problems = [f"{annotation_file.name}, {problem}" for problem in annotation_problems]
         problems += [f"{pairs_file.name}, {problem}" for problem in pair_problems + missing]
         if problems:
-            raise DataError(root, problems)
+            raise DataError(root, problems, HINT)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -226,7 +234,8 @@ class AnnotatedPairs(PeoplePairs):
         yield from _annotated_twice(annotation_file)
         rows, problems = parse_pairs(pairs_file)
         yield from as_findings("bad row", pairs_file, problems)
-        yield from _doubtful_pairs(pairs_file, rows, annotations)
+        yield from _without_annotation(pairs_file, rows, annotations)  # beyond the limit too: those are bad rows
+        yield from _doubtful_pairs(pairs_file, rows[:limit])
         paths, problems = find_images(ImageFolder(root, split), rows[:limit])
         yield from as_findings("missing image", pairs_file, problems)
         frame = None if keypoint_frame is None else (int(keypoint_frame[0]), int(keypoint_frame[1]))
@@ -291,8 +300,18 @@ def find_lists(root: str | Path, split: str, prefix: str) -> tuple[Path, Path]:
     raise DataError(root, [f"no file {name}" for name in tried], "A pair list and its annotation list are needed.")
 
 
-def find_images(folder: ImageFolder, rows: Sequence[PairRow]) -> tuple[dict[str, str], list[str]]:
-    """The path of each image that the rows name, and a problem for each that is not there, or not in the data set."""
+def _check_on_missing(value: str) -> None:
+    if value not in ON_MISSING:
+        raise ConfigError(f"on_missing is {' or '.join(map(repr, ON_MISSING))}, got {value!r}")
+
+
+def find_images(
+    folder: ImageFolder, rows: Sequence[PairRow], on_missing: str = "raise"
+) -> tuple[dict[str, str], list[str]]:
+    """The path of each image that the rows name, and a problem for each that is not there, or not in the data set.
+
+    With *on_missing* ``later`` one that is not there has the path where it should be.
+    """
     paths: dict[str, str] = {}
     problems: dict[str, str] = {}
     for row in rows:
@@ -300,6 +319,8 @@ def find_images(folder: ImageFolder, rows: Sequence[PairRow]) -> tuple[dict[str,
             if name in paths or name in problems:
                 continue
             path = folder.find(name)
+            if path is None and on_missing == "later":
+                path = str(folder.folder / name)
             if path is None:
                 problems[name] = f"row {row.row}: no image {name!r} in {folder.described}"
             elif problem := link_out(path, folder.root):
@@ -325,16 +346,22 @@ def _annotated_twice(annotation_file: Path) -> Iterator[Finding]:
             yield Finding("duplicate row", text, str(annotation_file), str(row), name, "warning")
 
 
-def _doubtful_pairs(
+def _without_annotation(
     pairs_file: Path, rows: Sequence[PairRow], annotations: Mapping[str, Keypoints]
 ) -> Iterator[Finding]:
-    """Pairs that cannot be trained on, or say nothing."""
+    """Pairs that cannot be trained on."""
+    for row, source, target in rows:
+        for name in dict.fromkeys((source, target)):
+            if name not in annotations:
+                text = "has no key points in the annotation list"
+                yield Finding("no annotation", text, str(pairs_file), str(row), name)
+
+
+def _doubtful_pairs(pairs_file: Path, rows: Sequence[PairRow]) -> Iterator[Finding]:
+    """Pairs that say nothing, or something else than they should."""
     first: dict[tuple[str, str], int] = {}
     for row, source, target in rows:
         where = {"file": str(pairs_file), "row": str(row)}
-        for name in dict.fromkeys((source, target)):
-            if name not in annotations:
-                yield Finding("no annotation", "has no key points in the annotation list", sample=name, **where)
         if first.setdefault((source, target), row) != row:
             text = f"is the pair of row {first[source, target]} again"
             yield Finding("duplicate row", text, sample=target, severity="warning", **where)
@@ -434,10 +461,11 @@ class CocoPairs(PeoplePairs):
         min_keypoints: annotations with fewer visible points are not used.
         padding: how much the box grows on each side, as a part of its width and height.
         limit: at most so many pairs; None: all.
+        on_missing: what becomes of images that are not there, see :class:`AnnotatedPairs`.
 
     Raises:
         DataError: JSON that is not COCO's, all bad annotations and missing images, or no pair at all.
-        ConfigError: a structure in another layout.
+        ConfigError: a structure in another layout; another *on_missing*.
     """
 
     def __init__(
@@ -452,13 +480,15 @@ class CocoPairs(PeoplePairs):
         seed: int = 0,
         limit: int | None = None,
         resample: str = "bicubic",
+        on_missing: str = "raise",
     ) -> None:
         super().__init__(structure, size, augmentation, seed, resample)
+        _check_on_missing(on_missing)
         self.image_root = Path(image_root)
         self.padding = padding
-        self.people, self.skipped, problems = read_people(annotation_file, image_root, min_keypoints)
+        self.people, self.skipped, problems = read_people(annotation_file, image_root, min_keypoints, on_missing)
         if problems:
-            raise DataError(annotation_file, problems)
+            raise DataError(annotation_file, problems, HINT)
         self.pairs = list(itertools.islice(self._pair_up(), limit))
         if not self.pairs:
             counts = [f"{count} annotations: {reason}" for reason, count in self.skipped.items()]
@@ -536,9 +566,10 @@ class CocoPairs(PeoplePairs):
 
 
 def read_people(
-    annotation_file: str | Path, image_root: str | Path, min_keypoints: int
+    annotation_file: str | Path, image_root: str | Path, min_keypoints: int, on_missing: str = "raise"
 ) -> tuple[list[Person], Counter[str], list[str]]:
-    """The usable annotations, how many are not used, by reason, and what is wrong.
+    """The usable annotations, how many are not used, by reason, and what is wrong: missing images too, unless
+    *on_missing* is ``later``.
 
     Raises:
         DataError: the file is not in COCO's form.
@@ -565,7 +596,9 @@ def read_people(
         try:
             find_file(image_root, file)
         except ValueError as error:
-            problems.append(str(error))
+            path = Path(image_root, file)
+            if on_missing == "raise" or os.path.lexists(path) or link_out(path, image_root):
+                problems.append(str(error))
     return people, skipped, problems
 
 
@@ -612,7 +645,7 @@ def read_person(entry: dict[str, Any], images: dict[Any, dict[str, Any]], names:
     values = entry.get("keypoints") or [0] * (3 * len(point_names))
     keypoints = coco_keypoints(values, "", point_names, what)
     identity = _identity(entry, image)
-    if not all(isinstance(part, (str, int, float, NoneType)) for part in identity or ()):
+    if identity is not None and not all(isinstance(part, (str, int, float, NoneType)) for part in identity):
         raise DataError("", f"{what}: person_id, track_id and vid_id must be numbers or text, got {identity[1:]}")
     return Person(entry["id"], image["file_name"], _box(entry, keypoints, what), keypoints, identity)
 

@@ -4,9 +4,9 @@
 writes. The command is ``tools/benchmark.py``; docs/performance.md says how to read it.
 """
 
-from .measure import OURS, PUBLISHED, Case, DisagreementError, Figure, Growth, Result, Skipped, measure
+from .measure import OURS, PUBLISHED, Case, DisagreementError, Figure, Growth, Result, Skipped, Trainings, measure
 from .report import machine, print_results, write_results
-from .rows import ROWS, SampleFiles, Settings, choose_rows, row
+from .rows import ROWS, SampleFiles, Settings, choose_rows, default_rows, row
 
 __all__ = [
     "OURS",
@@ -20,7 +20,9 @@ __all__ = [
     "SampleFiles",
     "Settings",
     "Skipped",
+    "Trainings",
     "choose_rows",
+    "default_rows",
     "machine",
     "measure",
     "print_results",

@@ -23,6 +23,9 @@ TOLERANCE = 1e-5  # relative
 Work = Callable[[], Mapping[str, Tensor]]
 """Something to be measured; returns the numbers it comes to, by name."""
 
+Losses = list[float | None]
+"""Of a training, one a step; None where the step was not finite, and so not taken."""
+
 
 class DisagreementError(PosegenError):
     """Formulations that should compute the same do not: comparing their times would mean nothing."""
@@ -30,11 +33,13 @@ class DisagreementError(PosegenError):
 
 @dataclass
 class Measured:
-    """What was measured of formulations, by name: seconds of each repeat, peak extra bytes, the numbers they gave."""
+    """What was measured of formulations, by name: seconds of each repeat, peak extra bytes, the numbers they gave; of
+    trainings the losses, step by step."""
 
     seconds: dict[str, list[float]] = field(default_factory=dict)
     peak_bytes: dict[str, int] = field(default_factory=dict)
     numbers: dict[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    losses: dict[str, Losses] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ class Result:
     """What came of a case.
 
     ``errors``: the largest relative difference of each number that had to agree; ``refused``: why formulations do not
-    compute the same; then nothing was measured. ``skipped``: why it cannot be measured here.
+    compute the same; then nothing was measured. ``skipped``: why it cannot be measured here. ``losses``: of trainings.
     """
 
     name: str
@@ -85,6 +90,7 @@ class Result:
     notes: list[str] = field(default_factory=list)
     skipped: str = ""
     refused: str = ""
+    losses: dict[str, Losses] = field(default_factory=dict)
 
 
 @dataclass
@@ -97,8 +103,9 @@ class Case:
         figures: what is made of it.
         same: formulations whose numbers must agree; the others are no comparison of the same thing.
         exact: by formulation, the same work where rounding decides nothing (double precision) with gradients; all must
-            agree. Run once.
-        tolerance: relative.
+            agree to 1e-5. Run once.
+        tolerance: relative, of what *work* returns.
+        unit: what differences of that are relative to, root mean square; None: the numbers' own norm.
         memory: whether peak memory is measured; not where other processes work.
         notes: what a reader has to know.
     """
@@ -109,6 +116,7 @@ class Case:
     same: Sequence[str] = (OURS, PUBLISHED)
     exact: Mapping[str, Work] = field(default_factory=dict)
     tolerance: float = TOLERANCE
+    unit: float | None = None
     memory: bool = True
     notes: list[str] = field(default_factory=list)
 
@@ -136,6 +144,23 @@ class Growth:
 
 
 @dataclass
+class Trainings:
+    """Trainings that are followed step by step: what becomes of their losses, not how long a step takes.
+
+    Args:
+        name: what tables call them.
+        runs: by name; each trains once.
+        figures: what is made of their losses.
+        notes: what a reader has to know.
+    """
+
+    name: str
+    runs: Mapping[str, Callable[[], Losses]]
+    figures: Sequence[Figure]
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
 class Skipped:
     """Work that cannot be measured here, and why."""
 
@@ -143,18 +168,28 @@ class Skipped:
     reason: str
 
 
-def measure(case: Case | Growth | Skipped, repeats: int, device: str, judge: bool = True) -> Result:
-    """Measure a case; one whose formulations do not give the same numbers is refused, and not measured.
+def measure(case: Case | Growth | Trainings | Skipped, repeats: int, device: str, judge: bool = True) -> Result:
+    """Measure a case; one whose formulations do not give the same numbers is refused, and not measured; one that a GPU
+    has too little memory for is skipped.
 
     Args:
-        repeats: of each formulation, in turn, after one to warm up.
+        repeats: of each formulation, in turn, after one to warm up; trainings are run once.
         device: ``"cpu"`` or ``"cuda"``.
         judge: whether figures are held against their targets.
     """
     if isinstance(case, Skipped):
         return Result(case.name, skipped=case.reason)
-    if isinstance(case, Growth):
-        return _measure_growth(case, repeats, device, judge)
+    try:
+        if isinstance(case, Growth):
+            return _measure_growth(case, repeats, device, judge)
+        if isinstance(case, Trainings):
+            return _follow(case, judge)
+        return _measure_case(case, repeats, device, judge)
+    except torch.OutOfMemoryError as error:
+        return Result(case.name, skipped=str(error).splitlines()[0], notes=case.notes)
+
+
+def _measure_case(case: Case, repeats: int, device: str, judge: bool) -> Result:
     try:
         errors, numbers = _compared(case)
     except DisagreementError as error:
@@ -169,16 +204,20 @@ def measure(case: Case | Growth | Skipped, repeats: int, device: str, judge: boo
 
 def _compared(case: Case) -> tuple[dict[str, float], dict[str, Mapping[str, Tensor]]]:
     """The differences of all that has to agree, and the numbers of what will be timed; this warms it up, too."""
-    errors = agreement(case.name, {name: work() for name, work in case.exact.items()}, case.tolerance)
+    errors = agreement(case.name, {name: work() for name, work in case.exact.items()}, TOLERANCE)
     numbers = {name: work() for name, work in case.work.items()}
-    return errors | agreement(case.name, {name: numbers[name] for name in case.same}, case.tolerance), numbers
+    same = {name: numbers[name] for name in case.same}
+    return errors | agreement(case.name, same, case.tolerance, case.unit), numbers
 
 
 # The same numbers ---------------------------------------------------------------------------------------------
 
 
-def agreement(name: str, numbers: Mapping[str, Mapping[str, Tensor]], tolerance: float) -> dict[str, float]:
-    """The relative difference of each number of each formulation from that of the first: ‖a − b‖ / ‖b‖.
+def agreement(
+    name: str, numbers: Mapping[str, Mapping[str, Tensor]], tolerance: float, unit: float | None = None
+) -> dict[str, float]:
+    """The relative difference of each number of each formulation from that of the first: ‖a − b‖ / ‖b‖, or its root
+    mean square in a *unit*.
 
     Raises:
         DisagreementError: all that differ by more than *tolerance*, are missing, not finite, or nothing but zeros.
@@ -193,7 +232,7 @@ def agreement(name: str, numbers: Mapping[str, Mapping[str, Tensor]], tolerance:
         for lone in sorted(set(ours) ^ set(theirs)):
             problems.append(f"{lone}: {first if lone in ours else other} alone has it")
         for key in (key for key in ours if key in theirs):
-            error = relative_error(ours[key], theirs[key])
+            error = relative_error(ours[key], theirs[key], unit)
             errors[key] = max(error, errors.get(key, 0.0))
             if not error <= tolerance:  # NaN, too
                 problems.append(f"{key}: {first} and {other} differ by {error:.1e} of it, allowed are {tolerance:.0e}")
@@ -203,12 +242,17 @@ def agreement(name: str, numbers: Mapping[str, Mapping[str, Tensor]], tolerance:
     return errors
 
 
-def relative_error(value: Tensor, reference: Tensor) -> float:
-    """‖value − reference‖ / ‖reference‖; NaN where it means nothing: other shapes, a reference of zeros."""
+def relative_error(value: Tensor, reference: Tensor, unit: float | None = None) -> float:
+    """‖value − reference‖ / ‖reference‖, or their root mean square difference in a *unit*.
+
+    NaN where that means nothing: other shapes, a reference of zeros.
+    """
     if value.shape != reference.shape:
         return math.nan
     value, reference = value.detach().double(), reference.detach().double()
     scale = reference.norm()
+    if unit is not None:
+        scale = torch.where(scale > 0, unit * reference.numel() ** 0.5, scale)
     return math.nan if scale == 0 else float((value - reference).norm() / scale)
 
 
@@ -308,6 +352,19 @@ def _judge(figure: Figure, measured: Measured, judge: bool) -> Judged:
     if judge and figure.at_most is not None:
         met = median <= figure.at_most
     return Judged(figure.name, median, min(values), max(values), figure.unit, figure.at_least, figure.at_most, met)
+
+
+# Trainings ----------------------------------------------------------------------------------------------------
+
+
+def _follow(case: Trainings, judge: bool) -> Result:
+    measured = Measured()
+    for name, run in case.runs.items():
+        start = time.perf_counter()
+        measured.losses[name] = run()
+        measured.seconds[name] = [time.perf_counter() - start]
+    figures = [_judge(figure, measured, judge) for figure in case.figures]
+    return Result(case.name, measured.seconds, figures=figures, notes=case.notes, losses=measured.losses)
 
 
 # Growth -------------------------------------------------------------------------------------------------------

@@ -1,8 +1,9 @@
 """The published formulation, as the paper and ``spec: gfla`` describe it: what the project's own is compared with.
 
-Patches are built for local attention, every loss runs the feature network anew, sampling correctness computes all
-cosines at once, a heat map is an exponential at every pixel, a sample is made from the text of its lists. Everything
-else (networks, weights, other losses, optimisers) is the project's, so that a difference has one of these causes.
+Patches are built for local attention, instance norms are torch's own, maps keep the layout that images come in, every
+loss runs the feature network anew, sampling correctness computes all cosines at once, a heat map is an exponential at
+every pixel, a sample is made from the text of its lists. Everything else (networks, weights, other losses, optimisers)
+is the project's, so that a difference has one of these causes.
 Where the description leaves a choice, the cheaper one is taken: features as deep as a loss asks and no deeper, no
 gradient for the frozen feature network, heat maps in single precision.
 """
@@ -29,6 +30,7 @@ from ..errors import ConfigError
 from ..losses import FeatureCache, SamplingCorrectness, Step, VGG19Features
 from ..losses.correctness import EPSILON
 from ..models import LocalAttentionRenderer, PairModel
+from ..models.layers import InstanceNorm
 from ..ops import LocalAttention, sample_gaussian, sampling_positions
 from ..ops.local_attention import SLOPE
 from ..ops.reference import local_attention_by_patches
@@ -79,7 +81,7 @@ class PatchRenderer(LocalAttentionRenderer):
 
 
 def published_model(model: Mapping[str, Any]) -> PairModel:
-    """The model of a config's ``model``, its renderer building patches.
+    """The model of a config's ``model``, its renderer building patches, its norms as torch computes them.
 
     Raises:
         ConfigError: a model or a renderer that has no published formulation here.
@@ -90,7 +92,21 @@ def published_model(model: Mapping[str, Any]) -> PairModel:
         raise ConfigError(
             f"the benchmark compares a PairModel with a LocalAttentionRenderer; the config has {' with '.join(kinds)}"
         )
-    return PairModel(model["flow_estimator"], PatchRenderer(**renderer))
+    published = PublishedModel(model["flow_estimator"], PatchRenderer(**renderer))
+    for network in list(published.modules()):
+        for name, part in network.named_children():
+            if isinstance(part, InstanceNorm):
+                setattr(network, name, nn.InstanceNorm2d(part.num_features, affine=True))
+    return published
+
+
+class PublishedModel(PairModel):
+    """The model with its maps in the layout that images come in. Arguments as :class:`PairModel`."""
+
+    @torch.no_grad()
+    def transfer(self, source: Tensor, source_structure: Tensor, target_structure: Tensor) -> Transfer:
+        """As :meth:`PairModel.transfer`."""
+        return self(source, source_structure, target_structure)
 
 
 # Losses -------------------------------------------------------------------------------------------------------
@@ -127,11 +143,12 @@ class PlainFeatures(nn.Module):
 
     Args:
         network: whose weights are used.
+        whole: run it to its end, whatever is asked for.
     """
 
-    def __init__(self, network: VGG19Features) -> None:
+    def __init__(self, network: VGG19Features, whole: bool = False) -> None:
         super().__init__()
-        self.network, self.names = network, network.names
+        self.network, self.names, self.whole = network, network.names, whole
 
     def forward(self, image: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
         """Features by layer name, as :meth:`VGG19Features.forward`."""
@@ -145,7 +162,7 @@ class PlainFeatures(nn.Module):
             x = F.relu(F.conv2d(x, weight, bias, padding=1))
             if name in layers:
                 features[name] = x
-                if len(features) == len(set(layers)):
+                if len(features) == len(set(layers)) and not self.whole:
                     break
         return features
 
@@ -163,14 +180,22 @@ class PublishedTrainer(PairTrainer):
         return losses
 
 
-def published_trainer(model: Mapping[str, Any], trainer: Mapping[str, Any]) -> PublishedTrainer:
-    """The trainer of a config's ``model`` and ``trainer``, everything in it in the published formulation."""
+def published_trainer(
+    model: Mapping[str, Any], trainer: Mapping[str, Any], whole_network: bool = False
+) -> PublishedTrainer:
+    """The trainer of a config's ``model`` and ``trainer``, everything in it in the published formulation.
+
+    Args:
+        whole_network: the feature network is run to its end for every loss, however deep that looks.
+    """
     arguments = {name: value for name, value in trainer.items() if name != "type"}
     arguments["stages"] = [_published_stage(stage) for stage in arguments["stages"]]
     features = FEATURE_NETWORKS.build_part(arguments["feature_network"])
     if not isinstance(features, VGG19Features):
         raise ConfigError(f"the benchmark compares trainers with VGG19Features, not {type(features).__name__}")
-    return PublishedTrainer(published_model(model), **{**arguments, "feature_network": PlainFeatures(features)})
+    return PublishedTrainer(
+        published_model(model), **{**arguments, "feature_network": PlainFeatures(features, whole_network)}
+    )
 
 
 def _published_stage(stage: Mapping[str, Any]) -> dict[str, Any]:

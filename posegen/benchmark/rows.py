@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import itertools
+import statistics
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +20,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from ..api import load_model
+from ..compiling import CompilerWarning, compile_networks
 from ..data import HeatmapEncoder, Keypoints
 from ..engine import PairTrainer, Stage, StageOptimizers
+from ..engine.loop import EndlessSampler
+from ..engine.not_finite import NotFiniteError
 from ..engine.trainer import computes_in_bfloat16
 from ..errors import ConfigError, nearest
 from ..losses.correctness import sampling_correctness
@@ -32,8 +38,10 @@ from .measure import (
     Case,
     Figure,
     Growth,
+    Losses,
     Measured,
     Skipped,
+    Trainings,
     Work,
     faster,
     leaner,
@@ -75,6 +83,8 @@ class Settings:
         samples: writes the files of data sets into a folder, and says what to make of them; None: the row is skipped.
         folder: for them; temporary.
         seconds: most that one side of a growth may take.
+        drawn: config of pairs that are drawn, in any size, for trainings that are followed; None: they are skipped.
+        say: told how far a training is, a line at a time.
     """
 
     config: Any
@@ -84,6 +94,8 @@ class Settings:
     samples: Callable[[Path, bool], Sequence[SampleFiles]] | None = None
     folder: Path | None = None
     seconds: float = 120.0
+    drawn: Any = None
+    say: Callable[[str], None] = lambda line: None
 
     @property
     def on_gpu(self) -> bool:
@@ -95,20 +107,33 @@ class Settings:
         return gpu if self.on_gpu else cpu
 
 
-Row = Callable[[Settings], Iterator[Case | Growth | Skipped]]
+Row = Callable[[Settings], Iterator[Case | Growth | Trainings | Skipped]]
 
 ROWS: dict[str, Row] = {}
 """The rows by name, in the order they are run."""
 
+ALWAYS, ON_A_GPU, WHEN_NAMED = ("cpu", "cuda"), ("cuda",), ()
 
-def row(name: str) -> Callable[[Row], Row]:
-    """Register a row: a function that yields what is to be measured. Its docstring says what it is."""
+_UNASKED: dict[str, Sequence[str]] = {}
+
+
+def row(name: str, unasked: Sequence[str] = ALWAYS) -> Callable[[Row], Row]:
+    """Register a row: a function that yields what is to be measured. Its docstring says what it is.
+
+    Args:
+        unasked: kinds of device on which it is run where no rows are named.
+    """
 
     def register(function: Row) -> Row:
-        ROWS[name] = function
+        ROWS[name], _UNASKED[name] = function, unasked
         return function
 
     return register
+
+
+def default_rows(device: str) -> list[str]:
+    """The rows that are run on a device where none are named."""
+    return [name for name, kinds in _UNASKED.items() if torch.device(device).type in kinds]
 
 
 def choose_rows(names: Sequence[str]) -> dict[str, Row]:
@@ -214,7 +239,8 @@ def image(settings: Settings) -> Iterator[Case]:
         work[BF16] = partial(_in_bfloat16, settings, work[OURS])
         figures += [faster(settings.target(5), name=BF16), Figure("PSNR of bf16", _psnr, at_least=40, unit=" dB")]
         notes.append(PSNR_NOTE)
-    yield Case(f"one image, {_size(settings)}, F and G", work, figures, exact=exact, notes=notes)
+    notes.append("fresh weights make a faint image, so its difference is told in halves of the scale from -1 to 1")
+    yield Case(f"one image, {_size(settings)}, F and G", work, figures, exact=exact, unit=1.0, notes=notes)
 
 
 BF16 = "ours in bf16"
@@ -303,16 +329,30 @@ def _steps(settings: Settings, stage: int, figures: list[Figure], bfloat16: floa
     elif bfloat16 is not None:
         notes.append(NO_BFLOAT16)
     work = {name: partial(trainer.train_step, batch, StageOptimizers()(trainer)) for name, trainer in trainers.items()}
+    figures.append(faster(None, than=WHOLE_NETWORK))
     kind = trainers[OURS].stage.name
-    return Case(f"training step, stage {kind}, {_size(settings)}, batch 2", work, figures, exact=exact, notes=notes)
+    return Case(
+        f"training step, stage {kind}, {_size(settings)}, batch 2",
+        work,
+        figures,
+        exact=exact,
+        tolerance=1e-4,  # losses in single precision, after two networks and a third: rounding alone makes 1e-5
+        notes=notes,
+    )
 
 
 def _trainers(settings: Settings, stage: int) -> dict[str, PairTrainer]:
     """Both formulations of the trainer, in that stage, with the same weights."""
     ours = _trainer(settings, stage)
-    published = reference.published_trainer(settings.config.model, settings.config.trainer)
-    published.load_state_dict(ours.state_dict())
-    return {OURS: ours, PUBLISHED: _ready(published, settings, stage)}
+    trainers = {OURS: ours}
+    for name, whole in ((PUBLISHED, False), (WHOLE_NETWORK, True)):
+        published = reference.published_trainer(settings.config.model, settings.config.trainer, whole)
+        published.load_state_dict(ours.state_dict())
+        trainers[name] = _ready(published, settings, stage)
+    return trainers
+
+
+WHOLE_NETWORK = "published, all of VGG for each loss"
 
 
 def _trainer(settings: Settings, stage: int) -> PairTrainer:
@@ -423,7 +463,9 @@ def heatmaps(settings: Settings) -> Iterator[Case | Skipped]:
 
 
 def _repeated(rounds: int, way: Callable[[], Tensor]) -> Mapping[str, Tensor]:
-    return {"maps": [way() for _ in range(rounds)][-1]}
+    for _ in range(rounds - 1):
+        way()  # given back before the next, as a loader does once a batch is put together
+    return {"maps": way()}
 
 
 @row("samples")
@@ -546,28 +588,242 @@ def _drop_correctness(stage: Stage) -> None:
             del stage.losses[name]
 
 
-# torch.compile ------------------------------------------------------------------------------------------------
+# torch.compile and CUDA graphs --------------------------------------------------------------------------------
 
 
-@row("compile")
+@row("compile", WHEN_NAMED)
 def compiled(settings: Settings) -> Iterator[Case | Skipped]:
-    """One image with the model as it is, and by torch.compile; with the seconds that compiling takes."""
+    """One image, and a training step of batch 2, as they are and compiled; with the seconds that compiling takes."""
     ours, _ = _models(settings)
-    inputs = _inputs(_random_pairs(settings, 1))
+    fast, inputs = copy.deepcopy(ours), _inputs(_random_pairs(settings, 1))
+    transfers = {name: partial(_transfer, model, inputs) for name, model in ((OURS, ours), (COMPILED, fast))}
     name = f"torch.compile, one image, {_size(settings)}"
+    yield _compiled(settings, name, transfers, fast, same=(OURS, COMPILED))
+    batch, trainers = _random_pairs(settings, 2), {OURS: _trainer(settings, -1)}
+    trainers[COMPILED] = copy.deepcopy(trainers[OURS])
+    steps = {name: partial(trainer.train_step, batch, StageOptimizers()(trainer)) for name, trainer in trainers.items()}
+    name = f"torch.compile, training step, {_size(settings)}, batch 2"
+    yield _compiled(settings, name, steps, trainers[COMPILED].model, same=())  # compiling takes a step of its own
+
+
+COMPILED, GRAPHED = "compiled", "as a CUDA graph"
+
+
+def _compiled(
+    settings: Settings, name: str, work: Mapping[str, Work], model: nn.Module, same: Sequence[str]
+) -> Case | Skipped:
     try:
-        fast = partial(_forward, torch.compile(ours), inputs)
-        seconds = timed(fast, settings.device)
-    except Exception as error:  # a compiler may raise anything
-        yield Skipped(name, f"torch.compile fails here: {type(error).__name__}: {(str(error) or '?').splitlines()[0]}")
+        seconds = _compile(settings, model, work[COMPILED])
+    except CompilerWarning as told:
+        return Skipped(name, str(told))
+    first = Figure("first call", lambda measured: [seconds], unit=" s")
+    return Case(name, work, [faster(None, COMPILED, OURS), first], same)
+
+
+def _compile(settings: Settings, model: nn.Module, work: Work) -> float:
+    """Compile *model*, which *work* runs; returns the seconds of the first call.
+
+    Raises:
+        CompilerWarning: compiling fails, and *work* would be done uncompiled.
+    """
+    torch.compiler.reset()  # or torch would compile for any size, having seen another
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CompilerWarning)
+        compile_networks(model)
+        return timed(work, settings.device)
+
+
+def _graphed(work: Work) -> Work:
+    """*work* captured as a CUDA graph: its kernels are launched at once, and read and write where they did then."""
+    beside = torch.cuda.Stream()
+    beside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(beside):
+        for _ in range(3):  # libraries choose their kernels and take their memory before the capture
+            work()
+    torch.cuda.current_stream().wait_stream(beside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        numbers = work()
+
+    def replay() -> Mapping[str, Tensor]:
+        graph.replay()
+        return numbers
+
+    return replay
+
+
+# Rates --------------------------------------------------------------------------------------------------------
+
+
+@row("throughput")
+def throughput(settings: Settings) -> Iterator[Case]:
+    """Inference at batch 1, 8 and 64 (CPU: 1, 8): fp32, bf16; on a GPU compiled and as a CUDA graph, too."""
+    model = load_model(settings.config, settings.checkpoint, settings.device)
+    for count in (1, 2) if settings.quick else (1, 8, 64) if settings.on_gpu else (1, 8):
+        inputs = _inputs(_random_pairs(settings, count))
+        work: dict[str, Work] = {OURS: partial(_transfer, model, inputs)}
+        notes = []
+        if settings.on_gpu:
+            notes = _add_compiled(settings, work, model, inputs) + _add_graphed(work)
+        same = tuple(work)
+        if computes_in_bfloat16():
+            work[BF16] = partial(_in_bfloat16, settings, work[OURS])
+        else:
+            notes.append(NO_BFLOAT16)
+        figures = [rate(count, "images", name) for name in work]
+        figures += [faster(None, name, OURS) for name in work if name != OURS]
+        # in single precision, through two networks, by kernels that are chosen anew
+        yield Case(f"inference, {_size(settings)}, batch {count}", work, figures, same, tolerance=1e-4, notes=notes)
+
+
+def _add_compiled(settings: Settings, work: dict[str, Work], model: nn.Module, inputs: Sequence[Tensor]) -> list[str]:
+    """Put the compiled model into *work*, where it compiles; returns notes."""
+    fast = copy.deepcopy(model)
+    run = partial(_transfer, fast, inputs)
+    try:
+        seconds = _compile(settings, fast, run)
+    except CompilerWarning as told:
+        return [f"{COMPILED}: left out, {told}"]
+    work[COMPILED] = run
+    return [f"{COMPILED}: the first call took {seconds:.0f} s"]
+
+
+def _add_graphed(work: dict[str, Work]) -> list[str]:
+    """Put the CUDA graph of ours into *work*, where it can be captured; returns notes."""
+    try:
+        work[GRAPHED] = _graphed(work[OURS])
+    except RuntimeError as error:  # of CUDA, whatever the reason
+        return [f"{GRAPHED}: left out, it cannot be captured: {(str(error) or '?').splitlines()[0]}"]
+    return [f"{GRAPHED}: its memory is held all the time, and so not seen as extra"]
+
+
+@row("training-rate", ON_A_GPU)
+def training_rate(settings: Settings) -> Iterator[Case]:
+    """Images a second in training, last stage, batch 8, 32 and 128 (CPU, when named: 4): fp32 and bf16."""
+    trainer = _trainer(settings, -1)
+    optimizers = StageOptimizers()(trainer)
+    native = computes_in_bfloat16()
+    for count in (2,) if settings.quick else (8, 32, 128) if settings.on_gpu else (4,):
+        batch = _random_pairs(settings, count)
+        for name in (OURS, BF16) if native else (OURS,):  # each by itself: one may not fit in memory
+            yield Case(
+                f"training step, {_size(settings)}, batch {count}, {'fp32' if name == OURS else 'bf16'}",
+                {name: partial(_step_in, trainer, name == BF16, batch, optimizers)},
+                [rate(count, "images", name)],
+                same=(),
+                notes=[] if native else [NO_BFLOAT16],
+            )
+
+
+def _step_in(
+    trainer: PairTrainer, bfloat16: bool, batch: PairBatch, optimizers: OptimWrapperDict
+) -> Mapping[str, Tensor]:
+    trainer.autocast = bfloat16
+    return trainer.train_step(batch, optimizers)
+
+
+# Trainings in bf16 --------------------------------------------------------------------------------------------
+
+
+@row("curves", WHEN_NAMED)
+def curves(settings: Settings) -> Iterator[Trainings | Skipped]:
+    """Losses of 200 steps on drawn pairs, from one start: whether bf16 differs from fp32 more than seeds do."""
+    if settings.drawn is None:
+        yield Skipped("loss curves", NOTHING_DRAWN)
         return
-    figures = [faster(None, COMPILED, OURS), Figure("first call", lambda measured: [seconds], unit=" s")]
-    yield Case(name, {OURS: partial(_forward, ours, inputs), COMPILED: fast}, figures, same=(OURS, COMPILED))
+    drawn = replace(settings, config=settings.drawn)
+    steps, seeds = 4 if settings.quick else 200, range(3)
+    runs = {
+        f"{precision}, seed {seed}": partial(_losses, drawn, precision, seed, steps, settings.drawn)
+        for seed in seeds
+        for precision in ("fp32", "bf16")
+    }
+    figures = [
+        Figure(
+            "bf16 from fp32, in distances between seeds",
+            lambda measured: _distances(measured, seeds),
+            at_most=1,
+        ),
+        Figure("last tenth of the losses, in those of fp32", lambda measured: _last_tenths(measured, seeds)),
+    ]
+    note = "a seed is an order of the pairs; learning rates stay what they are at the start"
+    yield Trainings(f"loss curves of {steps} steps, {_size(drawn)}", runs, figures, [note])
 
 
-COMPILED = "compiled"
+@row("stability", WHEN_NAMED)
+def stability(settings: Settings) -> Iterator[Trainings | Skipped]:
+    """1,000 training steps of the config in bf16, last stage, on drawn pairs: whether all are finite."""
+    steps = 6 if settings.quick else 1000
+    name = f"{steps} steps in bf16, {_size(settings)}"
+    if settings.drawn is None:
+        yield Skipped(name, NOTHING_DRAWN)
+        return
+    if not (settings.quick or computes_in_bfloat16()):
+        yield Skipped(name, NO_BFLOAT16)
+        return
+    runs = {BF16: partial(_losses, settings, "bf16", 0, steps, settings.drawn)}
+    figures = [
+        Figure("steps not finite", lambda measured: [measured.losses[BF16].count(None)], at_most=0, unit=""),
+        Figure("largest loss, in medians", lambda measured: [_largest(measured.losses[BF16])]),
+    ]
+    yield Trainings(name, runs, figures)
 
 
-@torch.no_grad()
-def _forward(model: Any, inputs: Sequence[Tensor]) -> Mapping[str, Tensor]:
-    return {"image": model(*inputs).image}
+NOTHING_DRAWN = "no config of drawn pairs was given"
+
+
+def _losses(settings: Settings, precision: str, seed: int, steps: int, drawn: Any) -> Losses:
+    """Train the last stage of the config on pairs of the config *drawn*, in this config's size."""
+    size, structure = settings.config.size, settings.config.structure
+    dataset = DATASETS.build_part({**drawn.train_dataloader.dataset, "size": size, "structure": structure})
+    trainer = _trainer(settings, -1)
+    trainer.autocast = precision == "bf16"
+    optimizers = StageOptimizers()(trainer)
+    losses: Losses = []
+    for batch in itertools.islice(_batches(dataset, seed, settings), steps):
+        try:
+            losses.append(float(trainer.train_step(batch, optimizers)["loss"]))
+        except NotFiniteError:
+            losses.append(None)
+        if len(losses) % TOLD_EVERY == 0:
+            settings.say(f"{precision}, seed {seed}: step {len(losses)} of {steps}, loss {losses[-1]}")
+    return losses
+
+
+TOLD_EVERY = 50  # steps
+
+
+def _batches(dataset: Any, seed: int, settings: Settings) -> Iterator[PairBatch]:
+    indices = iter(EndlessSampler(dataset, seed))
+    count = 2 if settings.quick else settings.config.batch_size
+    while True:
+        yield collate_pairs([dataset[index] for index in itertools.islice(indices, count)])
+
+
+def _distances(measured: Measured, seeds: Iterable[int]) -> list[float]:
+    """For each seed, how far its bf16 curve is from its fp32 curve, in the mean distance of fp32 curves of two seeds.
+
+    Curves are means of twentieths of the steps; a distance is the root of the mean square.
+    """
+    curve = {name: _twentieths(losses) for name, losses in measured.losses.items()}
+    pairs = itertools.combinations(seeds, 2)
+    between = statistics.mean(_distance(curve[f"fp32, seed {a}"], curve[f"fp32, seed {b}"]) for a, b in pairs)
+    return [_distance(curve[f"bf16, seed {seed}"], curve[f"fp32, seed {seed}"]) / between for seed in seeds]
+
+
+def _twentieths(losses: Losses) -> np.ndarray:
+    return np.array([part.mean() for part in np.array_split(np.array(losses, float), min(20, len(losses)))])
+
+
+def _distance(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.sqrt(np.mean((a - b) ** 2)))
+
+
+def _last_tenths(measured: Measured, seeds: Iterable[int]) -> list[float]:
+    tenths = {name: np.array(losses, float)[-max(len(losses) // 10, 1) :] for name, losses in measured.losses.items()}
+    return [float(tenths[f"bf16, seed {seed}"].mean() / tenths[f"fp32, seed {seed}"].mean()) for seed in seeds]
+
+
+def _largest(losses: Losses) -> float:
+    taken = [loss for loss in losses if loss is not None]
+    return max(taken) / statistics.median(taken) if taken else float("inf")

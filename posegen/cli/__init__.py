@@ -9,17 +9,43 @@ from types import ModuleType
 
 from ..errors import PosegenError
 from ..version import __version__
-from . import animate, convert, curves, evaluate, infer, leaderboard, parts, plugins, show, study, test, train, weights
+from . import (
+    animate,
+    app,
+    check,
+    convert,
+    curves,
+    evaluate,
+    export,
+    infer,
+    interpolate,
+    leaderboard,
+    parts,
+    plugins,
+    share,
+    show,
+    study,
+    test,
+    train,
+    transfer,
+    weights,
+)
 
 COMMANDS: dict[str, ModuleType] = {
+    "check": check,
     "train": train,
     "test": test,
     "evaluate": evaluate,
     "leaderboard": leaderboard,
+    "transfer": transfer,
+    "interpolate": interpolate,
     "infer": infer,
     "animate": animate,
+    "app": app,
     "study": study,
     "convert": convert,
+    "share": share,
+    "export": export,
     "curves": curves,
     "plugins": plugins,
     "list": parts,

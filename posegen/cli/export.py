@@ -14,6 +14,7 @@ from ..api import load_model
 from ..config import require
 from ..errors import InputError
 from ..export import BATCHES, SUFFIXES, TOLERANCE, Exported, check_format, export
+from ..sharing import check_no_paths
 from .common import add_config, print_columns, read_config, refuse_to_overwrite
 
 
@@ -41,9 +42,10 @@ def run(parsed: argparse.Namespace) -> int:
     model = load_model(config, parsed.checkpoint)
     if parsed.threads:
         torch.set_num_threads(parsed.threads)
+    described = {key: config._cfg_dict.to_dict().get(key) for key in ("model", "structure", "size")}
+    check_no_paths(described)
     note = {
-        # no more of the config: the rest is about training, and has the paths of this machine
-        "config": {key: config._cfg_dict.to_dict().get(key) for key in ("model", "structure", "size")},
+        "config": described,  # no more of it: the rest is about training, and has the paths of this machine
         "checkpoint": parsed.checkpoint.name,
     }
     _print(export(model, (height, width), parsed.format, parsed.out, note), (height, width))

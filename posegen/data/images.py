@@ -44,7 +44,7 @@ def read_image(path: str | Path, most_pixels: int = MOST_PIXELS) -> np.ndarray:
         if opened.mode.startswith("I"):
             opened.load()  # OpenCV makes up what is missing
             return mmcv.imfrombytes(content, "color_ignore_orientation", channel_order="rgb", backend="cv2")
-        return np.array(opened.convert("RGB"))
+        return np.array(opened if opened.mode == "RGB" else opened.convert("RGB"))  # a large one only once
     except Exception as error:  # a decoder may raise anything where a file is damaged
         raise DataError(path, f"truncated or damaged image: {error}") from error
 

@@ -28,13 +28,14 @@ class ClipTrainer(Trainer):
     of flows over both origins too.
 
     Args:
-        model, stages, discriminator, feature_network, autocast: as :class:`Trainer`. The discriminator sees one frame
-            of a chunk, drawn at random.
+        model, stages, discriminator, feature_network, autocast, compile: as :class:`Trainer`. The discriminator sees
+            one frame of a chunk, drawn at random.
         temporal_discriminator: config of kind discriminator, which judges ``frames`` frames of a chunk that follow each
             other, drawn at random; None where no loss is temporal.
         chunk: most frames in a step.
         previous_frame: which frame the sampling correctness of the flow to the previous frame looks at: the
             ``"generated"`` one (published for faces), without its gradient, or the ``"true"`` one (for dance).
+        accumulate: 1: a batch of clips is not worked off in parts; what saves memory is a shorter chunk.
     """
 
     def __init__(
@@ -47,8 +48,15 @@ class ClipTrainer(Trainer):
         autocast: bool | Literal["auto"] = False,
         chunk: int = 6,
         previous_frame: Literal["generated", "true"] = "generated",
+        compile: bool | str = False,
+        accumulate: int = 1,
     ) -> None:
-        super().__init__(model, stages, discriminator, feature_network, autocast, temporal_discriminator)
+        if accumulate != 1:
+            raise ConfigError(
+                f"ClipTrainer does not accumulate gradients: accumulate must be 1, got {accumulate!r}\n"
+                "What saves memory: a shorter chunk (each is a step of its own), or a smaller batch_size"
+            )
+        super().__init__(model, stages, discriminator, feature_network, autocast, temporal_discriminator, compile)
         # steps taken so far: what is drawn in a step is a function of it, so that a resumed run draws the same
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.chunk, self.previous_frame = chunk, previous_frame
@@ -114,9 +122,10 @@ class ClipTrainer(Trainer):
     def _train_chunk(self, chunk: Chunk, optimizers: OptimWrapperDict) -> dict[str, Tensor]:
         judged, log = self._play(chunk, optimizers)
         losses = self._losses(chunk, judged)
-        total = torch.stack(list(losses.values())).sum()
-        self._update(total, optimizers[self.stage.name], self.trained_parameters(self.stage))
-        return {**{name: value.detach() for name, value in losses.items()}, **log, "loss": total.detach()}
+        optimizer = optimizers[self.stage.name]
+        total = self._accumulate(torch.stack(list(losses.values())).sum(), optimizer)
+        self._update(total, optimizer, self.trained_parameters(self.stage))
+        return {**{name: value.detach() for name, value in losses.items()}, **log, "loss": total}
 
     def _play(self, chunk: Chunk, optimizers: OptimWrapperDict) -> tuple[dict[int, Tensor], dict[str, Tensor]]:
         """Train the discriminators; then what they think of the generated frames, by the loss that asks (its id)."""
@@ -134,7 +143,7 @@ class ClipTrainer(Trainer):
             made = torch.stack([frame.image for frame in chunk.out[first : first + frames]], dim=1)
             if name == "discriminator":
                 real, made = real[:, 0], made[:, 0]
-            log[name] = self._train_discriminator(name, loss, real, made, optimizers)
+            log[name] = self._train_discriminator(name, loss, [(real, made)], optimizers)
             judged[id(loss)] = self._judge(self.discriminators[name], made)
         return judged, log
 

@@ -24,6 +24,7 @@ from .distributed import in_first_process, start_processes_without_gpu, unwrappe
 from .interruption import shield_worker
 from .provenance import revision, versions
 from .randomness import SeededSamples
+from .trainer import check_accumulation
 from .unreadable import skipping
 
 
@@ -45,6 +46,7 @@ def build_trainer(
     """
     require(config, "model", "trainer", "train_cfg", "optim_wrapper", "val_cfg", "val_evaluator")
     require(config, "train_dataloader.dataset", "val_dataloader.dataset")
+    check_accumulation(config.trainer.get("accumulate", 1), config.train_dataloader.get("batch_size") or 1)
     refuse_to_overwrite(work_dir, resume)
     # Missing weights and bad data are found here, before the Runner writes its first log.
     feature_network = FEATURE_NETWORKS.build_part(config.trainer.get("feature_network"))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
@@ -11,8 +12,9 @@ from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapperDict
 from torch import Tensor, nn
 
+from ..compiling import compile_networks
 from ..errors import ConfigError
-from ..losses import AdversarialLoss, FeatureCache, Step
+from ..losses import AdversarialLoss, FeatureCache, SamplingCorrectness, Step
 from ..records import PairBatch, Transfer
 from ..registry import DISCRIMINATORS, FEATURE_NETWORKS, MODELS, check_arguments
 from .distributed import average_gradients
@@ -31,6 +33,10 @@ class Trainer(BaseModel):
         temporal_discriminator: config of kind discriminator; None where no loss is temporal.
         autocast: run networks in bfloat16 where that is safe (``--amp``); ``"auto"`` does so where the processor
             computes in it natively, and so gains by it.
+        compile: run the model's networks through torch.compile: :func:`posegen.compiling.compile_networks`. Checkpoints
+            are the same, and a run may go on with it or without.
+        accumulate: equal parts in which a batch is worked off, one after the other: gradients are those of the whole
+            batch, activations are in memory of one part.
 
     Attributes:
         stage: the current stage; the loop sets it, with :meth:`enter`.
@@ -47,6 +53,8 @@ class Trainer(BaseModel):
         feature_network: Any = None,
         autocast: bool | Literal["auto"] = False,
         temporal_discriminator: Any = None,
+        compile: bool | str = False,
+        accumulate: int = 1,
     ) -> None:
         super().__init__()
         self.stages: Sequence[Stage] = nn.ModuleList(map(_build_stage, stages))  # type: ignore[assignment]
@@ -55,7 +63,10 @@ class Trainer(BaseModel):
         self.temporal_discriminator: Any = DISCRIMINATORS.build_part(temporal_discriminator)
         self.feature_network = FEATURE_NETWORKS.build_part(feature_network)
         self.autocast = computes_in_bfloat16() if autocast == "auto" else bool(autocast)
+        self.accumulate = accumulate
+        check_accumulation(accumulate)
         self._check_stages()
+        compile_networks(self.model, compile)
 
     @property
     def discriminators(self) -> dict[str, nn.Module]:
@@ -89,6 +100,11 @@ class Trainer(BaseModel):
                 self._check_loss(loss, f"stage {stage.name!r}, loss {name!r}")
 
     def _check_loss(self, loss: Any, where: str) -> None:
+        if self.accumulate > 1 and isinstance(loss, SamplingCorrectness) and loss.masked:
+            raise ConfigError(
+                f"{where}: masked=True takes one mean over the masks of the whole batch, which its parts do not know: "
+                f"the trainer's accumulate must be 1, got {self.accumulate}"
+            )
         levels = getattr(getattr(self.model, "flow_estimator", None), "levels", None)
         if levels is not None:
             if tuple(getattr(loss, "levels", levels)) != tuple(levels):
@@ -152,25 +168,39 @@ class Trainer(BaseModel):
         return {name: feature.float() for name, feature in features.items()}
 
     def _train_discriminator(
-        self, name: str, loss: AdversarialLoss, real: Tensor, generated: Tensor, optimizers: OptimWrapperDict
+        self,
+        name: str,
+        loss: AdversarialLoss,
+        images: Iterable[tuple[Tensor, Tensor]],
+        optimizers: OptimWrapperDict,
     ) -> Tensor:
-        """One step of the discriminator called *name*; returns its loss."""
+        """One step of the discriminator called *name* on the real and the generated *images* of each part of the batch;
+        returns its loss."""
         discriminator = self.discriminators[name]
         discriminator.requires_grad_(True)
-        value = loss.discriminate(self._judge(discriminator, real), self._judge(discriminator, generated.detach()))
+        values = []
         try:
+            for real, generated in images:
+                judged = self._judge(discriminator, real), self._judge(discriminator, generated.detach())
+                values.append(self._accumulate(loss.discriminate(*judged), optimizers[name]))
+            value = torch.stack(values).mean()
             self._update(value, optimizers[name], list(discriminator.parameters()), last=False)
         finally:
             discriminator.requires_grad_(False)  # the model's gradient passes through it, and is not kept in it
-        return value.detach()
+        return value
+
+    def _accumulate(self, loss: Tensor, optimizer: Any) -> Tensor:
+        """Add the share that the *loss* of one part has in the gradient of the whole batch; returns its value."""
+        optimizer.backward(loss / self.accumulate)
+        return loss.detach()
 
     def _update(self, loss: Tensor, optimizer: Any, parameters: list[nn.Parameter], last: bool = True) -> None:
-        """Change *parameters* by the gradient of *loss*; *last* is False where others are still to follow in the step.
+        """Change *parameters* by their gradients, which are those of *loss*; *last* is False where others are still to
+        follow in the step.
 
         Raises:
             NotFiniteError: the loss or a gradient is not finite, in any process: nothing of the step is left.
         """
-        optimizer.backward(loss)
         mean_loss = average_gradients(parameters, loss)
         try:
             check_finite(mean_loss, self, parameters)
@@ -201,26 +231,67 @@ class PairTrainer(Trainer):
         discriminator: Any = None,
         feature_network: Any = None,
         autocast: bool | Literal["auto"] = False,
+        compile: bool | str = False,
+        accumulate: int = 1,
     ) -> None:
-        super().__init__(model, stages, discriminator, feature_network, autocast)
+        super().__init__(
+            model, stages, discriminator, feature_network, autocast, compile=compile, accumulate=accumulate
+        )
 
     def train_step(self, data: PairBatch, optim_wrapper: OptimWrapperDict) -> dict[str, Tensor]:
         """One iteration of the current stage: the discriminator first, then the model.
 
         Returns:
             The weighted value of each loss, and their sum as ``loss``.
+
+        Raises:
+            ConfigError: the batch has no ``accumulate`` equal parts.
         """
         batch = data.to(next(self.model.parameters()).device)
+        if self.accumulate > 1:
+            return self._train_in_parts(batch, optim_wrapper)
         log: dict[str, Tensor] = {}
         out = self._generate(batch)
         if self.stage.adversarial is not None:
             log["discriminator"] = self._train_discriminator(
-                "discriminator", self.stage.adversarial, batch.target, out.image, optim_wrapper
+                "discriminator", self.stage.adversarial, [(batch.target, out.image)], optim_wrapper
             )
-        losses = self._losses(batch, out)
-        total = torch.stack(list(losses.values())).sum()
-        self._update(total, optim_wrapper[self.stage.name], self.trained_parameters(self.stage))
-        return {**{name: value.detach() for name, value in losses.items()}, **log, "loss": total.detach()}
+        losses = self._model_losses(batch, out, optim_wrapper)
+        self._update(losses["loss"], optim_wrapper[self.stage.name], self.trained_parameters(self.stage))
+        return {**log, **losses}
+
+    def _train_in_parts(self, batch: PairBatch, optimizers: OptimWrapperDict) -> dict[str, Tensor]:
+        """:meth:`train_step` for a batch whose activations do not fit into memory together.
+
+        Here, too, the discriminator is trained first, on all parts, and the model sees the trained one. So where there
+        is one, images are generated twice, first without what their gradients need: to keep that of all parts is what
+        accumulation avoids.
+        """
+        check_accumulation(self.accumulate, len(batch))
+        log: dict[str, Tensor] = {}
+        if self.stage.adversarial is not None:
+            images = ((part.target, self._image(part)) for part in self._parts(batch))
+            log["discriminator"] = self._train_discriminator(
+                "discriminator", self.stage.adversarial, images, optimizers
+            )
+        of_parts = [self._model_losses(part, self._generate(part), optimizers) for part in self._parts(batch)]
+        losses = {name: torch.stack([part[name] for part in of_parts]).mean() for name in of_parts[0]}
+        self._update(losses["loss"], optimizers[self.stage.name], self.trained_parameters(self.stage))
+        return {**log, **losses}
+
+    def _parts(self, batch: PairBatch) -> Iterator[PairBatch]:
+        """The batch in ``accumulate`` parts. Each meets the same networks, and the last one leaves them as the whole
+        batch would: a pass changes the vectors of spectral norms."""
+        *first, last = batch.split(len(batch) // self.accumulate)
+        for part in first:
+            with unchanged_buffers(self.model, *self.discriminators.values()):
+                yield part
+        yield last
+
+    def _image(self, batch: PairBatch) -> Tensor:
+        """What the model generates, as if it had not."""
+        with torch.no_grad(), unchanged_buffers(self.model):
+            return self._generate(batch).image
 
     def _generate(self, batch: PairBatch) -> Transfer:
         inputs = (batch.source, batch.source_structure, batch.target_structure)
@@ -230,6 +301,12 @@ class PairTrainer(Trainer):
                 return Transfer(out.image.float(), out.flows, out.masks)
             flows, masks = self.model.estimate(*inputs)
             return Transfer(batch.source.new_empty(0), flows, masks)
+
+    def _model_losses(self, batch: PairBatch, out: Transfer, optimizers: OptimWrapperDict) -> dict[str, Tensor]:
+        """Add the model's gradients; returns the weighted value of each loss, and their sum as ``loss``."""
+        losses = self._losses(batch, out)
+        total = self._accumulate(torch.stack(list(losses.values())).sum(), optimizers[self.stage.name])
+        return {**{name: value.detach() for name, value in losses.items()}, "loss": total}
 
     def _losses(self, batch: PairBatch, out: Transfer) -> dict[str, Tensor]:
         judged = None if self.stage.adversarial is None else self._judge(self.discriminator, out.image)
@@ -252,6 +329,29 @@ def computes_in_bfloat16() -> bool:
         return torch.cuda.get_device_capability() >= (8, 0)
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def check_accumulation(accumulate: int, batch_size: int = 0) -> None:
+    """Raise ConfigError where *accumulate* is no number of parts, or a batch has no such equal parts."""
+    if not isinstance(accumulate, int) or accumulate < 1:
+        raise ConfigError(f"the trainer's accumulate must be a whole number of at least 1, got {accumulate!r}")
+    if batch_size % accumulate:
+        raise ConfigError(
+            f"a batch of {batch_size} has no {accumulate} equal parts: make batch_size ({batch_size}) a multiple of "
+            f"trainer.accumulate ({accumulate})"
+        )
+
+
+@contextmanager
+def unchanged_buffers(*networks: nn.Module) -> Iterator[None]:
+    """Whatever happens inside leaves the buffers of *networks* as they were."""
+    buffers = [buffer for network in networks for buffer in network.buffers()]
+    kept = [buffer.detach().clone() for buffer in buffers]
+    try:
+        yield
+    finally:
+        for buffer, value in zip(buffers, kept, strict=True):
+            buffer.copy_(value)
 
 
 def _build_stage(stage: Any) -> Stage:

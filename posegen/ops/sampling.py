@@ -35,10 +35,9 @@ def sample_bilinear(source: Tensor, flow: Tensor, margin: int = 0) -> Tensor:
     Returns:
         B C h w.
     """
-    positions = sampling_positions(flow) + margin
+    x, y = (sampling_positions(flow) + margin).unbind(1)
     height, width = source.shape[-2:]
-    extent = positions.new_tensor([width - 1, height - 1]).clamp(min=1).view(1, 2, 1, 1)
-    grid = (positions * (2 / extent) - 1).permute(0, 2, 3, 1)
+    grid = torch.stack([x * (2 / max(width - 1, 1)) - 1, y * (2 / max(height - 1, 1)) - 1], dim=3)
     # A half-precision grid would move positions by a tenth of a pixel: the map is raised to the grid's precision.
     return F.grid_sample(source.to(grid.dtype), grid, mode="bilinear", padding_mode="border", align_corners=True)
 
@@ -100,8 +99,8 @@ def weighted_gather(source: Tensor, first: Tensor, weights: Tensor) -> Tensor:
 def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize a flow B 2 h w to *size* (H, W) bilinearly, its values rescaled to pixels of the new size."""
     height, width = flow.shape[-2:]
-    scale = flow.new_tensor([size[1] / width, size[0] / height]).view(1, 2, 1, 1)
-    return F.interpolate(flow, size=size, mode="bilinear", align_corners=False) * scale
+    x, y = F.interpolate(flow, size=size, mode="bilinear", align_corners=False).unbind(1)
+    return torch.stack([x * (size[1] / width), y * (size[0] / height)], dim=1)
 
 
 def warp(source: Tensor, flow: Tensor) -> Tensor:

@@ -1,0 +1,104 @@
+"""Make a clip in which a picture moves from its own pose to another one."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from rich.progress import track
+
+from ..data import encode_structure
+from ..data.images import read_image, resize_image, to_tensor, to_uint8
+from ..data.interpolation import interpolate_keypoints
+from ..errors import PosegenError
+from ..inference import Prepared, prepare_subject
+from ..poses import read_poses, source_subjects, target_subjects
+from ..visualization.video import VideoWriter
+from .animate import FASTEST
+from .common import refuse_to_overwrite
+from .transfer import AT_ONCE, add_common, add_model_source_target, load_inferencer, read_model_config
+
+EXAMPLES = """
+examples:
+  posegen interpolate shared_model/ me.jpg pose.json                   writes me_to_pose.mp4; me.json has its key points
+  posegen interpolate config.py checkpoint.pth me.jpg pose.json --frames 48 --pause 1 --out moving.mp4
+
+Key points count pixels of their own picture; those of a target without a picture, pixels of the source.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``posegen interpolate``."""
+    add_model_source_target(parser, EXAMPLES)
+    parser.add_argument("--out", type=Path, metavar="MP4", help="the clip to write; default: SOURCE_to_TARGET.mp4")
+    parser.add_argument("--frames", type=int, default=24, help="from the one pose to the other; default 24")
+    parser.add_argument("--fps", type=float, default=24, help="frames a second; default 24")
+    parser.add_argument(
+        "--pause", type=float, default=0.5, metavar="S", help="seconds to rest at each end; default 0.5"
+    )
+    add_common(parser)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Write the clip; returns 0."""
+    _check(parsed)
+    subjects = [
+        *source_subjects(parsed.source, parsed.source_keypoints),
+        *target_subjects(parsed.target, parsed.target_keypoints),
+    ]
+    if len(subjects) != 2 or subjects[0].picture is None:
+        raise PosegenError("a clip has one source and one target; SOURCE or TARGET is a folder of several")
+    source, target = subjects
+    out = parsed.out or Path(f"{source.name}_to_{target.name}.mp4")
+    refuse_to_overwrite([out], parsed.force)
+    config, encoder = read_model_config(parsed)
+    source_pose, target_pose = read_poses(subjects, encoder, parsed.estimator)
+    picture = read_image(subjects[0].picture)
+    image, start = prepare_subject(config, picture, source_pose)
+    # Between what the network sees: a data set that cuts out by key points would cut each pose out anew, and shake.
+    _, end = prepare_subject(config, picture if target.picture is None else read_image(target.picture), target_pose)
+
+    inferencer = load_inferencer(parsed, config)
+    prepared_image = to_tensor(image)
+    own = encode_structure(encoder, start, inferencer.size, image)
+    rest = round(parsed.pause * parsed.fps)
+    shares = [_eased(frame / (parsed.frames - 1)) for frame in range(parsed.frames)]
+    starts = range(0, len(shares), AT_ONCE)
+    with VideoWriter(out, parsed.fps) as clip:
+        for first in track(starts, description="frames", disable=len(starts) < 2):
+            prepared = []
+            for share in shares[first : first + AT_ONCE]:
+                pose = interpolate_keypoints(start, end, encoder.layout, share)
+                structure = encode_structure(encoder, pose, inferencer.size, None)
+                prepared.append(Prepared(prepared_image, own, structure, out.stem, picture.shape[:2]))
+            for row, made in enumerate(inferencer.transfer(prepared)[1].image):
+                frame = resize_image(to_uint8(made), picture.shape[:2] if parsed.resize_back else inferencer.size)
+                at_an_end = first + row in (0, len(shares) - 1)
+                _write(clip, frame, 1 + (rest if at_an_end else 0))
+    print(f"{parsed.frames + 2 * rest} frames: {out}")
+    return 0
+
+
+def _check(parsed: argparse.Namespace) -> None:
+    problems = []
+    if parsed.frames < 2:
+        problems.append(f"--frames must be 2 or more, got {parsed.frames}")
+    if not 0 < parsed.fps <= FASTEST:
+        problems.append(f"--fps must be more than 0 and at most {FASTEST}, got {parsed.fps:g}")
+    if not 0 <= parsed.pause <= 60:
+        problems.append(f"--pause is 0 to 60 seconds, got {parsed.pause:g}")
+    if parsed.out is not None and parsed.out.suffix.lower() != ".mp4":
+        problems.append(f"--out must end in .mp4, got {parsed.out}")
+    if problems:
+        raise PosegenError("\n".join(problems))
+
+
+def _eased(share: float) -> float:
+    """A share of the time as a share of the way: it starts and ends slowly."""
+    return share * share * (3 - 2 * share)
+
+
+def _write(clip: VideoWriter, frame: np.ndarray, times: int) -> None:
+    for _ in range(times):
+        clip.write(frame)

@@ -1,0 +1,221 @@
+"""Move pictures into other poses: pictures in, pictures out."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from mmengine.config import Config, DictAction
+from PIL import Image, PngImagePlugin
+from rich.progress import track
+
+from ..data import StructureEncoder
+from ..data.files import written_whole
+from ..data.images import resize_image, to_uint8, write_image
+from ..errors import ConfigError, PosegenError
+from ..inference import Inferencer
+from ..poses import Subject, read_poses, source_subjects, target_subjects
+from ..records import PairBatch, Transfer
+from ..sharing import _read_config as read_shared_config
+from ..sharing import find_shared
+from ..version import __version__
+from ..visualization import overlay
+from .common import add_plugin, build_encoder, load_plugins, read_config, refuse_to_overwrite
+
+EXAMPLES = """
+examples:
+  posegen transfer shared_model/ me.jpg pose.json                      writes me_to_pose.png; me.json has its key points
+  posegen transfer config.py checkpoint.pth me.jpg pose.json --out moved.png --explain
+  posegen transfer shared_model/ me.jpg somebody.jpg                   where an estimator is installed
+  posegen transfer shared_model/ photographs/ poses/ --out moved/      every photograph into every pose
+  posegen transfer shared_model/ test/ target.jpg --source-keypoints list.csv --target-keypoints list.csv
+
+Key points count pixels of their own picture; those of a target without a picture, pixels of the source.
+"""
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+"""Endings of the pictures that are written: formats that can say what a picture is."""
+SOFTWARE = f"posegen {__version__}"
+COMMENT = "A generated picture, no photograph: posegen moved a source into another pose."
+DESCRIPTION_TAG, SOFTWARE_TAG = 0x010E, 0x0131  # of EXIF: ImageDescription, Software
+AT_ONCE = 8  # pictures that go through the model together
+
+
+class _Job(NamedTuple):
+    """A source (its number), a target (its number), the picture to write."""
+
+    source: int
+    target: int
+    out: Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``posegen transfer``."""
+    add_model_source_target(parser, EXAMPLES)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(),
+        metavar="FILE|DIR",
+        help="the picture to write (.png, .jpg, .webp), or the folder for SOURCE_to_TARGET.png; default: this folder",
+    )
+    parser.add_argument("--explain", action="store_true", help="also write …_explained.png: flow, mask, warped source")
+    add_common(parser)
+
+
+def add_model_source_target(parser: argparse.ArgumentParser, examples: str) -> None:
+    """``MODEL``, ``SOURCE``, ``TARGET``, where their key points come from, and examples below."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = examples.strip("\n")
+    parser.add_argument(
+        "config",
+        type=Path,
+        metavar="MODEL",
+        help="a shared model's folder; or a config (a .py config is code and runs)",
+    )
+    parser.add_argument("checkpoint", type=Path, nargs="?", metavar="CHECKPOINT", help="of a config's model")
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="the picture that is moved, or a folder of them")
+    parser.add_argument(
+        "target",
+        type=Path,
+        metavar="TARGET",
+        help="the pose: a file of key points, a picture, or a folder of them",
+    )
+    for name in ("source", "target"):
+        parser.add_argument(
+            f"--{name}-keypoints",
+            type=Path,
+            metavar="FILE",
+            help=f"key points of {name.upper()}; default: the file of its name beside it, or what an estimator finds",
+        )
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="override values of the config"
+    )
+    add_plugin(parser)
+    parser.add_argument("--estimator", metavar="NAME", help="which estimator finds key points, where there are several")
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """What ends both commands' lists of arguments."""
+    parser.add_argument(
+        "--resize-back",
+        action="store_true",
+        help="results of the source's size, not of the model's; stretched where the data set cuts sources out",
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite files that exist")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, …; default: a GPU where there is one")
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Write a picture for each source and target; returns 0."""
+    sources = source_subjects(parsed.source, parsed.source_keypoints)
+    targets = target_subjects(parsed.target, parsed.target_keypoints)
+    jobs = _jobs(sources, targets, parsed.out)
+    written = [job.out for job in jobs] + ([_explained(job.out) for job in jobs] if parsed.explain else [])
+    refuse_to_overwrite(written, parsed.force)
+    config, encoder = read_model_config(parsed)
+    poses = read_poses([*sources, *targets], encoder, parsed.estimator)
+    source_poses, target_poses = poses[: len(sources)], poses[len(sources) :]
+
+    inferencer = load_inferencer(parsed, config)
+    starts = range(0, len(jobs), AT_ONCE)
+    for start in track(starts, description="pictures", disable=len(starts) < 2):
+        chosen = jobs[start : start + AT_ONCE]
+        prepared = [
+            inferencer.prepare(
+                _picture(sources[job.source]),
+                target_poses[job.target],
+                source_poses[job.source],
+                targets[job.target].picture,
+                job.out.stem,
+            )
+            for job in chosen
+        ]
+        batch, out = inferencer.transfer(prepared)
+        for row, job in enumerate(chosen):
+            picture = to_uint8(out.image[row])
+            size = prepared[row].size if parsed.resize_back else inferencer.size
+            write_generated(job.out, resize_image(picture, size))
+            if parsed.explain:
+                write_image(_explained(job.out), _sheet(batch, out, row, inferencer.encoder))
+    for path in written:
+        print(path)
+    return 0
+
+
+def write_generated(path: Path, picture: np.ndarray) -> None:
+    """Write a picture, uint8 H W 3, that says it was generated: in PNG's text, in EXIF of JPEG and WebP.
+
+    Args:
+        path: with an ending of :data:`FORMATS`; parent folders are made, and the file appears whole.
+        picture: what was generated.
+    """
+    kind = FORMATS[path.suffix.lower()]
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Software", SOFTWARE)
+    text.add_text("Comment", COMMENT)
+    exif = Image.Exif()
+    exif[SOFTWARE_TAG], exif[DESCRIPTION_TAG] = SOFTWARE, COMMENT
+    told = {"pnginfo": text} if kind == "PNG" else {"exif": exif, "quality": 95}
+    with written_whole(path) as temporary:
+        Image.fromarray(picture).save(temporary, format=kind, **told)
+
+
+def read_model_config(parsed: argparse.Namespace) -> tuple[Config, StructureEncoder]:
+    """The config of a model and its encoder of key points; the model itself is not loaded.
+
+    Raises:
+        ConfigError: no such model, a config without a checkpoint, or of a model whose structures are no key points.
+    """
+    if parsed.checkpoint is not None:
+        if parsed.config.is_dir():
+            raise ConfigError(f"{parsed.config} is a folder: a shared model has its own weights, so no checkpoint")
+        if not parsed.checkpoint.is_file():
+            raise ConfigError(f"there is no checkpoint {parsed.checkpoint}")
+        config = read_config(parsed)
+        return config, build_encoder(config)
+    if parsed.config.is_file():
+        raise ConfigError(f"{parsed.config} is a config: give the checkpoint of its model after it")
+    if parsed.cfg_options:
+        raise ConfigError(f"{parsed.config} is a shared model: it has no options")
+    load_plugins(parsed)
+    config = read_shared_config(find_shared(parsed.config))
+    return config, build_encoder(config)
+
+
+def load_inferencer(parsed: argparse.Namespace, config: Config) -> Inferencer:
+    """The model that the arguments name, ready to use."""
+    if parsed.checkpoint is not None:
+        return Inferencer(config, parsed.checkpoint, parsed.device)
+    return Inferencer(parsed.config, device=parsed.device)
+
+
+def _picture(subject: Subject) -> Path:
+    assert subject.picture is not None  # a source has one
+    return subject.picture
+
+
+def _jobs(sources: Sequence[Subject], targets: Sequence[Subject], out: Path) -> list[_Job]:
+    """Every source into every target, and where to. PosegenError: the place does not fit."""
+    pairs = [(source, target) for source in range(len(sources)) for target in range(len(targets))]
+    if out.suffix and not out.is_dir():
+        if out.suffix.lower() not in FORMATS:
+            raise PosegenError(f"--out {out}: a picture's name ends in {', '.join(FORMATS)}; a folder's in none")
+        if len(pairs) > 1:
+            raise PosegenError(f"--out {out} is one picture, and {len(pairs)} are to be written; give a folder")
+        return [_Job(0, 0, out)]
+    if out.exists() and not out.is_dir():
+        raise PosegenError(f"--out {out} is a file; give a folder, or a picture's name: {', '.join(FORMATS)}")
+    return [_Job(s, t, out / f"{sources[s].name}_to_{targets[t].name}.png") for s, t in pairs]
+
+
+def _explained(out: Path) -> Path:
+    return out.with_name(f"{out.stem}_explained.png")
+
+
+def _sheet(batch: PairBatch, out: Transfer, row: int, encoder: StructureEncoder) -> np.ndarray:
+    one = slice(row, row + 1)
+    result = Transfer(out.image[one], [flow[one] for flow in out.flows], [mask[one] for mask in out.masks])
+    return overlay(batch.source[one], batch.source_structure[one], batch.target_structure[one], result, encoder.draw)

@@ -1,0 +1,475 @@
+"""``posegen transfer`` and ``posegen interpolate``: pictures in, pictures and clips out; and poses between poses."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import posegen
+from posegen import plugins
+from posegen.cli import COMMANDS, main
+from posegen.data import KeypointLayout, Keypoints, get_layout
+from posegen.data.interpolation import interpolate_keypoints
+from posegen.errors import InputError
+from posegen.hookspecs import hookimpl
+from posegen.inference import Inferencer
+from posegen.poses import Figure, StructureEstimator, read_poses, source_subjects
+from posegen.registry import STRUCTURE_ENCODERS
+
+from .conftest import write_tiny
+
+HEIGHT, WIDTH = 48, 40  # of the pictures; the model's are 32×32
+MARK = "A generated picture"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A folder with a shared model, and its config and checkpoint."""
+    folder = tmp_path_factory.mktemp("transfer")
+    torch.manual_seed(0)
+    model = posegen.load_model(write_tiny(folder))
+    for parameter in model.parameters():
+        if parameter.ndim == 4:  # as a model begins, its pictures are grey, whatever the pose
+            torch.nn.init.kaiming_normal_(parameter)
+    torch.save(model.state_dict(), folder / "checkpoint.pth")
+    model.save_pretrained(folder / "shared")
+    return folder
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """The folder one stands in: three pictures with points beside them, a picture without, poses without pictures."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "poses").mkdir()
+    for name in ("a.png", "b.jpg", "c.png", "bare.png"):
+        Image.fromarray(rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)).save(tmp_path / name)
+    for name in ("a.json", "b_keypoints.json", "c.json", "poses/p1.json", "poses/p2.json"):
+        points = np.column_stack([rng.uniform(0, WIDTH - 1, 18), rng.uniform(0, HEIGHT - 1, 18), np.ones(18)])
+        write_points(tmp_path / name, points)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write_points(path: Path, points: np.ndarray) -> None:
+    path.write_text(json.dumps({"people": [{"pose_keypoints_2d": points.ravel().tolist()}]}))
+
+
+def run(*arguments: object) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def refused(capsys, monkeypatch, *arguments: object) -> str:
+    """The error that a command ends with, before it has loaded a model."""
+    monkeypatch.setattr("posegen.cli.transfer.Inferencer", lambda *_, **__: pytest.fail("the model was loaded"))
+    capsys.readouterr()
+    assert run(*arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert "Traceback" not in error
+    return error
+
+
+def pixels(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path)).astype(int)
+
+
+# transfer
+
+
+def test_a_picture_and_a_pose_give_a_picture_that_is_what_the_model_makes(place, here, capsys):
+    assert run("transfer", place / "shared", "a.png", "c.json") == 0
+    assert capsys.readouterr().out.splitlines() == ["a_to_c.png"]
+    made = Inferencer(place / "shared", device="cpu").infer("a.png", "c.json", "a.json")[0]
+    assert np.array_equal(pixels(here / "a_to_c.png"), made.image)
+
+
+def test_config_and_checkpoint_give_the_same_as_the_shared_folder(place, here):
+    run("transfer", place / "shared", "a.png", "c.json")
+    assert run("transfer", place / "tiny.py", place / "checkpoint.pth", "a.png", "c.json", "--out", "again.png") == 0
+    assert np.array_equal(pixels(here / "again.png"), pixels(here / "a_to_c.png"))
+
+
+def test_every_picture_of_a_folder_goes_into_every_pose_of_another(place, here):
+    """Eight go through the model at once; four sources and three targets are more than that."""
+    for name in ("a", "b", "c"):
+        (here / f"{name}.txt").write_text("no picture")
+    (here / "bare.png").rename(here / "d.png")
+    (here / "c.json").rename(here / "d.json")
+    write_points(here / "poses" / "p3_keypoints.json", np.full((18, 3), 5.0))
+    (here / "list.csv").write_text(annotation_list("a.png", "b.jpg", "c.png", "d.png"))
+    arguments = ["transfer", place / "shared", ".", "poses", "--source-keypoints", "list.csv", "--out", "made"]
+    assert run(*arguments) == 0
+    names = {f"{source}_to_{target}.png" for source in "abcd" for target in ("p1", "p2", "p3")}
+    assert {path.name for path in (here / "made").iterdir()} == names
+    assert run("transfer", place / "shared", "d.png", "poses/p3_keypoints.json", "--out", "one.png") == 0
+    assert not np.array_equal(pixels(here / "made" / "d_to_p1.png"), pixels(here / "made" / "d_to_p2.png"))
+
+
+def annotation_list(*names: str) -> str:
+    numbers = list(range(18))
+    return "name:keypoints_y:keypoints_x\n" + "".join(f"{name}: {numbers}: {numbers}\n" for name in names)
+
+
+def test_points_count_pixels_of_the_picture_beside_them(place, here):
+    """The pose of c, twice as large beside a picture twice as large, is the same pose."""
+    run("transfer", place / "shared", "a.png", "c.json", "--out", "small.png")
+    points = np.array(json.loads((here / "c.json").read_text())["people"][0]["pose_keypoints_2d"]).reshape(18, 3)
+    write_points(here / "c.json", points * [2, 2, 1])
+    Image.open(here / "c.png").resize((2 * WIDTH, 2 * HEIGHT)).save(here / "c.png")
+    run("transfer", place / "shared", "a.png", "c.json", "--out", "large.png")
+    assert np.abs(pixels(here / "small.png") - pixels(here / "large.png")).max() <= 1  # of rounding
+
+
+def test_a_target_picture_is_the_same_as_its_points(place, here):
+    run("transfer", place / "shared", "a.png", "c.json", "--out", "points.png")
+    run("transfer", place / "shared", "a.png", "c.png", "--out", "picture.png")
+    assert (here / "points.png").read_bytes() == (here / "picture.png").read_bytes()
+
+
+@pytest.mark.parametrize("ending", [".png", ".jpg", ".webp"])
+def test_a_picture_says_that_it_was_generated(place, here, ending):
+    assert run("transfer", place / "shared", "b.jpg", "c.json", "--out", f"made{ending}") == 0
+    with Image.open(here / f"made{ending}") as image:
+        exif = image.getexif()
+        told = image.text if ending == ".png" else {"Software": exif[0x0131], "Comment": exif[0x010E]}
+    assert told["Software"] == f"posegen {posegen.__version__}"
+    assert told["Comment"].startswith(MARK)
+
+
+def test_explain_writes_a_sheet_beside(place, here, capsys):
+    assert run("transfer", place / "shared", "a.png", "poses", "--out", "made", "--explain") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4
+    width, height = Image.open(here / "made" / "a_to_p1_explained.png").size
+    assert width > 6 * 32  # source, two structures, flow, mask, warped source, result
+    assert height > 32
+
+
+def test_resized_back_the_result_has_the_sources_size(place, here):
+    assert run("transfer", place / "shared", "a.png", "c.json", "--resize-back") == 0
+    assert Image.open(here / "a_to_c.png").size == (WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize("existing", ["a_to_c.png", "a_to_c_explained.png"])
+def test_nothing_is_overwritten_unless_forced(place, here, capsys, monkeypatch, existing):
+    (here / existing).write_text("mine")
+    arguments = ["transfer", place / "shared", "a.png", "c.json", "--explain"]
+    with monkeypatch.context() as patch:
+        assert "--force" in refused(capsys, patch, *arguments)
+    assert (here / existing).read_text() == "mine"
+    assert run(*arguments, "--force") == 0
+    assert Image.open(here / existing).format == "PNG"
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "more", "words"),
+    [
+        ("none.png", "c.json", [], ["none.png", "no such file"]),
+        ("a.json", "c.json", [], ["is no picture"]),
+        ("poses", "c.json", [], ["holds no picture"]),
+        ("a.png", "none.json", [], ["none.json", "no such file"]),
+        ("a.png", "empty", [], ["holds no files"]),
+        ("a.png", "broken.json", [], ["broken.json", "not JSON"]),
+        ("torn.png", "broken.json", ["--source-keypoints", "a.json"], ["torn.png", "broken.json"]),
+        ("a.png", "c.json", ["--source-keypoints", "none.json"], ["none.json"]),
+        ("a.png", "c.json", ["--target-keypoints", "a.json"], ["is no picture"]),
+        ("a.png", "c.json", ["--out", "made.bmp"], [".png", ".webp"]),
+        ("a.png", "c.json", ["--out", "Makefile"], ["is a file"]),
+        ("a.png", "poses", ["--out", "made.png"], ["2 are to be written"]),
+        ("twice.png", "c.json", [], ["twice.csv or twice.json", "--source-keypoints"]),
+        ("twins", "c.json", [], ["several are called 'x'"]),
+    ],
+)
+def test_what_is_wrong_is_told_before_a_model_is_loaded(place, here, capsys, monkeypatch, source, target, more, words):
+    (here / "empty").mkdir()
+    (here / "twins").mkdir()
+    for name in ("twins/x.png", "twins/x.jpg", "twice.png"):
+        Image.open(here / "a.png").save(here / name)
+    for name in ("broken.json", "torn.png", "Makefile", "twice.csv", "twice.json"):
+        (here / name).write_text("{")
+    before = sorted(here.iterdir())
+    error = refused(capsys, monkeypatch, "transfer", place / "shared", source, target, *more)
+    for word in words:
+        assert word in error
+    assert sorted(here.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (["{place}/tiny.py"], "give the checkpoint"),
+        (["{place}/shared", "{place}/checkpoint.pth"], "has its own weights"),
+        (["{place}/tiny.py", "none.pth"], "no checkpoint none.pth"),
+        (["nowhere"], "no folder nowhere"),
+        (["poses"], "no shared model"),
+    ],
+)
+def test_a_model_that_is_none_is_told_of(place, here, capsys, monkeypatch, model, words):
+    named = [text.format(place=place) for text in model]
+    assert words in refused(capsys, monkeypatch, "transfer", *named, "a.png", "c.json")
+
+
+@pytest.mark.parametrize("command", ["transfer", "interpolate"])
+def test_help_has_examples_that_parse(command, capsys, here):
+    with pytest.raises(SystemExit):
+        run(command, "--help")
+    shown = capsys.readouterr().out
+    examples = [line.split("  ")[0] for line in shown.replace("\n  posegen", "\nposegen").splitlines()]
+    examples = [line for line in examples if line.startswith(f"posegen {command} ")]
+    assert len(examples) >= 2
+    parser = argparse.ArgumentParser()
+    COMMANDS[command].add_arguments(parser)
+    for example in examples:
+        parsed = parser.parse_args(example.split()[2:])
+        assert (parsed.checkpoint is None) == ("shared_model/" in example)
+
+
+# Estimators
+
+
+class Middle:
+    """A plugin with an estimator that finds one figure a white corner, its points on a line to the middle."""
+
+    layout = "openpose18"
+    fails = False
+
+    @hookimpl
+    def posegen_structure_estimators(self):
+        return [StructureEstimator("middle", self.layout, lambda: self.estimate)]
+
+    def estimate(self, image: np.ndarray) -> list[Figure]:
+        assert image.dtype == np.uint8
+        if self.fails:
+            raise RuntimeError("out of luck")
+        height, width = image.shape[:2]
+        points = np.linspace((0, 0), (width / 2, height / 2), 18)
+        whole = Figure(Keypoints(points, np.ones(18)), np.ones(18))
+        part = Figure(Keypoints(points + 3, np.arange(18) < 9), np.ones(18))
+        white = [image[row, column].min() == 255 for row, column in ((0, 0), (0, -1))]
+        return [figure for figure, there in zip((part, whole), white, strict=True) if there]
+
+
+@pytest.fixture
+def middle():
+    with plugins.temporary():
+        plugin = Middle()
+        plugins.add(plugin, "middle")
+        yield plugin
+
+
+def corners(path: Path, *columns: int) -> None:
+    image = np.asarray(Image.open(path)).copy()
+    image[0, [0, -1]] = 0
+    image[0, list(columns)] = 255
+    Image.fromarray(image).save(path)
+
+
+def test_an_estimator_finds_what_stands_in_no_file(place, here, middle):
+    corners(here / "bare.png", -1)
+    assert run("transfer", place / "shared", "bare.png", "c.json", "--estimator", "middle") == 0
+    line = np.linspace((0, 0, 1), (WIDTH / 2, HEIGHT / 2, 1), 18)
+    write_points(here / "bare.json", line)
+    assert run("transfer", place / "shared", "bare.png", "c.json", "--out", "given.png") == 0
+    assert np.array_equal(pixels(here / "given.png"), pixels(here / "bare_to_c.png"))
+
+
+def test_of_several_figures_the_one_with_most_points_is_taken_and_told_of(here, middle):
+    corners(here / "bare.png", 0, -1)
+    encoder = STRUCTURE_ENCODERS.build_part(dict(type="HeatmapEncoder", layout="openpose18"))
+    with pytest.warns(UserWarning, match="2 figures"):
+        (found,) = read_poses(source_subjects(Path("bare.png"), None), encoder, "middle")
+    assert found.present.all()
+
+
+def test_a_picture_in_which_nobody_is_found_is_named(place, here, middle, capsys, monkeypatch):
+    corners(here / "bare.png")
+    error = refused(capsys, monkeypatch, "transfer", place / "shared", "bare.png", "c.json", "--estimator", "middle")
+    assert "bare.png" in error
+    assert "nobody" in error
+    assert "--source-keypoints" in error
+
+
+def test_an_estimator_that_fails_is_named(place, here, middle, capsys, monkeypatch):
+    middle.fails = True
+    error = refused(capsys, monkeypatch, "transfer", place / "shared", "bare.png", "c.json", "--estimator", "middle")
+    assert "'middle' failed: RuntimeError: out of luck" in error
+
+
+def test_where_several_estimators_fit_one_must_be_named(place, here, middle, capsys, monkeypatch):
+    error = refused(capsys, monkeypatch, "transfer", place / "shared", "bare.png", "c.json")
+    assert "bare.png" in error
+    assert "rtmpose" in error
+    assert "middle" in error
+
+
+@pytest.mark.parametrize("layout", ["human36m", "no such layout"])
+def test_an_estimator_of_other_points_is_not_asked(place, here, middle, capsys, monkeypatch, layout):
+    middle.layout = layout
+    error = refused(capsys, monkeypatch, "transfer", place / "shared", "bare.png", "c.json", "--estimator", "middle")
+    assert ("no estimator called 'middle'" if layout == "human36m" else "no key-point layout") in error
+
+
+# interpolate
+
+
+def frames(path: Path) -> list[np.ndarray]:
+    with av.open(str(path)) as clip:
+        return [frame.to_ndarray(format="rgb24").astype(int) for frame in clip.decode(video=0)]
+
+
+class Recorder(list):
+    """Stands for a video file, and keeps the frames as they were: H.264 would blur noise."""
+
+    def __init__(self, path: Path, fps: float) -> None:
+        RECORDED.append(self)
+
+    def write(self, frame: np.ndarray) -> None:
+        self.append(frame.astype(int))
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+RECORDED: list[Recorder] = []
+
+
+def test_a_clip_goes_from_the_sources_own_pose_to_the_targets(place, here, capsys, monkeypatch):
+    monkeypatch.setattr("posegen.cli.interpolate.VideoWriter", Recorder)
+    assert run("interpolate", place / "shared", "a.png", "c.json", "--frames", "10", "--pause", "0") == 0
+    made = RECORDED[-1]
+    assert "10 frames: a_to_c.mp4" in capsys.readouterr().out
+    assert len(made) == 10  # more than go through the model at once
+    inferencer = Inferencer(place / "shared", device="cpu")
+    first, last = (inferencer.infer("a.png", pose, "a.json")[0].image for pose in ("a.json", "c.json"))
+    assert np.abs(first.astype(int) - last).mean() > 20
+    for frame, true in ((made[0], first), (made[-1], last)):
+        assert np.abs(frame - true).mean() < 0.5  # rounding; and a batch may sum in another order
+    steps = [np.abs(one - other).mean() for one, other in pairwise(made)]
+    assert steps[0] < max(steps)  # it starts slowly
+
+
+def test_it_rests_at_both_ends(place, here):
+    arguments = ["interpolate", place / "shared", "a.png", "c.json", "--frames", "2", "--pause", "0.5", "--fps", "8"]
+    assert run(*arguments, "--out", "clip.mp4", "--resize-back") == 0
+    made = frames(here / "clip.mp4")
+    assert len(made) == 2 + 2 * 4
+    assert made[0].shape == (HEIGHT, WIDTH, 3)
+    steps = [np.abs(one - other).mean() for one, other in pairwise(made)]
+    assert np.argmax(steps) == 4
+    assert steps[4] > 3 * max(steps[:4] + steps[5:])
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--frames", "1"], "--frames"),
+        (["--fps", "0", "--pause", "-1"], "--pause"),
+        (["--out", "clip.gif"], ".mp4"),
+        (["--out", "there.mp4"], "--force"),
+    ],
+)
+def test_a_clip_that_cannot_be_is_refused_before_a_model_is_loaded(place, here, capsys, monkeypatch, more, words):
+    (here / "there.mp4").write_text("mine")
+    monkeypatch.setattr("posegen.cli.transfer.Inferencer", lambda *_, **__: pytest.fail("the model was loaded"))
+    assert words in refused(capsys, monkeypatch, "interpolate", place / "shared", "a.png", "c.json", *more)
+    assert (here / "there.mp4").read_text() == "mine"
+
+
+def test_a_clip_has_one_source_and_one_target(place, here, capsys, monkeypatch):
+    assert "folder of several" in refused(capsys, monkeypatch, "interpolate", place / "shared", "a.png", "poses")
+
+
+# Poses between poses
+
+LAYOUT = get_layout("openpose18")
+WIDE = {pair for pair in LAYOUT.limbs if LAYOUT.partner[pair[0]] == pair[0] and LAYOUT.partner[pair[1]] != pair[1]}
+coordinates = st.lists(st.integers(0, 99), min_size=36, max_size=36)
+presences = st.lists(st.booleans(), min_size=18, max_size=18)
+
+
+def pose(numbers: list[int], present: list[bool] | None = None) -> Keypoints:
+    return Keypoints(np.reshape(numbers, (18, 2)), present or [True] * 18)
+
+
+def lengths(points: Keypoints) -> dict[tuple[int, int], float]:
+    return {pair: float(np.linalg.norm(points.points[pair[1]] - points.points[pair[0]])) for pair in LAYOUT.limbs}
+
+
+@given(coordinates, coordinates, st.floats(0, 1))
+@settings(max_examples=25, deadline=None)
+def test_no_limb_is_shorter_on_the_way_than_at_its_ends(start, end, share):
+    ends = lengths(pose(start)), lengths(pose(end))
+    between = lengths(interpolate_keypoints(pose(start), pose(end), LAYOUT, share))
+    for pair in set(LAYOUT.limbs) - WIDE:
+        least, most = sorted((ends[0][pair], ends[1][pair]))
+        assert least - 1e-3 <= between[pair] <= most + 1e-3  # pixels, of float32
+
+
+@given(coordinates, coordinates, presences, presences)
+@settings(max_examples=25, deadline=None)
+def test_the_ends_are_the_poses_with_what_they_have(start, end, in_start, in_end):
+    first, last = pose(start, in_start), pose(end, in_end)
+    for share, true in ((0.0, first), (1.0, last)):
+        found = interpolate_keypoints(first, last, LAYOUT, share)
+        assert (found.present == true.present).all()
+        assert np.allclose(found.points[true.present], true.points[true.present], atol=1e-3)
+        assert np.isfinite(found.points).all()
+
+
+def two_joints(child: tuple[float, float]) -> Keypoints:
+    return Keypoints([(50, 50), child], [True, True])
+
+
+SWING = KeypointLayout("swing", ("hinge", "tip"), (0, 1), ((0, 1),), ((255, 0, 0), (0, 255, 0)))
+
+
+def test_a_limb_turns_the_shorter_way():
+    """From 170° to −170°: over 180°, not back over 0°."""
+    ends = [two_joints((50 + 10 * np.cos(angle), 50 + 10 * np.sin(angle))) for angle in np.radians((170, -170))]
+    assert np.allclose(interpolate_keypoints(*ends, SWING, 0.5).points[1], (40, 50), atol=1e-3)
+
+
+def test_of_a_subject_that_turns_round_the_sides_change_places_straight():
+    front, back = (Keypoints(np.tile((50.0, 50.0), (18, 1)), np.isin(np.arange(18), (1, 2, 3, 5, 6))) for _ in range(2))
+    right, right_elbow, left, left_elbow = 2, 3, 5, 6
+    for points, side in ((front.points, -1), (back.points, 1)):
+        points[[right, right_elbow], 0] += 20 * side
+        points[[left, left_elbow], 0] -= 20 * side
+        points[[right_elbow, left_elbow], 1] += 30
+    for share in (0.25, 0.5, 0.75):
+        found = interpolate_keypoints(front, back, LAYOUT, share).points
+        assert np.allclose(found[[right, left], 1], 50)  # neither shoulder goes over the head
+        assert np.allclose(found[[right_elbow, left_elbow], 1], 80)  # the arms hang on
+
+
+def test_a_point_that_one_pose_has_is_there_in_its_half_and_goes_along():
+    start = two_joints((60, 50))
+    end = Keypoints([(70, 50), (0, 0)], [True, False])
+    early, late = (interpolate_keypoints(start, end, SWING, share) for share in (0.4, 0.5))
+    assert early.present.tolist() == [True, True]
+    assert np.allclose(early.points, [(58, 50), (68, 50)])
+    assert late.present.tolist() == [True, False]
+
+
+def test_without_limbs_points_go_straight():
+    layout = KeypointLayout("dots", ("one", "two"), (1, 0), (), ((255, 0, 0), (0, 255, 0)))
+    start, end = two_joints((60, 50)), two_joints((50, 60))
+    assert np.allclose(interpolate_keypoints(start, end, layout, 0.5).points, [(50, 50), (55, 55)])
+
+
+def test_poses_of_other_layouts_and_shares_outside_are_refused():
+    with pytest.raises(InputError, match="18 points"):
+        interpolate_keypoints(two_joints((1, 1)), two_joints((1, 1)), LAYOUT, 0.5)
+    with pytest.raises(InputError, match="share"):
+        interpolate_keypoints(two_joints((1, 1)), two_joints((1, 1)), SWING, 1.5)

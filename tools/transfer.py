@@ -1,0 +1,7 @@
+"""`posegen transfer` as a script."""
+
+import sys
+
+from posegen.cli import run_tool
+
+sys.exit(run_tool("transfer"))
