@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 from torch.utils.data import Dataset
 
-from posegen.checking import Finding, Report, check_data, print_report, write_findings
+from posegen.checking import Finding, Picture, Report, check_data, print_report, write_findings
 from posegen.checking.check import DRAWN_SAMPLES
 from posegen.cli import main
 from posegen.data.images import write_image
@@ -375,6 +375,60 @@ def test_files_that_are_named_inside_other_arguments_count(handmade):
 def test_of_one_that_names_no_files_a_few_samples_are_read_and_that_is_said(handmade):
     report = check_data(config_of(train={"type": "Handmade", "count": 1_000_000}))
     assert f"nothing to read on disk; {DRAWN_SAMPLES} of 1,000,000 samples were drawn" in report.notes[0]
+
+
+class Faulty(Handmade):
+    """A data set of somebody's with a fault, at the place that *root* names."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__(root)
+        if root == "/constructor":
+            raise KeyError("points")
+
+    @classmethod
+    def examine(cls, root):
+        """Its pictures."""
+        yield FaultyPicture("a.png", "a")
+        if root == "/examine":
+            raise PermissionError(13, "Permission denied", "list.txt")
+
+
+class FaultyPicture(Picture):
+    """A picture that cannot be read as it should be."""
+
+    def read(self):
+        """Raises."""
+        raise IndexError("no page 3")
+
+
+@pytest.mark.parametrize("place", ["examine", "picture"])
+def test_whatever_a_plugin_raises_is_a_finding_and_the_other_split_is_checked(monkeypatch, sound, place):
+    monkeypatch.setitem(DATASETS._module_dict, "Faulty", Faulty)
+    (sound / "test" / names(3)[0]).unlink()
+    test = pairs_config(sound, "test")["test_dataloader"]["dataset"]
+    kinds = found(check_data(config_of(train={"type": "Faulty", "root": f"/{place}"}, test=test)))
+    assert [(f.sample, f.text) for f in kinds.pop("broken image")] == [("a", "IndexError: no page 3")]
+    assert kinds.pop("missing image")
+    unusable = [f.text for f in kinds.pop("unusable", [])]
+    assert unusable == ["PermissionError: [Errno 13] Permission denied: 'list.txt'"] * (place == "examine")
+    assert not kinds
+
+
+def test_whatever_a_constructor_raises_is_a_finding_but_for_a_wrong_config(monkeypatch, sound):
+    monkeypatch.setitem(DATASETS._module_dict, "Faulty", Faulty)
+    monkeypatch.delattr(Faulty, "examine")
+    report = check_data(config_of(train={"type": "Faulty", "root": "/constructor"}))
+    assert [(f.kind, f.text) for f in report.findings] == [("unusable", "KeyError: 'points'")]
+    with pytest.raises(ConfigError, match="crop_to_frame needs a keypoint_frame"):
+        check_data(pairs_config(sound, "train", crop_to_frame=True))
+
+
+def test_of_pairs_beyond_the_limit_only_what_the_constructor_refuses_is_found(sound):
+    append(sound / "market-pairs-train.csv", f"{names(1)[0]},{names(1)[0]}\n{names(1)[0]},unknown.png\n")
+    assert set(found(check_data(pairs_config(sound, "train", limit=4)))) == {"no annotation"}
+    assert set(found(check_data(pairs_config(sound, "train", limit=5)))) == {"no annotation", "same image"}
+    with pytest.raises(DataError, match=r"row 7: image 'unknown\.png' has no key points"):
+        DATASETS.build_part(pairs_config(sound, "train", limit=4)["train_dataloader"]["dataset"])
 
 
 # The command

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import pickle
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -17,9 +19,9 @@ import torch.distributed as dist
 
 from posegen.cli import main
 from posegen.config import load_config
-from posegen.engine import EndlessSampler, StageOptimizers
+from posegen.engine import EXIT_SAVED, EndlessSampler, StageOptimizers, distributed
 from posegen.engine.distributed import average_gradients, fresh_store, start_processes_without_gpu
-from posegen.errors import PosegenError
+from posegen.errors import CheckpointError, PosegenError
 from posegen.registry import DATASETS
 
 from .conftest import CONFIGS, LAST
@@ -77,6 +79,60 @@ def test_who_never_comes_is_named():
     store.set_timeout(timedelta(seconds=0.2))
     with pytest.raises(PosegenError, match=r"processes \[1, 2\] of 3 did not come"):
         fresh_store(store, 0, 3)
+
+
+ERRORS = {
+    "OSError": (OSError(30, "Read-only file system", "iter_1.pth"), r"OSError: .*Read-only file system: 'iter_1\.pth'"),
+    "PosegenError": (CheckpointError("the disk is full"), "^the disk is full$"),
+}
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_what_the_first_process_meets_is_told_before_it_is_raised(monkeypatch, kind):
+    error, words = ERRORS[kind]
+    told = []
+    monkeypatch.setattr(distributed, "in_several_processes", lambda: True)
+    monkeypatch.setattr(distributed, "_group_on_cpu", lambda: None)
+    monkeypatch.setattr(dist, "broadcast_object_list", lambda outcome, **unused: told.append(pickle.dumps(outcome)))
+    with pytest.raises(PosegenError, match=words) as raised:
+        distributed.in_first_process(lambda: fail_with(error))
+    _, heard = pickle.loads(told[0])
+    assert (type(heard), str(heard)) == (type(raised.value), str(raised.value))
+    assert error in (raised.value, raised.value.__cause__)
+
+
+def fail_with(error: Exception) -> None:
+    raise error
+
+
+def heard_by(rank: int) -> str:
+    """What a process is told of a file that the first one cannot remove; all then go on together."""
+    try:
+        distributed.in_first_process(lambda: Path("/nowhere/iter_1.pth").unlink())
+    except PosegenError as error:
+        return f"{error}; {distributed.gathered(rank)}"
+    return "nothing"
+
+
+@pytest.mark.slow
+def test_no_process_waits_for_a_first_one_that_cannot_remove_a_file(tmp_path):
+    first, second = in_both(heard_by, tmp_path)
+    assert first == second
+    assert re.search(r"FileNotFoundError: .*'/nowhere/iter_1\.pth'; \[0, 1\]", first)
+
+
+@pytest.mark.slow
+def test_torchrun_starts_again_whatever_the_status_says_and_ends_with_1(tmp_path):
+    """As the documentation says, for what leaves with 75, "saved": it takes each other status but 0 for a failure."""
+    worker = tmp_path / "leave.py"
+    worker.write_text(f"open({str(tmp_path / 'starts')!r}, 'a').write('x')\nraise SystemExit({EXIT_SAVED})\n")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--max-restarts", "1"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*launch, "--monitor-interval", "0.1", worker], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1, done.stderr[-3000:]
+    assert (tmp_path / "starts").read_text() == "xx"
 
 
 # A step

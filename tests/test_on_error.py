@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 from pathlib import Path
@@ -15,8 +16,9 @@ from posegen.config import load_config
 from posegen.data.images import write_image
 from posegen.engine import build_trainer
 from posegen.engine.randomness import SeededSamples
-from posegen.engine.unreadable import LEAST, MOST_TRIES, ReadableSamples, ShareOfUnreadable
+from posegen.engine.unreadable import LEAST, MOST_TRIES, WINDOW, ReadableSamples, ShareOfUnreadable
 from posegen.errors import ConfigError, DataError
+from posegen.registry import DATASETS
 
 from .test_distributed import environment, torchrun  # noqa: F401  a fixture
 from .test_engine import StopAfter, Stopped, assert_same
@@ -106,6 +108,31 @@ def test_two_processes_count_what_either_leaves_out_and_stay_the_same(photograph
     assert two["unreadable_samples"] == 2 * len(BROKEN)
 
 
+def test_a_file_that_is_gone_ends_the_next_start_unless_images_may_be_missing(photographs, tmp_path):
+    unbroken = train(photographs, tmp_path / "unbroken")
+    train(photographs, tmp_path / "run", stop=4)
+    (tmp_path / "data/train" / f"{BROKEN[0]}b.png").unlink()  # one that could not be read before: all else is the same
+    with pytest.raises(DataError, match=r"no image '1b\.png'[^\n]*\n`posegen check CONFIG`.*on_missing='later'"):
+        train(photographs, tmp_path / "run", resume=True)
+    resumed = train(photographs, tmp_path / "run", resume=True, **{"train_dataloader.dataset.on_missing": "later"})
+    for part in ("state_dict", "optimizer"):
+        assert_same(resumed[part], unbroken[part])
+    assert re.search(r"sample left out.*1b\.png: no such file", log(tmp_path / "run"))
+
+
+def test_a_run_that_is_resumed_near_the_limit_stops_where_the_unbroken_one_does(photographs, tmp_path, monkeypatch):
+    monkeypatch.setattr("posegen.engine.unreadable.LEAST", 2 * 3)  # three iterations: a round, of which a third is bad
+    limit = {"train_cfg.max_unreadable": 0.3}
+    train(photographs, tmp_path / "resumed", stop=2, **limit)
+    ends = []
+    for name, resume in (("unbroken", False), ("resumed", True)):
+        with pytest.raises(DataError) as error:
+            train(photographs, tmp_path / name, resume=resume, **limit)
+        ends.append((str(error.value), sorted(path.name for path in (tmp_path / name).glob("iter_*.pth"))))
+    assert ends[0] == ends[1]
+    assert ends[0][1] == ["iter_1.pth", "iter_2.pth"]
+
+
 def test_too_many_end_the_run_and_the_error_says_what_allows_more(photographs, tmp_path, monkeypatch):
     monkeypatch.setattr("posegen.engine.unreadable.LEAST", 6)
     # a third of the pairs is broken, so a round has more than a tenth
@@ -176,6 +203,61 @@ def test_nothing_that_can_be_read_is_an_error_that_says_so():
 
 def test_a_few_bad_samples_at_the_beginning_do_not_end_a_run():
     share = ShareOfUnreadable(0.1)
-    share.add(LEAST - 1, 50)
+    recent = share.after("", LEAST - 1, 50)
     with pytest.raises(DataError, match=f"50 of the last {LEAST} samples"):
-        share.add(1, 0)
+        share.after(recent, 1, 0)
+
+
+def test_what_is_long_ago_is_forgotten():
+    share = ShareOfUnreadable(0.1)
+    recent = share.after("1" * LEAST, WINDOW - LEAST, 0)  # a tenth: just allowed
+    assert len(share.after(recent, LEAST, LEAST)) == WINDOW
+    with pytest.raises(DataError, match=f"{LEAST + 1} of the last {WINDOW}"):
+        share.after(share.after(recent, LEAST, LEAST), 1, 1)
+
+
+# Data sets with images that are not there
+
+
+@pytest.fixture
+def coco(tmp_path) -> dict:
+    """A config of one person on three pictures, of which the last is not there."""
+    points = [value for i in range(17) for value in (i + 10, i + 20, 2)]
+    content = {
+        "images": [{"id": i, "file_name": f"{i}.png"} for i in range(3)],
+        "annotations": [{"id": i, "image_id": i, "keypoints": points, "person_id": 5} for i in range(3)],
+    }
+    (tmp_path / "train.json").write_text(json.dumps(content))
+    for i in range(2):
+        write_image(tmp_path / f"{i}.png", np.full((64, 64, 3), i, np.uint8))
+    structure = {"type": "HeatmapEncoder", "layout": "openpose18"}
+    return {
+        "type": "CocoPairs", "annotation_file": tmp_path / "train.json", "image_root": tmp_path,
+        "structure": structure, "size": (32, 32),
+    }  # fmt: skip
+
+
+def test_of_coco_a_missing_image_is_an_error_at_the_start_or_when_its_pair_is_asked_for(coco):
+    with pytest.raises(DataError, match=r"no file '2\.png'[^\n]*\n`posegen check CONFIG`"):
+        DATASETS.build_part(coco)
+    pairs = DATASETS.build_part({**coco, "on_missing": "later"})
+    assert len(pairs) == 3 * 2  # both orders of all three pictures
+    assert pairs[0].name == "0_0_2_1_1_vis"
+    with pytest.raises(DataError, match=r"2\.png: 1 problem\n  - no such file"):
+        pairs[1]
+
+
+@pytest.mark.parametrize("name", ["2.png", "folder/2.png"])
+def test_a_link_that_leads_out_is_no_missing_image(coco, tmp_path_factory, name):
+    outside, root = tmp_path_factory.mktemp("outside"), coco["image_root"]
+    (root / "2.png").symlink_to(outside / "2.png")
+    (root / "folder").symlink_to(outside)
+    text = coco["annotation_file"].read_text()
+    coco["annotation_file"].write_text(text.replace("2.png", name))
+    with pytest.raises(DataError, match=rf"no file '{name}'"):
+        DATASETS.build_part({**coco, "on_missing": "later"})
+
+
+def test_another_word_for_missing_images_is_an_error(coco):
+    with pytest.raises(ConfigError, match="on_missing is 'raise' or 'later', got 'never'"):
+        DATASETS.build_part({**coco, "on_missing": "never"})

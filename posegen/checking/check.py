@@ -7,6 +7,7 @@ import os
 import signal
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -125,26 +126,33 @@ def _part(dataset: Any) -> tuple[Any, dict[str, Any]]:
 def _examine(split: str, examine: Callable[[], Iterable[Finding | Picture]], report: Report) -> list[Picture]:
     """The pictures that a data set names; its findings go to the report."""
     pictures = []
-    try:
+    with _what_it_raises(split, report):
         for found in examine():
             if isinstance(found, Picture):
                 pictures.append(found)
             else:
                 report.add(split, [found])
-    except DataError as error:
-        report.add(split, _of_error("unusable", error))
     return pictures
 
 
 def _build(split: str, dataset: Any, report: Report) -> Any:
     """The data set, or None where its files do not allow it."""
-    try:
+    with _what_it_raises(split, report):
         built = DATASETS.build_part(dataset)
         report.splits[split].samples = len(built)
-    except DataError as error:
+        return built
+    return None
+
+
+@contextmanager
+def _what_it_raises(split: str, report: Report) -> Iterator[None]:
+    """What a data set raises goes to the report, but for what no files could mend: a ConfigError."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except Exception as error:
         report.add(split, _of_error("unusable", error))
-        return None
-    return built
 
 
 def _read_samples(split: str, dataset: Any, arguments: Mapping[str, Any], report: Report, run: Callable) -> None:
@@ -172,17 +180,18 @@ def _names_files(value: Any) -> bool:
 
 
 def _try_sample(dataset: Any, number: int) -> list[Finding]:
-    """What reading a sample raises. A data set may be anybody's, so that may be anything."""
+    """What reading a sample raises."""
     try:
         dataset[number]
-    except DataError as error:
-        return [dataclasses.replace(finding, sample=str(number)) for finding in _of_error("sample", error)]
     except Exception as error:
-        return [Finding("sample", f"{type(error).__name__}: {error}", sample=str(number))]
+        return [dataclasses.replace(finding, sample=str(number)) for finding in _of_error("sample", error)]
     return []
 
 
-def _of_error(kind: str, error: DataError) -> list[Finding]:
+def _of_error(kind: str, error: Exception) -> list[Finding]:
+    """An error as findings. A data set may be anybody's, so that may be anything."""
+    if not isinstance(error, DataError):
+        return [Finding(kind, f"{type(error).__name__}: {error}")]
     if not error.problems:
         return [Finding(kind, error.where)]
     return as_findings(kind, error.where, error.problems)
@@ -199,6 +208,9 @@ def look(picture: Picture) -> Look:
         text = "; ".join(error.problems) or error.where
         kind = "missing image" if text.endswith("no such file") else "broken image"
         return Look(None, None, [Finding(kind, text, str(picture.file), sample=picture.name)])
+    except Exception as error:  # of a picture that reads itself
+        text = f"{type(error).__name__}: {error}"
+        return Look(None, None, [Finding("broken image", text, str(picture.file), sample=picture.name)])
     size = (image.shape[0], image.shape[1])
     findings = [*_wrong_proportions(picture, size)]
     if not picture.is_mask and image.min() == image.max():

@@ -121,5 +121,5 @@ def write_image(path: str | Path, image: np.ndarray, quality: int = 95) -> None:
     kind = Image.registered_extensions().get(path.suffix.lower())
     if kind not in Image.SAVE:
         raise DataError(path, f"cannot write images of type {path.suffix!r}", "Use .jpg or .png.")
-    with written_whole(path) as temporary:
+    with written_whole(path, to_disk=False) as temporary:
         Image.fromarray(image).save(temporary, format=kind, quality=quality)

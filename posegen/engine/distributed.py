@@ -60,14 +60,21 @@ def largest_of_all(value: Tensor) -> Tensor:
 
 
 def in_first_process(action: Callable[[], Any]) -> Any:
-    """What *action* returns, done in the first process and told to all; or its PosegenError, raised in all, so that
-    none waits for others that are gone. All processes call it."""
+    """What *action* returns, done in the first process and told to all. All processes call it.
+
+    Raises:
+        PosegenError: that *action* raised, or, of what else it raised (a disk that is gone, a folder that may not be
+            written to), one with its kind and words. In all processes, so that none waits for one that is gone.
+    """
     outcome: list[Any] = [None, None]
     if is_main_process():
         try:
             outcome[0] = action()
         except PosegenError as error:
             outcome[1] = error
+        except Exception as error:
+            outcome[1] = PosegenError(f"in the first process: {type(error).__name__}: {error}")
+            outcome[1].__cause__ = error  # for --traceback; it stays in this process
     if in_several_processes():
         dist.broadcast_object_list(outcome, src=0, group=_group_on_cpu())
     if outcome[1] is not None:

@@ -101,7 +101,7 @@ class StagedTrainLoop(IterBasedTrainLoop):
             raise ConfigError(f"StagedTrainLoop: max_skipped must be 1 or more, got {max_skipped}")
         self.on_error = on_error
         self._unreadable = ShareOfUnreadable(max_unreadable)
-        self._named: set[str] = set()  # problems of unreadable samples that the log has
+        self._named: set[str] = set()  # problems that the log has; after a resume it names them again
         self._entered: Stage | None = None
 
     def run(self) -> Any:
@@ -168,7 +168,10 @@ class StagedTrainLoop(IterBasedTrainLoop):
                 if problem not in self._named:
                     self._named.add(problem)
                     self.runner.logger.warning(f"sample left out, another in its place ({count} so far): {problem}")
-        self._unreadable.add(len(loaded.batch.names) * get_world_size(), len(left_out))
+        hub = self.runner.message_hub  # so that a resumed run stops where the unbroken one does
+        recent = str(hub.runtime_info.get("recent_unreadable", ""))
+        samples = len(loaded.batch.names) * get_world_size()
+        hub.update_info("recent_unreadable", self._unreadable.after(recent, samples, len(left_out)))
         return loaded.batch
 
     def _skip(self, batch: Any, problem: str) -> dict[str, int]:

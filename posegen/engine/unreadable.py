@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -90,7 +89,7 @@ def _collate(tried: Sequence[Tried], stack: Callable[[list[Any]], Any]) -> Loade
 
 
 class ShareOfUnreadable:
-    """How large a part of the last samples was unreadable.
+    """How large a part of the last samples may be unreadable. It keeps nothing: what is recent goes into checkpoints.
 
     Args:
         largest: what is allowed, above 0 and at most 1.
@@ -103,18 +102,23 @@ class ShareOfUnreadable:
         if not 0 < largest <= 1:
             raise ConfigError(f"StagedTrainLoop: max_unreadable is a share, above 0 and at most 1; got {largest}")
         self.largest = largest
-        self._recent: deque[bool] = deque(maxlen=WINDOW)
 
-    def add(self, samples: int, unreadable: int) -> None:
-        """Take note of a step's samples.
+    def after(self, recent: str, samples: int, unreadable: int) -> str:
+        """The last :data:`WINDOW` samples, as text: ``1`` for an unreadable one, ``0`` for another, the newest last.
+
+        Args:
+            recent: what this gave for the step before; empty at the start of a run.
+            samples: of this step, in all processes.
+            unreadable: how many of them.
 
         Raises:
-            DataError: too many were unreadable.
+            DataError: too many are.
         """
-        self._recent.extend([True] * unreadable + [False] * (samples - unreadable))
-        seen, bad = len(self._recent), sum(self._recent)
+        recent = (recent + "1" * unreadable + "0" * (samples - unreadable))[-WINDOW:]
+        seen, bad = len(recent), recent.count("1")
         if seen >= LEAST and bad > self.largest * seen:
             raise DataError(
                 f"{bad} of the last {seen} samples could not be read, more than train_cfg.max_unreadable = "
                 f"{self.largest:g} allows\n`posegen check CONFIG` names all that is wrong with the data."
             )
+        return recent
