@@ -8,9 +8,10 @@ line's overrides, so overriding a knob reaches every place that uses it, through
 from __future__ import annotations
 
 import json
+import os
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from mmengine.registry import Registry
 from torch.utils.data import DataLoader
 
 from . import plugins
-from .errors import ConfigError, nearest
-from .registry import DATA_SAMPLERS, KINDS, LOOPS, REGISTRIES, check_arguments
+from .data.files import read_text
+from .errors import ConfigError, DataError, nearest
+from .registry import DATA_SAMPLERS, KINDS, LOOPS, check_arguments
+from .untrusted import RefusedError, walk
 
 KNOBS = ("data_root", "batch_size", "flow_iters", "full_iters", "feature_weights")
 """Top-level values that every config has; each reaches all places that use it."""
@@ -77,20 +80,42 @@ def load_config(
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f"there is no config {path}{_neighbours(path)}")
+    return _load(path, lambda: _read(path), overrides or {}, plugin_files)
+
+
+def load_plain(content: Mapping[str, Any], path: Path) -> Config:
+    """The config that :func:`read_plain` read from a file, which is not read again. Else as :func:`load_config`."""
+    return _load(path, lambda: Config(dict(content), filename=str(path)), {}, ())
+
+
+def _load(
+    path: Path, read: Callable[[], Config], overrides: Mapping[str, Any], plugin_files: Sequence[str | Path]
+) -> Config:
     try:
-        return _load(path, overrides or {}, plugin_files)
+        try:
+            config = read()
+        except ConfigError:
+            raise
+        except (Exception, SystemExit) as error:  # a Python config may raise anything
+            raise ConfigError(f"{path} cannot be read as a config: {type(error).__name__}: {error}") from error
+        return _complete(config, path, overrides, plugin_files)
     except ConfigError as error:
         if path.name in str(error):
             raise
         raise type(error)(f"{path}: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: its values refer to one another too deep") from error
 
 
-def _load(path: Path, overrides: Mapping[str, Any], plugin_files: Sequence[str | Path]) -> Config:
-    _check_is_data(path)
-    try:
-        config = Config.fromfile(path)
-    except (Exception, SystemExit) as error:  # a Python config may raise anything
-        raise ConfigError(f"{path} cannot be read as a config: {type(error).__name__}: {error}") from error
+def _read(path: Path) -> Config:
+    if path.suffix not in DATA_SUFFIXES:
+        return Config.fromfile(path)
+    # Not by mmengine: it puts values of the environment into the text, and reads that with a loader that executes.
+    content, text = _inherit(path, (), [])
+    return Config(content, cfg_text=text, filename=str(path))
+
+
+def _complete(config: Config, path: Path, overrides: Mapping[str, Any], plugin_files: Sequence[str | Path]) -> Config:
     for name in [name for name in config if name.startswith("_")]:  # helper variables of Python configs
         config._cfg_dict.pop(name)
     _check_top_level(config, path)
@@ -98,7 +123,9 @@ def _load(path: Path, overrides: Mapping[str, Any], plugin_files: Sequence[str |
     named = _named_plugins(config, path, plugin_files)
     if named:
         config._cfg_dict["plugins"] = named
-    resolved = _resolve(config._cfg_dict, config._cfg_dict, ())
+    resolved = _Resolver(config._cfg_dict).resolve(config._cfg_dict, ())
+    if path.suffix in DATA_SUFFIXES:
+        _check_names(resolved, path)  # only now: a name may have been a reference
     for report in plugins.load():
         if report.error:  # a part of another plugin may go by the name that the config means
             warnings.warn(f"plugin {report.name!r} failed to load and is left out: {report.error}", stacklevel=2)
@@ -131,66 +158,119 @@ def _named_plugins(config: Config, path: Path, also: Sequence[str | Path]) -> li
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML's safe loader, and tuples, which mmengine writes where a Python config had some."""
+    """YAML's safe loader, without what unfolds before it can be counted, and with tuples, which mmengine writes where a
+    Python config had some."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(None, None, "'<<' is not read: use _base_", key.start_mark)
+            if not isinstance(key, yaml.ScalarNode):  # a tuple of tuples of tuples takes for ever to be looked up
+                raise yaml.constructor.ConstructorError(None, None, "a name is text or a number", key.start_mark)
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        if len(node.value) > 100:  # in base 60, each digit takes longer than the one before
+            raise yaml.constructor.ConstructorError(None, None, "a number of more than 100 digits", node.start_mark)
+        return super().construct_yaml_int(node)
 
 
+_PlainLoader.add_constructor("tag:yaml.org,2002:int", _PlainLoader.construct_yaml_int)
 _PlainLoader.add_constructor(
     "tag:yaml.org,2002:python/tuple",
     lambda loader, node: tuple(loader.construct_sequence(node)),  # type: ignore[arg-type]
 )
 
 
-MOST_BYTES, MOST_VALUES = 4 << 20, 100_000
-"""Of a config that is data. YAML may refer to one value many times, so that a small file unfolds to more."""
+DATA_SUFFIXES = (".json", ".yaml", ".yml")
+MOST_BYTES, MOST_VALUES, MOST_FILES = 4 << 20, 100_000, 100
+"""Of a config that is data. YAML, and references, may name one value many times, so that a small file unfolds to more;
+files, that it inherits from."""
+SCOPES = ("posegen", "mmengine")
+"""What may stand before a part's name and a dot, and as a scope: packages that mmengine then imports."""
 
 
-def _check_is_data(path: Path, inheriting: tuple[Path, ...] = ()) -> None:
-    """Raise ConfigError where a config that is no ``.py`` file would make mmengine execute something (a base that is
-    code, modules to import, objects in YAML, objects of Python in place of parts), or would not end."""
-    if path.suffix not in (".json", ".yaml", ".yml"):
-        return
-    if path.stat().st_size > MOST_BYTES:
-        raise ConfigError(f"{path} has {path.stat().st_size:,} bytes; the limit for a config is {MOST_BYTES:,}")
+def read_plain(path: Path, most: int = MOST_BYTES) -> tuple[dict[str, Any], str]:
+    """What stands in a config that is data, and its text: read once, and nothing of it looked up.
+
+    Raises:
+        ConfigError: it cannot be read, is larger than *most* bytes, holds no names with values, or unfolds to more
+            than :data:`MOST_VALUES`.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, most)
         content = json.loads(text) if path.suffix == ".json" else yaml.load(text, _PlainLoader)
-    except (ValueError, AttributeError, yaml.YAMLError, RecursionError) as error:  # PyYAML's own, too
+    except DataError as error:
+        raise ConfigError(str(error)) from error
+    # the last three are PyYAML's own
+    except (ValueError, RecursionError, yaml.YAMLError, AttributeError, ArithmeticError, TypeError) as error:
         raise ConfigError(f"{path} cannot be read as plain data: {error}") from error
-    if not isinstance(content, Mapping):
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise ConfigError(f"{path} holds no names with values, but {type(content).__name__}")
+    _values(content, path)
+    return content, text
+
+
+def _values(content: Any, path: Path) -> list[Any]:
+    """All that is in a config, counted."""
+    try:
+        return [value for value, _ in walk(content, MOST_VALUES)]
+    except RefusedError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _inherit(path: Path, inheriting: tuple[str, ...], read: list[Path]) -> tuple[dict[str, Any], str]:
+    """A config that is data over those that it inherits from, as mmengine lays them, and the text of all."""
+    read.append(path)
+    if len(read) > MOST_FILES:
+        raise ConfigError(f"{read[0]} inherits from more than {MOST_FILES} files")
+    content, text = read_plain(path)
     if "custom_imports" in content:
         raise ConfigError(f"{path} is data, and cannot import modules: remove custom_imports, or give --plugin")
-    _check_names(content, path)
-    bases = content.get("_base_", [])
-    for base in [bases] if isinstance(bases, str) else bases:
+    real = os.path.realpath(path)
+    if real in inheriting:
+        raise ConfigError(f"{read[0]} inherits from itself, by way of {path.name}")
+    merged: dict[str, Any] = {}
+    texts = []
+    for base in _bases(content.pop("_base_", []), path):
+        below, text_below = _inherit(base, (*inheriting, real), read)
+        if twice := merged.keys() & below.keys():
+            raise ConfigError(f"{path} inherits {', '.join(sorted(twice))} from more than one file")
+        merged |= below
+        texts.append(text_below)
+    merged = Config._merge_a_into_b(content, merged)
+    return {name: value for name, value in merged.items() if not name.startswith("__")}, "\n".join([*texts, text])
+
+
+def _bases(named: Any, path: Path) -> list[Path]:
+    """The files that a config which is data inherits from: data, too."""
+    bases = [named] if isinstance(named, str) else named
+    if not isinstance(bases, (list, tuple)):
+        raise ConfigError(f"{path}: _base_ is a file or a list of files, got {named!r}")
+    for base in bases:
         if not isinstance(base, str) or "::" in base:
             raise ConfigError(f"{path} is data, and inherits from files only; _base_ has {base!r}")
-        file = path.parent / base
-        if file.suffix == ".py":
+        if Path(base).suffix == ".py":
             raise ConfigError(f"{path} is data, but inherits from {base}, which is code: name a .json or .yaml file")
-        if file.resolve() in (*inheriting, path.resolve()):
-            raise ConfigError(f"{path} inherits from itself, by way of {base}")
-        if file.is_file():
-            _check_is_data(file, (*inheriting, path.resolve()))
+        if Path(base).suffix not in DATA_SUFFIXES:
+            raise ConfigError(f"{path} inherits from {base!r}, which is no .json or .yaml file")
+    return [path.parent / base for base in bases]
 
 
 def _check_names(content: Mapping[str, Any], path: Path) -> None:
-    """Raise ConfigError where a part is named with a dot, other than by the scope of a registry: mmengine would import
-    what is before it."""
-    scopes = {"mmengine", *(registry.scope for registry in REGISTRIES)}
-    left: list[Any] = [content]
-    for _ in range(MOST_VALUES):
-        if not left:
-            return
-        value = left.pop()
-        if isinstance(value, Mapping):
-            name = value.get("type")
-            if isinstance(name, str) and "." in name and (name.count(".") > 1 or name.partition(".")[0] not in scopes):
-                raise ConfigError(f"{path} is data, and names parts, not objects of Python: {name!r}")
-            left += value.values()
-        elif isinstance(value, (list, tuple)):
-            left += value
-    raise ConfigError(f"{path} unfolds to more than {MOST_VALUES:,} values")
+    """Raise ConfigError where a part, or a scope, is named such that mmengine would import a module."""
+    problems = []
+    for value in _values(content, path):
+        if not isinstance(value, dict):
+            continue
+        for key in ("type", "constructor"):
+            name = value.get(key)
+            if isinstance(name, str) and "." in name and (name.count(".") > 1 or name.partition(".")[0] not in SCOPES):
+                problems.append(f"{path} is data, and names parts, not objects of Python: {name!r}")
+        for key in ("_scope_", "default_scope"):
+            if value.get(key, SCOPES[0]) not in (*SCOPES, None):
+                problems.append(f"{path} is data, and imports nothing: {key} is one of {SCOPES}, got {value[key]!r}")
+    if problems:
+        raise ConfigError("\n".join(dict.fromkeys(problems)))
 
 
 def _check_required(config: Config, path: Path) -> None:
@@ -276,25 +356,40 @@ def _override(config: Config, overrides: Mapping[str, Any]) -> None:
     config.merge_from_dict(dict(overrides), allow_list_keys=True)
 
 
-def _resolve(node: Any, top: Mapping[str, Any], resolving: tuple[str, ...]) -> Any:
-    if isinstance(node, Mapping):
-        return ConfigDict({key: _resolve(value, top, resolving) for key, value in node.items()})
-    if isinstance(node, (list, tuple)):
-        return type(node)(_resolve(value, top, resolving) for value in node)
-    if not isinstance(node, str):
-        return node
-    whole = _REFERENCE.fullmatch(node)
-    if whole:
-        return _look_up(whole[1], top, resolving)
-    return _REFERENCE.sub(lambda match: str(_look_up(match[1], top, resolving)), node)
+class _Resolver:
+    """Puts in place of each reference what it refers to. References to references may unfold to more than memory holds,
+    so what is made is counted."""
 
+    def __init__(self, top: Mapping[str, Any]) -> None:
+        self.top = top
+        self.values = self.characters = 0
 
-def _look_up(name: str, top: Mapping[str, Any], resolving: tuple[str, ...]) -> Any:
-    if name in resolving:
-        raise ConfigError(f"config values refer to each other in a circle: {' → '.join([*resolving, name])}")
-    if name not in top:
-        raise ConfigError(f"the config refers to ${{{name}}}, which it does not define{nearest(name, top)}")
-    return _resolve(top[name], top, (*resolving, name))
+    def resolve(self, node: Any, resolving: tuple[str, ...]) -> Any:
+        self.values += 1
+        if self.values > MOST_VALUES or self.characters > MOST_BYTES:
+            raise ConfigError(f"references unfold to more than {MOST_VALUES:,} values, or {MOST_BYTES:,} characters")
+        if isinstance(node, Mapping):
+            return ConfigDict({key: self.resolve(value, resolving) for key, value in node.items()})
+        if isinstance(node, (list, tuple)):
+            return type(node)(self.resolve(value, resolving) for value in node)
+        if not isinstance(node, str):
+            return node
+        whole = _REFERENCE.fullmatch(node)
+        if whole:
+            return self._look_up(whole[1], resolving)
+        return _REFERENCE.sub(lambda match: self._text(match[1], resolving), node)
+
+    def _text(self, name: str, resolving: tuple[str, ...]) -> str:
+        text = str(self._look_up(name, resolving))
+        self.characters += len(text)
+        return text
+
+    def _look_up(self, name: str, resolving: tuple[str, ...]) -> Any:
+        if name in resolving:
+            raise ConfigError(f"config values refer to each other in a circle: {' → '.join([*resolving, name])}")
+        if name not in self.top:
+            raise ConfigError(f"the config refers to ${{{name}}}, which it does not define{nearest(name, self.top)}")
+        return self.resolve(self.top[name], (*resolving, name))
 
 
 def _check_parts(node: Any, path: str) -> None:

@@ -68,10 +68,11 @@ class Inferencer:
     """A model that takes pictures and key points as people have them, and prepares them as its data set does.
 
     Args:
-        config_or_folder: a shared folder, or its name on the Hugging Face Hub (:mod:`posegen.sharing`); or a config,
-            with *checkpoint*. A ``.py`` config is code and runs.
+        config_or_folder: a shared folder, or ``hf://OWNER/NAME``, one on the Hugging Face Hub
+            (:mod:`posegen.sharing`); or a config, with *checkpoint*. A ``.py`` config is code and runs.
         checkpoint: of the config's model, trained or converted.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …; ``"auto"``: CUDA where there is a GPU, else the CPU.
+        revision: of a model on the Hub: a branch, tag or commit; None: the newest.
 
     Attributes:
         config: of the model.
@@ -90,9 +91,10 @@ class Inferencer:
         config_or_folder: str | Path | Config,
         checkpoint: str | Path | None = None,
         device: str | torch.device = "auto",
+        revision: str | None = None,
     ) -> None:
         self.device = torch.device(_available() if device == "auto" else device)
-        self.model, self.config = _load(config_or_folder, checkpoint)
+        self.model, self.config = _load(config_or_folder, checkpoint, revision)
         require(self.config, "structure", "size")
         if not hasattr(self.model, "transfer"):
             raise ConfigError(
@@ -147,7 +149,10 @@ class Inferencer:
         results = []
         for start in track(starts, description="inference", disable=not progress or len(starts) < 2):
             chosen = range(start, min(start + batch_size, len(rows)))
-            prepared = [self.prepare(*rows[number][:4], names[number]) for number in chosen]
+            prepared = []
+            for number in chosen:
+                source, target, own, target_image = rows[number]
+                prepared.append(self.prepare(source, target, own, target_image, names[number]))
             results += _results(prepared, *self.transfer(prepared), resize_back)
         return results
 
@@ -278,7 +283,7 @@ def as_keypoints(points: Any, layout: KeypointLayout, subject: int | None = None
         values = _of_subject(values, subject)
     if values.ndim != 2 or len(values) != len(layout) or values.shape[1] not in (2, 3):
         raise InputError(f"key points of {layout.name} are {len(layout)}×2 or {len(layout)}×3, got {values.shape}")
-    present = np.isfinite(values).all(1) & (values[:, 2:] > 0).all(1)
+    present: np.ndarray = np.isfinite(values).all(1) & (values[:, 2:] > 0).all(1)
     if not present.any():
         raise InputError("every key point is missing")
     return Keypoints(np.where(present[:, None], values[:, :2], 0), present)
@@ -392,13 +397,17 @@ def _available() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _load(config_or_folder: str | Path | Config, checkpoint: str | Path | None) -> tuple[Any, Config]:
+def _load(
+    config_or_folder: str | Path | Config, checkpoint: str | Path | None, revision: str | None
+) -> tuple[Any, Config]:
     if checkpoint is not None:
+        if revision is not None:
+            raise ConfigError("a checkpoint of this machine has no revision: that is of a model on the Hub")
         config = load_config(config_or_folder) if isinstance(config_or_folder, (str, Path)) else config_or_folder
         return load_model(config, checkpoint), config
     if isinstance(config_or_folder, Config) or Path(config_or_folder).is_file():
         raise ConfigError("a config needs the checkpoint of its model beside it: Inferencer(config, checkpoint)")
-    return load_shared(find_shared(config_or_folder))
+    return load_shared(find_shared(config_or_folder, revision))
 
 
 def _rows(columns: Sequence[Any], names: Sequence[str]) -> list[list[Any]]:

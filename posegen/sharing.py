@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -9,7 +10,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import jinja2
@@ -18,7 +19,7 @@ from mmengine.config import Config
 from torch import nn
 
 from . import plugins
-from .config import load_config, require, unresolved
+from .config import load_plain, read_plain, require, unresolved
 from .engine.checkpoint import check_weights
 from .engine.checkpoint_files import write_safetensors, write_whole
 from .errors import CheckpointError, ConfigError, MissingWeightsError, PosegenError
@@ -29,8 +30,12 @@ from .weights import read_weights, sha256
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 KEYS = ("model", "structure", "size", "test_dataloader", "requires")
 """All that the config of a shared model may have."""
-MOST_OF_A_CONFIG = 1 << 20
-HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+MOST_OF_A_CONFIG, MOST_OF_WEIGHTS = 1 << 20, 8 << 30
+"""Bytes that are fetched; the published models have 0.1 GB."""
+HUB = "hf://"
+"""What the name of a model on the Hugging Face Hub begins with."""
+_OF_HUB = re.compile(r"hf:/{1,2}(.*)", re.DOTALL)  # pathlib takes one of two slashes away
+_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
 def with_config(model: nn.Module, config: Config) -> nn.Module:
@@ -124,26 +129,47 @@ def shared_config(config: Config) -> dict[str, Any]:
     preparation = _preparation(config)
     if preparation:
         content["test_dataloader"] = {"dataset": preparation}
+    check_no_paths(content)
     return {**content, "requires": _required_plugins(content)}
 
 
+def check_no_paths(content: Mapping[str, Any]) -> None:
+    """Raise ConfigError, which names the keys, where plain data of a config has paths of this machine, at any depth."""
+    paths = [f"  - {where}: {text!r}" for where, text in _texts(content) if _is_of_this_machine(text)]
+    if paths:
+        raise ConfigError(
+            "a model that needs files of this machine cannot be given away; its config has the paths\n"
+            + "\n".join(paths)
+        )
+
+
 def _preparation(config: Config) -> dict[str, Any]:
-    """The data set that says how images are prepared, with its options, but for files; empty: none says."""
+    """The data set that says how images are prepared, with its options for that; empty: none says.
+
+    A data set lists the names of these options as ``prepare_options``. Of one that does not, all but texts that are
+    files of the data: those made with ``${data_root}``, and those with a slash.
+    """
     dataset = (config.get("test_dataloader") or {}).get("dataset") or {}
     kind = dataset.get("type")
     if not isinstance(kind, str) or not hasattr(DATASETS.get(kind), "prepare"):
         return {}
+    listed = getattr(DATASETS.get(kind), "prepare_options", None)
     written = (unresolved(config).get("test_dataloader") or {}).get("dataset") or {}
     kept = {"type": kind}
     for name, value in dataset.items():
-        of_files = "${data_root}" in str(written.get(name)) or _is_path(value)
-        if name not in ("type", "structure", "size") and not of_files:
+        of_files = isinstance(value, str) and ("${data_root}" in str(written.get(name)) or re.search(r"[/\\]", value))
+        wanted = not of_files if listed is None else name in listed
+        if wanted and name not in ("type", "structure", "size"):
             kept[name] = _plain(value, f"test_dataloader.dataset.{name}")
     return kept
 
 
-def _is_path(value: Any) -> bool:
-    return isinstance(value, str) and (bool(Path(value).suffix) or "/" in value or os.sep in value)
+def _is_of_this_machine(text: str) -> bool:
+    """Whether a text is a path that means something here and not elsewhere: absolute, in somebody's home, or of a file
+    or folder that there is. A bare word names a part, whatever lies in this folder."""
+    absolute = PurePosixPath(text).is_absolute() or PureWindowsPath(text).is_absolute() or text.startswith("file:")
+    like_a_path = bool(re.search(r"[/\\.]", text)) and "\0" not in text
+    return absolute or bool(re.match(r"~[\w.-]*([/\\]|$)", text)) or (like_a_path and os.path.exists(text))
 
 
 def _plain(value: Any, where: str) -> Any:
@@ -163,20 +189,19 @@ def _plain(value: Any, where: str) -> Any:
 def _required_plugins(content: Any) -> dict[str, str]:
     """The plugins, with their packages, that bring parts and key-point layouts that a config names."""
     found = {}
-    for name in _texts(content):
+    for _, name in _texts(content):
         for plugin in _bringing(name):
             found[plugin.name] = plugin.package if plugin.version else ""
     return dict(sorted(found.items()))
 
 
-def _texts(node: Any) -> Iterator[str]:
-    if isinstance(node, Mapping):
-        node = list(node.values())
-    if isinstance(node, list):
-        for value in node:
-            yield from _texts(value)
-    elif isinstance(node, str):
-        yield node
+def _texts(node: Any, where: str = "") -> Iterator[tuple[str, str]]:
+    """All texts in plain data, each with its dotted key."""
+    if isinstance(node, str):
+        yield where, node
+    elif isinstance(node, (dict, list)):
+        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from _texts(value, f"{where}.{key}".lstrip("."))
 
 
 def _bringing(name: str) -> list[plugins.PluginReport]:
@@ -213,10 +238,12 @@ def _card(content: Mapping[str, Any], **told: Any) -> str:
 
 
 def _put_in_place(whole: Path, folder: Path) -> None:
-    """A new folder by one renaming; into one that is there file by file, last the config, which makes it a model."""
+    """A new folder by one renaming; into one that is there file by file. The config makes it a model: the old one goes
+    first, and the new one comes last, so that what is left of a killed replacement does not load."""
     if not folder.is_dir():
         os.replace(whole, folder)
         return
+    (folder / CONFIG).unlink(missing_ok=True)
     for name in (CARD, WEIGHTS, CONFIG):
         os.replace(whole / name, folder / name)
 
@@ -228,8 +255,8 @@ def from_pretrained(folder: str | Path, device: str | torch.device = "cpu", revi
     """The model of a shared folder, in eval mode. Nothing in the folder executes.
 
     Args:
-        folder: as :func:`save_pretrained` writes it; or the name of one on the Hugging Face Hub, ``OWNER/NAME``, which
-            is fetched where huggingface_hub is installed.
+        folder: as :func:`save_pretrained` writes it; or ``hf://OWNER/NAME``, one on the Hugging Face Hub, which is
+            fetched where huggingface_hub is installed.
         device: where the model goes.
         revision: of a model on the Hub: a branch, tag or commit; None: the newest.
 
@@ -246,14 +273,26 @@ def from_pretrained(folder: str | Path, device: str | torch.device = "cpu", revi
     return with_config(model.to(device), config)
 
 
+def is_on_hub(folder: str | Path) -> bool:
+    """Whether that is the name of a model on the Hub, ``hf://OWNER/NAME``, and no folder."""
+    return _OF_HUB.match(_text_of(folder)) is not None
+
+
 def find_shared(folder: str | Path, revision: str | None = None) -> Path:
     """The folder of a shared model; one on the Hub is fetched. Arguments and errors as of :func:`from_pretrained`."""
+    if on_hub := _OF_HUB.match(_text_of(folder)):
+        return _fetch(on_hub[1], revision)
     place = Path(folder)
     if not place.is_dir():
-        return _fetch(str(folder), revision)
+        hint = f"; a model on huggingface.co is {HUB}{folder}" if _HUB_NAME.fullmatch(_text_of(folder)) else ""
+        raise MissingWeightsError(f"there is no folder {place}{hint}")
     if revision is not None:
-        raise ConfigError(f"{place} is a folder: a revision is one of a model on the Hub")
+        raise ConfigError(f"{place} is a folder: a revision is one of a model on the Hub, {HUB}OWNER/NAME")
     return place
+
+
+def _text_of(folder: str | Path) -> str:
+    return folder.as_posix() if isinstance(folder, Path) else folder
 
 
 def load_shared(place: Path) -> tuple[nn.Module, Config]:
@@ -281,13 +320,8 @@ def _read_config(folder: Path) -> Config:
     path = folder / CONFIG
     if not path.is_file():
         raise ConfigError(f"{folder} is no shared model: it has no {CONFIG}")
-    if path.stat().st_size > MOST_OF_A_CONFIG:
-        raise ConfigError(f"{path} has {path.stat().st_size:,} bytes; the limit is {MOST_OF_A_CONFIG:,}")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} is not JSON: {error}") from error
-    strange = [key for key in content if key not in KEYS] if isinstance(content, dict) else ["no names with values"]
+    content, _ = read_plain(path, MOST_OF_A_CONFIG)
+    strange = [key for key in content if key not in KEYS]
     if strange:
         raise ConfigError(
             f"{path} has {', '.join(map(repr, strange))}; the config of a shared model has {', '.join(KEYS)}, and "
@@ -296,7 +330,7 @@ def _read_config(folder: Path) -> Config:
     missing = [key for key in ("model", "structure", "size", "requires") if key not in content]
     if missing:
         raise ConfigError(f"{path} lacks {', '.join(missing)}")
-    config = load_config(path)
+    config = load_plain(content, path)  # what was checked: the file may be another by now
     _check_values(config, path)
     return config
 
@@ -319,23 +353,19 @@ def _type_of(part: Any) -> Any:
 
 
 def _fetch(name: str, revision: str | None) -> Path:
-    """A folder with config and weights of a model on the Hub, each of the size, and SHA-256, that the Hub gives."""
-    if not HUB_NAME.fullmatch(name):
-        raise MissingWeightsError(f"there is no folder {name}, and it is no name of the Hub, OWNER/NAME")
+    """A folder with config and weights of a model on the Hub, each of the size and the checksum that the Hub gives."""
+    if not _HUB_NAME.fullmatch(name):
+        raise MissingWeightsError(f"{name!r} is no name of the Hub: a model there is {HUB}OWNER/NAME")
     try:
         import huggingface_hub
     except ImportError as error:
         raise MissingWeightsError(
-            f"there is no folder {name}. To fetch it from huggingface.co: pip install huggingface_hub"
+            f"to fetch {name} from huggingface.co, its package is needed: pip install huggingface_hub"
         ) from error
     try:
         about = huggingface_hub.HfApi().model_info(name, revision=revision, files_metadata=True)
-        said = {file.rfilename: file for file in about.siblings}
-        missing = [file for file in (CONFIG, WEIGHTS) if file not in said]
-        if missing:
-            raise CheckpointError(f"{name} on the Hub is no shared model: it has no {' and no '.join(missing)}")
-        if (said[CONFIG].size or 0) > MOST_OF_A_CONFIG:
-            raise ConfigError(f"{name} on the Hub: {CONFIG} has {said[CONFIG].size:,} bytes")
+        said = {file.rfilename: file for file in about.siblings or ()}
+        _check_said(said, name)
         fetched = [Path(huggingface_hub.hf_hub_download(name, file, revision=about.sha)) for file in (CONFIG, WEIGHTS)]
     except PosegenError:
         raise
@@ -346,16 +376,44 @@ def _fetch(name: str, revision: str | None) -> Path:
     return fetched[0].parent
 
 
+def _check_said(said: Mapping[str, Any], name: str) -> None:
+    """Raise CheckpointError, before anything is fetched, where the Hub has not both files, or does not say of one how
+    large it is and what its checksum is, or it is too large."""
+    missing = [file for file in (CONFIG, WEIGHTS) if file not in said]
+    if missing:
+        raise CheckpointError(f"{name} on the Hub is no shared model: it has no {' and no '.join(missing)}")
+    problems = []
+    for file, most in ((CONFIG, MOST_OF_A_CONFIG), (WEIGHTS, MOST_OF_WEIGHTS)):
+        size = said[file].size
+        if not isinstance(size, int) or not any(_checksums(said[file])):
+            problems.append(f"the Hub gives no size, or no checksum, of {file}: it cannot be verified")
+        elif size > most:
+            problems.append(f"{file} has {size:,} bytes; the limit is {most:,}")
+    if problems:
+        raise CheckpointError(f"{name} on the Hub is not fetched: {'; '.join(problems)}")
+
+
+def _checksums(said: Any) -> tuple[str, str]:
+    """The SHA-256 that the Hub gives of a large file, and git's checksum that it gives of a small one; or empty."""
+    lfs = getattr(said, "lfs", None)
+    of_large = lfs.get("sha256") if isinstance(lfs, Mapping) else getattr(lfs, "sha256", None)
+    return of_large or "", "" if lfs else getattr(said, "blob_id", None) or ""
+
+
 def _verify(path: Path, said: Any) -> None:
     """Raise CheckpointError where a fetched file is not the one that the Hub told of."""
-    lfs = getattr(said, "lfs", None)
-    expected = getattr(lfs, "sha256", None) or (lfs.get("sha256") if isinstance(lfs, Mapping) else None)
     size = path.stat().st_size
-    if said.size is not None and size != said.size:
+    if size != said.size:
         raise CheckpointError(
             f"{path} has {size:,} bytes, and the Hub says {said.size:,}: remove it, and fetch it again"
         )
-    if expected and sha256(path) != expected:
-        raise CheckpointError(
-            f"{path} has another SHA-256 than the Hub says, {expected}: remove it, and fetch it again"
-        )
+    of_large, of_small = _checksums(said)
+    kind, expected, digest = ("SHA-256", of_large, sha256) if of_large else ("git checksum", of_small, _git_checksum)
+    if digest(path) != expected:
+        raise CheckpointError(f"{path} has another {kind} than the Hub says, {expected}: remove it, and fetch it again")
+
+
+def _git_checksum(path: Path) -> str:
+    """What git calls a file by: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects."""
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()

@@ -6,14 +6,14 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from .errors import CheckpointError, MissingWeightsError
-from .untrusted import RefusedError, check_content, check_file, check_safetensors
+from .untrusted import RefusedError, check_content, check_file, check_safetensors, opened, size_of
 
 SAFETENSORS = ".safetensors"
 """What the name of such a file ends in."""
@@ -109,10 +109,21 @@ def read_weights(path: str | Path) -> Any:
     try:
         if path.suffix == SAFETENSORS:
             check_safetensors(path)
-            return load_file(path)
-        check_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        check_content(content, path.stat().st_size)
+            return load_file(path)  # which checks what it reads: a file put in this one's place, too
+        with opened(path) as stream:
+            return read_stream(stream, path)
+    except CheckpointError:
+        raise
+    except Exception as error:  # a damaged file makes safetensors raise many kinds
+        raise CheckpointError(f"{path} cannot be loaded: {_reason(error)}") from error
+
+
+def read_stream(stream: BinaryIO, path: str | Path) -> Any:
+    """What an open file of ``torch.save`` holds; *path* is its name in errors. Else as :func:`read_weights`."""
+    try:
+        check_file(stream)
+        content = torch.load(stream, map_location="cpu", weights_only=True)
+        check_content(content, size_of(stream))
         return content
     except Exception as error:  # a damaged file makes torch raise many kinds
         raise CheckpointError(f"{path} cannot be loaded: {_reason(error)}") from error

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -263,16 +265,84 @@ def test_an_attention_that_does_not_exist_is_an_error_for_the_user(tiny_config, 
         ("a.json", '{"custom_imports": {"imports": ["this"]}}', "cannot import modules"),
         ("a.yaml", "model: !!python/object/apply:os.system ['touch ran']", "cannot be read as plain data"),
         ("a.yaml", "- 1\n- 2", "no names with values"),
+        ("a.json", '{"_base_": "{{$NOSUCH:evil.py}}"}', "which is code|no .json or .yaml file"),
+        ("a.json", '{"val_evaluator": {"type": "PSNR", "_scope_": "evil"}}', "_scope_ is one of .* got 'evil'"),
+        ("a.json", '{"default_scope": "evil"}', "default_scope is one of .* got 'evil'"),
+        (
+            "a.json",
+            '{"train_cfg": {"type": "${data_root}"}, "data_root": "evil.run"}',
+            "not objects of Python: 'evil.run'",
+        ),
+        ("a.json", '{"optim_wrapper": {"constructor": "evil.run"}}', "not objects of Python: 'evil.run'"),
     ],
 )
 def test_a_config_that_is_data_executes_nothing(tmp_path, monkeypatch, name, text, told):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "evil.py").write_text("open('ran', 'w')\n")
     (tmp_path / "b.json").write_text('{"_base_": "evil.py"}')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    if name == "a.json" and "_base_" not in text:
+        text = json.dumps(dict.fromkeys(KNOBS, 1) | json.loads(text))
     (tmp_path / name).write_text(text)
     with pytest.raises(ConfigError, match=told):
         load_config(tmp_path / name)
     assert not (tmp_path / "ran").exists()
+    assert "evil" not in sys.modules
+
+
+def test_braces_in_a_config_that_is_data_are_text(tmp_path, monkeypatch):
+    """mmengine puts a value in place of them, escapes and all, and reads what comes out with a loader that executes."""
+    monkeypatch.chdir(tmp_path)
+    evil = r'x{{$NOSUCH:q|\ndata_root:\040!!python/object/apply:os.system\040["touch\040ran"]\040#}}'
+    Path("a.yaml").write_text("".join(f"{knob}: 1\n" for knob in KNOBS[:-1]) + f"feature_weights: {evil}\n")
+    assert load_config("a.yaml").feature_weights == evil
+    assert not Path("ran").exists()
+
+
+KNOBS_YAML = "".join(f"{knob}: 1\n" for knob in KNOBS)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("data_root: &a [" + "1," * 30_000 + "*a]", "refers to itself"),
+        ("a: &a {x: 1}\nb: {<<: [*a, *a]}", "'<<' is not read"),
+        ("a: &a {x: 1}\nb: {? !!python/tuple [*a] : 1}", "a name is text or a number"),
+        ("data_root: " + ":".join("1" * 300), "more than 100 digits"),
+        ("data_root: " + "[" * 150 + "]" * 150, "more than 100 in one another"),
+        (
+            "".join(f"l{level}: ['${{l{level + 1}}}', '${{l{level + 1}}}']\n" for level in range(40))
+            + "l40: 1\nsize: ${l0}",
+            "references unfold to more than 100,000 values",
+        ),
+        (
+            "".join(f"l{level}: '${{l{level + 1}}}${{l{level + 1}}}'\n" for level in range(15))
+            + f"l15: {'x' * 3000}\nsize: ${{l0}}",
+            "4,194,304 characters",
+        ),
+        ("_base_: a.yaml", "inherits from itself"),
+    ],
+)
+def test_a_small_config_does_not_unfold_to_a_large_one(tmp_path, text, told):
+    path = tmp_path / "a.yaml"
+    path.write_text(f"{KNOBS_YAML}{text}\n" if "data_root:" not in text else f"{text}\n")
+    with pytest.raises(ConfigError, match=told):
+        load_config(path)
+
+
+def test_configs_that_are_data_inherit_as_configs_of_python_do(tmp_path):
+    model = {"type": "PairModel", "renderer": {"type": "A", "depth": 2}, "flow_estimator": {"type": "B", "depth": 2}}
+    base = dict.fromkeys(KNOBS, "{{ fileBasename }}") | {"model": model, "size": [8, 8]}
+    changed = {"renderer": {"_delete_": True, "type": "C"}, "flow_estimator": {"depth": 3}}
+    (tmp_path / "below.json").write_text(json.dumps(base))
+    (tmp_path / "a.yaml").write_text(f"_base_: ./below.json\nmodel: {json.dumps(changed)}\nsize: [4, 4]")
+    config = load_config(tmp_path / "a.yaml")
+    assert config.model.to_dict() == {
+        "type": "PairModel",
+        "renderer": {"type": "C"},
+        "flow_estimator": {"type": "B", "depth": 3},
+    }
+    assert (config["size"], config.data_root) == ([4, 4], "{{ fileBasename }}")  # braces are text
 
 
 def test_a_part_is_no_object_of_python():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import io
+import itertools
 import json
 import os
 import pickle
@@ -198,6 +199,13 @@ def tensor_of(size: tuple[int, ...], stride: tuple[int, ...]) -> Any:
     return Calls(torch._utils._rebuild_tensor_v2, storage, 0, size, stride, False, OrderedDict())
 
 
+def wide_loop() -> list:
+    """A list of many, of which each hundredth is the list again."""
+    loop: list = [None] * 2_000_000
+    loop[::100] = [loop] * 20_000
+    return loop
+
+
 def shadowed() -> Any:
     return Calls(OrderedDict, state={"items": "not a function"})
 
@@ -210,6 +218,11 @@ ENDLESS = {
         lambda: {"a": tensor_of((1 << 40,), (0,))},
         r"a, of shape \(1099511627776,\), unfolds from 4",
     ),
+    "a tensor expanded within the file": (
+        lambda: {"a": torch.zeros(1).expand(1000), "b": torch.zeros(2000)},
+        r"a, of shape \(1000,\), unfolds from 4 bytes",
+    ),
+    "a wide list in itself": (wide_loop, "unfolds to more than 250,000 values"),
     "a tensor larger than its storage": (lambda: {"a": tensor_of((1 << 33,), (1,))}, "cannot be loaded"),
     "an attribute in place of a method": (shadowed, "an attribute 'items' of its own"),
     "a class for a value": (lambda: {"a": OrderedDict}, "a is a type, no tensor and no plain value"),
@@ -280,6 +293,17 @@ def long_pickle(path: Path) -> Path:
     return write_archive(path, opcodes(b"N0" * MOST_PICKLE))
 
 
+def two_directories(path: Path) -> Path:
+    """An archive whose end points at a directory, as torch reads it, that is not before it, where zipfile looks."""
+    content = plain(path).read_bytes()
+    size, start = struct.unpack_from("<II", content, len(content) - 10)
+    directory = content[start : start + size]
+    path.write_bytes(content[: start + size] + directory + content[start + size :])
+    with zipfile.ZipFile(path) as archive:
+        assert archive.start_dir == start + size  # corrected
+    return path
+
+
 ARCHIVES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "bomb": (bomb, r"archive/data/0' is compressed, 536,870,912 bytes in 2,\d{3},\d{3}"),
     "declared size": (lambda p: patch_directory(plain(p), 24, "<I", 0xFFFFFFF0), "is compressed, 4,294,967,280 bytes"),
@@ -294,6 +318,8 @@ ARCHIVES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "another system's": (lambda p: write_archive(p, opcodes(b"}") | {"C:evil": b""}), "'C:evil' leads out"),
     "no pickle": (lambda p: write_archive(p, {"a": b""}), "an archive that torch did not write"),
     "two pickles": (lambda p: write_archive(p, opcodes(b"}") | {"b/data.pkl": b"N."}), "torch did not write"),
+    "two directories": (two_directories, "damaged, or with two directories"),
+    "names in capitals": (lambda p: write_archive(p, opcodes(b"}") | {"b/DATA.pkl": b"N."}), "torch did not write"),
     "long pickle": (long_pickle, "describes its content in 16,777,219 bytes"),
 }
 
@@ -361,10 +387,42 @@ def test_no_refusal_takes_memory(tmp_path):
     paths = []
     for number, (make, _, name) in enumerate(HUNGRY.values()):
         paths.append(make(tmp_path / f"{number}_{name}"))
+    for number, (kind, writer) in enumerate(itertools.product(sorted(ENDLESS), (save, save_legacy))):
+        paths.append(tmp_path / f"endless_{number}.pth")
+        writer(paths[-1], ENDLESS[kind][0]())
     process = get_context("fork").Process(target=_read_in_little_memory, args=(paths,))
     process.start()
     process.join()
     assert process.exitcode == 0
+
+
+@pytest.mark.parametrize("reader", [read_checkpoint, read_weights])
+def test_what_is_read_is_what_was_checked(tmp_path, canary, monkeypatch, reader):
+    """Another file put in its place after the check is not opened."""
+    path = tmp_path / "weights.pth"
+    torch.save({"weight": torch.ones(2)}, path)
+    load = torch.load
+
+    def exchanged(*arguments: Any, **options: Any) -> Any:
+        os.replace(tmp_path / "evil.pth", path)
+        return load(*arguments, **options)
+
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "evil.pth")
+    monkeypatch.setattr(torch, "load", exchanged)
+    assert reader(path)["weight"].tolist() == [1, 1]
+
+
+def test_a_pipe_is_no_weight_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe.pth")
+    with pytest.raises(CheckpointError, match="a pipe or a device"):
+        read_weights(tmp_path / "pipe.pth")
+
+
+def test_weights_of_another_kind_of_numbers_are_refused(tmp_path):
+    linear = torch.nn.Linear(1, 1)
+    torch.save({name: value.long() for name, value in linear.state_dict().items()}, tmp_path / "whole.pth")
+    with pytest.raises(CheckpointError, match=r"wrong kind of numbers: weight is torch.int64"):
+        load_weights(linear, tmp_path / "whole.pth")
 
 
 @pytest.mark.parametrize("left", [0, 1, 3, 30, 0.3, 0.7, 0.99])
@@ -526,6 +584,14 @@ def test_no_archive_is_ever_unpacked_to_disk():
     assert [name for path in CODE if path.name in readers for name, _ in calls(path) if name.endswith("extract")] == [
         "metric.extract"  # of features
     ]
+
+
+@pytest.mark.parametrize("features", ["clean", "legacy_tensorflow"])
+def test_torchscript_that_a_config_names_is_checked_too(tmp_path, monkeypatch, features):
+    torch.jit.save(torch.jit.trace(torch.nn.Identity(), torch.zeros(1)), tmp_path / "i.pt")
+    monkeypatch.setattr(torch.jit, "load", lambda *args, **kwargs: pytest.fail("it was read"))
+    with pytest.raises(CheckpointError, match=r"i\.pt is damaged, or another file: it is a program"):
+        Inception(features, tmp_path / "i.pt")
 
 
 def test_torchscript_is_checked_before_it_is_read(tmp_path, monkeypatch):

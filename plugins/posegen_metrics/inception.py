@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +24,8 @@ from posegen.weights import WeightsFile, read_weights, sha256
 from .weights import INCEPTION_CLEAN, INCEPTION_PYTORCH_FID, INCEPTION_TORCHVISION, find_weights
 
 SIDE = 299
+PROGRAM_SHA256 = INCEPTION_CLEAN.sha256
+MOST_OF_A_PROGRAM = 256 << 20  # the published one has 91 MB
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -42,7 +46,7 @@ class TorchScriptNetwork(Network):
     """The network of 2015 that FID is defined with, translated by NVIDIA, which resizes as TensorFlow did.
 
     TorchScript is a program: it is run by torch's own interpreter, not by Python, and can do what torch's operators
-    can. So only the published file should be run, which its checksum guards; one given by path is not checked.
+    can. So only the published file is run, wherever it lies: a config may name a path, and a config may be anybody's.
     """
 
     def __init__(self, path: Path) -> None:
@@ -144,7 +148,8 @@ class Inception:
 
     Args:
         features: one of :data:`FEATURES`.
-        weights: path of the file; None: where torch keeps such files, its checksum verified.
+        weights: path of the file; None: where torch keeps such files, its checksum verified. That of a program
+            (``clean``, ``legacy_tensorflow``) is verified wherever it lies.
 
     Attributes:
         description: network, SHA-256 of the file, and resize: what features depend on.
@@ -185,12 +190,25 @@ class _InceptionV3W(InceptionV3W):
     def __init__(self, path: Path, resize_inside: bool) -> None:
         nn.Module.__init__(self)
         try:
-            self.base = torch.jit.load(path, map_location="cpu").eval()
+            self.base = torch.jit.load(_published_program(path), map_location="cpu").eval()
             self.layers = self.base.layers
         except (RuntimeError, ValueError, AttributeError) as error:
             reason = str(error).strip().splitlines()[0].split(". ")[0]  # the rest is of torch's insides
             raise CheckpointError(f"{path} is not NVIDIA's TorchScript Inception: {reason}") from error
         self.resize_inside = resize_inside
+
+
+def _published_program(path: Path) -> io.BytesIO:
+    """The bytes of a program, which are those that were published; of any other nothing is run."""
+    with path.open("rb") as stream:
+        content = stream.read(MOST_OF_A_PROGRAM)
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != PROGRAM_SHA256:
+        raise CheckpointError(
+            f"{path} is damaged, or another file: it is a program, and only the published one is run. Its SHA-256 is "
+            f"{digest}, not {PROGRAM_SHA256}. Fetch it: {INCEPTION_CLEAN.address}"
+        )
+    return io.BytesIO(content)
 
 
 def _load(network: nn.Module, path: Path) -> nn.Module:

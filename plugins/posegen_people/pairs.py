@@ -248,6 +248,8 @@ class AnnotatedPairs(PeoplePairs):
         image, keypoints = read_image(self.paths[name]), self.annotations[name]
         return fit_frame(image, keypoints, self.size, self.keypoint_frame, self.crop_to_frame, self.resample)
 
+    prepare_options = ("keypoint_frame", "crop_to_frame", "resample")
+
     @staticmethod
     def prepare(
         image: np.ndarray, keypoints: Keypoints, size: tuple[int, int], options: Mapping[str, Any]
@@ -532,6 +534,8 @@ class CocoPairs(PeoplePairs):
     def _view(self, person: Person) -> View:
         image = read_image(self.image_root / person.file_name)
         return cut_out(image, person.keypoints, person.box, self.size, self.padding, self.resample)
+
+    prepare_options = ("padding", "resample")
 
     @staticmethod
     def prepare(

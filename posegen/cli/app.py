@@ -9,6 +9,7 @@ from pathlib import Path
 from ..app import Studio
 from ..errors import ConfigError
 from ..inference import Inferencer
+from ..sharing import is_on_hub
 from .common import add_config, load_plugins, read_config
 
 LOOPBACK = "127.0.0.1"
@@ -54,7 +55,7 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def _inferencer(parsed: argparse.Namespace) -> Inferencer:
-    if not parsed.config.is_dir():
+    if not (parsed.config.is_dir() or is_on_hub(parsed.config)):
         return Inferencer(read_config(parsed), parsed.checkpoint, parsed.device)
     if parsed.checkpoint is not None or parsed.cfg_options:
         raise ConfigError(f"{parsed.config} is a folder: a shared model has its own weights, and no options")

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..data.images import to_uint8, write_image
 from ..errors import ConfigError
 from ..inference import Inferencer
+from ..sharing import is_on_hub
 from ..visualization import overlay
 from .common import add_config, load_plugins, read_config, refuse_to_overwrite
 
@@ -23,8 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "checkpoint",
         type=Path,
         nargs="?",
-        help="a checkpoint of ours, trained or converted; none where CONFIG is the folder of a shared model",
+        help="a checkpoint of ours, trained or converted; none where CONFIG is the folder of a shared model, or "
+        "hf://OWNER/NAME, one on huggingface.co",
     )
+    parser.add_argument("--revision", help="of a model on the Hub: a branch, tag or commit; default: the newest")
     parser.add_argument("--source", type=Path, required=True, metavar="IMG", help="the photograph")
     parser.add_argument("--source-keypoints", type=Path, required=True, metavar="FILE", help=KEYPOINTS_HELP)
     parser.add_argument(
@@ -67,9 +70,9 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def _inferencer(parsed: argparse.Namespace) -> Inferencer:
-    if not parsed.config.is_dir():
-        return Inferencer(read_config(parsed), parsed.checkpoint, parsed.device)
+    if not (parsed.config.is_dir() or is_on_hub(parsed.config)):
+        return Inferencer(read_config(parsed), parsed.checkpoint, parsed.device, parsed.revision)
     if parsed.checkpoint is not None or parsed.cfg_options:
         raise ConfigError(f"{parsed.config} is a folder: a shared model has its own weights, and no options")
     load_plugins(parsed)
-    return Inferencer(parsed.config, device=parsed.device)
+    return Inferencer(parsed.config, device=parsed.device, revision=parsed.revision)

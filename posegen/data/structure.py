@@ -42,7 +42,8 @@ class PairDataset(Protocol):
         prepare(image, keypoints, size, options) -> (image, keypoints)
 
     ``image`` uint8 H W 3 of any size; ``size`` (H, W) of the image that is returned, whose pixels the returned points
-    count; ``options``: the arguments that the config gives the data set.
+    count; ``options``: the arguments that the config gives the data set. It lists those that it looks at as
+    ``prepare_options``: they go with a model that is shared.
 
     One whose pairs show whole image files may have a method ``files() -> {name of a pair: (source, target)}``: paths of
     the originals. ``posegen test --protocol`` then scores against these, resized as the protocol says; without it,

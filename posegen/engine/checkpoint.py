@@ -15,8 +15,9 @@ from torch import nn
 
 from ..errors import CheckpointError
 from ..registry import HOOKS
-from ..weights import read_weights
-from .checkpoint_files import LAST, fault_of, prune, remove_unfinished, seal_of, write_whole
+from ..untrusted import RefusedError, opened
+from ..weights import SAFETENSORS, read_stream, read_weights
+from .checkpoint_files import LAST, damage, prune, remove_unfinished, write_whole
 from .distributed import in_first_process
 
 PLAIN = (str, int, float, bool, type(None))
@@ -121,16 +122,21 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}")
-    try:
-        sealed = seal_of(path) is not None
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
-    if sealed and (fault := fault_of(path)):
-        raise CheckpointError(f"{path}: {fault}")
-    checkpoint = read_weights(path)
+    checkpoint = read_weights(path) if path.suffix == SAFETENSORS else _read_sealed(path)
     if not isinstance(checkpoint, dict):
         raise CheckpointError(f"{path} holds a {type(checkpoint).__name__}, not a checkpoint")
     return checkpoint
+
+
+def _read_sealed(path: Path) -> Any:
+    """What a file of ``torch.save`` holds; where it is sealed, it is read from what its checksum was compared with."""
+    try:
+        with opened(path) as stream:
+            if fault := damage(stream):
+                raise CheckpointError(f"{path}: {fault}")
+            return read_stream(stream, path)
+    except (OSError, RefusedError) as error:
+        raise CheckpointError(f"{path} cannot be read: {getattr(error, 'strerror', error)}") from error
 
 
 def state_of(checkpoint: Mapping[str, Any], path: str | Path) -> Mapping[str, Any]:
@@ -173,6 +179,11 @@ def check_weights(model: nn.Module, state: Mapping[str, Any], where: str, most_s
         for name in own
         if name in state and _shape(state[name]) != tuple(own[name].shape)
     ]
+    problems += [
+        f"wrong kind of numbers: {name} is {state[name].dtype}, the model has {own[name].dtype}"
+        for name in own
+        if isinstance(state.get(name), torch.Tensor) and _kind(state[name]) != _kind(own[name])
+    ]
     if problems:
         shown = "\n".join(f"  - {problem}" for problem in problems[:most_shown])
         left = f"\n  … and {len(problems) - most_shown} more" if len(problems) > most_shown else ""
@@ -183,3 +194,8 @@ def check_weights(model: nn.Module, state: Mapping[str, Any], where: str, most_s
 
 def _shape(value: Any) -> Any:
     return tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
+
+
+def _kind(tensor: torch.Tensor) -> tuple[bool, bool]:
+    """Of numbers, of whatever precision: floating, complex; neither is whole ones."""
+    return tensor.dtype.is_floating_point, tensor.dtype.is_complex

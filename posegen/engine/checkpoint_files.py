@@ -16,7 +16,7 @@ import shutil
 import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import torch
 from safetensors.torch import save
@@ -165,9 +165,13 @@ def remove_unfinished(folder: str | Path) -> None:
 def seal_of(path: str | Path) -> Seal | None:
     """The seal at the end of a file, None where there is none."""
     with Path(path).open("rb") as stream:
-        size = stream.seek(0, os.SEEK_END)
-        stream.seek(max(size - SEAL_LENGTH, 0))
-        match = SEAL.fullmatch(stream.read())
+        return _seal(stream)
+
+
+def _seal(stream: BinaryIO) -> Seal | None:
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(max(size - SEAL_LENGTH, 0))
+    match = SEAL.fullmatch(stream.read())
     return Seal(match[1].decode(), match[2].decode()) if match else None
 
 
@@ -179,24 +183,30 @@ def fault_of(path: str | Path, from_disk: bool = False) -> str | None:
         from_disk: what was just written would be read from memory; ask the system, where it can be asked, to forget it.
     """
     try:
-        seal = seal_of(path)
-        if seal is None:
-            return "it has no checksum at its end: cut off, or not written by a run of this version"
-        return None if _digest(Path(path), from_disk) == seal.digest else "its checksum is wrong: damaged"
+        with Path(path).open("rb") as stream:
+            if from_disk and hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            if _seal(stream) is None:
+                return "it has no checksum at its end: cut off, or not written by a run of this version"
+            return damage(stream)
     except OSError as error:
         return f"it cannot be read: {error.strerror}"
 
 
-def _digest(path: Path, from_disk: bool) -> str:
+def damage(stream: BinaryIO) -> str | None:
+    """What is wrong with an open file: it is sealed, and its bytes are not those that were. None: nothing."""
+    seal = _seal(stream)
+    return "its checksum is wrong: damaged" if seal and _digest(stream) != seal.digest else None
+
+
+def _digest(stream: BinaryIO) -> str:
     """SHA-256 of all but the digest at the end."""
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        if from_disk and hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        left = os.fstat(stream.fileno()).st_size - _DIGEST_LENGTH
-        while left > 0 and (block := stream.read(min(_BLOCK, left))):
-            digest.update(block)
-            left -= len(block)
+    left = stream.seek(0, os.SEEK_END) - _DIGEST_LENGTH
+    stream.seek(0)
+    while left > 0 and (block := stream.read(min(_BLOCK, left))):
+        digest.update(block)
+        left -= len(block)
     return digest.hexdigest()
 
 
