@@ -48,7 +48,7 @@ def load_model(
 
 
 def from_pretrained(folder: str | Path, device: str | torch.device = "cpu", revision: str | None = None) -> Any:
-    """The model of a shared folder, or of ``hf://OWNER/NAME``, one on the Hugging Face Hub: :func:`posegen.sharing.from_pretrained`."""
+    """The model of a shared folder, or of ``hf://OWNER/NAME`` on the Hub: :func:`posegen.sharing.from_pretrained`."""
     from . import sharing
 
     return sharing.from_pretrained(folder, device, revision)

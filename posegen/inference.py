@@ -283,7 +283,7 @@ def as_keypoints(points: Any, layout: KeypointLayout, subject: int | None = None
         values = _of_subject(values, subject)
     if values.ndim != 2 or len(values) != len(layout) or values.shape[1] not in (2, 3):
         raise InputError(f"key points of {layout.name} are {len(layout)}×2 or {len(layout)}×3, got {values.shape}")
-    present: np.ndarray = np.isfinite(values).all(1) & (values[:, 2:] > 0).all(1)
+    present = np.isfinite(values).all(axis=1) & np.asarray((values[:, 2:] > 0).all(axis=1))
     if not present.any():
         raise InputError("every key point is missing")
     return Keypoints(np.where(present[:, None], values[:, :2], 0), present)
