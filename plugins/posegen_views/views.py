@@ -26,6 +26,7 @@ from posegen.errors import ConfigError, DataError
 from posegen.records import Pair
 from posegen.registry import DATASETS, STRUCTURE_ENCODERS
 
+from .chunked import values_of
 from .structure import View, ViewEncoder
 
 AZIMUTH_STEPS = 2
@@ -234,7 +235,7 @@ def read_render(file: h5py.File, name: str, encoder: ViewEncoder) -> tuple[np.nd
         image, pose = (_inside(group, part, h5py.Dataset) for part in ("image", "pose"))
         _check_image(image)
         view = _view(pose, encoder)
-        return np.ascontiguousarray(image[()]), view
+        return np.ascontiguousarray(values_of(image)), view
     except (ValueError, OSError, RuntimeError, KeyError) as error:  # HDF5 raises any of them for a damaged file
         problem = str(error) if isinstance(error, ValueError) else f"truncated or damaged: {error}"
         raise DataError(file.filename, f"render {name!r}: {problem}") from error
@@ -380,7 +381,7 @@ def _view(pose: h5py.Dataset, encoder: ViewEncoder) -> View:
     """The classes of a ``pose``. ValueError: it is no two whole numbers, or a view that the encoder does not have."""
     if pose.dtype.kind not in "iuf" or pose.shape != (2,) or math.prod(pose.chunks or ()) > MOST_PIXELS:
         raise ValueError(f"'pose' must be two whole numbers; it is {pose.dtype}, {pose.shape}")
-    azimuth, elevation = pose[()].tolist()
+    azimuth, elevation = values_of(pose).tolist()
     if not (math.isfinite(azimuth) and math.isfinite(elevation) and azimuth % 1 == elevation % 1 == 0):
         raise ValueError(f"'pose' must be two whole numbers, got {azimuth} and {elevation}")
     view = View(int(azimuth) // AZIMUTH_STEPS, int(elevation) // ELEVATION_DEGREES)
