@@ -8,7 +8,7 @@ DEMO_CONFIG ?= configs/gfla_paperdoll.py
 DEMO_DIR ?= work_dirs/demo
 DEMO_OPTIONS ?=
 # A process a core, each with one thread; a file's tests stay together, with what they share.
-PYTEST_OPTIONS ?= -n auto --dist loadfile
+PYTEST_OPTIONS ?= -n auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test example site lint types clean help
 

@@ -123,7 +123,8 @@ def test_memory_and_open_files_stay_flat_over_three_thousand_iterations(tmp_path
     late = [one for one in seen if one["iteration"] > ITERATIONS - CYCLE]
     growth = max(one["memory"] for one in late) / max(one["memory"] for one in early) - 1
     assert growth < MOST_GROWTH
-    assert max(one["files"] for one in late) <= max(one["files"] for one in early)
+    # the least of each: one that is open for a moment, as a checkpoint is, is no leak
+    assert min(one["files"] for one in late) <= min(one["files"] for one in early)
 
     last = torch.load(folder / f"iter_{ITERATIONS}.pth", weights_only=True)["message_hub"]["log_scalars"]
     assert max(len(history["values"]) for history in last.values()) == REMEMBERED

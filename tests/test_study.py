@@ -177,6 +177,7 @@ def test_an_answer_is_a_line_and_is_on_the_disk_at_once(sit, tmp_path, monkeypat
     monkeypatch.setattr(os, "fsync", lambda number: synced.append(number))
     session = sit()
     session.image(0, "left")
+    synced.clear()  # the definition is on the disk already
     session.answer(0, "right", 812)
     assert len(synced) == 1
     definition, answer = lines(tmp_path)
