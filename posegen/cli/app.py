@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import argparse
 import threading
-from pathlib import Path
 
 from ..app import Studio
-from ..errors import ConfigError
-from ..inference import Inferencer
-from ..sharing import is_on_hub
-from .common import add_config, load_plugins, read_config
+from .common import add_config, add_model, build_inferencer
 
 LOOPBACK = "127.0.0.1"
 
@@ -18,12 +14,7 @@ LOOPBACK = "127.0.0.1"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``posegen app``."""
     add_config(parser)
-    parser.add_argument(
-        "checkpoint",
-        type=Path,
-        nargs="?",
-        help="a checkpoint of ours, trained or converted; none where CONFIG is the folder of a shared model",
-    )
+    add_model(parser)
     parser.add_argument("--port", type=int, default=0, help="of the page (default: any that is free)")
     parser.add_argument(
         "--host",
@@ -38,7 +29,7 @@ def run(parsed: argparse.Namespace) -> int:
     """Serve the page until Ctrl-C; returns 0."""
     from ..app.server import launch  # Gradio takes seconds to import, and no other command needs it
 
-    studio = Studio(_inferencer(parsed), parsed.examples)
+    studio = Studio(build_inferencer(parsed), parsed.examples)
     page, address = launch(studio, parsed.config.stem, parsed.host, parsed.port)
     if studio.note:
         print(f"note: no examples: {studio.note}")
@@ -52,12 +43,3 @@ def run(parsed: argparse.Namespace) -> int:
     finally:
         page.close()
     return 0
-
-
-def _inferencer(parsed: argparse.Namespace) -> Inferencer:
-    if not (parsed.config.is_dir() or is_on_hub(parsed.config)):
-        return Inferencer(read_config(parsed), parsed.checkpoint, parsed.device)
-    if parsed.checkpoint is not None or parsed.cfg_options:
-        raise ConfigError(f"{parsed.config} is a folder: a shared model has its own weights, and no options")
-    load_plugins(parsed)
-    return Inferencer(parsed.config, device=parsed.device)

@@ -13,8 +13,10 @@ from .. import plugins
 from ..config import load_config
 from ..data import StructureEncoder
 from ..errors import ConfigError, PosegenError
+from ..inference import Inferencer
 from ..plugins import PluginReport
 from ..registry import STRUCTURE_ENCODERS
+from ..sharing import is_on_hub
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -90,3 +92,25 @@ def print_columns(rows: Sequence[Sequence[str]]) -> None:
 def work_dir(parsed: argparse.Namespace) -> Path:
     """``--work-dir``, or ``work_dirs/NAME`` after the config, as in all tools of the mmengine family."""
     return parsed.work_dir or Path("work_dirs") / parsed.config.stem
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """``CHECKPOINT`` and ``--revision``, behind ``CONFIG``: of :func:`build_inferencer`."""
+    parser.add_argument(
+        "checkpoint",
+        type=Path,
+        nargs="?",
+        help="a checkpoint of ours, trained or converted; none where CONFIG is the folder of a shared model, or "
+        "hf://OWNER/NAME, one on huggingface.co",
+    )
+    parser.add_argument("--revision", help="of a model on the Hub: a branch, tag or commit; default: the newest")
+
+
+def build_inferencer(parsed: argparse.Namespace) -> Inferencer:
+    """The model of a config with its checkpoint, or of a shared folder."""
+    if not (parsed.config.is_dir() or is_on_hub(parsed.config)):
+        return Inferencer(read_config(parsed), parsed.checkpoint, parsed.device, parsed.revision)
+    if parsed.checkpoint is not None or parsed.cfg_options:
+        raise ConfigError(f"{parsed.config} is a folder: a shared model has its own weights, and no options")
+    load_plugins(parsed)
+    return Inferencer(parsed.config, device=parsed.device, revision=parsed.revision)

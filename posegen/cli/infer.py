@@ -6,11 +6,8 @@ import argparse
 from pathlib import Path
 
 from ..data.images import to_uint8, write_image
-from ..errors import ConfigError
-from ..inference import Inferencer
-from ..sharing import is_on_hub
 from ..visualization import overlay
-from .common import add_config, load_plugins, read_config, refuse_to_overwrite
+from .common import add_config, add_model, build_inferencer, refuse_to_overwrite
 
 KEYPOINTS_HELP = (
     "its key points, in pixels of the photograph; those of a data set's own list, in pixels of that list's frame"
@@ -20,14 +17,7 @@ KEYPOINTS_HELP = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``posegen infer``."""
     add_config(parser)
-    parser.add_argument(
-        "checkpoint",
-        type=Path,
-        nargs="?",
-        help="a checkpoint of ours, trained or converted; none where CONFIG is the folder of a shared model, or "
-        "hf://OWNER/NAME, one on huggingface.co",
-    )
-    parser.add_argument("--revision", help="of a model on the Hub: a branch, tag or commit; default: the newest")
+    add_model(parser)
     parser.add_argument("--source", type=Path, required=True, metavar="IMG", help="the photograph")
     parser.add_argument("--source-keypoints", type=Path, required=True, metavar="FILE", help=KEYPOINTS_HELP)
     parser.add_argument(
@@ -55,7 +45,7 @@ def run(parsed: argparse.Namespace) -> int:
     """Render one picture; returns 0."""
     overlay_path = parsed.out.with_name(f"{parsed.out.stem}_overlay.png")
     refuse_to_overwrite([parsed.out, *([overlay_path] if parsed.overlay else [])], parsed.force)
-    inferencer = _inferencer(parsed)
+    inferencer = build_inferencer(parsed)
     prepared = inferencer.prepare(
         parsed.source, parsed.target_keypoints, parsed.source_keypoints, parsed.target_image, name=parsed.source.name
     )
@@ -67,12 +57,3 @@ def run(parsed: argparse.Namespace) -> int:
         write_image(overlay_path, overlay(batch.source, batch.source_structure, batch.target_structure, out, draw))
         print(overlay_path)
     return 0
-
-
-def _inferencer(parsed: argparse.Namespace) -> Inferencer:
-    if not (parsed.config.is_dir() or is_on_hub(parsed.config)):
-        return Inferencer(read_config(parsed), parsed.checkpoint, parsed.device, parsed.revision)
-    if parsed.checkpoint is not None or parsed.cfg_options:
-        raise ConfigError(f"{parsed.config} is a folder: a shared model has its own weights, and no options")
-    load_plugins(parsed)
-    return Inferencer(parsed.config, device=parsed.device, revision=parsed.revision)
