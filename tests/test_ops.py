@@ -14,6 +14,7 @@ from posegen.ops import (
     weighted_gather,
 )
 from posegen.ops.reference import local_attention_by_patches, patches
+from posegen.ops.sampling import MANY_CHANNELS, weighted_rows
 
 BATCH, CHANNELS, HEIGHT, WIDTH = 2, 3, 7, 6
 
@@ -79,6 +80,36 @@ def test_whole_pixel_flow_moves_pixels():
     flow.data[:, 0] = 1  # content comes from one pixel to the right
     expected = torch.cat([source[..., 1:], source[..., -1:]], dim=-1)  # the border repeats
     torch.testing.assert_close(sample_bilinear(source, flow), expected)
+
+
+@pytest.mark.parametrize("spread", [0.5, 20])
+@pytest.mark.parametrize("margin", [0, 2])
+def test_many_channels_are_sampled_as_few_are(spread, margin):
+    """By a gather and by grid_sample: the same values, the same gradients, inside the map and far outside it."""
+    source = torch.randn(BATCH, MANY_CHANNELS, HEIGHT, WIDTH, dtype=torch.float64, requires_grad=True)
+    flow = (spread * torch.randn(BATCH, 2, HEIGHT, WIDTH, dtype=torch.float64)).requires_grad_()
+    wanted = torch.randn_like(source)
+    at_once = sample_bilinear(source, flow, margin)
+    in_parts = torch.cat(
+        [sample_bilinear(part, flow, margin) for part in source.split(MANY_CHANNELS - 1, dim=1)], dim=1
+    )
+    torch.testing.assert_close(at_once, in_parts)
+    gradients = [torch.autograd.grad(sampled, [source, flow], wanted) for sampled in (at_once, in_parts)]
+    torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("needs", [(True, True), (True, False), (False, True)])
+def test_weighted_rows_are_an_embedding_bag_gradients_included(needs):
+    table = torch.randn(11, 5, dtype=torch.float64, requires_grad=needs[0])
+    weights = torch.randn(7, 4, dtype=torch.float64, requires_grad=needs[1])
+    index = torch.randint(0, 9, (7, 4))  # some rows often, two of them never
+    plain = torch.nn.functional.embedding_bag(index, table, mode="sum", per_sample_weights=weights)
+    ours = weighted_rows(table, index, weights)
+    torch.testing.assert_close(ours, plain)
+    inputs = [tensor for tensor in (table, weights) if tensor.requires_grad]
+    wanted = torch.randn_like(plain)
+    expected = torch.autograd.grad(plain, inputs, wanted)
+    torch.testing.assert_close(torch.autograd.grad(ours, inputs, wanted), expected)
 
 
 def test_gaussian_sampling_equals_its_definition():
