@@ -26,6 +26,10 @@ from .errors import ConfigError, DataError, nearest
 from .registry import DATA_SAMPLERS, KINDS, LOOPS, check_arguments
 from .untrusted import RefusedError, walk
 
+_INSIDE = Path(__file__).with_name("configs")
+CONFIGS = _INSIDE if _INSIDE.is_dir() else Path(__file__).parents[1] / "configs"
+"""Where the configs lie that come with posegen: in the package where it was installed, beside it in a clone."""
+
 KNOBS = ("data_root", "batch_size", "flow_iters", "full_iters", "feature_weights")
 """Top-level values that every config has; each reaches all places that use it."""
 
@@ -69,7 +73,8 @@ def load_config(
     ``.json`` and ``.yaml`` configs cannot execute anything: plugins they name must be in *plugin_files* too.
 
     Args:
-        path: of a ``.py``, ``.json`` or ``.yaml`` config.
+        path: of a ``.py``, ``.json`` or ``.yaml`` config; or, where there is no such file, the name of one that comes
+            with posegen (:func:`shipped_configs`).
         overrides: values by dotted key, as ``--cfg-options`` gives them: ``{"train_dataloader.num_workers": 2}``.
         plugin_files: files and modules to load as plugins, beside those of the config's ``plugins``; as absolute paths
             they are kept in the config that is written beside a run.
@@ -77,10 +82,44 @@ def load_config(
     Raises:
         ConfigError: the file cannot be read, or names something that does not exist.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ConfigError(f"there is no config {path}{_neighbours(path)}")
+    path = find_config(path)
     return _load(path, lambda: _read(path), overrides or {}, plugin_files)
+
+
+def shipped_configs() -> dict[str, Path]:
+    """The configs that come with posegen, by the name that commands take: ``gfla_market``, ``ablations/bilinear``.
+
+    Those that others inherit from (in ``_base_``) are none.
+    """
+    files = {path.relative_to(CONFIGS).with_suffix(""): path for path in sorted(CONFIGS.rglob("*.py"))}
+    return {name.as_posix(): path for name, path in files.items() if not any(part[0] in "_." for part in name.parts)}
+
+
+def is_config(path: str | Path) -> bool:
+    """Whether that is a file, or the name of one of :func:`shipped_configs`."""
+    path = Path(path)
+    return path.is_file() or (not path.exists() and path.as_posix() in shipped_configs())
+
+
+def find_config(path: str | Path) -> Path:
+    """The file of a config: *path* where that is one, else the one of that name among :func:`shipped_configs`.
+
+    Raises:
+        ConfigError: there is neither; names the nearest.
+    """
+    path = Path(path)
+    shipped = shipped_configs()
+    name = path.as_posix()
+    if is_config(path):
+        return path if path.is_file() else shipped[name]
+    if path.stem in shipped:  # as it is called in a clone
+        raise ConfigError(f"there is no config {path}; for the one that comes with posegen, say {path.stem}")
+    if path.suffix or len(path.parts) > 1:
+        raise ConfigError(f"there is no config {path}{_neighbours(path)}")
+    raise ConfigError(
+        f"there is no config {path}, and none of that name comes with posegen{nearest(name, shipped)}\n"
+        "`posegen configs` lists those that do."
+    )
 
 
 def load_plain(content: Mapping[str, Any], path: Path) -> Config:

@@ -15,7 +15,7 @@ refused by any other with a message that names both versions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .evaluation import Protocol, PublishedScore
     from .evaluation.pairing import NamingConvention
     from .poses import StructureEstimator
+    from .preparing import Preparation
     from .weights import WeightsFile
 
 HOOK_VERSION = 1
@@ -55,6 +56,24 @@ def posegen_read_keypoints(path: Path, layout: KeypointLayout, image: Path | Non
     """
 
 
+@hookspec(firstresult=True)
+def posegen_write_keypoints(path: Path, keypoints: Keypoints, layout: KeypointLayout) -> Path | None:
+    """Write one subject's key points so that posegen_read_keypoints reads them, or return None for a layout not yours.
+
+    ``path`` has no ending: the plugin adds that of its format, and returns where the file is. The points count pixels
+    of their picture.
+    """
+
+
+@hookspec
+def posegen_shared_models() -> Mapping[str, Path]:  # type: ignore[empty-body]
+    """Return the shared models that lie in the plugin's package, folders by name; commands take the names for folders.
+
+    A folder is as ``posegen share`` writes it. ``posegen.from_pretrained`` and ``posegen.Inferencer`` take the names,
+    too; a path that exists goes before a name.
+    """
+
+
 @hookspec
 def posegen_structure_estimators() -> Sequence[StructureEstimator]:  # type: ignore[empty-body]
     """Return what finds key points in images; ``posegen transfer`` asks it for pictures that have none beside them."""
@@ -78,3 +97,8 @@ def posegen_naming_conventions() -> Sequence[NamingConvention]:  # type: ignore[
 @hookspec
 def posegen_weights() -> Sequence[WeightsFile]:  # type: ignore[empty-body]
     """Return the files of pretrained weights that its parts read; ``posegen weights`` lists and verifies them."""
+
+
+@hookspec
+def posegen_preparations() -> Sequence[Preparation]:  # type: ignore[empty-body]
+    """Return how what people download becomes what the plugin's loaders read: ``posegen prepare``, by name."""

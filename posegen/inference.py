@@ -17,14 +17,14 @@ from torch import Tensor
 
 from . import plugins
 from .api import load_model
-from .config import load_config, require
+from .config import is_config, load_config, require
 from .data import KeypointLayout, Keypoints, StructureEncoder, encode_structure
 from .data.images import read_image, resize_image, to_tensor, to_uint8
 from .errors import ConfigError, DataError, InputError
 from .ops import resize_flow, warp
 from .records import PairBatch, Transfer
 from .registry import DATASETS, STRUCTURE_ENCODERS
-from .sharing import find_shared, load_shared
+from .sharing import find_shared, is_shared, load_shared
 
 Picture = str | Path | Image.Image | np.ndarray
 """A path, a PIL image, or an array uint8 H W 3, RGB."""
@@ -68,8 +68,9 @@ class Inferencer:
     """A model that takes pictures and key points as people have them, and prepares them as its data set does.
 
     Args:
-        config_or_folder: a shared folder, or ``hf://OWNER/NAME``, one on the Hugging Face Hub
-            (:mod:`posegen.sharing`); or a config, with *checkpoint*. A ``.py`` config is code and runs.
+        config_or_folder: a shared folder, the name of one that a plugin ships, or ``hf://OWNER/NAME``, one on the
+            Hugging Face Hub (:mod:`posegen.sharing`); or a config, with *checkpoint*. A ``.py`` config is code and
+            runs.
         checkpoint: of the config's model, trained or converted.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …; ``"auto"``: CUDA where there is a GPU, else the CPU.
         revision: of a model on the Hub: a branch, tag or commit; None: the newest.
@@ -405,7 +406,7 @@ def _load(
             raise ConfigError("a checkpoint of this machine has no revision: that is of a model on the Hub")
         config = load_config(config_or_folder) if isinstance(config_or_folder, (str, Path)) else config_or_folder
         return load_model(config, checkpoint), config
-    if isinstance(config_or_folder, Config) or Path(config_or_folder).is_file():
+    if isinstance(config_or_folder, Config) or (is_config(config_or_folder) and not is_shared(config_or_folder)):
         raise ConfigError("a config needs the checkpoint of its model beside it: Inferencer(config, checkpoint)")
     return load_shared(find_shared(config_or_folder, revision))
 

@@ -16,13 +16,13 @@ from typing import Any
 import jinja2
 import torch
 from mmengine.config import Config
-from torch import nn
+from torch import Tensor, nn
 
 from . import plugins
 from .config import load_plain, read_plain, require, unresolved
 from .engine.checkpoint import check_weights
 from .engine.checkpoint_files import write_safetensors, write_whole
-from .errors import CheckpointError, ConfigError, MissingWeightsError, PosegenError
+from .errors import CheckpointError, ConfigError, MissingWeightsError, PosegenError, nearest
 from .registry import DATASETS, MODELS, REGISTRIES
 from .version import __version__
 from .weights import read_weights, sha256
@@ -58,6 +58,7 @@ def save_pretrained(
     scored_under: str = "",
     checkpoint: str = "",
     force: bool = False,
+    half: bool = False,
 ) -> Path:
     """Write a model as a folder that :func:`from_pretrained` loads: weights, config, and a card for those who read.
 
@@ -75,6 +76,8 @@ def save_pretrained(
         scored_under: under which protocol, on how many images, for the card.
         checkpoint: where the weights come from, for the card and the weight file.
         force: write into a folder that has files; those of the same names are replaced.
+        half: keep the weights in 16 bits (float16), half as many bytes: they are loaded as float32, rounded to about
+            three digits.
 
     Returns:
         The folder.
@@ -82,10 +85,12 @@ def save_pretrained(
     Raises:
         PosegenError: the folder has files, and *force* is False.
         ConfigError: the config lacks what a shared model needs, or has what is no plain data.
+        CheckpointError: *half*, and weights are not finite, or too large for 16 bits.
     """
     folder = Path(os.path.abspath(folder))
     check_destination(folder, force)
     content = shared_config(config)
+    weights = in_half(model.state_dict()) if half else model.state_dict()
     card = _card(
         name=name or folder.name,
         place=folder.name,
@@ -94,7 +99,7 @@ def save_pretrained(
         scored_under=scored_under,
         checkpoint=checkpoint,
         trained_on=_trained_on(config),
-        weights=sum(value.numel() for value in model.state_dict().values()),
+        weights=sum(value.numel() for value in weights.values()),
         of_clips=not hasattr(model, "transfer"),
         content=content,
     )
@@ -102,12 +107,30 @@ def save_pretrained(
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
         whole = Path(temporary, "whole")
         whole.mkdir()
-        write_safetensors(whole / WEIGHTS, model.state_dict(), name=name, weights_of=checkpoint)
+        write_safetensors(whole / WEIGHTS, weights, name=name, weights_of=checkpoint)
         write_whole(whole / CONFIG, [json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False).encode()])
         write_whole(whole / CARD, [card.encode()])
         _read_config(whole)  # what cannot be loaded is not shared
         _put_in_place(whole, folder)
     return folder
+
+
+def in_half(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights by name with their floating numbers in float16, whole numbers as they are.
+
+    Raises:
+        CheckpointError: numbers are not finite, or larger than 65,504; names all tensors that have such.
+    """
+    halved = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
+    bad = {name: int((~torch.isfinite(value)).sum()) for name, value in halved.items()}
+    problems = [f"  - {name}: {count} of {halved[name].numel()}\n" for name, count in bad.items() if count]
+    if problems:
+        raise CheckpointError(
+            "weights that are not finite, or larger than 65,504, have no half precision:\n"
+            + "".join(problems)
+            + "Share them as they are (without --half, half=False), and look why they are so large."
+        )
+    return halved
 
 
 def check_destination(folder: Path, force: bool) -> None:
@@ -148,10 +171,19 @@ def _preparation(config: Config) -> dict[str, Any]:
 
     A data set lists the names of these options as ``prepare_options``. Of one that does not, all but texts that are
     files of the data: those made with ``${data_root}``, and those with a slash.
+
+    A data set that is drawn and reads nothing goes along whole, so that there is something to show wherever the model
+    is: it lists the names of the options that say what it draws as ``drawn_options``.
     """
     dataset = (config.get("test_dataloader") or {}).get("dataset") or {}
     kind = dataset.get("type")
-    if not isinstance(kind, str) or not hasattr(DATASETS.get(kind), "prepare"):
+    if not isinstance(kind, str):
+        return {}
+    drawn = getattr(DATASETS.get(kind), "drawn_options", None)
+    if drawn is not None:
+        chosen = {name: _plain(dataset[name], f"test_dataloader.dataset.{name}") for name in drawn if name in dataset}
+        return {"type": kind, **chosen, "structure": "${structure}", "size": "${size}"}
+    if not hasattr(DATASETS.get(kind), "prepare"):
         return {}
     listed = getattr(DATASETS.get(kind), "prepare_options", None)
     written = (unresolved(config).get("test_dataloader") or {}).get("dataset") or {}
@@ -255,8 +287,9 @@ def from_pretrained(folder: str | Path, device: str | torch.device = "cpu", revi
     """The model of a shared folder, in eval mode. Nothing in the folder executes.
 
     Args:
-        folder: as :func:`save_pretrained` writes it; or ``hf://OWNER/NAME``, one on the Hugging Face Hub, which is
-            fetched where huggingface_hub is installed.
+        folder: as :func:`save_pretrained` writes it; or the name of one that a plugin ships
+            (:func:`shared_models`); or ``hf://OWNER/NAME``, one on the Hugging Face Hub, which is fetched where
+            huggingface_hub is installed.
         device: where the model goes.
         revision: of a model on the Hub: a branch, tag or commit; None: the newest.
 
@@ -267,7 +300,7 @@ def from_pretrained(folder: str | Path, device: str | torch.device = "cpu", revi
         ConfigError: the config is broken, would execute something, or needs plugins that are not installed.
         CheckpointError: the weights are broken, missing, or of another architecture; a fetched file is not what the Hub
             says it is.
-        MissingWeightsError: there is no such folder, and the Hub cannot be asked.
+        MissingWeightsError: there is no such folder or name, and the Hub cannot be asked.
     """
     model, config = load_shared(find_shared(folder, revision))
     return with_config(model.to(device), config)
@@ -278,17 +311,59 @@ def is_on_hub(folder: str | Path) -> bool:
     return _OF_HUB.match(_text_of(folder)) is not None
 
 
+def shared_models() -> dict[str, Path]:
+    """The folders of the shared models that plugins ship, by name.
+
+    Raises:
+        ConfigError: two plugins ship models of one name, or one does not say where they lie.
+        PosegenError: a plugin failed; names it.
+    """
+    found: dict[str, tuple[str, Path]] = {}
+    for plugin, models in plugins.call_each("posegen_shared_models"):
+        if not isinstance(models, Mapping) or not all(isinstance(place, (str, Path)) for place in models.values()):
+            raise ConfigError(f"plugin {plugin!r}: posegen_shared_models gives no folders by name")
+        for name, place in models.items():
+            if name in found:
+                both = f"{found[name][0]!r} and {plugin!r}"
+                raise ConfigError(f"the plugins {both} both ship a shared model called {name!r}; uninstall one of them")
+            found[name] = plugin, Path(place)
+    return {name: place for name, (_, place) in sorted(found.items())}
+
+
+def is_shared(folder: str | Path) -> bool:
+    """Whether that is a shared model and no config: a folder, a name of the Hub, or of a model that a plugin ships."""
+    place = Path(folder)
+    return place.is_dir() or is_on_hub(folder) or (not place.exists() and _text_of(folder) in shared_models())
+
+
 def find_shared(folder: str | Path, revision: str | None = None) -> Path:
     """The folder of a shared model; one on the Hub is fetched. Arguments and errors as of :func:`from_pretrained`."""
     if on_hub := _OF_HUB.match(_text_of(folder)):
         return _fetch(on_hub[1], revision)
     place = Path(folder)
+    if not place.exists():
+        place = _shipped(_text_of(folder))
     if not place.is_dir():
-        hint = f"; a model on huggingface.co is {HUB}{folder}" if _HUB_NAME.fullmatch(_text_of(folder)) else ""
-        raise MissingWeightsError(f"there is no folder {place}{hint}")
+        raise MissingWeightsError(f"{place} is a file: a shared model is a folder")
     if revision is not None:
         raise ConfigError(f"{place} is a folder: a revision is one of a model on the Hub, {HUB}OWNER/NAME")
     return place
+
+
+def _shipped(name: str) -> Path:
+    """The folder of the shared model of that name, which is no path."""
+    models = shared_models()
+    if name in models:
+        return models[name]
+    if _HUB_NAME.fullmatch(name):
+        raise MissingWeightsError(f"there is no folder {name}; a model on huggingface.co is {HUB}{name}")
+    if re.search(r"[/\\]", name):
+        raise MissingWeightsError(f"there is no folder {name}")
+    raise MissingWeightsError(
+        f"there is no folder {name}, and no shared model of that name{nearest(name, models)}\n"
+        f"  shared models that plugins ship: {', '.join(models) or 'none'}\n"
+        f"  else give the folder of one, {HUB}OWNER/NAME, or a config and the checkpoint of its model"
+    )
 
 
 def _text_of(folder: str | Path) -> str:

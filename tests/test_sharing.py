@@ -21,6 +21,7 @@ from posegen.cli import main
 from posegen.config import load_config
 from posegen.engine.checkpoint_files import write_safetensors
 from posegen.errors import CheckpointError, ConfigError, MissingWeightsError, PosegenError
+from posegen.hookspecs import hookimpl
 from posegen.registry import DATASETS
 from posegen.sharing import CARD, CONFIG, WEIGHTS, shared_config
 from posegen.weights import read_metadata, read_weights, sha256
@@ -78,11 +79,19 @@ def test_what_is_shared_is_loaded_again(written, model):
 
 def test_the_config_is_data_and_holds_what_the_model_needs_and_no_more(written, config):
     content = json.loads((written / CONFIG).read_text())
-    assert content.keys() == {"model", "structure", "size", "requires"}
+    assert content.keys() == {"model", "structure", "size", "requires", "test_dataloader"}
     assert content["requires"].keys() == {"people"}  # which brings the layout of its key points
     again = load_config(written / CONFIG)
     assert again.structure == config.structure
     assert list(again.size) == list(config.size)
+
+
+def test_a_data_set_that_is_drawn_is_shared_and_draws_the_same(written, config):
+    """So that there is something to show wherever the model is."""
+    again, first = (DATASETS.build_part(one.test_dataloader.dataset) for one in (load_config(written / CONFIG), config))
+    assert len(again) == len(first)
+    assert torch.equal(again[0].source, first[0].source)
+    assert torch.equal(again[0].source_structure, first[0].source_structure)
 
 
 def test_how_images_are_prepared_is_shared_and_where_they_lie_is_not():
@@ -124,6 +133,28 @@ def test_the_card_says_what_the_model_is_for_and_what_it_may_do(model, tmp_path)
     assert "None were given" not in card
     model.save_pretrained(tmp_path / "n")
     assert "None were given" in (tmp_path / "n" / CARD).read_text(encoding="utf-8")
+
+
+def test_in_half_precision_the_file_is_half_as_large_and_the_model_nearly_the_same(model, written, tmp_path):
+    folder = model.save_pretrained(tmp_path / "half", half=True)
+    assert (folder / WEIGHTS).stat().st_size < 0.6 * (written / WEIGHTS).stat().st_size  # names take their place, too
+    for name, value in posegen.from_pretrained(folder).state_dict().items():
+        true = model.state_dict()[name]
+        assert value.dtype == true.dtype
+        assert torch.allclose(value, true, rtol=2**-11, atol=2**-24)  # what float16 rounds by
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -65_520.0])  # the last one rounds to infinity
+def test_weights_that_have_no_half_precision_are_named(model, tmp_path, value):
+    broken = copy.deepcopy(model)
+    names = [name for name, _ in broken.named_parameters()][:2]
+    with torch.no_grad():
+        for name in names:
+            broken.get_parameter(name).view(-1)[0] = value
+    with pytest.raises(CheckpointError, match="no half precision") as refused:
+        broken.save_pretrained(tmp_path / "m", half=True)
+    assert all(f"{name}: 1 of " in str(refused.value) for name in names)
+    assert not (tmp_path / "m").exists()
 
 
 def test_a_folder_with_files_is_not_written_to_unless_forced(model, tmp_path):
@@ -295,6 +326,83 @@ def test_a_plugin_that_is_a_file_is_loaded_by_who_trusts_it(folder):
         assert posegen.from_pretrained(folder)
 
 
+# Models that plugins ship
+
+
+class Shipping:
+    """A plugin that ships shared models."""
+
+    def __init__(self, models: object) -> None:
+        self.models = models
+
+    @hookimpl
+    def posegen_shared_models(self):
+        return self.models
+
+
+@pytest.fixture
+def shipping():
+    """Makes a plugin that ships the models given, folders by name."""
+    with plugins.temporary():
+        yield lambda models, name="shipping": plugins.add(Shipping(models), name)
+
+
+def test_a_model_that_a_plugin_ships_is_loaded_by_its_name(shipping, written, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # nothing is called so here
+    shipping({"squares": written})
+    assert same(posegen.from_pretrained("squares"), model)
+    assert same(posegen.Inferencer("squares", device="cpu").model, model)
+    assert same(posegen.Inferencer(Path("squares"), device="cpu").model, model)
+
+
+def test_a_path_that_exists_goes_before_a_name(shipping, written, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shipping({"squares": written})
+    (tmp_path / "squares").mkdir()
+    with pytest.raises(ConfigError, match="squares is no shared model"):
+        posegen.from_pretrained("squares")
+
+
+def test_a_name_that_is_none_answers_with_those_there_are_and_what_else_there_is(shipping, written):
+    shipping({"squares": written})
+    with pytest.raises(MissingWeightsError, match=r"did you mean 'squares'") as refused:
+        posegen.from_pretrained("sqares")
+    for words in ("squares", "folder", "hf://OWNER/NAME", "a config and the checkpoint"):
+        assert words in str(refused.value)
+
+
+def test_a_file_is_no_shared_model(written):
+    with pytest.raises(MissingWeightsError, match=r"config\.json is a file: a shared model is a folder"):
+        posegen.from_pretrained(written / CONFIG)
+
+
+def test_two_plugins_that_ship_models_of_one_name_are_told_of(shipping, written):
+    shipping({"squares": written}, "one")
+    shipping({"squares": written}, "another")
+    with pytest.raises(ConfigError, match="both ship a shared model called 'squares'") as refused:
+        posegen.from_pretrained("squares")
+    assert "'one'" in str(refused.value)
+    assert "'another'" in str(refused.value)
+
+
+@pytest.mark.parametrize("models", [["squares"], {"squares": 3}])
+def test_a_plugin_that_gives_no_folders_is_named(shipping, models):
+    shipping(models)
+    with pytest.raises(ConfigError, match="plugin 'shipping': posegen_shared_models gives no folders by name"):
+        posegen.from_pretrained("squares")
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [(["checkpoint.pth"], "has its own weights"), (["--cfg-options", "batch_size=3"], "and no options")],
+)
+def test_a_shared_model_takes_neither_checkpoint_nor_options(shipping, written, capsys, more, words):
+    shipping({"squares": written})
+    points = ["--source", "a.png", "--source-keypoints", "a.json", "--target-keypoints", "b.json", "--out", "o.png"]
+    assert main(["infer", "squares", *more, *points]) == 1
+    assert words in capsys.readouterr().err
+
+
 # The Hub
 
 
@@ -443,6 +551,8 @@ def test_share_writes_the_folder_with_scores(tmp_path, model, capsys):
     capsys.readouterr()
     assert main(arguments) == 1
     assert "--force" in capsys.readouterr().err
+    assert main([*arguments, "--force", "--half"]) == 0
+    assert {value.dtype for value in read_weights(tmp_path / "out" / WEIGHTS).values()} == {torch.float16}
     (tmp_path / "metrics.json").write_text('{"metrics": {"psnr": "<b>"}}')
     assert main([*arguments, "--force"]) == 1
     assert "has no numbers under 'metrics'" in capsys.readouterr().err

@@ -10,6 +10,7 @@ from posegen.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from posegen.data.keypoints import KeypointLayout, Keypoints
+    from posegen.preparing import Preparation
 
 
 @hookimpl
@@ -33,3 +34,11 @@ def posegen_read_keypoints(path: Path, layout: KeypointLayout, image: Path | Non
     from .layouts import HUMAN36M
 
     return read_human36m(path, image) if layout.names == HUMAN36M.names else None
+
+
+@hookimpl
+def posegen_preparations() -> Sequence[Preparation]:
+    """FashionVideo, iPER, and what is laid out like them."""
+    from . import preparing
+
+    return preparing.PREPARATIONS

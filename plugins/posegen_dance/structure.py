@@ -48,6 +48,10 @@ class DanceStructureEncoder:
         drawn = draw_skeleton(keypoints, self.layout, size).transpose(2, 0, 1)
         return torch.from_numpy(drawn.astype(np.float32)) * (self.skeleton_peak / 255)
 
+    def decode(self, structure: Tensor) -> Keypoints:
+        """The points of a structure K+3 H W, to whole pixels; empty heat maps are missing points."""
+        return self.heatmaps.decode(structure[:-3])
+
     def mirror(self, structure: Tensor) -> Tensor:
         """The structure K+3 H W of the mirror image: right and left exchanged, the skeleton drawn anew in the colours
         of the new sides. A point outside the picture is drawn at its edge."""

@@ -10,6 +10,7 @@ from posegen.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from posegen.data.keypoints import KeypointLayout, Keypoints
+    from posegen.preparing import Preparation
 
 
 @hookimpl
@@ -32,3 +33,11 @@ def posegen_read_keypoints(path: Path, layout: KeypointLayout, image: Path | Non
     from .layouts import IBUG_68, read_landmarks
 
     return read_landmarks(path) if path.suffix.lower() == ".txt" and layout.names == IBUG_68.names else None
+
+
+@hookimpl
+def posegen_preparations() -> Sequence[Preparation]:
+    """Talking faces."""
+    from . import preparing
+
+    return preparing.PREPARATIONS

@@ -124,6 +124,21 @@ class FaceClips(Dataset[Clip]):
             matches_previous=matches(np.stack(targets), np.stack([points, *targets[:-1]])),
         )
 
+    def keypoints(self, index: int) -> Iterator[Keypoints]:
+        """The landmarks of clip *index*, in pixels of the data set's size: the reference's, then the frames', each
+        when it is asked for.
+
+        Raises:
+            DataError: an image that cannot be read.
+            IndexError: no such video.
+        """
+        number = range(len(self))[index]
+        video = self.videos[number]
+        reference, first = self._draw(video, np.random.default_rng([self.seed, number, 0]))
+        last = len(video.images) if self.length is None else first + self.length
+        for frame in (reference, *range(first, last)):
+            yield Keypoints(self._frame(video, frame)[2], np.ones(len(IBUG_68)))
+
     @classmethod
     def examine(
         cls, root: str | Path, split: str, length: int | None = None, limit: int | None = None, **unused: Any

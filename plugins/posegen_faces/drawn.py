@@ -7,7 +7,7 @@ visibility between its frames. Nothing is downloaded, and nothing is stored.
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -123,6 +123,11 @@ class DrawnFaces(Dataset[Clip]):
             matches=matches(points[1:], points[to_reference]),
             matches_previous=matches(points[1:], points[to_previous]),
         )
+
+    def keypoints(self, index: int) -> Iterator[Keypoints]:
+        """The landmarks of clip *index*, in pixels: the reference's, then the frames'."""
+        look, pose, _ = self.scene(index)
+        return (Keypoints(points, np.ones(len(IBUG_68))) for points in landmarks(look, pose))
 
     def scene(self, index: int) -> tuple[Look, Pose, Array]:
         """What clip *index* is drawn from: a face, its poses (the reference's, then the frames'; arrays T+1 1 1), the

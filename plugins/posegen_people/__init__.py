@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from posegen.hookspecs import hookimpl
 if TYPE_CHECKING:
     from posegen.data.keypoints import KeypointLayout, Keypoints
     from posegen.poses import StructureEstimator
+    from posegen.preparing import Preparation
     from posegen.weights import WeightsFile
 
 
@@ -38,6 +39,21 @@ def posegen_read_keypoints(path: Path, layout: KeypointLayout, image: Path | Non
 
 
 @hookimpl
+def posegen_write_keypoints(path: Path, keypoints: Keypoints, layout: KeypointLayout) -> Path | None:
+    """OpenPose's 18 points as OpenPose writes them."""
+    from .annotations import write_openpose
+    from .layouts import OPENPOSE_18
+
+    return write_openpose(path, keypoints) if layout.names == OPENPOSE_18.names else None
+
+
+@hookimpl
+def posegen_shared_models() -> Mapping[str, Path]:
+    """One of paper dolls."""
+    return {"paperdolls": Path(__file__).with_name("shared") / "paperdolls"}
+
+
+@hookimpl
 def posegen_structure_estimators() -> Sequence[StructureEstimator]:
     """RTMPose, which gives OpenPose's 18 points."""
     from . import estimator
@@ -51,3 +67,11 @@ def posegen_weights() -> Sequence[WeightsFile]:
     from . import estimator
 
     return estimator.ALL
+
+
+@hookimpl
+def posegen_preparations() -> Sequence[Preparation]:
+    """Market-1501 and DeepFashion."""
+    from . import preparing
+
+    return preparing.PREPARATIONS

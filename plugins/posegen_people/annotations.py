@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from posegen.data import Keypoints
-from posegen.data.files import check_name, read_json, read_text
+from posegen.data.files import check_name, read_json, read_text, written_whole
 from posegen.errors import DataError
 
 from .layouts import OPENPOSE_18
@@ -221,6 +221,25 @@ def openpose_keypoints(data: Any, where: str | Path) -> Keypoints:
     points = max(read, key=lambda triples: ((triples[:, 2] > 0).sum(), triples[:, 2].sum()))
     points = points[BODY_25_TO_18] if len(points) == 25 else points
     return Keypoints(points[:, :2], points[:, 2] > 0)
+
+
+def write_openpose(path: Path, keypoints: Keypoints) -> Path:
+    """Write the points of one person as OpenPose writes them, and :func:`openpose_keypoints` reads them.
+
+    Args:
+        path: of the file, without its ending, ``.json``.
+        keypoints: OpenPose's 18 points, in pixels; kept to a thousandth.
+
+    Returns:
+        The file.
+    """
+    scores = keypoints.present.astype(float)
+    triples = np.column_stack([np.where(keypoints.present[:, None], keypoints.points, 0), scores])
+    file = path.with_name(f"{path.name}.json")
+    with written_whole(file, to_disk=False) as temporary:
+        numbers = [round(number, 3) for number in triples.ravel().tolist()]
+        temporary.write_text(json.dumps({"people": [{"pose_keypoints_2d": numbers}]}), encoding="utf-8")
+    return file
 
 
 def coco_keypoints(

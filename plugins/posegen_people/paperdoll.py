@@ -114,6 +114,8 @@ class PaperDolls(Dataset):
         ConfigError: a size, length or seed out of range, or an encoder of another layout.
     """
 
+    drawn_options = ("length", "seed")
+
     def __init__(self, length: int, structure: Any, size: tuple[int, int] = (64, 64), seed: int = 0) -> None:
         if len(size) != 2 or min(size) < SMALLEST:
             raise ConfigError(f"PaperDolls: size is (height, width), each {SMALLEST} pixels or more; got {tuple(size)}")

@@ -38,6 +38,14 @@ class ViewEncoder:
         self.azimuths, self.elevations, self.elevation_step = azimuths, elevations, elevation_step
         self.channels = azimuths + elevations
 
+    @property
+    def choices(self) -> dict[str, tuple[str, ...]]:
+        """What a view is chosen from by hand, in the order of its classes: the names of all azimuths and elevations."""
+        return {
+            "azimuth": tuple(f"{round(k * 360 / self.azimuths)}°" for k in range(self.azimuths)),
+            "elevation": tuple(f"{round(k * self.elevation_step)}°" for k in range(self.elevations)),
+        }
+
     def encode(self, view: View | tuple[int, int], size: Any = None) -> Tensor:
         """The structure, S 1 1, of the classes (azimuth, elevation); it has no size.
 

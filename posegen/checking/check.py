@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
 import os
 import signal
+import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -63,7 +66,7 @@ def check_data(
     report = Report()
     looked = {}
     for split, dataset in _datasets(config, splits).items():
-        looked[split] = _check_split(split, dataset, report, partial(_all, workers=workers, show=show_progress))
+        looked[split] = _check_split(split, dataset, report, partial(in_processes, workers=workers, show=show_progress))
     for split in looked:
         if split != "train" and "train" in looked:
             report.add(split, _leakage(looked["train"], looked[split]))
@@ -334,7 +337,7 @@ class _Calls(Dataset):
         return self.function(self.items[number])
 
 
-def _all(
+def in_processes(
     function: Callable[[Any], Any], items: Sequence[Any], what: str, workers: int = 0, show: bool = False
 ) -> Iterator[Any]:
     """*function* of each item, in order, in *workers* processes."""
@@ -343,7 +346,7 @@ def _all(
         batch_size=16,
         collate_fn=list,
         num_workers=min(workers, -(-len(items) // 16)),
-        worker_init_fn=_leave_ctrl_c_to_the_main_process,
+        worker_init_fn=_begin_worker,
     )
     results = (result for batch in loader for result in batch)
     console = Console(stderr=True)
@@ -355,5 +358,16 @@ def _all(
         raise PosegenError(f"{what}: a process died: {error}\nWith --workers 0 none is needed.") from error
 
 
-def _leave_ctrl_c_to_the_main_process(worker: int) -> None:
+def _begin_worker(worker: int) -> None:
+    """Ctrl-C is for the main process; where that one was killed, its workers end soon after it, for what they have to
+    say may fill a pipe that nobody reads, and they would wait for ever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.pid,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

@@ -70,7 +70,7 @@ def print_report(report: Report, console: Console) -> None:
     """What was looked at, findings by kind and split, and the first few of each."""
     console.print(_looked_at(report))
     for note in report.notes:
-        console.print(Text(_printable(note)), soft_wrap=True)
+        console.print(Text(printable(note)), soft_wrap=True)
     if not report.findings:
         console.print("nothing found")
         return
@@ -83,7 +83,7 @@ def print_report(report: Report, console: Console) -> None:
     for (_, kind, split), findings in report.grouped().items():
         console.print(Text(f"{kind}, {split}"), style="bold")
         for finding in findings[:SHOWN]:
-            console.print(Text(f"  {_printable(_line(finding))}"), soft_wrap=True)
+            console.print(Text(f"  {printable(_line(finding))}"), soft_wrap=True)
         if len(findings) > SHOWN:
             console.print(f"  … and {len(findings) - SHOWN:,} more")
 
@@ -105,7 +105,7 @@ def _line(finding: Finding) -> str:
     return f"{where}: {finding.text}" if where else finding.text
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Text without what a terminal would obey: names of files are anybody's."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 

@@ -6,12 +6,14 @@ import argparse
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from mmengine.config import Config
 from rich.progress import track
 from torch import Tensor
 
-from ..api import load_model
+from ..api import from_pretrained, load_model
 from ..data import Keypoints, StructureEncoder
 from ..data.files import link_out, natural_order
 from ..data.images import IMAGE_ENDINGS, read_image, resize_image, to_tensor, to_uint8
@@ -20,7 +22,8 @@ from ..inference import encode_subject, read_keypoints
 from ..records import Frame
 from ..visualization.flow import mask_to_rgb, to_picture, warp
 from ..visualization.video import VideoWriter
-from .common import add_config, build_encoder, read_config, refuse_to_overwrite
+from .common import add_config, refuse_to_overwrite
+from .transfer import read_model_config
 
 FASTEST = 1000  # frames a second
 
@@ -28,7 +31,13 @@ FASTEST = 1000  # frames a second
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``posegen animate``."""
     add_config(parser)
-    parser.add_argument("checkpoint", type=Path, help="a checkpoint of a clip model")
+    parser.add_argument(
+        "checkpoint",
+        type=Path,
+        nargs="?",
+        help="a checkpoint of a clip model; none where CONFIG is a shared model: its folder, or the name of one that a "
+        "plugin ships",
+    )
     parser.add_argument("--reference", type=Path, required=True, metavar="IMG", help="the photograph that is moved")
     parser.add_argument(
         "--structures",
@@ -64,14 +73,13 @@ def run(parsed: argparse.Namespace) -> int:
         raise PosegenError(f"--fps must be more than 0 and at most {FASTEST}, got {parsed.fps:g}")
     if parsed.out.suffix.lower() != ".mp4":
         raise PosegenError(f"--out must end in .mp4, got {parsed.out}")
-    config = read_config(parsed)
-    encoder = build_encoder(config)
+    config, encoder = read_model_config(parsed)
     picture = read_image(parsed.reference)
     files = structure_files(parsed.structures)
     own = parsed.reference_structure or _of_same_name(files, parsed.reference)
     points = _read_all({own: None, **dict.fromkeys(files)}, encoder)
 
-    model = load_model(config, parsed.checkpoint, parsed.device)
+    model = _load(parsed, config)
     if not hasattr(model, "frames"):
         raise ConfigError(f"{parsed.config} describes a model of single images, not of clips: use `posegen infer`")
     image, structure = encode_subject(config, encoder, picture, points[own], picture)
@@ -92,6 +100,12 @@ def run(parsed: argparse.Namespace) -> int:
     print(f"{len(files)} frames: {parsed.out}")
     print(f"how it was made: {beside}")
     return 0
+
+
+def _load(parsed: argparse.Namespace, config: Config) -> Any:
+    if parsed.checkpoint is not None:
+        return load_model(config, parsed.checkpoint, parsed.device)
+    return from_pretrained(parsed.config, parsed.device)
 
 
 def structure_files(folder: Path) -> list[Path]:

@@ -10,18 +10,23 @@ from typing import Any
 from mmengine.config import Config, DictAction
 
 from .. import plugins
-from ..config import load_config
+from ..config import is_config, load_config
 from ..data import StructureEncoder
 from ..errors import ConfigError, PosegenError
 from ..inference import Inferencer
 from ..plugins import PluginReport
 from ..registry import STRUCTURE_ENCODERS
-from ..sharing import is_on_hub
+from ..sharing import is_shared
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
     """``CONFIG``, ``--cfg-options`` and ``--plugin``."""
-    parser.add_argument("config", type=Path, help="a config file (.py, .json, .yaml); a .py config is code and runs")
+    parser.add_argument(
+        "config",
+        type=Path,
+        help="a config file (.py, .json, .yaml), or the name of one that comes with posegen (`posegen configs`); a .py "
+        "config is code and runs",
+    )
     parser.add_argument(
         "--cfg-options",
         nargs="+",
@@ -100,17 +105,17 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "checkpoint",
         type=Path,
         nargs="?",
-        help="a checkpoint of ours, trained or converted; none where CONFIG is the folder of a shared model, or "
-        "hf://OWNER/NAME, one on huggingface.co",
+        help="a checkpoint of ours, trained or converted; none where CONFIG is a shared model: its folder, the name of "
+        "one that a plugin ships, or hf://OWNER/NAME, one on huggingface.co",
     )
     parser.add_argument("--revision", help="of a model on the Hub: a branch, tag or commit; default: the newest")
 
 
 def build_inferencer(parsed: argparse.Namespace) -> Inferencer:
-    """The model of a config with its checkpoint, or of a shared folder."""
-    if not (parsed.config.is_dir() or is_on_hub(parsed.config)):
+    """The model of a config with its checkpoint, or a shared one."""
+    load_plugins(parsed)  # one of them may ship the model
+    if not is_shared(parsed.config) and (parsed.checkpoint is not None or is_config(parsed.config)):
         return Inferencer(read_config(parsed), parsed.checkpoint, parsed.device, parsed.revision)
     if parsed.checkpoint is not None or parsed.cfg_options:
-        raise ConfigError(f"{parsed.config} is a folder: a shared model has its own weights, and no options")
-    load_plugins(parsed)
+        raise ConfigError(f"{parsed.config} is a shared model: it has its own weights, and no options")
     return Inferencer(parsed.config, device=parsed.device, revision=parsed.revision)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..data.images import to_uint8, write_image
+from ..data.generated import FORMATS, write_generated
+from ..data.images import to_uint8
+from ..errors import PosegenError
 from ..visualization import overlay
 from .common import add_config, add_model, build_inferencer, refuse_to_overwrite
 
@@ -43,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Render one picture; returns 0."""
+    if parsed.out.suffix.lower() not in FORMATS:
+        raise PosegenError(f"--out {parsed.out}: its name ends in {', '.join(FORMATS)}")
     overlay_path = parsed.out.with_name(f"{parsed.out.stem}_overlay.png")
     refuse_to_overwrite([parsed.out, *([overlay_path] if parsed.overlay else [])], parsed.force)
     inferencer = build_inferencer(parsed)
@@ -50,10 +54,11 @@ def run(parsed: argparse.Namespace) -> int:
         parsed.source, parsed.target_keypoints, parsed.source_keypoints, parsed.target_image, name=parsed.source.name
     )
     batch, out = inferencer.transfer([prepared])
-    write_image(parsed.out, to_uint8(out.image[0]))
+    write_generated(parsed.out, to_uint8(out.image[0]))
     print(parsed.out)
     if parsed.overlay:
         draw = inferencer.encoder.draw
-        write_image(overlay_path, overlay(batch.source, batch.source_structure, batch.target_structure, out, draw))
+        sheet = overlay(batch.source, batch.source_structure, batch.target_structure, out, draw)
+        write_generated(overlay_path, sheet)
         print(overlay_path)
     return 0

@@ -25,6 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", default="", help="of the model, for its card; default: the folder's")
     parser.add_argument("--description", default="", help="what it is, a sentence or more, for its card")
     parser.add_argument("--scores", type=Path, metavar="JSON", help="a metrics.json of `posegen test` or `evaluate`")
+    parser.add_argument(
+        "--half", action="store_true", help="keep the weights in 16 bits: half as many bytes, rounded to three digits"
+    )
     parser.add_argument("--force", action="store_true", help="write into a folder that has files")
 
 
@@ -43,6 +46,7 @@ def run(parsed: argparse.Namespace) -> int:
         scored_under=scored_under,
         checkpoint=f"{parsed.checkpoint.name}, SHA-256 {sha256(parsed.checkpoint)}",
         force=parsed.force,
+        half=parsed.half,
     )
     print(f"{parsed.folder}: read {parsed.folder / CARD}, and say in it what only you know, before you give it away")
     return 0

@@ -9,19 +9,18 @@ from typing import NamedTuple
 
 import numpy as np
 from mmengine.config import Config, DictAction
-from PIL import Image, PngImagePlugin
 from rich.progress import track
 
+from ..config import is_config
 from ..data import StructureEncoder
-from ..data.files import written_whole
-from ..data.images import resize_image, to_uint8, write_image
+from ..data.generated import FORMATS, write_generated
+from ..data.images import resize_image, to_uint8
 from ..errors import ConfigError, PosegenError
 from ..inference import Inferencer
 from ..poses import Subject, read_poses, source_subjects, target_subjects
 from ..records import PairBatch, Transfer
 from ..sharing import _read_config as read_shared_config
-from ..sharing import find_shared
-from ..version import __version__
+from ..sharing import find_shared, is_shared
 from ..visualization import overlay
 from .common import add_plugin, build_encoder, load_plugins, read_config, refuse_to_overwrite
 
@@ -35,11 +34,6 @@ examples:
 
 Key points count pixels of their own picture; those of a target without a picture, pixels of the source.
 """
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-"""Endings of the pictures that are written: formats that can say what a picture is."""
-SOFTWARE = f"posegen {__version__}"
-COMMENT = "A generated picture, no photograph: posegen moved a source into another pose."
-DESCRIPTION_TAG, SOFTWARE_TAG = 0x010E, 0x0131  # of EXIF: ImageDescription, Software
 AT_ONCE = 8  # pictures that go through the model together
 
 
@@ -73,7 +67,8 @@ def add_model_source_target(parser: argparse.ArgumentParser, examples: str) -> N
         "config",
         type=Path,
         metavar="MODEL",
-        help="a shared model's folder; or a config (a .py config is code and runs)",
+        help="a shared model: its folder, or the name of one that a plugin ships; or a config (a .py config is code "
+        "and runs)",
     )
     parser.add_argument("checkpoint", type=Path, nargs="?", metavar="CHECKPOINT", help="of a config's model")
     parser.add_argument("source", type=Path, metavar="SOURCE", help="the picture that is moved, or a folder of them")
@@ -139,28 +134,10 @@ def run(parsed: argparse.Namespace) -> int:
             size = prepared[row].size if parsed.resize_back else inferencer.size
             write_generated(job.out, resize_image(picture, size))
             if parsed.explain:
-                write_image(_explained(job.out), _sheet(batch, out, row, inferencer.encoder))
+                write_generated(_explained(job.out), _sheet(batch, out, row, inferencer.encoder))
     for path in written:
         print(path)
     return 0
-
-
-def write_generated(path: Path, picture: np.ndarray) -> None:
-    """Write a picture, uint8 H W 3, that says it was generated: in PNG's text, in EXIF of JPEG and WebP.
-
-    Args:
-        path: with an ending of :data:`FORMATS`; parent folders are made, and the file appears whole.
-        picture: what was generated.
-    """
-    kind = FORMATS[path.suffix.lower()]
-    text = PngImagePlugin.PngInfo()
-    text.add_text("Software", SOFTWARE)
-    text.add_text("Comment", COMMENT)
-    exif = Image.Exif()
-    exif[SOFTWARE_TAG], exif[DESCRIPTION_TAG] = SOFTWARE, COMMENT
-    told = {"pnginfo": text} if kind == "PNG" else {"exif": exif, "quality": 95}
-    with written_whole(path) as temporary:
-        Image.fromarray(picture).save(temporary, format=kind, **told)
 
 
 def read_model_config(parsed: argparse.Namespace) -> tuple[Config, StructureEncoder]:
@@ -170,17 +147,17 @@ def read_model_config(parsed: argparse.Namespace) -> tuple[Config, StructureEnco
         ConfigError: no such model, a config without a checkpoint, or of a model whose structures are no key points.
     """
     if parsed.checkpoint is not None:
-        if parsed.config.is_dir():
-            raise ConfigError(f"{parsed.config} is a folder: a shared model has its own weights, so no checkpoint")
+        if is_shared(parsed.config):
+            raise ConfigError(f"{parsed.config} is a shared model: it has its own weights, so give no checkpoint")
         if not parsed.checkpoint.is_file():
             raise ConfigError(f"there is no checkpoint {parsed.checkpoint}")
         config = read_config(parsed)
         return config, build_encoder(config)
-    if parsed.config.is_file():
+    load_plugins(parsed)  # one of them may ship the model
+    if is_config(parsed.config) and not is_shared(parsed.config):
         raise ConfigError(f"{parsed.config} is a config: give the checkpoint of its model after it")
     if parsed.cfg_options:
         raise ConfigError(f"{parsed.config} is a shared model: it has no options")
-    load_plugins(parsed)
     config = read_shared_config(find_shared(parsed.config))
     return config, build_encoder(config)
 

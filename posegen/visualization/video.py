@@ -11,6 +11,7 @@ from types import TracebackType
 import av
 import numpy as np
 
+from ..data.generated import COMMENT_OF_CLIP, SOFTWARE, mark_mp4
 from ..errors import DataError
 
 
@@ -18,7 +19,8 @@ class VideoWriter:
     """Writes frames, one after the other, to an MP4 file (H.264, which every player and browser plays).
 
     The file appears when all frames are in it: until then it has a temporary name, and where something fails there is
-    none. Use it in a ``with`` statement.
+    none. Use it in a ``with`` statement. It says in its metadata that the clip was generated: as text that players
+    show, and in XMP (:mod:`posegen.data.generated`).
 
     Args:
         path: of the file; parent folders are made.
@@ -36,6 +38,7 @@ class VideoWriter:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._temporary = self.path.with_name(f".{uuid.uuid4().hex}.part.mp4")
         self._container = av.open(str(self._temporary), "w")
+        self._container.metadata.update(comment=COMMENT_OF_CLIP, description=SOFTWARE)
         self._stream = self._container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
         self._stream.pix_fmt = "yuv420p"
         self._stream.options = {"crf": str(quality)}
@@ -64,6 +67,7 @@ class VideoWriter:
                 self._container.mux(self._stream.encode())
             self._container.close()
             if kind is None and self._size is not None:
+                mark_mp4(self._temporary)
                 os.replace(self._temporary, self.path)
         finally:
             self._temporary.unlink(missing_ok=True)

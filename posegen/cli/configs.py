@@ -1,0 +1,55 @@
+"""List the configs that come with posegen, or copy one to change it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from pathlib import Path
+
+from mmengine.config import Config
+
+from ..config import CONFIGS, find_config, shipped_configs
+from ..data.files import written_whole
+from ..errors import ConfigError
+from .common import print_columns, refuse_to_overwrite
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``posegen configs``."""
+    parser.add_argument(
+        "--copy",
+        nargs=2,
+        metavar=("NAME", "FOLDER"),
+        help="copy a config into a folder, with those that it inherits from, to change it there",
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite files of the same names in FOLDER")
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Print the list, or what was copied; returns 0."""
+    if parsed.copy is None:
+        print_columns([("CONFIG", "WHAT IT IS"), *((name, _summary(path)) for name, path in shipped_configs().items())])
+        return 0
+    name, folder = parsed.copy[0], Path(parsed.copy[1])
+    if name not in shipped_configs():
+        find_config(name)  # tells of a name that is none
+        raise ConfigError(f"{name} is a file; --copy takes the name of a config that comes with posegen")
+    places = {path: folder / path.relative_to(CONFIGS) for path in _with_bases(shipped_configs()[name])}
+    refuse_to_overwrite(list(places.values()), parsed.force)
+    for path, place in places.items():
+        with written_whole(place) as temporary:
+            shutil.copyfile(path, temporary)
+        print(place)
+    return 0
+
+
+def _summary(path: Path) -> str:
+    """The first line of a config, a comment that says what it is."""
+    return path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
+
+
+def _with_bases(path: Path) -> list[Path]:
+    """A config and all those that it inherits from, each once."""
+    bases = [Path(os.path.normpath(path.parent / base)) for base in Config._get_base_files(str(path))]
+    return list(dict.fromkeys([path, *(found for base in bases for found in _with_bases(base))]))

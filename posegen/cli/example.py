@@ -1,0 +1,100 @@
+"""Write pictures and poses to try a shared model with, drawn as its test data are, and say what to do with them."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import shlex
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from .. import plugins
+from ..data import Keypoints, StructureEncoder
+from ..data.images import to_uint8, write_image
+from ..errors import ConfigError, PosegenError
+from ..registry import DATASETS
+from ..sharing import check_destination, find_shared, load_shared
+from .common import add_plugin, load_plugins
+
+MOST_PAIRS = 1000
+LARGER = 4  # than the model's pictures: as a photograph is, and points that are whole pixels are finer
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``posegen example``."""
+    parser.add_argument(
+        "model",
+        type=Path,
+        metavar="MODEL",
+        help="a shared model: the name of one that a plugin ships, its folder, or hf://OWNER/NAME",
+    )
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="where the examples go")
+    parser.add_argument("--pairs", type=int, default=3, metavar="N", help="how many (default 3)")
+    parser.add_argument("--force", action="store_true", help="write into a folder that has files")
+    add_plugin(parser)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Write the examples and print the commands; returns 0."""
+    if not 1 <= parsed.pairs <= MOST_PAIRS:
+        raise PosegenError(f"--pairs is 1 to {MOST_PAIRS:,}, got {parsed.pairs}")
+    check_destination(parsed.folder, parsed.force)
+    load_plugins(parsed)
+    model, config = load_shared(find_shared(parsed.model))
+    if not hasattr(model, "transfer"):
+        raise ConfigError(f"{parsed.model} is a model of clips; examples are drawn for models of single images")
+    dataset = _drawn(config, parsed.model, parsed.pairs)
+    encoder = dataset.structure
+    names = [str(number) for number in range(1, parsed.pairs + 1)]
+    sources, poses, targets = (parsed.folder / name for name in ("sources", "poses", "targets"))
+    for index, name in enumerate(names):
+        pair = dataset[index]
+        write_image(sources / f"{name}.png", to_uint8(pair.source))
+        write_image(targets / f"{name}.png", to_uint8(pair.target))
+        _write_points(sources / name, encoder.decode(pair.source_structure), encoder)
+        _write_points(poses / name, encoder.decode(pair.target_structure), encoder)
+    print(f"{sources}: pictures, with their key points beside them")
+    print(f"{poses}: key points of other poses; {targets}: how they truly look, to compare")
+    print("\n".join(["try:", *_commands(parsed.model, parsed.folder)]))
+    return 0
+
+
+def _drawn(config: Config, model: Path, pairs: int) -> Any:
+    """The test data set of a shared model, which is drawn: nothing of this machine is read."""
+    options = dict((config.get("test_dataloader") or {}).get("dataset") or {})
+    if not hasattr(DATASETS.get(options["type"]) if options else None, "drawn_options"):
+        raise ConfigError(f"{model} was not tested on drawn data: give it pictures and key points of your own")
+    height, width = config["size"]
+    size = (LARGER * height, LARGER * width)
+    dataset = DATASETS.build_part({**options, "size": size})
+    if len(dataset) < pairs:
+        raise PosegenError(f"--pairs {pairs}: the test data have {len(dataset)}")
+    if not hasattr(dataset.structure, "decode"):
+        raise ConfigError(f"{model}: {type(dataset.structure).__name__} makes no structure that gives key points back")
+    return dataset
+
+
+def _write_points(path: Path, keypoints: Keypoints, encoder: StructureEncoder) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    layout = encoder.layout
+    answers = plugins.call_each("posegen_write_keypoints", path=path, keypoints=keypoints, layout=layout)
+    if next(answers, None) is None:
+        raise ConfigError(f"no plugin writes {layout.name} key points (hook posegen_write_keypoints)")
+
+
+def _commands(model: Path, folder: Path) -> list[str]:
+    """What to try next, each line as a shell takes it."""
+    named = model.as_posix()
+    one = [folder / "sources" / "1.png", folder / "poses" / "1.json"]
+    commands: list[list[Any]] = [
+        ["transfer", named, *one, "--out", folder / "moved.png", "--explain"],
+        ["transfer", named, folder / "sources", folder / "poses", "--out", folder / "moved"],
+        ["interpolate", named, *one, "--out", folder / "moving.mp4"],
+        ["app", named],
+    ]
+    lines = [f"  posegen {shlex.join(map(str, command))}" for command in commands]
+    if importlib.util.find_spec("gradio") is None:
+        lines[-1] += "  # first: pip install 'posegen[app]'"
+    return lines

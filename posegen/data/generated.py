@@ -1,0 +1,80 @@
+"""What is generated says so: in the metadata that each format has, and as the IPTC asks for (in XMP).
+
+The field that search engines and platforms read is the digital source type of IPTC's photo metadata standard 2023.1
+(https://iptc.org/standards/photo-metadata/). It is a label, no watermark: whoever removes it, removes it.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from ..errors import DataError
+from ..version import __version__
+from .files import written_whole
+
+SOFTWARE = f"posegen {__version__}"
+COMMENT = "A generated picture, no photograph: posegen moved a source into another pose."
+COMMENT_OF_CLIP = "A generated clip, no recording: posegen moved a source into other poses."
+SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+XMP = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/">
+<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description rdf:about=""
+ xmlns:xmp="http://ns.adobe.com/xap/1.0/"
+ xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+ xmp:CreatorTool="{SOFTWARE}"
+ Iptc4xmpExt:DigitalSourceType="{SOURCE_TYPE}"/>
+</rdf:RDF>
+</x:xmpmeta>
+<?xpacket end="w"?>""".encode()
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+"""Endings of pictures that can say what they are, and Pillow's names of their formats."""
+
+_DESCRIPTION, _SOFTWARE = 0x010E, 0x0131  # of EXIF: ImageDescription, Software
+_XMP_OF_MP4 = bytes.fromhex("BE7ACFCB97A942E89C71999491E3AFAC")  # XMP Specification, part 3: MPEG-4
+
+
+def write_generated(path: str | Path, picture: np.ndarray, quality: int = 95) -> None:
+    """Write a picture that says it was generated: in XMP, and in PNG's text or the EXIF of JPEG and WebP.
+
+    Args:
+        path: with an ending of :data:`FORMATS`; parent folders are made, and the file appears whole.
+        picture: what was generated, uint8 H W 3, RGB.
+        quality: of JPEG and WebP, 1 to 100.
+
+    Raises:
+        DataError: another ending.
+    """
+    path = Path(path)
+    kind = FORMATS.get(path.suffix.lower())
+    if kind is None:
+        raise DataError(path, f"cannot say of a picture of type {path.suffix!r} that it is generated", _ENDINGS)
+    with written_whole(path) as temporary:
+        Image.fromarray(picture).save(temporary, format=kind, quality=quality, **marks(kind))
+
+
+_ENDINGS = f"Its name must end in {', '.join(FORMATS)}."
+
+
+def marks(kind: str) -> dict[str, Any]:
+    """What Pillow's ``Image.save`` takes so that a picture of a format (PNG, JPEG, WEBP) says it was generated."""
+    if kind == "PNG":
+        text = PngImagePlugin.PngInfo()
+        text.add_text("Software", SOFTWARE)
+        text.add_text("Comment", COMMENT)
+        text.add_itxt("XML:com.adobe.xmp", XMP.decode())
+        return {"pnginfo": text}
+    exif = Image.Exif()
+    exif[_SOFTWARE], exif[_DESCRIPTION] = SOFTWARE, COMMENT
+    return {"exif": exif, "xmp": XMP}
+
+
+def mark_mp4(path: Path) -> None:
+    """Add XMP to a finished MP4 file, which says that the clip was generated: a box of its own behind the others."""
+    with path.open("ab") as file:
+        file.write(struct.pack(">I4s", 8 + len(_XMP_OF_MP4) + len(XMP), b"uuid") + _XMP_OF_MP4 + XMP)

@@ -1,0 +1,175 @@
+"""What comes with the package: a model, configs, and examples to try the model with, all by name, wherever one is."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import posegen
+from posegen.cli import main
+from posegen.config import CONFIGS, find_config, load_config, shipped_configs
+from posegen.errors import ConfigError, PosegenError
+from posegen.registry import DATASETS
+from posegen.sharing import CARD, CONFIG, WEIGHTS, load_shared, shared_models
+
+from .conftest import write_tiny
+
+MOST_BYTES = 8_000_000
+"""Of the model, which everybody who installs the package fetches."""
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch) -> Path:
+    """Nothing is found by standing in the clone."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+# The model
+
+
+def test_the_shipped_model_is_small_and_says_what_it_is():
+    place = shared_models()["paperdolls"]
+    assert sorted(path.name for path in place.iterdir()) == sorted([WEIGHTS, CONFIG, CARD])
+    assert sum(path.stat().st_size for path in place.iterdir()) <= MOST_BYTES
+    assert "# paperdolls" in (place / CARD).read_text(encoding="utf-8")
+
+
+def test_the_shipped_model_beats_copying_the_source_on_dolls_it_has_not_seen():
+    model, config = load_shared(shared_models()["paperdolls"])
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    options = dict(config.test_dataloader.dataset)
+    assert options["seed"] == load_config("gfla_paperdoll_small").test_dataloader.dataset.seed  # held out
+    assert options["seed"] != load_config("gfla_paperdoll_small").train_dataloader.dataset.seed
+    dataset = DATASETS.build_part(options)
+    gains = []
+    for pair in (dataset[index] for index in range(8)):
+        out = model.transfer(pair.source[None], pair.source_structure[None], pair.target_structure[None]).image[0]
+        copied, made = (((image - pair.target) ** 2 * pair.foreground).sum() for image in (pair.source, out))
+        gains.append(10 * float(torch.log10(copied / made)))
+    assert np.mean(gains) > 3  # dB on the foreground; the goal of the long run is 4 over 64 pairs
+    assert min(gains) > 0
+
+
+# Configs
+
+
+def test_configs_are_listed_with_what_they_are(capsys):
+    assert main(["configs"]) == 0
+    listed = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()[1:])
+    assert listed.keys() == shipped_configs().keys()
+    assert listed["gfla_market"].startswith("GFLA on Market-1501")
+    assert not [name for name in listed if "_base_" in name]
+
+
+def test_a_config_is_taken_by_its_name_where_no_such_file_is(elsewhere):
+    assert load_config("gfla_market")._cfg_dict == load_config(CONFIGS / "gfla_market.py")._cfg_dict
+    (elsewhere / "gfla_market").write_text("mine")
+    assert find_config("gfla_market") == Path("gfla_market")
+
+
+def test_a_name_that_is_none_answers_with_the_nearest():
+    with pytest.raises(ConfigError, match="did you mean 'gfla_market'"):
+        load_config("gfla_markt")
+
+
+def test_a_path_of_the_clone_answers_with_the_name():
+    """The documentation names configs so, and whoever installed the package alone has no such folder."""
+    with pytest.raises(ConfigError, match=r"say gfla_market$"):
+        load_config("configs/gfla_market.py")
+
+
+@pytest.mark.parametrize("name", sorted(shipped_configs()))
+def test_a_copied_config_is_the_same_as_the_shipped_one(name, elsewhere, capsys):
+    assert main(["configs", "--copy", name, "mine"]) == 0
+    written = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert written[0] == Path("mine") / f"{name}.py"
+    assert set(written) == {path.relative_to(elsewhere) for path in (elsewhere / "mine").rglob("*.py")}
+    assert load_config(written[0])._cfg_dict == load_config(name)._cfg_dict
+
+
+def test_a_copy_overwrites_nothing_unless_forced(elsewhere, capsys):
+    (elsewhere / "_base_").mkdir()
+    (elsewhere / "_base_" / "runtime.py").write_text("mine")
+    assert main(["configs", "--copy", "gfla_market", "."]) == 1
+    assert "_base_/runtime.py exists; give --force" in capsys.readouterr().err
+    assert (elsewhere / "_base_" / "runtime.py").read_text() == "mine"
+    assert not (elsewhere / "gfla_market.py").exists()
+    assert main(["configs", "--copy", "gfla_market", ".", "--force"]) == 0
+    assert load_config("gfla_market.py").model.type == "PairModel"
+
+
+# Examples
+
+
+@pytest.fixture
+def commands(elsewhere, capsys):
+    """The commands that ``posegen example`` printed, in a folder whose name a shell would take apart."""
+    assert main(["example", "paperdolls", "my dolls", "--pairs", "2"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    return [shlex.split(line, comments=True) for line in shown if line.startswith("  posegen ")]
+
+
+def test_the_commands_that_are_printed_work_as_they_stand(commands, elsewhere):
+    assert [command[1] for command in commands] == ["transfer", "transfer", "interpolate", "app"]
+    for program, *arguments in commands[:-1]:
+        assert program == "posegen"
+        assert main(arguments) == 0
+    dolls = elsewhere / "my dolls"
+    assert Image.open(dolls / "moved.png").size == (64, 64)
+    assert (dolls / "moved_explained.png").is_file()
+    assert {path.name for path in (dolls / "moved").iterdir()} == {f"{a}_to_{b}.png" for a in "12" for b in "12"}
+    with av.open(str(dolls / "moving.mp4")) as clip:
+        assert len(list(clip.decode(video=0))) > 24
+
+
+def test_the_page_opens_with_the_model_and_its_examples(commands, monkeypatch):
+    pytest.importorskip("gradio", reason="the page needs it: pip install posegen[app]")
+    opened = []
+
+    def launch(studios, *_):
+        opened.extend(studios)
+        raise PosegenError("opened")
+
+    monkeypatch.setattr("posegen.app.server.launch", launch)
+    assert main(commands[-1][1:]) == 1
+    assert opened[0].gallery.note == ""  # there are examples
+
+
+def test_examples_go_from_source_to_target(commands, elsewhere):
+    """A picture, its points beside it, another pose, and how that truly looks: the result is nearer to it."""
+    (result,) = posegen.Inferencer("paperdolls", device="cpu").infer(
+        "my dolls/sources/1.png", "my dolls/poses/1.json", "my dolls/sources/1.json", resize_back=True
+    )
+    source, target = (np.asarray(Image.open(f"my dolls/{name}/1.png")).astype(int) for name in ("sources", "targets"))
+    assert np.abs(result.image - target).mean() < np.abs(source - target).mean()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nobody", "dolls"], "no shared model of that name"),
+        (["gfla_paperdoll", "dolls"], "no shared model of that name"),
+        (["paperdolls", "full"], "has files in it"),
+        (["paperdolls", "dolls", "--pairs", "0"], "--pairs is 1 to"),
+        (["paperdolls", "dolls", "--pairs", "257"], "the test data have 256"),
+        (["photographs", "dolls"], "was not tested on drawn data"),
+    ],
+)
+def test_an_example_that_cannot_be_is_refused(elsewhere, capsys, arguments, words):
+    (elsewhere / "full").mkdir()
+    (elsewhere / "full" / "mine.txt").write_text("mine")
+    posegen.load_model(write_tiny(elsewhere)).save_pretrained("photographs")
+    content = json.loads((elsewhere / "photographs" / CONFIG).read_text())
+    content["test_dataloader"]["dataset"] = {"type": "AnnotatedPairs", "root": "/etc"}
+    (elsewhere / "photographs" / CONFIG).write_text(json.dumps(content))
+    assert main(["example", *arguments]) == 1
+    assert words in capsys.readouterr().err
+    assert not (elsewhere / "dolls").exists()
