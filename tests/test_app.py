@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import re
 import socket
 import sys
 import urllib.error
 import urllib.request
+import zipfile
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -16,19 +21,36 @@ from PIL import Image
 from torch import nn
 
 import posegen
-from posegen.app import Level, Made, Studio, explain_point, neutral_pose, recorded_kernels
-from posegen.app.studio import LONGEST_SIDE
-from posegen.app.values import keypoints_of, made_value, origins_value, pose_value
+from posegen.app import (
+    Level,
+    LoadedModel,
+    Made,
+    Studio,
+    check_comparable,
+    explain_point,
+    load,
+    neutral_pose,
+    recorded_kernels,
+)
+from posegen.app.downloads import ClipFile, archive
+from posegen.app.pose_files import own_file, read_own
+from posegen.app.studio import LONGEST_SIDE, MOST_FRAMES
+from posegen.app.values import keypoints_of, made_value, numbers_of, origins_value, picture_address, png, pose_value
 from posegen.cli import main
 from posegen.config import load_config
 from posegen.data import KeypointLayout, Keypoints
-from posegen.errors import ConfigError, DataError, InputError
+from posegen.data.generated import SOURCE_TYPE
+from posegen.data.images import to_uint8
+from posegen.data.interpolation import interpolate_keypoints
+from posegen.errors import ConfigError, DataError, InputError, MissingWeightsError
 from posegen.ops import LocalAttention
-from posegen.registry import MODELS
+from posegen.registry import MODELS, STRUCTURE_ENCODERS
 
-from .conftest import write_tiny
+from .app_load import Client, drive
+from .conftest import CONFIGS, write_tiny
 
 IMAGE = (32, 48)  # H, W
+NECK = 1  # of the layout of the tiny config
 LAYOUT = KeypointLayout(
     "five", ("top", "left", "right", "left end", "right end"), (0, 2, 1, 4, 3), ((0, 1), (0, 2), (1, 3), (2, 4)),
     ((255, 0, 0),) * 5,
@@ -52,6 +74,33 @@ def write_model(folder: Path) -> tuple[Path, Path]:
     return config, checkpoint
 
 
+def domain(config: str) -> LoadedModel:
+    """A narrow model, of fresh weights, of one of the configs that need no files."""
+    narrow = {f"model.{net}.{option}": n for net in ("flow_estimator", "renderer") for option, n in NARROW.items()}
+    loaded = load_config(CONFIGS / f"{config}.py", narrow)
+    torch.manual_seed(0)
+    encoder = STRUCTURE_ENCODERS.build_part(loaded.structure)
+    return LoadedModel(MODELS.build_part(loaded.model).eval(), loaded, encoder, (64, 64), torch.device("cpu"))
+
+
+NARROW = {"base_width": 16, "max_width": 32}  # as wide as group norms ask for
+
+
+@pytest.fixture(scope="module")
+def views() -> Studio:
+    return Studio(domain("gfla_drawn_cars"), most_examples=2)
+
+
+@pytest.fixture(scope="module")
+def faces() -> Studio:
+    return Studio(domain("gfla_drawn_faces"), most_examples=2)
+
+
+@pytest.fixture(scope="module")
+def dance() -> Studio:
+    return Studio(domain("gfla_dancing_dolls"), most_examples=2)
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> tuple[Path, Path]:
     return write_model(tmp_path_factory.mktemp("model"))
@@ -64,7 +113,7 @@ def studio(files) -> Studio:
 
 @pytest.fixture(scope="module")
 def made(studio) -> Made:
-    source, target = studio.examples[0]
+    source, target = studio.gallery.examples[0]
     return studio.make(source, studio.prepared_points(target))
 
 
@@ -149,9 +198,9 @@ def test_every_level_of_a_result_has_flow_mask_and_kernels_that_sum_to_one(made)
 
 
 def test_the_page_shows_what_infer_gives(studio, made, tmp_path):
-    source, target = studio.examples[0]
-    own, wanted = source.keypoints, studio.prepared_points(target)
-    result = studio.inferencer.infer(source.picture, wanted, own)[0]
+    source, target = studio.gallery.examples[0]
+    own, wanted = source.structure, studio.prepared_points(target)
+    result = studio.loaded.infer(source.picture, wanted, own)[0]
     assert np.array_equal(made.layers["result"], result.image)
     assert np.array_equal(made.layers["warped source"], result.warped)
 
@@ -163,7 +212,7 @@ def test_a_model_without_flows_has_its_result_and_says_why_no_arrow():
 
 
 def test_what_goes_to_the_browser_is_json(made):
-    json.dumps([made_value(made), origins_value(made, 5, 6)], allow_nan=False)
+    json.dumps([made_value({"model": made}), origins_value(made, 5, 6)], allow_nan=False)
     assert "% warped" in origins_value(made, 5, 6)["levels"][0]["text"]
 
 
@@ -209,7 +258,7 @@ def save(path: Path, size=(40, 30)) -> Path:
 
 
 def openpose(path: Path, studio: Studio) -> Path:
-    keypoints = studio.examples[0][0].keypoints
+    keypoints = studio.gallery.examples[0][0].structure
     rows = np.concatenate([keypoints.points, keypoints.present[:, None]], 1)
     path.write_text(json.dumps({"people": [{"pose_keypoints_2d": rows.ravel().tolist()}]}))
     return path
@@ -219,17 +268,17 @@ def test_a_picture_and_its_key_points_are_read_in_any_order(studio, tmp_path):
     files = [openpose(tmp_path / "a.json", studio), save(tmp_path / "a.png")]
     subject = studio.read(files)
     assert subject.picture.shape == (30, 40, 3)
-    assert np.array_equal(subject.keypoints.present, studio.examples[0][0].keypoints.present)
-    assert studio.read([files[1]]).keypoints is None
+    assert np.array_equal(subject.structure.present, studio.gallery.examples[0][0].structure.present)
+    assert studio.read([files[1]]).structure is None
 
 
 def test_a_large_picture_is_kept_small_and_its_points_with_it(studio, tmp_path):
     files = [openpose(tmp_path / "a.json", studio), save(tmp_path / "a.png", (2 * LONGEST_SIDE, 100))]
     subject = studio.read(files)
     assert subject.picture.shape == (50, LONGEST_SIDE, 3)
-    present = subject.keypoints.present
-    whole = studio.examples[0][0].keypoints
-    assert subject.keypoints.points[present] == pytest.approx(whole.points[present] / 2)
+    present = subject.structure.present
+    whole = studio.gallery.examples[0][0].structure
+    assert subject.structure.points[present] == pytest.approx(whole.points[present] / 2)
 
 
 @pytest.mark.parametrize("names", [[], ["a.png", "b.png"], ["a.json"], ["a.png", "a.json", "b.json"]])
@@ -240,8 +289,228 @@ def test_files_that_are_not_one_picture_and_one_key_point_file_are_refused(studi
 
 def test_a_pose_alone_counts_pixels_of_the_source(studio, tmp_path):
     pose = studio.read_pose([openpose(tmp_path / "a.json", studio)], frame=(64, 64))
-    whole = studio.examples[0][0].keypoints
+    whole = studio.gallery.examples[0][0].structure
     assert pose.points[pose.present] == pytest.approx(whole.points[whole.present] / 2)  # the model's size is 32
+
+
+def test_files_that_the_page_wrote_are_read_back(tmp_path):
+    poses = [Keypoints([[1.25, 2], [3, 4], [5, 6], [7, 8], [9, 10]], [1, 1, 0, 1, k]) for k in (0, 1)]
+    path = tmp_path / "clip.json"
+    for given in (poses, poses[:1]):
+        path.write_text(json.dumps(own_file(given, LAYOUT, IMAGE)))
+        back = read_own(path, LAYOUT)
+        assert back.frame == IMAGE
+        assert [pose.present.tolist() for pose in back.keypoints] == [pose.present.tolist() for pose in given]
+        assert np.array_equal(back.keypoints[0].points[:2], given[0].points[:2])
+
+
+POINTS = [[1, 2, 1]] * 5
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (dict(layout="six", width=9, height=9, points=POINTS), "layout 'six'"),
+        (dict(layout="five", width=1 << 40, height=9, points=POINTS), "'width' and 'height'"),
+        (dict(layout="five", width=9, height=9, frames=7), "list of poses"),
+        (dict(layout="five", width=9, height=9, frames=[POINTS, POINTS[:2], "x"]), "frame 1.*\n.*frame 2"),
+        (dict(layout="five", width=9, height=9, points=[[10**400, 2, 1]] * 5), "frame 0"),
+    ],
+)
+def test_a_file_of_the_page_s_form_that_is_broken_is_told_of_whole(tmp_path, content, told):
+    path = tmp_path / "pose.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=told):
+        read_own(path, LAYOUT)
+
+
+def test_a_pose_that_the_page_wrote_is_not_prepared_a_second_time(studio, tmp_path, monkeypatch):
+    """A data set that cuts out by key points would cut again."""
+    pose = studio.prepared_points(studio.gallery.examples[0][1])
+    monkeypatch.delattr("posegen.app.studio.prepare_subject")
+    path = tmp_path / "pose.json"
+    path.write_text(json.dumps(own_file([pose], studio.layout, studio.size)))
+    back = studio.read_pose([path], frame=(500, 500))
+    assert back.points[back.present] == pytest.approx(pose.points[pose.present], abs=0.01)
+
+
+def test_a_picture_alone_needs_an_estimator_and_says_so(studio, tmp_path):
+    with pytest.raises((ConfigError, MissingWeightsError), match="has no file of key points"):
+        studio.read_pose([save(tmp_path / "a.png")], frame=(64, 64))
+
+
+def test_poses_of_a_clip_are_read_in_the_order_of_their_names_and_told_of_at_once(studio, tmp_path):
+    files = [openpose(tmp_path / f"{k}.json", studio) for k in (10, 9)]
+    moved = json.loads(files[1].read_text())
+    moved["people"][0]["pose_keypoints_2d"][3] += 8  # the second point's x
+    files[1].write_text(json.dumps(moved))
+    poses = studio.read_clip(files, (64, 64))
+    assert poses[0].points[NECK] - poses[1].points[NECK] == pytest.approx([8 * 32 / 64, 0])  # 9 comes before 10
+    (tmp_path / "8.json").write_text("{")
+    (tmp_path / "11.json").write_text("[]")
+    with pytest.raises(DataError, match="2 problems"):
+        studio.read_clip([*files, tmp_path / "8.json", tmp_path / "11.json"], (64, 64))
+    with pytest.raises(DataError, match=f"at most {MOST_FRAMES}"):
+        studio.read_clip(files * MOST_FRAMES, (64, 64))
+
+
+# Every domain
+
+
+def test_views_are_chosen_from_what_their_encoder_says(views):
+    assert views.choices["azimuth"][1] == "20°"
+    assert [len(names) for names in views.choices.values()] == [18, 3]
+    source, target = views.gallery.examples[0]
+    made = views.make(source, target.structure)
+    assert made.size == (64, 64)
+    assert not np.array_equal(made.drawn, views.draw((0, 0)))
+    around = views.turn("azimuth", (17, 2))
+    assert around[:2] == [(17, 2), (0, 2)]  # from where it stands, once around
+    assert len(set(around)) == 18
+
+
+@pytest.mark.parametrize(
+    "value", [None, {"numbers": [1]}, {"numbers": [18, 0]}, {"numbers": [True, 0]}, {"numbers": 3}]
+)
+def test_classes_that_there_are_not_are_refused(views, value):
+    with pytest.raises(InputError, match="azimuth and elevation"):
+        numbers_of(value, views.choices)
+
+
+def test_a_file_beside_a_picture_whose_structure_is_no_key_points_is_refused(views, tmp_path):
+    (tmp_path / "a.json").write_text("{}")
+    with pytest.raises(DataError, match="not read from files"):
+        views.read([save(tmp_path / "a.png"), tmp_path / "a.json"])
+
+
+@pytest.mark.parametrize("name", ["faces", "dance"])
+def test_a_model_of_clips_makes_pictures_and_clips(name, request):
+    studio = request.getfixturevalue(name)
+    assert studio.gallery.note == ""
+    source, target = studio.gallery.examples[0]
+    wanted = studio.prepared_points(target)
+    made = studio.make(source, wanted)
+    drive = studio.gallery.drives[0]
+    driven = list(studio.frames(source, studio.gallery.structures(drive, MOST_FRAMES)))
+    assert len(driven) == drive.frames
+    assert [one.kernel.shape[0] for one in made.levels] == [9, 9]
+    frames = list(studio.frames(source, [wanted, wanted]))
+    assert np.array_equal(frames[0], made.layers["result"])  # what the page shows is the first frame of such a clip
+    assert not np.array_equal(frames[0], frames[1])  # the second one is made from the first
+
+
+def test_landmarks_come_from_the_data_set_where_the_encoder_cannot_tell_them(faces):
+    assert not hasattr(faces.encoder, "decode")
+    record = faces.gallery.dataset[0]
+    source, target = faces.gallery.examples[0]
+    known = record.matches[len(record.frames) // 2]  # (x, y) in the frame, (x, y) in the reference
+    count = len(faces.layout)
+    assert known[:count, :2].numpy() == pytest.approx(target.structure.points, abs=1e-3)
+    assert known[:count, 2:].numpy() == pytest.approx(source.structure.points, abs=1e-3)
+
+
+def test_explanations_of_a_clip_model_are_of_the_reference(dance):
+    """The kernels of the frame before are recorded too, unless they are left out."""
+    source, target = dance.gallery.examples[0]
+    wanted = dance.prepared_points(target)
+    renderer = dance.loaded.model.renderer
+    with recorded_kernels(renderer.attention_reference) as kernels:
+        next(dance.frames(source, [wanted]))
+    made = dance.make(source, wanted)
+    assert [one.kernel.tolist() for one in made.levels] == [kernel[0].tolist() for kernel in kernels]
+
+
+def test_a_model_of_pairs_makes_its_frames_one_by_one(studio):
+    source, target = studio.gallery.examples[0]
+    wanted = studio.prepared_points(target)
+    way = studio.way(source, wanted, 5)
+    start = studio.prepared_points(source)
+    assert way[0].points == pytest.approx(start.points)
+    early = interpolate_keypoints(start, wanted, studio.layout, 0.25**2 * 2.5)  # t² (3 − 2t): it starts slowly
+    assert way[1].points == pytest.approx(early.points)
+    frames = list(studio.frames(source, way))
+    assert np.array_equal(frames[-1], studio.make(source, way[-1]).layers["result"])
+    for count in (1, MOST_FRAMES + 1):
+        with pytest.raises(InputError, match=f"2 to {MOST_FRAMES} frames"):
+            studio.way(source, wanted, count)
+
+
+def test_a_structure_without_points_and_without_choices_is_taken_from_the_gallery_or_written(studio, files):
+    known = studio.encoder
+
+    class Opaque:
+        """An encoder that says nothing of itself."""
+
+        channels = known.channels
+
+        def encode(self, structure, size):
+            return known.encode(structure, size)
+
+        def draw(self, structure):
+            return known.draw(structure)
+
+    loaded = load(load_config(files[0]), files[1])
+    opaque = Studio(LoadedModel(loaded.model, loaded.config, Opaque(), loaded.size, loaded.device), 2)
+    source, target = opaque.gallery.examples[0]
+    record = opaque.gallery.dataset[0]
+    seen = (tensor[None] for tensor in (record.source, record.source_structure, record.target_structure))
+    expected = to_uint8(loaded.model.transfer(*seen).image[0])
+    differing = opaque.make(source, target.structure).layers["result"].astype(int) - expected
+    assert np.abs(differing).max() <= 1  # the gallery keeps pictures in 8 bits
+    with pytest.raises(InputError, match="cannot encode"):
+        opaque.make(source, "nonsense")
+
+
+# Comparison, downloads
+
+
+def test_models_that_see_other_structures_are_not_compared(studio, views):
+    with pytest.raises(ConfigError, match=r"(?s)azimuth.*openpose18.*two models are called"):
+        check_comparable([studio, Studio(views.loaded, 0, "cars"), Studio(studio.loaded, 0, "model")])
+    check_comparable([studio, Studio(studio.loaded, 0, "same")])
+
+
+@pytest.mark.parametrize(
+    ("compare", "told"),
+    [
+        (["x.pth"], "NAME=CHECKPOINT"),
+        (["a/b=x.pth", "=y.pth"], "(?s)a/b=x.pth.*=y.pth"),
+        ([f"m{k}=x.pth" for k in range(5)], "at most 4"),
+        (["other=missing.pth"], "no checkpoint missing.pth"),
+        (["other=missing.py:missing.pth"], "missing.py"),
+        (["fresh={checkpoint}"], "two models are called 'fresh'"),
+    ],
+)
+def test_what_is_wrong_with_the_models_to_compare_is_said(files, capsys, compare, told):
+    given = [word for value in compare for word in ("--compare", value.format(checkpoint=files[1]))]
+    assert main(["app", *map(str, files), *given]) == 1
+    assert re.search(told, capsys.readouterr().err)
+
+
+def test_generated_pictures_say_so_and_the_source_does_not(made):
+    def says(picture: bytes) -> bool:
+        return SOURCE_TYPE in str(Image.open(io.BytesIO(picture)).info)
+
+    assert says(png(made.layers["result"], generated=True))
+    assert not says(png(made.layers["source"], generated=False))
+    assert picture_address(made.layers["source"]).startswith("data:image/png;base64,")
+
+
+def test_the_zip_file_has_everything_that_is_shown(studio, made):
+    pose = own_file([studio.gallery.examples[0][0].structure], studio.layout, studio.size)
+    content = archive(
+        {"a": made, "b": made}, {"target_structure": pose}, ClipFile(b"clip", {"frames": []}), {"page": "t"}
+    )
+    file = zipfile.ZipFile(io.BytesIO(content))
+    layers = [f"{caption.replace(' ', '_')}.png" for caption in made.layers]
+    assert {*file.namelist()} == {
+        *(f"{name}/{layer}" for name in "ab" for layer in layers),
+        "target_structure.json", "clip.json", "clip.mp4", "about.json",
+    }  # fmt: skip
+    assert SOURCE_TYPE in str(Image.open(io.BytesIO(file.read("a/result.png"))).info)
+    assert SOURCE_TYPE not in str(Image.open(io.BytesIO(file.read("a/source.png"))).info)
+    assert json.loads(file.read("about.json"))["digital source type"] == SOURCE_TYPE
+    assert json.loads(file.read("target_structure.json"))["layout"] == studio.layout.name
 
 
 # The server
@@ -252,7 +521,7 @@ def page(studio):
     pytest.importorskip("gradio", reason="gradio is not installed (pip install posegen[app])")
     from posegen.app.server import launch
 
-    page, address = launch(studio, "a title")
+    page, address = launch([studio], "a title")
     yield address
     page.close()
 
@@ -290,12 +559,87 @@ def test_a_port_that_is_taken_is_said_to_be(studio):
     from posegen.app.server import launch
 
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ConfigError, match="give another --port"):
-        launch(studio, "a title", port=taken.getsockname()[1])
+        launch([studio], "a title", port=taken.getsockname()[1])
 
 
 def test_without_gradio_the_command_says_what_to_install(files, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "gradio", None)
-    for name in ("posegen.app.page", "posegen.app.server"):
+    for name in ("posegen.app._gradio", "posegen.app.editors", "posegen.app.page", "posegen.app.server"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     assert main(["app", *map(str, files)]) == 1
     assert "posegen[app]" in capsys.readouterr().err
+
+
+def test_many_clients_at_once_each_get_their_own_result(page):
+    report = drive(page, clients=4, actions=2)
+    assert report.failures == []
+    assert len(report.seconds) == 8
+
+
+def test_a_queue_that_is_full_says_so_and_the_page_goes_on(studio, monkeypatch):
+    pytest.importorskip("gradio", reason="gradio is not installed (pip install posegen[app])")
+    from posegen.app import server
+
+    monkeypatch.setattr(server, "MOST_WAITING", 0)
+    page, address = server.launch([studio], "a title")
+    report = drive(address, clients=2, actions=1)
+    status = ask(address)[0]
+    page.close()
+    assert all("503" in failure and "Queue is full" in failure for failure in report.failures)
+    assert len(report.failures) == 2
+    assert status == 200
+
+
+def test_a_clip_is_made_over_the_page_and_says_that_it_is_generated(page, tmp_path):
+    client = Client(page)
+    client.load()
+    clip = client.call(client.event("clip-way", "click"))[0]
+    assert clip["poses"]["layout"] == "openpose18"
+    assert len(clip["poses"]["frames"]) == 24
+    (tmp_path / "clip.mp4").write_bytes(base64.b64decode(clip["video"]))
+    with av.open(str(tmp_path / "clip.mp4")) as video:
+        assert sum(1 for _ in video.decode(video=0)) == 24
+        assert "generated" in video.metadata["comment"]
+
+
+def test_a_clip_follows_poses_that_are_uploaded_and_bad_ones_are_told_of(page, studio):
+    client = Client(page)
+    client.load()
+    start, end = (studio.prepared_points(subject) for subject in studio.gallery.examples[0])
+    content = json.dumps(own_file([start, end, start], studio.layout, studio.size)).encode()
+    client.upload("clip-files", "clip.json", content)
+    clip, _, message = client.call(client.event("clip-files", "upload"))
+    assert clip["caption"].startswith("3 frames")
+    assert message == ""
+    client.upload("clip-files", "clip.json", content.replace(b"openpose18", b"another"))
+    clip, _, message = client.call(client.event("clip-files", "upload"))
+    assert message.startswith("clip.json: ")  # and no folder of this machine
+    assert "'another'" in message
+
+
+def test_a_browser_that_sends_nonsense_gets_words(page):
+    client = Client(page)
+    client.load()
+    editor = next(part for part, name in client.names.items() if name == "pose-editor")
+    for value in (None, 7, {"points": [[1e999, 0, 1]] * 18}, {"points": "x"}, {"points": [[10**400, 1, 1]] * 18}):
+        client.values[editor] = value
+        assert client.call(client.event("pose-editor", "moved"))[-1] != ""
+
+
+@pytest.mark.parametrize("name", ["views", "faces", "dance"])
+def test_every_domain_gets_its_page(name, request):
+    pytest.importorskip("gradio", reason="gradio is not installed (pip install posegen[app])")
+    from posegen.app.server import launch
+
+    studio = request.getfixturevalue(name)
+    page, address = launch([studio, Studio(studio.loaded, 0, "other")], name)
+    try:
+        client = Client(address)
+        client.load()
+        shown = client.call(client.event("pose-editor", "moved"))[1]["value"]
+        assert [model["name"] for model in shown["models"]] == ["model", "other"]
+        started = "clip-turn-1" if studio.choices else "clip-way"
+        clip = client.call(client.event(started, "click"))[0]
+        assert "from the left: model, other" in clip["caption"]
+    finally:
+        page.close()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from urllib.parse import urlsplit
+import zipfile
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from PIL import Image
 import posegen
 from posegen.app import Studio
 
-from .test_app import openpose, write_model
+from .test_app import NECK, domain, openpose, write_model
 
 pytest.importorskip("gradio", reason="gradio is not installed (pip install posegen[app])")
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (pip install selenium)")
@@ -27,7 +28,6 @@ pytestmark = pytest.mark.skipif(
 WAIT = 60  # seconds: the machine may be slow
 PHONE, DESK = (390, 844), (1400, 1000)
 GRADIO_SAYS = "Method not implemented."  # whenever it closes a stream of its own
-NECK = 1  # of the layout of the tiny config
 
 
 @pytest.fixture(scope="module")
@@ -36,21 +36,23 @@ def studio(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def browser(studio):
-    """The page, loaded. At the end the browser must have asked nobody but this machine, and complained of nothing."""
-    from posegen.app.server import launch
+def downloads(tmp_path_factory):
+    return tmp_path_factory.mktemp("downloads")
 
-    page, address = launch(studio, "tiny")
+
+@pytest.fixture(scope="module")
+def chromium(downloads):
+    """A browser, and the pages it has seen. At the end it must have asked nobody else, and complained of nothing."""
     options = webdriver.ChromeOptions()
     options.binary_location = BROWSER
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(downloads)})
     resize(driver, DESK)
-    driver.get(address)
-    wait(lambda: shown(driver))
-    yield driver
+    pages = []
+    yield driver, pages
     messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
     addresses = [
         message["params"]["request"]["url"] for message in messages if message["method"] == "Network.requestWillBeSent"
@@ -61,9 +63,40 @@ def browser(studio):
         if entry["level"] in ("SEVERE", "WARNING") and GRADIO_SAYS not in entry["message"]
     ]
     driver.quit()
-    page.close()
+    for page, _ in pages:
+        page.close()
     assert complaints == []
-    assert {urlsplit(a).netloc for a in addresses if a.startswith("http")} == {urlsplit(address).netloc}
+    seen = {urlsplit(a).netloc for a in addresses if a.startswith("http")}
+    assert seen == {urlsplit(address).netloc for _, address in pages}
+
+
+def open_page(chromium, studios, title):
+    """The driver, once the page shows its first result."""
+    from posegen.app.server import launch
+
+    driver, pages = chromium
+    pages.append(launch(studios, title))
+    driver.get(pages[-1][1])
+    wait(lambda: shown(driver))
+    return driver
+
+
+@pytest.fixture(scope="module")
+def browser(studio, chromium):
+    """The page of a model of key points, beside itself."""
+    return open_page(chromium, [studio, Studio(studio.loaded, 0, "other")], "tiny")
+
+
+@pytest.fixture(scope="module")
+def views(browser, chromium):
+    """The page of a model of views; it takes the place of the one before."""
+    return open_page(chromium, [Studio(domain("gfla_drawn_cars"), most_examples=2)], "views")
+
+
+@pytest.fixture(scope="module")
+def faces(views, chromium):
+    """The page of a model of clips, with 68 points; it takes the place of the one before."""
+    return open_page(chromium, [Studio(domain("gfla_drawn_faces"), most_examples=2)], "faces")
 
 
 def resize(browser, size):
@@ -105,6 +138,12 @@ def button(browser, name, within="#pose-editor"):
     return next(one for one in buttons if one.text == name)
 
 
+def press(browser, selector):
+    one = find(browser, selector)
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", one)
+    one.click()
+
+
 def test_a_joint_is_dragged_and_the_result_changes(browser):
     before, at = shown(browser), place(browser, NECK)
     joint = find(browser, f"#pose-editor [data-joint='{NECK}']")
@@ -138,6 +177,33 @@ def test_the_slider_leads_from_the_source_pose_to_the_one_that_was_made(browser,
     assert place(browser, NECK) == pytest.approx(goal, abs=0.02)
 
 
+def test_one_joint_is_reached_by_tab_and_the_others_from_it(browser):
+    joints = "#pose-editor .joint[tabindex='0']"
+    assert count(browser, joints) == 1
+    find(browser, joints).send_keys(webdriver.Keys.HOME)
+    browser.switch_to.active_element.send_keys(webdriver.Keys.PAGE_DOWN)
+    assert browser.switch_to.active_element.get_attribute("data-joint") == str(NECK)
+    ring = "return getComputedStyle(document.activeElement.querySelector('.dot')).stroke"
+    assert browser.execute_script(ring) == "rgb(255, 255, 255)"
+    browser.switch_to.active_element.send_keys(webdriver.Keys.PAGE_UP, webdriver.Keys.PAGE_UP)
+    browser.switch_to.active_element.send_keys(webdriver.Keys.PAGE_UP)  # from the first one to the last
+    assert (
+        int(browser.switch_to.active_element.get_attribute("data-joint")) == count(browser, "#pose-editor .joint") - 2
+    )
+    find(browser, "#pose-editor select").send_keys("neck")
+    assert find(browser, joints).get_attribute("data-joint") == str(NECK)
+
+
+def test_everything_that_is_operated_has_a_name(browser):
+    operated = "button, input:not([type=file]), select, textarea, [tabindex='0'], video"
+    nameless = [
+        one.get_attribute("outerHTML")[:200]
+        for one in browser.find_elements("css selector", operated)
+        if one.is_displayed() and not one.accessible_name
+    ]
+    assert nameless == []
+
+
 def test_a_joint_is_moved_by_the_keyboard(browser):
     before, at = shown(browser), place(browser, NECK)
     joint = find(browser, f"#pose-editor [data-joint='{NECK}']")
@@ -152,9 +218,7 @@ def test_a_joint_is_moved_by_the_keyboard(browser):
 
 
 def test_a_click_on_the_result_shows_arrow_patch_and_numbers(browser):
-    picture = find(browser, "#viewer .result")
-    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", picture)
-    webdriver.ActionChains(browser).move_to_element(picture).click().perform()
+    press(browser, "#viewer .result")
     wait(lambda: count(browser, "#viewer .source .arrow"))
     assert count(browser, "#viewer .source .tap") == 9  # 3×3
     shares = browser.execute_script("return [...document.querySelectorAll('#viewer td')].map(td => +td.textContent)")
@@ -174,7 +238,56 @@ def test_layers_take_the_result_s_place_and_can_be_downloaded(browser):
     button(browser, "result", "#viewer").click()
     assert shown(browser) == result
     names = [link.get_attribute("download") for link in browser.find_elements("css selector", "#viewer a")]
-    assert names == ["result.png", "source.png", "flow.png", "mask.png", "warped_source.png"]
+    pictures = ["result.png", "source.png", "flow.png", "mask.png", "warped_source.png"]
+    assert names == [*pictures, "source_structure.json", "target_structure.json"]
+
+
+def test_results_of_several_models_stand_in_a_row_and_the_chosen_one_is_explained(browser):
+    names = [one.text for one in browser.find_elements("css selector", "#viewer .models button")]
+    assert names == ["model", "other"]
+    press(browser, "#viewer .result")
+    wait(lambda: count(browser, "#viewer .source .arrow"))
+    button(browser, "other", "#viewer").click()
+    assert find(browser, "#viewer .shown").text == "result, other"
+    assert "% warped" in find(browser, "#viewer .told").text
+    button(browser, "model", "#viewer").click()
+
+
+def clip(browser):
+    """What stands where the clip is shown: its size and seconds; None while there is none."""
+    script = "const v = document.querySelector('#clip video');"
+    script += "return v.hidden || !v.videoWidth ? null : [v.videoWidth, v.videoHeight, v.duration]"
+    return browser.execute_script(script)
+
+
+def test_a_clip_goes_from_the_source_pose_to_the_target(browser):
+    press(browser, "#clip-way")
+    wait(lambda: clip(browser))
+    assert clip(browser) == [64, 32, pytest.approx(24 / 12, abs=0.1)]  # two models of 32×32, frames by frames a second
+    names = [link.get_attribute("download") for link in browser.find_elements("css selector", "#clip a")]
+    assert names == ["clip.mp4", "clip.json"]
+
+
+def test_everything_is_downloaded_as_one_file(browser, downloads):
+    button(browser, "Everything, as a zip file", "#viewer").click()
+    wait(lambda: (downloads / "posegen.zip").is_file())
+    with zipfile.ZipFile(downloads / "posegen.zip") as file:
+        assert file.testzip() is None
+        assert {"model/result.png", "other/result.png", "target_structure.json", "clip.mp4"} <= {*file.namelist()}
+
+
+def test_a_clip_that_is_being_made_is_stopped(browser):
+    length = find(browser, "#clip-length input[type=number]")
+    length.send_keys(webdriver.Keys.CONTROL, "a")
+    length.send_keys("120", webdriver.Keys.TAB)
+    wait(lambda: find(browser, "#clip-length input[type=range]").get_attribute("value") == "120")
+    press(browser, "#clip-way")
+    wait(lambda: find(browser, "#clip .told").text.endswith("of 120"))
+    press(browser, "#clip-stop")
+    wait(lambda: find(browser, "#clip .told").text == "No clip yet.")
+    before = shown(browser)
+    find(browser, f"#pose-editor [data-joint='{NECK}']").send_keys(webdriver.Keys.ARROW_UP)
+    wait(lambda: shown(browser) != before)
 
 
 def test_a_picture_with_its_key_points_is_uploaded_and_a_bad_one_is_told_of(browser, studio, tmp_path):
@@ -205,3 +318,58 @@ def test_it_fits_a_phone_and_a_finger(browser):
     pose, result = (find(browser, selector).rect for selector in ("#pose-editor svg", "#viewer .result"))
     assert result["y"] + result["height"] - pose["y"] <= PHONE[1]  # both on one screen: what is dragged, what it does
     resize(browser, DESK)
+
+
+def test_a_view_is_chosen_by_keyboard_and_the_object_turns(views):
+    before, drawn = shown(views), find(views, "#pose-editor .drawn").get_attribute("src")
+    slider = find(views, "#pose-editor input")
+    assert slider.accessible_name.startswith("azimuth")
+    told = slider.get_attribute("aria-valuetext")
+    slider.send_keys(webdriver.Keys.ARROW_LEFT)
+    assert slider.get_attribute("aria-valuetext") != told
+    wait(lambda: shown(views) != before)
+    wait(lambda: find(views, "#pose-editor .drawn").get_attribute("src") != drawn)
+    press(views, "#clip-turn-0")
+    wait(lambda: clip(views))
+    assert clip(views) == [64, 64, pytest.approx(18 / 12, abs=0.1)]  # 18 azimuths
+
+
+def fits_a_phone(browser):
+    resize(browser, PHONE)
+    wait(lambda: browser.execute_script("return innerWidth") == PHONE[0])
+    fits = browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+    resize(browser, DESK)
+    return fits
+
+
+def test_the_page_of_views_fits_a_phone(views):
+    assert fits_a_phone(views)
+
+
+def test_of_many_points_the_nearest_is_dragged(faces):
+    joints = count(faces, "#pose-editor .joint")
+    assert joints == 68
+    at = place(faces, 30)
+    joint = find(faces, "#pose-editor [data-joint='30'] .dot")
+    faces.execute_script("arguments[0].scrollIntoView({block: 'center'})", joint)
+    webdriver.ActionChains(faces).click_and_hold(joint).move_by_offset(30, 0).release().perform()
+    pixels = find(faces, "#pose-editor svg").size["width"] / 64
+    assert place(faces, 30) - at == pytest.approx([30 / pixels, 0], abs=0.5)
+    wait(lambda: downloaded_pose(faces)["points"][30][:2] == pytest.approx(place(faces, 30), abs=0.02))
+
+
+def downloaded_pose(browser):
+    """The target's file as it is offered: what the last result was made with."""
+    address = find(browser, "#viewer a[download='target_structure.json']").get_attribute("href")
+    return json.loads(unquote(address.partition(",")[2]))
+
+
+def test_a_clip_of_the_gallery_drives_the_source(faces):
+    press(faces, "#clip-drives button.thumbnail-item")
+    wait(lambda: clip(faces))
+    assert clip(faces)[:2] == [64, 64]
+    assert find(faces, "#clip .told").text.startswith("3 frames")  # as many as the data set's clips have
+
+
+def test_the_page_of_clips_fits_a_phone(faces):
+    assert fits_a_phone(faces)

@@ -9,11 +9,11 @@ const layout = props.layout;
 const stage = element.querySelector(".stage");
 const hint = element.querySelector(".hint");
 const tools = element.querySelector(".tools");
-const HELP = "Drag a point, or reach it with Tab and move it with the arrow keys (Shift: further; Delete: missing or not).";
+const HELP = "Drag a point. By keyboard: Page Up and Page Down choose one, the arrow keys move it (Shift: further), Delete makes it missing or not.";
 
 let history = [];
 let goal = null; // where the slider's right end leads
-let svg, lines, joints, dragged = null, lastTold = 0, later = 0;
+let svg, lines, joints, list, dragged = null, current = 0, lastTold = 0, later = 0;
 
 const make = (name, attributes, parent) => {
   const node = document.createElementNS(SVG, name);
@@ -27,6 +27,7 @@ const colour = (k) => `rgb(${layout.colours[k].join(",")})`;
 function build() {
   const { width, height } = props.value;
   const unit = Math.max(width, height) / 100;
+  const dot = Math.min(Math.max(25 / layout.names.length, 0.7), 1.4) * unit; // dozens of points need room
   stage.replaceChildren();
   svg = make("svg", { viewBox: `-0.5 -0.5 ${width} ${height}`, role: "group", "aria-label": props.caption }, stage);
   if (props.background) {
@@ -34,13 +35,14 @@ function build() {
   }
   lines = layout.connections.map(([, end]) => make("line", { class: "connection", stroke: colour(end), "stroke-width": unit }, svg));
   joints = layout.names.map((name, k) => {
-    const joint = make("g", { class: "joint", tabindex: 0, role: "button", "data-joint": k }, svg);
+    const joint = make("g", { class: "joint", tabindex: k === current ? 0 : -1, role: "button", "data-joint": k }, svg);
     make("circle", { class: "grip", r: 4.5 * unit }, joint);
-    make("circle", { class: "dot", r: 1.4 * unit, fill: colour(k) }, joint);
-    joint.style.setProperty("--ring", `${0.8 * unit}px`);
-    joint.addEventListener("pointerdown", (event) => begin(event, k));
+    make("circle", { class: "dot", r: dot, fill: colour(k) }, joint);
+    joint.style.setProperty("--ring", `${0.6 * dot}px`);
+    joint.style.setProperty("--focused", `${1.4 * dot}px`);
+    joint.addEventListener("pointerdown", (event) => begin(event));
     joint.addEventListener("keydown", (event) => press(event, k));
-    joint.addEventListener("focus", () => (hint.textContent = told(k)));
+    joint.addEventListener("focus", () => choose(k));
     return joint;
   });
   svg.addEventListener("pointermove", drag);
@@ -88,6 +90,24 @@ function remember() {
   if (history.length > MOST_UNDONE) history.shift();
 }
 
+// One point is the one that Tab reaches: with dozens of points nobody could tab past them.
+function choose(k) {
+  joints[current].setAttribute("tabindex", -1);
+  joints[current].classList.remove("current");
+  current = k;
+  joints[k].setAttribute("tabindex", 0);
+  joints[k].classList.add("current");
+  list.value = k;
+  hint.textContent = told(k);
+}
+
+// Of points that lie close together the nearest is meant, not the one that was drawn last.
+function nearest(event) {
+  const [x, y] = place(event);
+  const distances = props.value.points.map(([u, v]) => Math.hypot(u - x, v - y));
+  return distances.indexOf(Math.min(...distances));
+}
+
 // The pose as it is now is where the slider leads.
 function settle() {
   goal = copy(props.value.points);
@@ -107,8 +127,9 @@ function place(event) {
   return [Math.min(Math.max(at.x, 0), width - 1), Math.min(Math.max(at.y, 0), height - 1)];
 }
 
-function begin(event, k) {
+function begin(event) {
   event.preventDefault();
+  const k = nearest(event);
   joints[k].focus({ preventScroll: true });
   remember();
   dragged = k;
@@ -134,6 +155,12 @@ function end() {
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 function press(event, k) {
+  const next = { PageDown: k + 1, PageUp: k - 1, Home: 0, End: joints.length - 1 }[event.key];
+  if (next !== undefined) {
+    event.preventDefault();
+    joints[(next + joints.length) % joints.length].focus({ preventScroll: true });
+    return;
+  }
   const { width, height, points: before } = props.value;
   const points = copy(before);
   if (event.key in ARROWS) {
@@ -198,6 +225,19 @@ function button(name, title, action) {
   tools.appendChild(node);
 }
 
+function labelled(text, control) {
+  const label = document.createElement("label");
+  label.append(text, control);
+  tools.appendChild(label);
+}
+
+list = document.createElement("select");
+layout.names.forEach((name, k) => list.add(new Option(name, k)));
+list.addEventListener("change", () => {
+  choose(Number(list.value));
+  hint.textContent = `${told(current)}. Shift+Tab leads to it.`;
+});
+labelled("Point", list);
 button("Undo", "Take back the last change", undo);
 button("Mirror", "Exchange left and right", mirror);
 button("Smaller", "Shrink the pose about its middle", () => scale(1 / 1.08));
@@ -205,15 +245,12 @@ button("Larger", "Enlarge the pose about its middle", () => scale(1.08));
 let slider = null;
 if (props.interpolates) {
   button("Source pose", "Begin again at the source's own pose", () => change(copy(props.start)));
-  const label = document.createElement("label");
-  label.textContent = "From source pose to this one";
   slider = document.createElement("input");
   Object.assign(slider, { type: "range", min: 0, max: 100, value: 100 });
   slider.addEventListener("pointerdown", remember);
   slider.addEventListener("input", interpolate);
   slider.addEventListener("change", () => tell(true));
-  label.appendChild(slider);
-  tools.appendChild(label);
+  labelled("From source pose to this one", slider);
 }
 
 function renew() {

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
 from ..errors import ConfigError
-from .page import CSS, FONTS, build_page, gr
+from ._gradio import gr
+from .page import CSS, FONTS, build_page
 from .studio import Studio
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -78,11 +79,11 @@ class Guard:
         return (413, f"more than {2 * MOST_UPLOADED:,} bytes") if int(length) > 2 * MOST_UPLOADED else (0, "")
 
 
-def launch(studio: Studio, title: str, host: str = "127.0.0.1", port: int = 0) -> tuple[gr.Blocks, str]:
+def launch(studios: Sequence[Studio], title: str, host: str = "127.0.0.1", port: int = 0) -> tuple[gr.Blocks, str]:
     """Serve the page of a model from threads of their own; ``close()`` of what is returned ends it.
 
     Args:
-        studio: the model.
+        studios: the model, and those it is compared with.
         title: of the page.
         host: address to listen on; another than this machine's loopback lets others in, without a password.
         port: 0: any that is free.
@@ -93,7 +94,7 @@ def launch(studio: Studio, title: str, host: str = "127.0.0.1", port: int = 0) -
     Raises:
         ConfigError: the address cannot be had.
     """
-    page = build_page(studio, title)
+    page = build_page(studios, title)
     page.queue(max_size=MOST_WAITING, default_concurrency_limit=1)
     hosts = LOOPBACK if host in LOOPBACK else None
     try:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from ..data import KeypointLayout, Keypoints
+from ..data.generated import marks
 from ..errors import InputError
 from ..inference import as_keypoints
 from .explain import Origin, explain_point
-from .studio import Made
+from .studio import SOURCE, Made
 
 
 def pose_value(keypoints: Keypoints, size: tuple[int, int]) -> dict[str, Any]:
@@ -40,7 +42,25 @@ def keypoints_of(value: Any, layout: KeypointLayout) -> Keypoints:
     points = value.get("points") if isinstance(value, dict) else None
     if not isinstance(points, list) or len(points) != len(layout):
         raise InputError(f"the page sent no pose of {len(layout)} points")
-    return as_keypoints(points, layout)
+    try:
+        return as_keypoints(points, layout)
+    except OverflowError as error:
+        raise InputError(f"a number that the page sent is too large: {error}") from error
+
+
+def numbers_of(value: Any, choices: Mapping[str, Sequence[str]]) -> tuple[int, ...]:
+    """The classes that a choices editor's value names, one a choice. It comes from a browser, and may be anything.
+
+    Raises:
+        InputError: no such classes.
+    """
+    numbers = value.get("numbers") if isinstance(value, dict) else None
+    counts = [len(names) for names in choices.values()]
+    if not isinstance(numbers, list) or len(numbers) != len(counts):
+        raise InputError(f"the page sent no {' and '.join(choices)}")
+    if not all(type(n) is int and 0 <= n < count for n, count in zip(numbers, counts, strict=True)):
+        raise InputError(f"the page sent {' and '.join(choices)} that there are not: {str(numbers)[:100]}")
+    return tuple(numbers)
 
 
 def layout_value(layout: KeypointLayout) -> dict[str, Any]:
@@ -53,21 +73,32 @@ def layout_value(layout: KeypointLayout) -> dict[str, Any]:
     }
 
 
-def picture_address(picture: np.ndarray) -> str:
-    """A picture, uint8 H W 3, as a PNG in an address of its own (``data:``)."""
+def picture_address(picture: np.ndarray, generated: bool = False) -> str:
+    """A picture, uint8 H W 3, as a PNG in an address of its own (``data:``).
+
+    Args:
+        picture: the picture.
+        generated: whether its metadata say that it was generated.
+    """
+    return "data:image/png;base64," + base64.b64encode(png(picture, generated)).decode()
+
+
+def png(picture: np.ndarray, generated: bool) -> bytes:
+    """A PNG file. Arguments as of :func:`picture_address`."""
     content = io.BytesIO()
-    Image.fromarray(picture).save(content, "png", compress_level=1)
-    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
+    Image.fromarray(picture).save(content, "png", compress_level=1, **(marks("PNG") if generated else {}))
+    return content.getvalue()
 
 
-def made_value(made: Made) -> dict[str, Any]:
-    """A result as the viewer takes it."""
+def made_value(named: Mapping[str, Made]) -> dict[str, Any]:
+    """What models made of one input, by their names, as the viewer takes it."""
+    return {"models": [_model_value(name, made) for name, made in named.items()]}
+
+
+def _model_value(name: str, made: Made) -> dict[str, Any]:
     height, width = made.size
-    return {
-        "width": width,
-        "height": height,
-        "layers": {caption: picture_address(picture) for caption, picture in made.layers.items()},
-    }
+    layers = {caption: picture_address(picture, caption != SOURCE) for caption, picture in made.layers.items()}
+    return {"name": name, "width": width, "height": height, "layers": layers}
 
 
 def origins_value(made: Made, x: float, y: float) -> dict[str, Any]:

@@ -1,10 +1,13 @@
 // Result and source beside each other, and where a point of the result comes from.
-// value: null, or {width, height, layers: {caption: address of a PNG}}
-// props.origins: {levels: [{title, text, cell, place, source, taps: [[x, y, weight], …]}, …]}, coarse to fine, or null.
-// Tells 'point' with x and y, in pixels of the result.
+// value: null, or {models: [{name, width, height, layers: {caption: address of a PNG}}, …]}, of one input.
+// props.origins: null, or for each model {levels: [{title, text, cell, place, source, taps: [[x, y, weight], …]}, …]},
+// coarse to fine. props.files: {name of a JSON file: what it holds}. props.archive: a zip file as base64, or null.
+// Tells 'point' with x and y, as shares of the result's width and height, and 'archive' when a zip file is wanted.
 const SVG = "http://www.w3.org/2000/svg";
 const find = (name) => element.querySelector(`.${name}`);
-let layer = "result", level = -1, at = null;
+let layer = "result", level = -1, at = null, model = 0;
+const chosen = () => props.value.models[model];
+const origins = () => props.origins?.[model] ?? null;
 
 const make = (name, attributes, parent) => {
   const node = document.createElementNS(SVG, name);
@@ -14,7 +17,7 @@ const make = (name, attributes, parent) => {
 };
 
 function picture(parent, address) {
-  const { width, height } = props.value;
+  const { width, height } = chosen();
   parent.replaceChildren();
   const svg = make("svg", { viewBox: `-0.5 -0.5 ${width} ${height}` }, parent);
   make("image", { href: address, x: -0.5, y: -0.5, width, height, preserveAspectRatio: "none" }, svg);
@@ -35,7 +38,7 @@ function toggles(parent, names, chosen, choose) {
 }
 
 function chosenLevel() {
-  const levels = props.origins?.levels ?? [];
+  const levels = origins()?.levels ?? [];
   return levels.length ? levels[Math.min(level < 0 ? levels.length - 1 : level, levels.length - 1)] : null;
 }
 
@@ -47,8 +50,8 @@ function ring(svg, [x, y], radius, dash) {
 }
 
 function explain(result, source) {
-  const { width } = props.value;
-  if (at) ring(result, at, width / 40, {});
+  const { width, height } = chosen();
+  if (at) ring(result, [at[0] * width - 0.5, at[1] * height - 0.5], width / 40, {});
   const origin = chosenLevel();
   if (!origin?.source) return;
   const [w, h] = origin.cell;
@@ -74,15 +77,15 @@ function arrow(svg, [x, y], [u, v], head) {
 
 function describe() {
   const origin = chosenLevel();
-  find("told").replaceChildren(...(props.origins?.levels ?? []).map((one) => {
+  find("told").replaceChildren(...(origins()?.levels ?? []).map((one) => {
     const line = document.createElement("p");
     const title = document.createElement("strong");
     title.textContent = `${one.title}: `;
     line.append(title, one.text);
     return line;
   }));
-  if (!props.origins) find("told").textContent = "Click a point of the result: where in the source does it come from?";
-  if (props.origins?.text) find("told").textContent = props.origins.text;
+  if (!origins()) find("told").textContent = "Click a point of the result: where in the source does it come from?";
+  if (origins()?.text) find("told").textContent = origins().text;
   find("kernel").replaceChildren();
   if (!origin?.taps || origin.taps.length < 2) return;
   const table = document.createElement("table");
@@ -100,35 +103,70 @@ function describe() {
   find("kernel").append(table);
 }
 
+// One result beside the other, where there are several: a button each, which chooses whose is shown large.
+function renderModels() {
+  const { models } = props.value;
+  if (models.length < 2) return;
+  toggles(find("models"), models.map((one) => one.name), model, (k) => { model = k; render(); });
+  [...find("models").children].forEach((node, k) => {
+    const image = document.createElement("img");
+    Object.assign(image, { src: models[k].layers[layer] ?? models[k].layers.result, alt: "" });
+    node.prepend(image);
+  });
+}
+
 function render() {
   if (!props.value) {
     find("told").textContent = "The result stands here once there is a source and a pose.";
     return;
   }
-  const { layers } = props.value;
+  model = Math.min(model, props.value.models.length - 1);
+  const { layers, name } = chosen();
   const names = Object.keys(layers).filter((name) => name !== "source");
   if (!names.includes(layer)) layer = "result";
+  renderModels();
   toggles(find("layers"), names, names.indexOf(layer), (k) => { layer = names[k]; render(); });
-  find("shown").textContent = layer;
+  find("shown").textContent = props.value.models.length > 1 ? `${layer}, ${name}` : layer;
   const result = picture(find("result"), layers[layer]);
   const source = picture(find("source"), layers.source);
   explain(result, source);
   describe();
-  const titles = (props.origins?.levels ?? []).map((one) => one.title);
-  const chosen = level < 0 ? titles.length - 1 : Math.min(level, titles.length - 1);
-  toggles(find("levels"), titles.length > 1 ? titles : [], chosen, (k) => { level = k; render(); });
-  find("downloads").replaceChildren("Download: ", ...Object.entries(layers).map(([name, address]) => {
-    const link = document.createElement("a");
-    link.href = address;
-    link.download = `${name.replaceAll(" ", "_")}.png`;
-    link.textContent = name;
-    return link;
-  }));
+  const titles = (origins()?.levels ?? []).map((one) => one.title);
+  const shown = level < 0 ? titles.length - 1 : Math.min(level, titles.length - 1);
+  toggles(find("levels"), titles.length > 1 ? titles : [], shown, (k) => { level = k; render(); });
+  renderDownloads(layers);
 }
 
+function link(name, href) {
+  const node = document.createElement("a");
+  Object.assign(node, { href, download: name, textContent: name });
+  return node;
+}
+
+function renderDownloads(layers) {
+  const pictures = Object.entries(layers).map(([name, address]) => link(`${name.replaceAll(" ", "_")}.png`, address));
+  const texts = Object.entries(props.files ?? {}).map(([name, content]) =>
+    link(`${name}.json`, `data:application/json,${encodeURIComponent(JSON.stringify(content))}`));
+  const all = document.createElement("button");
+  all.type = "button";
+  all.textContent = "Everything, as a zip file";
+  all.addEventListener("click", () => trigger("archive"));
+  const focused = find("downloads").contains(document.activeElement);
+  find("downloads").replaceChildren("Download: ", ...pictures, ...texts, all);
+  if (focused) all.focus({ preventScroll: true });
+}
+
+function saveArchive() {
+  if (!props.archive) return;
+  const bytes = Uint8Array.from(atob(props.archive), (letter) => letter.charCodeAt(0));
+  const address = URL.createObjectURL(new Blob([bytes], { type: "application/zip" }));
+  link("posegen.zip", address).click();
+  setTimeout(() => URL.revokeObjectURL(address), 60000); // once the browser has taken it
+}
+
+// x and y: shares of the width and the height.
 function ask(x, y) {
-  const { width, height } = props.value;
-  at = [Math.min(Math.max(x, 0), width - 1), Math.min(Math.max(y, 0), height - 1)];
+  at = [x, y].map((share) => Math.min(Math.max(share, 0), 0.999999));
   trigger("point", { x: at[0], y: at[1] });
 }
 
@@ -136,18 +174,20 @@ find("result").addEventListener("click", (event) => {
   const svg = find("result").querySelector("svg");
   if (!svg) return;
   const place = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
-  ask(place.x, place.y);
+  const { width, height } = chosen();
+  ask((place.x + 0.5) / width, (place.y + 0.5) / height);
 });
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 find("result").addEventListener("keydown", (event) => {
   if (!(event.key in ARROWS) || !props.value) return;
   event.preventDefault();
-  const { width, height } = props.value;
-  const [x, y] = at ?? [width / 2, height / 2];
+  const { width, height } = chosen();
+  const [x, y] = at ?? [0.5, 0.5];
   const step = Math.max(1, Math.round(width / 64)) * (event.shiftKey ? 4 : 1);
-  ask(x + ARROWS[event.key][0] * step, y + ARROWS[event.key][1] * step);
+  ask(x + (ARROWS[event.key][0] * step) / width, y + (ARROWS[event.key][1] * step) / height);
 });
 
-watch(["value", "origins"], render);
+watch(["value", "origins", "files"], render);
+watch("archive", saveArchive);
 render();
