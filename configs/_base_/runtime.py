@@ -12,6 +12,8 @@ default_hooks = dict(
     param_scheduler=dict(type="ParamSchedulerHook"),
     checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=5000, max_keep_ckpts=3),
     sampler_seed=None,
+    statistics=dict(type="TrainingStatistics"),
+    status=dict(type="RunStatusFile", report=True),
 )
 custom_hooks = [dict(type="SampleSheets", interval=1000)]
 log_processor = dict(by_epoch=False, window_size=50)

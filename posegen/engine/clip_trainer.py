@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import ConfigError
 from ..losses import FeatureCache, FeatureMemory, Step
 from ..models.clip_model import join
-from ..records import Animation, ClipBatch, Frame, PairBatch, Transfer
+from ..records import Animation, ClipBatch, Frame, Origins, PairBatch, Transfer
 from ..registry import MODELS
 from .trainer import Trainer
 
@@ -118,6 +118,10 @@ class ClipTrainer(Trainer):
                 else:
                     frame = Frame(previous.new_empty(0), *self.model.flow_estimator(*inputs))
             chunk.out.append(frame)
+            if self.statistics is not None:
+                for origin in Origins._fields:
+                    flows, masks = getattr(frame.flows, origin), getattr(frame.masks, origin)
+                    self.statistics.see_flows(flows, masks, previous.shape[-1], origin)
 
     def _train_chunk(self, chunk: Chunk, optimizers: OptimWrapperDict) -> dict[str, Tensor]:
         judged, log = self._play(chunk, optimizers)

@@ -153,6 +153,15 @@ class StagedTrainLoop(IterBasedTrainLoop):
         for history in self.runner.message_hub.log_scalars.values():
             history.max_length = max(REMEMBERED, self.runner.log_processor.window_size)
 
+    def _forget_losses_of_others(self, stage: Stage) -> None:
+        """mmengine's log would repeat the last value of a loss in all stages that come after and do not have it."""
+        of_others = {name for other in self.trainer.stages for name in other.losses} | set(self.trainer.discriminators)
+        own = set(stage.losses)
+        own |= {"discriminator"} if stage.adversarial else set()
+        own |= {"temporal_discriminator"} if stage.temporal_adversarial else set()
+        for name in of_others - own:
+            self.runner.message_hub.log_scalars.pop(f"train/{name}", None)
+
     def _readable(self, loaded: Any) -> Any:
         """The batch; where samples were left out of it, in any process, they are counted, and their problems named."""
         if not isinstance(loaded, Loaded):
@@ -233,6 +242,7 @@ class StagedTrainLoop(IterBasedTrainLoop):
             )
             self.trainer.enter(stage)
             self._entered = stage
+            self._forget_losses_of_others(stage)
         if any(other.lr_schedule != "constant" for other in self.trainer.stages):
             factor = stage.lr_factor(self._iter - self.trainer.start_of(stage))
             wrappers = self.runner.optim_wrapper

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import itertools
+import logging
 import time
 import uuid
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from mmengine.utils import apply_to
 from torch import nn
 
 from ..config import RUNNER_KEYS, require, unresolved
-from ..errors import CheckpointError, PosegenError
+from ..errors import CheckpointError, ConfigError, PosegenError
 from ..registry import DATASETS, FEATURE_NETWORKS
 from .checkpoint import check_weights, load_weights, read_checkpoint
 from .checkpoint_files import LAST, newest_sound, numbered, write_checkpoint
@@ -24,6 +26,7 @@ from .distributed import in_first_process, start_processes_without_gpu, unwrappe
 from .interruption import shield_worker
 from .provenance import revision, versions
 from .randomness import SeededSamples
+from .run_status import RunStatusFile
 from .trainer import check_accumulation
 from .unreadable import skipping
 
@@ -47,6 +50,7 @@ def build_trainer(
     require(config, "model", "trainer", "train_cfg", "optim_wrapper", "val_cfg", "val_evaluator")
     require(config, "train_dataloader.dataset", "val_dataloader.dataset")
     check_accumulation(config.trainer.get("accumulate", 1), config.train_dataloader.get("batch_size") or 1)
+    _check_backends(config)
     refuse_to_overwrite(work_dir, resume)
     # Missing weights and bad data are found here, before the Runner writes its first log.
     feature_network = FEATURE_NETWORKS.build_part(config.trainer.get("feature_network"))
@@ -92,7 +96,33 @@ def build_tester(config: Config, work_dir: str | Path, launcher: str = "none") -
     tested.custom_hooks = []
     loader = _with_data(tested.test_dataloader)
     changes: dict[str, Any] = {"model": trainer, "launcher": launcher, "test_dataloader": loader}
-    return _runner(tested, work_dir, cfg=unresolved(config), **changes)
+    runner: QuietRunner = _runner(tested, work_dir, QuietRunner, cfg=unresolved(config), **changes)
+    runner.show_log()
+    return runner
+
+
+BACKENDS = {
+    "AimVisBackend": "aim",
+    "ClearMLVisBackend": "clearml",
+    "DVCLiveVisBackend": "dvclive",
+    "MLflowVisBackend": "mlflow",
+    "NeptuneVisBackend": "neptune",
+    "WandbVisBackend": "wandb",
+}
+"""mmengine's backends of the visualizer that need a package which posegen does not bring."""
+
+
+def _check_backends(config: Config) -> None:
+    """Raise ConfigError, before anything is written, where the visualizer has backends whose packages are missing."""
+    backends = (config.get("visualizer") or {}).get("vis_backends") or []
+    kinds = [str(backend.get("type", "")).rpartition(".")[2] for backend in backends]
+    missing = [(kind, BACKENDS[kind]) for kind in kinds if kind in BACKENDS and not find_spec(BACKENDS[kind])]
+    if missing:
+        names = "; ".join(f"{kind} needs the package {package}" for kind, package in missing)
+        raise ConfigError(
+            f"visualizer.vis_backends: {names}, which is not installed\n"
+            f"pip install {' '.join(package for _, package in missing)}, or take it out of the config"
+        )
 
 
 def _with_data(loader: Any) -> dict[str, Any]:
@@ -109,7 +139,7 @@ def refuse_to_overwrite(work_dir: str | Path, resume: bool) -> None:
         )
 
 
-def _runner(config: Config, work_dir: str | Path, **changes: Any) -> SafeRunner:
+def _runner(config: Config, work_dir: str | Path, kind: type[SafeRunner] | None = None, **changes: Any) -> Any:
     arguments = {key: value for key, value in config.items() if key in RUNNER_KEYS}
     arguments.update(work_dir=str(work_dir), default_scope="posegen", **changes)
     arguments["default_hooks"] = _with_verified_checkpoints(arguments.get("default_hooks") or {})
@@ -122,7 +152,7 @@ def _runner(config: Config, work_dir: str | Path, **changes: Any) -> SafeRunner:
     # mmengine keeps global instances by this name and the second: two runs of one process must not share them.
     name = arguments.get("experiment_name") or Path(work_dir).name
     arguments["experiment_name"] = f"{name}_{next(_runs)}"
-    return SafeRunner(**arguments)
+    return (kind or SafeRunner)(**arguments)
 
 
 def _with_verified_checkpoints(hooks: Any) -> dict[str, Any]:
@@ -153,6 +183,19 @@ class SafeRunner(Runner):
         if self.distributed and model_wrapper_cfg is None:
             model_wrapper_cfg = {"type": "posegen.GradientAveraging"}
         return super().wrap_model(model_wrapper_cfg, model)
+
+    def train(self) -> nn.Module:
+        """mmengine's; whatever ends it, the hook that keeps the run's status hears of it."""
+        ended_by: BaseException | None = None
+        try:
+            return super().train()
+        except BaseException as error:
+            ended_by = error
+            raise
+        finally:
+            for hook in self.hooks:
+                if isinstance(hook, RunStatusFile):
+                    hook.end(self, ended_by)
 
     def load_or_resume(self) -> None:
         """Resume where that was asked for and there is something to resume, else load :attr:`start_from`."""
@@ -251,6 +294,23 @@ class SafeRunner(Runner):
         self._has_loaded = True
         self.logger.info(f"loaded: {filename}")
         return checkpoint
+
+
+class QuietRunner(SafeRunner):
+    """A Runner that tells the environment, the config and its hooks to the log file alone, until :meth:`show_log`."""
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> Any:
+        """mmengine's logger; the terminal shows warnings and errors."""
+        logger = super().build_logger(*args, **kwargs)
+        self._terminal = [(each, each.level) for each in logger.handlers if not isinstance(each, logging.FileHandler)]
+        for handler, _ in self._terminal:
+            handler.setLevel(logging.WARNING)
+        return logger
+
+    def show_log(self) -> None:
+        """From now on the terminal shows what the log file gets."""
+        for handler, level in self._terminal:
+            handler.setLevel(level)
 
 
 def _to_cpu(state: Any) -> Any:

@@ -20,6 +20,7 @@ from ..registry import DISCRIMINATORS, FEATURE_NETWORKS, MODELS, check_arguments
 from .distributed import average_gradients
 from .not_finite import NotFiniteError, Undo, check_finite
 from .stages import Stage
+from .statistics import StepStatistics
 
 
 class Trainer(BaseModel):
@@ -40,9 +41,11 @@ class Trainer(BaseModel):
 
     Attributes:
         stage: the current stage; the loop sets it, with :meth:`enter`.
+        statistics: what looks at the current step; the hook TrainingStatistics sets it, for the steps that are logged.
     """
 
     stage: Stage
+    statistics: StepStatistics | None = None
     _undo: Undo
 
     def __init__(
@@ -208,6 +211,8 @@ class Trainer(BaseModel):
             optimizer.zero_grad()
             self._undo.restore()
             raise
+        if self.statistics is not None:  # no network but those of this update has a gradient now
+            self.statistics.see_gradients(dict(self.model.named_children()) | self.discriminators)
         if not last:
             self._undo.before(optimizer, parameters)
         optimizer.step()
@@ -298,9 +303,12 @@ class PairTrainer(Trainer):
         with self._in_network():
             if self.stage.renders:
                 out = self.model(*inputs)
-                return Transfer(out.image.float(), out.flows, out.masks)
-            flows, masks = self.model.estimate(*inputs)
-            return Transfer(batch.source.new_empty(0), flows, masks)
+                out = Transfer(out.image.float(), out.flows, out.masks)
+            else:
+                out = Transfer(batch.source.new_empty(0), *self.model.estimate(*inputs))
+        if self.statistics is not None:
+            self.statistics.see_flows(out.flows, out.masks, batch.source.shape[-1])
+        return out
 
     def _model_losses(self, batch: PairBatch, out: Transfer, optimizers: OptimWrapperDict) -> dict[str, Tensor]:
         """Add the model's gradients; returns the weighted value of each loss, and their sum as ``loss``."""
