@@ -357,7 +357,21 @@ def test_a_checkpoint_of_another_architecture_is_an_error(derived, checkpoint, p
         capsys, command, derived("model = dict(renderer=dict(base_width=16, max_width=32))"), checkpoint, *rest
     )
     assert "wrong shape: renderer." in error
-    assert not (tmp_path / "out" / "metrics.json").exists()
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--protocol", "nope"],
+        ["--protocol", "posegen-clean", "--metrics", "simm"],
+        ["--protocol", "posegen-clean", "--cfg-options", "test_length=0"],  # refused by the data set
+    ],
+    ids=["protocol", "metric", "data"],
+)
+def test_a_refused_test_leaves_no_folder(tiny_config, checkpoint, tmp_path, capsys, wrong):
+    refused(capsys, "test", tiny_config, checkpoint, "--work-dir", tmp_path / "out", *wrong)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_truncated_checkpoint_is_an_error(tiny_config, checkpoint, tmp_path, capsys):

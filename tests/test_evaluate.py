@@ -431,6 +431,17 @@ def test_missing_weights_change_the_exit_status_unless_allowed(tmp_path, monkeyp
     assert main([*arguments, "--allow-missing"]) == 0
 
 
+def test_reasons_stand_below_the_table_once_and_the_table_is_no_wider_than_the_terminal(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["evaluate", *published_folder(tmp_path), "--protocol", "posegen-clean"]) == 1
+    table, below = capsys.readouterr().out.split("not computed: fid, kid: ")  # both lack the same weights
+    rows = [line for line in table.splitlines() if line.startswith("│")]
+    assert [row.split()[1] for row in rows] == ["ssim", "psnr", "l1"]  # a row a metric: none is broken over two
+    assert max(map(len, table.splitlines())) <= 80
+    assert below.count("inception-2015-12-05.pt") == 2  # its name, and its address
+
+
 def test_what_has_no_partner_is_listed_and_changes_the_exit_status(tmp_path, capsys):
     folders = published_folder(tmp_path)
     write(tmp_path / "made" / "a9_2_b9_vis.png", picture(0))
@@ -480,6 +491,31 @@ def test_a_report_does_not_overwrite_what_is_not_a_report(tmp_path, capsys):
     (tmp_path / "out" / "results.json").write_text('{"mine": 1}')
     assert main(["evaluate", *folders, "--protocol", "posegen-clean", "--out", str(tmp_path / "out")]) == 1
     assert json.loads((tmp_path / "out" / "results.json").read_text()) == {"mine": 1}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--target", "none"], "there is no such folder"),
+        (["--protocol", "nope"], "there is no protocol 'nope'"),
+        (["--metrics", "simm"], "did you mean 'ssim'"),
+        (["--keypoints", "none", "--layout", "openpose18"], "Every image that is scored needs its key points"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_refused_evaluation_leaves_no_folder(tmp_path, capsys, wrong, said):
+    out = tmp_path / "reports" / "mine"
+    arguments = [*published_folder(tmp_path), "--protocol", "posegen-clean", "--out", str(out)]
+    assert main(["evaluate", *arguments, *wrong]) == 1
+    assert said in capsys.readouterr().err
+    assert not out.parent.exists()
+
+
+def test_a_refused_evaluation_leaves_a_folder_that_was_there(tmp_path):
+    (tmp_path / "mine").mkdir()
+    arguments = [*published_folder(tmp_path), "--protocol", "posegen-clean", "--out", str(tmp_path / "mine")]
+    assert main(["evaluate", *arguments, "--target", "none"]) == 1
+    assert (tmp_path / "mine").is_dir()
 
 
 def test_a_model_is_tested_under_a_protocol(trained, tmp_path, capsys):

@@ -107,8 +107,10 @@ ROOMS = {  # which rooms of the core a room may import from, beside registry, re
     "evaluation": {"data"},
     "study": {"data"},
     "checking": {"data"},
+    "preparing": {"data", "evaluation", "checking"},
     "visualization": {"data", "ops"},
-    "engine": {"models", "losses", "data", "visualization"},
+    "watching": {"data", "visualization"},
+    "engine": {"models", "losses", "data", "visualization", "watching"},
 }
 
 

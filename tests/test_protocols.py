@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 import json
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 from posegen_metrics.protocols import PROTOCOLS
 from posegen_metrics.published import PUBLISHED
 
 from posegen import plugins
+from posegen.cli import main
 from posegen.evaluation import ImageMetric, Protocol, SetMetric, get_protocol, protocols, published_scores, variations
 from posegen.registry import METRICS, STRUCTURE_ENCODERS
 
@@ -118,6 +119,27 @@ def test_ours_scores_images_of_any_one_size():
     ours = get_protocol("posegen-clean")
     assert ours.size is None
     assert ours.real == "targets"  # nothing has to be given besides the pairs
+
+
+@PROTOCOL
+def test_show_prints_every_choice_with_its_source_and_says_which_are_guesses(protocol, capsys):
+    assert main(["show", "protocol", protocol.name]) == 0
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == f"{protocol.name}, protocol {protocol.hash}: {protocol.citation}"
+    for name, source in protocol.sources.items():
+        (line,) = [line for line in lines if line.split()[:1] == [name]]
+        assert line.endswith(source)
+    guesses = "Nobody has said, so it is a guess: " + ", ".join(protocol.unknown)
+    assert (guesses in lines) == bool(protocol.unknown)
+
+
+def test_show_reads_a_protocol_of_a_file_and_names_the_nearest_of_an_unknown_one(tmp_path, capsys):
+    mine = replace(get_protocol("posegen-clean"), name="mine", padding="white-square")
+    (tmp_path / "mine.json").write_text(json.dumps(mine.to_dict()))
+    assert main(["show", "protocol", str(tmp_path / "mine.json")]) == 0
+    assert f"mine, protocol {mine.hash}" in capsys.readouterr().out
+    assert main(["show", "protocol", "gfla-markt"]) == 1
+    assert "did you mean 'gfla-market'" in capsys.readouterr().err
 
 
 # Published figures ----------------------------------------------------------------------------------------

@@ -23,7 +23,8 @@ from PIL import Image
 
 import posegen
 from posegen import cli, plugins
-from posegen.registry import KINDS
+from posegen.inference import read_keypoints
+from posegen.registry import DATASETS, KINDS, STRUCTURE_ENCODERS
 
 from .conftest import CONFIGS, TINY
 
@@ -86,6 +87,73 @@ def test_the_figures_of_the_method_are_drawn_from_any_trained_model_of_drawn_pai
     monkeypatch.setattr(sys, "argv", command)
     runpy.run_path(str(ROOT / "tools" / "draw_method.py"), run_name="__main__")
     assert {path.stem for path in tmp_path.iterdir()} == {"method_flow", "method_mask", "method_attention"}
+
+
+DOMAINS = ["people", "paperdolls", "faces", "dance", "views"]
+HEAD = ["What", "Command", "Cost", "Figures", "Limits"]
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_domain_says_first_what_it_is_what_it_costs_and_where_it_ends_and_shows_a_picture(domain):
+    first_screen = text(DOCS / f"{domain}.md").split("\n\n")[1:3]  # below the title
+    assert re.findall(r"^\| \*\*(\w+)\*\* \| \S", first_screen[0], re.MULTILINE) == HEAD
+    assert first_screen[1].startswith("![")
+
+
+def test_a_method_says_what_it_is_what_it_costs_and_where_it_ends_and_shows_a_picture():
+    page = text(DOCS / "ablations.md")
+    configs = sorted((CONFIGS / "ablations").glob("*.py"))
+    for config in configs:
+        section = next(
+            part for part in page.split("\n## ") if f"`posegen train configs/ablations/{config.name}`" in part
+        )
+        assert re.findall(r"^\| \*\*(\w+)\*\* \| \S", section, re.MULTILINE) == HEAD
+        assert f"(images/ablation_{config.stem}.png)" in section
+
+
+# Files to copy
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """The files that the page of formats shows, as a reader would copy them, with pictures of the size it names."""
+    plugins.load()
+    for name_, content in re.findall(r'```\w+ title="(\S+)"\n(.*?)```', text(DOCS / "formats.md"), re.DOTALL):
+        (tmp_path / name_).write_text(content, encoding="utf-8")
+    for picture in ("me.png", "me_later.png"):
+        Image.effect_noise((64, 128), 64).convert("RGB").save(tmp_path / picture)
+    return tmp_path
+
+
+def test_the_key_points_to_copy_are_read_and_say_the_same_in_both_forms(copied):
+    encoder = STRUCTURE_ENCODERS.build_part({"type": "HeatmapEncoder", "layout": "openpose18", "sigma": 6})
+    told, listed_ = (read_keypoints(copied / file, encoder, copied / "me.png") for file in ("me.json", "points.csv"))
+    np.testing.assert_array_equal(told.points[told.present], listed_.points[listed_.present])
+    missing = [point for point, there in zip(encoder.layout.names, told.present, strict=True) if not there]
+    assert missing == ["right ear"]
+    assert (told.present == listed_.present).all()
+    assert (told.points[told.present] < [64, 128]).all()
+
+
+def test_the_lists_to_copy_are_a_data_set(copied):
+    for split in ("train", "test"):
+        (copied / split).mkdir()
+        for picture in ("me.png", "me_later.png"):
+            (copied / split / picture).write_bytes((copied / picture).read_bytes())
+        header, row = text(copied / "points.csv").splitlines()
+        rows = [header, row, row.replace("me.png", "me_later.png")]
+        (copied / f"market-annotation-{split}.csv").write_text("\n".join(rows), encoding="utf-8")
+    structure = {"type": "HeatmapEncoder", "layout": "openpose18", "sigma": 6}
+    options = {"structure": structure, "size": (128, 64)}
+    pairs = DATASETS.build_part(
+        {"type": "AnnotatedPairs", "root": copied, "prefix": "market", "split": "train", **options}
+    )
+    assert len(pairs) == 2
+    coco = DATASETS.build_part(
+        {"type": "CocoPairs", "annotation_file": copied / "train.json", "image_root": copied, **options}
+    )
+    assert len(coco) == 2  # there and back
+    assert coco[0].source_structure.shape == (18, 128, 64)
 
 
 # Commands

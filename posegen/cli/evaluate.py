@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -90,23 +90,60 @@ def _at_least(least: int) -> Callable[[str], int]:
 def run(parsed: argparse.Namespace) -> int:
     """Evaluate; 1 where a metric was not computed or an image had no partner."""
     load_plugins(parsed)
-    if parsed.out is not None:
-        for folder in (parsed.generated, parsed.target, parsed.real, parsed.source):
-            if folder is not None and parsed.out.resolve() == folder.resolve():
-                raise ConfigError(f"--out {parsed.out} is a folder of images; the report needs one of its own")
-        check_report_folder(parsed.out)
-        if not (parsed.out / "results.json").exists():  # else these are ours, from an earlier report
-            refuse_to_overwrite([parsed.out / name for name in SENSITIVITY], force=False)
-    pairing = pair_images(parsed.generated, parsed.target, parsed.pairs)
-    pairs = _with_sources(pairing.pairs, parsed.source)
-    folders: dict[str, Any] = {"generated": str(parsed.generated), "target": str(parsed.target)}
-    folders |= {"naming": pairing.convention, "targets_without_a_result": len(pairing.unused)}
-    status = score(parsed, pairs, parsed.out, folders, pairing.unmatched)
+    check_scoring(parsed)
+    with no_empty_folder(parsed.out):
+        _check_out(parsed)
+        pairing = pair_images(parsed.generated, parsed.target, parsed.pairs)
+        pairs = _with_sources(pairing.pairs, parsed.source)
+        folders: dict[str, Any] = {"generated": str(parsed.generated), "target": str(parsed.target)}
+        folders |= {"naming": pairing.convention, "targets_without_a_result": len(pairing.unused)}
+        status = score(parsed, pairs, parsed.out, folders, pairing.unmatched)
     for name in pairing.unmatched[:20]:
         print(f"not scored: {name}", file=sys.stderr)
     if pairing.unmatched:
         print(f"{len(pairing.unmatched)} images were not scored", file=sys.stderr)
     return 1 if pairing.unmatched else status
+
+
+def _check_out(parsed: argparse.Namespace) -> None:
+    """Raise where the report would overwrite what is no report, or could not be written."""
+    if parsed.out is None:
+        return
+    for folder in (parsed.generated, parsed.target, parsed.real, parsed.source):
+        if folder is not None and parsed.out.resolve() == folder.resolve():
+            raise ConfigError(f"--out {parsed.out} is a folder of images; the report needs one of its own")
+    check_report_folder(parsed.out)
+    if not (parsed.out / "results.json").exists():  # else these are ours, from an earlier report
+        refuse_to_overwrite([parsed.out / name for name in SENSITIVITY], force=False)
+
+
+def check_scoring(parsed: argparse.Namespace) -> Protocol:
+    """The protocol that the arguments of :func:`add_scoring` name; for the start of a command.
+
+    Raises:
+        ConfigError: no such protocol, or it has no such metric; or key points of another layout than its mask's.
+    """
+    protocol = _protocol(parsed)
+    protocol.check_metrics(parsed.metrics or ())
+    _layout(parsed, protocol)
+    return protocol
+
+
+def _protocol(parsed: argparse.Namespace) -> Protocol:
+    return get_protocol(parsed.base if parsed.protocol == "all" else parsed.protocol)
+
+
+@contextmanager
+def no_empty_folder(folder: Path | None) -> Iterator[None]:
+    """Where what is done inside raises, take away *folder*, and the parents made for it, if they are empty."""
+    made = [each for each in (folder, *folder.parents) if not each.exists()] if folder is not None else []
+    try:
+        yield
+    except BaseException:
+        for each in made:
+            with suppress(OSError):  # something lies in it, or another process was first
+                each.rmdir()
+        raise
 
 
 def score(
@@ -117,7 +154,7 @@ def score(
     unmatched: Sequence[str] = (),
 ) -> int:
     """Score *pairs* as the command line says, show it, and write it to *out*; returns the exit status."""
-    protocol = get_protocol(parsed.base if parsed.protocol == "all" else parsed.protocol)
+    protocol = _protocol(parsed)
     if parsed.protocol == "all" and protocol.size is None:  # a size, so that ways of resizing can be compared
         height, width = read_image(pairs[0].generated).shape[:2]
         name = f"{protocol.name} at {height}×{width}"
@@ -145,9 +182,9 @@ def score(
 
 def _show(result: Evaluation, others: list[tuple[str, Evaluation]], out: Path | None) -> None:
     console = Console()
-    console.print(score_table(result))
-    for name, reason in result.not_computed.items():
-        print(f"{name} was not computed: {reason}")
+    console.print(score_table(replace(result, not_computed={})))  # reasons are too long for a column
+    for reason, names in _by_reason(result.not_computed).items():
+        print(f"not computed: {', '.join(names)}: {reason}")
     for note in result.notes:
         console.print(f"note: {note}", markup=False, highlight=False)
     if others:
@@ -161,6 +198,14 @@ def _show(result: Evaluation, others: list[tuple[str, Evaluation]], out: Path | 
         write_image(picture, sensitivity_picture(result, others))
         table.write_text(sensitivity_markdown(result, others), encoding="utf-8")
         print(f"written: {picture}\nwritten: {table}")
+
+
+def _by_reason(not_computed: Mapping[str, str]) -> dict[str, list[str]]:
+    """The metrics that were not computed, by why: several often lack the same weights."""
+    found: dict[str, list[str]] = {}
+    for name, reason in not_computed.items():
+        found.setdefault(reason, []).append(name)
+    return found
 
 
 def _sensitivity(pairs: Sequence[ImagePair], base: Protocol, options: Options) -> list[tuple[str, Evaluation]]:

@@ -1,4 +1,4 @@
-"""Show one part: where it comes from, its arguments with their defaults, and what it says of itself."""
+"""Show one part (where it comes from, its arguments with their defaults, what it says of itself), or one protocol."""
 
 from __future__ import annotations
 
@@ -7,25 +7,46 @@ import inspect
 from typing import Any
 
 from .. import plugins
+from ..evaluation import Protocol, get_protocol
+from ..evaluation.report.rows import protocol_rows
 from ..registry import KINDS
 from .common import add_plugin, load_plugins, print_columns
-from .parts import plugin_of
+from .parts import PROTOCOL, plugin_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``posegen show``."""
-    parser.add_argument("kind", choices=sorted(KINDS), metavar="KIND", help=", ".join(sorted(KINDS)))
-    parser.add_argument("name", metavar="NAME", help="what a config calls it: see `posegen list KIND`")
+    kinds = [*sorted(KINDS), PROTOCOL]
+    parser.add_argument("kind", choices=kinds, metavar="KIND", help=", ".join(kinds))
+    parser.add_argument("name", metavar="NAME", help="see `posegen list KIND`; of a protocol also a .json file")
     add_plugin(parser)
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Print the part; returns 0."""
+    """Print the part, or the protocol; returns 0."""
     load_plugins(parsed)
-    part = KINDS[parsed.kind].get(parsed.name)
+    if parsed.kind == PROTOCOL:
+        _show_protocol(get_protocol(parsed.name))
+    else:
+        _show_part(parsed.kind, parsed.name)
+    return 0
+
+
+def _show_protocol(protocol: Protocol) -> None:
+    """Every choice that decides a score, with where it is said."""
+    print(f"{protocol.name}, protocol {protocol.hash}: {protocol.citation}\n")
+    rows = [(row.field, row.value, row.source) for row in protocol_rows(protocol)]
+    print_columns([("FIELD", "VALUE", "WHERE IT IS SAID"), *rows])
+    if protocol.unknown:
+        print(f"\nNobody has said, so it is a guess: {', '.join(protocol.unknown)}")
+
+
+def _show_part(kind: str, name: str) -> None:
+    """Where a part comes from, its arguments, its docstring."""
+    part = KINDS[kind].get(name)
     owner = plugins.owner(part)
     package = f" ({owner.package})" if owner else ""
-    print(f"{parsed.name}, one of the {parsed.kind}")
+    print(f"{name}, one of the {kind}")
     print_columns([("plugin", f"{plugin_of(part)}{package}"), ("module", part.__module__), ("file", _file(part))])
     print()
     print_columns([("ARGUMENT", "DEFAULT", "TYPE"), *_arguments(part)])
@@ -34,7 +55,6 @@ def run(parsed: argparse.Namespace) -> int:
     origin = _whose_arguments(part)
     if origin is not part and inspect.getdoc(origin):
         print(f"\nIts arguments are those of {origin.__name__}:\n\n{inspect.getdoc(origin)}")
-    return 0
 
 
 def _whose_arguments(part: Any) -> Any:

@@ -12,16 +12,17 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import Hook
 from rich.console import Console
 
+from ..api import load_model
 from ..data import structure_of
 from ..data.images import to_uint8, write_image
 from ..engine import build_tester, load_weights, unwrapped
-from ..evaluation import ImagePair, get_protocol, metrics_table, write_metrics
+from ..evaluation import ImagePair, metrics_table, write_metrics
 from ..evaluation.pairing import find_images
 from ..evaluation.report import check_report_folder
 from ..records import as_pairs
 from ..visualization import sample_sheet
 from .common import add_config, read_config, work_dir
-from .evaluate import add_scoring, score
+from .evaluate import add_scoring, check_scoring, no_empty_folder, score
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,11 +42,12 @@ def run(parsed: argparse.Namespace) -> int:
     """Test; returns 0, or 1 where a metric of the protocol was not computed."""
     config, folder = read_config(parsed), work_dir(parsed)
     report = folder / "protocols" / Path(parsed.protocol).stem if parsed.protocol else None
-    protocol = None
-    if report is not None:
-        protocol = get_protocol(parsed.base if parsed.protocol == "all" else parsed.protocol)
-        check_report_folder(report)
-    runner = build_tester(config, folder, parsed.launcher)
+    protocol = check_scoring(parsed) if parsed.protocol else None
+    load_model(config, parsed.checkpoint)  # a checkpoint that does not fit is refused before a run writes its first log
+    with no_empty_folder(report or folder):
+        if report is not None:
+            check_report_folder(report)
+        runner = build_tester(config, folder, parsed.launcher)
     load_weights(unwrapped(runner.model).model, parsed.checkpoint)
     if parsed.save_images is not None:
         runner.register_hook(SaveImages(parsed.save_images))

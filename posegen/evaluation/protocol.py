@@ -110,6 +110,15 @@ class Protocol:
         """The fields that nobody has published, where a guess stands."""
         return [name for name, source in self.sources.items() if source.startswith(UNKNOWN)]
 
+    def check_metrics(self, names: Sequence[str]) -> None:
+        """ConfigError: the protocol reports no metric under some of *names*; says which, and which there are."""
+        unknown = [name for name in names if name not in self.metrics]
+        if unknown:
+            raise ConfigError(
+                f"protocol {self.name!r} has no metric {', '.join(map(repr, unknown))}"
+                f"{nearest(unknown[0], self.metrics)}\nit has: {', '.join(self.metrics)}"
+            )
+
     def without(self, *names: str) -> Protocol:
         """The same with some metrics alone left out (its hash is another)."""
         return replace(self, metrics={name: part for name, part in self.metrics.items() if name not in names})
