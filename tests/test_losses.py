@@ -19,6 +19,7 @@ from posegen.losses import (
     VGG19Features,
 )
 from posegen.losses.correctness import best_cosine, sampling_correctness
+from posegen.losses.perceptual import mean_difference
 from posegen.records import PairBatch, Transfer
 
 
@@ -94,3 +95,15 @@ def test_reconstruction_is_absolute_as_published_or_squared(network):
     assert ReconstructionLoss(power=2)(step).item() == pytest.approx(target.square().mean().item())
     with pytest.raises(ConfigError, match="power must be 1 or 2, got 3"):
         ReconstructionLoss(power=3)
+
+
+@pytest.mark.parametrize("needs", [(True, False), (True, True)])
+def test_the_difference_that_keeps_signs_is_the_l1_loss_gradients_included(needs):
+    torch.manual_seed(0)
+    pair = [torch.randn(2, 3, 5, 4).requires_grad_(need) for need in needs]
+    with torch.no_grad():
+        pair[1][0, 0] = pair[0][0, 0]  # where they are equal there is no direction
+    values = [difference(*pair) for difference in (mean_difference, torch.nn.functional.l1_loss)]
+    torch.testing.assert_close(*values)
+    inputs = [tensor for tensor in pair if tensor.requires_grad]
+    torch.testing.assert_close(*(torch.autograd.grad(value, inputs, torch.tensor(2.0)) for value in values))

@@ -7,7 +7,7 @@ import torch
 
 from posegen.errors import ConfigError
 from posegen.models import FlowEstimator, LocalAttentionRenderer, PairModel, ResidualDiscriminator
-from posegen.models.layers import Encode, norm
+from posegen.models.layers import Block, Encode, Residual, Skip, ToImage, Up, norm
 
 STRUCTURE = 4  # channels; any number does
 
@@ -50,6 +50,53 @@ def change_by_another_hue(kind):
     shifted[:, :8] += 0.5
     block = Encode(16, 32, kind)
     return (block(features) - block(shifted))[..., 4:-4, 4:-4].abs().max()  # away from the zero-padded border
+
+
+BLOCKS = {
+    "encode": lambda: Encode(8, 16),
+    "encode, first": lambda: Encode(8, 16, "group", input_norm=False),
+    "residual": lambda: Residual(8, 16),
+    "up": lambda: Up(8, 4, 16),
+    "skip": lambda: Skip(8),
+    "to image": lambda: ToImage(8),
+}
+
+
+def passed(block: Block, x: torch.Tensor) -> tuple[list[torch.Tensor], int]:
+    """Output and all gradients of a block, and the bytes that its forward pass keeps for them, weights aside."""
+    weights = {parameter.data_ptr() for parameter in block.parameters()}
+    kept = {}
+
+    def keep(tensor):
+        if tensor.data_ptr() not in weights:
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        out = block(x)
+    size = sum(storage.nbytes() for storage in kept.values())
+    return [out, *torch.autograd.grad(out.square().sum(), [x, *block.parameters()])], size
+
+
+@pytest.mark.parametrize("kind", BLOCKS)
+def test_a_block_that_makes_maps_again_has_the_same_gradients_to_the_last_bit_and_keeps_less(kind):
+    torch.manual_seed(0)
+    block = BLOCKS[kind]()
+    x = torch.randn(2, 8, 12, 10, requires_grad=True)
+    again, small = passed(block, x)
+    block.recompute = False
+    plain, large = passed(block, x)
+    assert all(map(torch.equal, again, plain))
+    assert small < 0.7 * large
+
+
+def test_a_block_that_makes_maps_again_computes_no_convolution_twice(monkeypatch):
+    block, called = Residual(8, 8), []
+    convolve = torch.nn.Conv2d._conv_forward
+    finished = lambda *arguments: (convolve(*arguments), called.append(True))[0]  # noqa: E731
+    monkeypatch.setattr(torch.nn.Conv2d, "_conv_forward", finished)
+    block(torch.randn(1, 8, 6, 6, requires_grad=True)).sum().backward()
+    assert len(called) == 2
 
 
 def test_instance_norm_loses_the_colour_of_the_source():

@@ -556,7 +556,9 @@ def compressed_bomb(path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("name", "make"), [("a.zip", bomb), ("b.zip", overlapping), ("c.tar.gz", compressed_bomb)], ids=lambda x: str(x)
+    ("name", "make"),
+    [("a.zip", bomb), ("b.zip", overlapping), ("c.tar.gz", compressed_bomb)],
+    ids=lambda value: getattr(value, "__name__", value),
 )
 def test_what_unfolds_to_far_more_than_it_is_is_not_unfolded(name, make, tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "ALWAYS_UNFOLDED", 1 << 20)  # so that a small bomb serves

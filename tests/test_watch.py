@@ -343,7 +343,18 @@ def test_a_status_comes_back_as_it_was_written(tmp_path):
         ({"state": "failed", "message": "NotFiniteError"}, "failed"),
         ({"state": "validating", "message": "batch 2 of 9"}, "validating"),
     ],
-    ids=str,
+    ids=[
+        "fresh",
+        "59-s",
+        "120-s",
+        "slow",
+        "no-such-process",
+        "this-process",
+        "trained",
+        "left",
+        "failed",
+        "validating",
+    ],
 )
 def test_whether_a_run_is_alive(tmp_path, changes, state):
     write_status(tmp_path, dataclasses.replace(STATUS, **changes))

@@ -1,8 +1,9 @@
 """The published formulation, as the paper and ``spec: gfla`` describe it: what the project's own is compared with.
 
 Patches are built for local attention, instance norms are torch's own, maps keep the layout that images come in, every
-loss runs the feature network anew, sampling correctness computes all cosines at once, a heat map is an exponential at
-every pixel, a sample is made from the text of its lists. Everything else (networks, weights, other losses, optimisers)
+loss runs the feature network anew and keeps what it looked at, what norm and act make of a map is kept for the backward
+pass, sampling correctness computes all cosines at once, a heat map is an exponential at every pixel, a sample is made
+from the text of its lists. Everything else (networks, weights, other losses, optimisers)
 is the project's, so that a difference has one of these causes.
 Where the description leaves a choice, the cheaper one is taken: features as deep as a loss asks and no deeper, no
 gradient for the frozen feature network, heat maps in single precision.
@@ -13,7 +14,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,10 @@ from torch.utils.data import Dataset
 from ..data import Keypoints
 from ..engine import PairTrainer
 from ..errors import ConfigError
-from ..losses import FeatureCache, SamplingCorrectness, Step, VGG19Features
+from ..losses import FeatureCache, PerceptualLoss, SamplingCorrectness, Step, VGG19Features
 from ..losses.correctness import EPSILON
 from ..models import LocalAttentionRenderer, PairModel
-from ..models.layers import InstanceNorm
+from ..models.layers import Block, InstanceNorm
 from ..ops import LocalAttention, sample_gaussian, sampling_positions
 from ..ops.local_attention import SLOPE
 from ..ops.reference import local_attention_by_patches
@@ -94,6 +95,8 @@ def published_model(model: Mapping[str, Any]) -> PairModel:
         )
     published = PublishedModel(model["flow_estimator"], PatchRenderer(**renderer))
     for network in list(published.modules()):
+        if isinstance(network, Block):
+            network.recompute = False
         for name, part in network.named_children():
             if isinstance(part, InstanceNorm):
                 setattr(network, name, nn.InstanceNorm2d(part.num_features, affine=True))
@@ -202,9 +205,24 @@ def _published_stage(stage: Mapping[str, Any]) -> dict[str, Any]:
     losses = {}
     for name, loss in stage["losses"].items():
         arguments = dict(loss)
-        kind = arguments.pop("type")
-        losses[name] = WholeMatrixCorrectness(**arguments) if kind == "SamplingCorrectness" else loss
+        kind = PUBLISHED_LOSSES.get(arguments.pop("type"))
+        losses[name] = loss if kind is None else kind(**arguments)
     return {**stage, "losses": losses}
+
+
+class PlainPerceptualLoss(PerceptualLoss):
+    """By ``l1_loss``, which keeps the features of both images. Arguments as :class:`PerceptualLoss`."""
+
+    def forward(self, step: Step) -> Tensor:
+        """As :meth:`PerceptualLoss.forward`."""
+        pairs = [(step.features("generated", layer), step.features("target", layer)) for layer in self.layers]
+        return torch.stack([F.l1_loss(generated.float(), target.float()) for generated, target in pairs]).sum()
+
+
+PUBLISHED_LOSSES: dict[str, Callable[..., Any]] = {
+    "SamplingCorrectness": WholeMatrixCorrectness,
+    "PerceptualLoss": PlainPerceptualLoss,
+}
 
 
 # Data ---------------------------------------------------------------------------------------------------------

@@ -35,5 +35,5 @@ class StyleLoss(Loss):
 
 def gram(features: Tensor) -> Tensor:
     """Gram matrices B C C of features B C H W, divided by C·H·W. Float32 at least: sums of squares overflow half."""
-    flat = features.float().flatten(2)
-    return flat @ flat.transpose(1, 2) / features[0].numel()
+    flat = features.float().permute(0, 2, 3, 1).flatten(1, 2)  # as they lie in memory: no copy is made, or kept
+    return flat.transpose(1, 2) @ flat / features[0].numel()

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
+from torch.utils.checkpoint import checkpoint
 
 from ..errors import ConfigError
 from ..ops.local_attention import SLOPE
@@ -25,9 +26,26 @@ def act_(x: Tensor) -> Tensor:
     return F.leaky_relu_(x, SLOPE)
 
 
-def normed(norm: nn.Module, x: Tensor) -> Tensor:
-    """norm, act."""
-    return act(x) if isinstance(norm, nn.Identity) else act_(norm(x))
+class Block(nn.Module):
+    """What the blocks share: norm, act and convolution in one, which keeps one map for the backward pass, not two.
+
+    Attributes:
+        recompute: what norm and act make of a map, as large as the map, is made again in the backward pass, by the same
+            kernels: gradients are the same to the last bit, and no convolution is computed again. False keeps it.
+    """
+
+    recompute = True
+
+    def act_conv(self, conv: nn.Module, x: Tensor, norm: nn.Module | None = None) -> Tensor:
+        """norm (where there is one), act, conv."""
+
+        def run(x: Tensor) -> Tensor:
+            return conv(act(x) if norm is None or isinstance(norm, nn.Identity) else act_(norm(x)))
+
+        needs_gradient = x.requires_grad or any(parameter.requires_grad for parameter in conv.parameters())
+        if not (self.recompute and needs_gradient and torch.is_grad_enabled()) or torch.compiler.is_compiling():
+            return run(x)
+        return checkpoint(run, x, use_reentrant=False, preserve_rng_state=False)
 
 
 NormKind = Literal["instance", "group"]
@@ -87,7 +105,7 @@ def initialise(module: nn.Module, gain: float = INIT_GAIN) -> None:
                 nn.init.zeros_(part.bias)
 
 
-class Encode(nn.Module):
+class Encode(Block):
     """a→b at half the size: norm (unless *input_norm* is False), act, conv4×4 stride 2, norm, act, conv3×3."""
 
     def __init__(self, a: int, b: int, kind: NormKind = "instance", input_norm: bool = True) -> None:
@@ -97,8 +115,8 @@ class Encode(nn.Module):
         self.norm2, self.conv2 = norm(b, kind), nn.Conv2d(b, b, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.conv1(normed(self.norm1, x))
-        return self.conv2(normed(self.norm2, x))
+        x = self.act_conv(self.conv1, x, self.norm1)
+        return self.act_conv(self.conv2, x, self.norm2)
 
 
 def encoder(widths: Sequence[int], kind: NormKind = "instance") -> nn.ModuleList:
@@ -111,7 +129,7 @@ def encoder(widths: Sequence[int], kind: NormKind = "instance") -> nn.ModuleList
     return nn.ModuleList(Encode(a, b, kind, input_norm=i > 0 or kind == "instance") for i, (a, b) in steps)
 
 
-class Residual(nn.Module):
+class Residual(Block):
     """a→b at the same size: norm, act, conv3×3, norm, act, conv3×3, beside the identity (a 1×1 conv if a ≠ b)."""
 
     def __init__(self, a: int, b: int, kind: NormKind = "instance") -> None:
@@ -121,11 +139,11 @@ class Residual(nn.Module):
         self.side = nn.Identity() if a == b else nn.Conv2d(a, b, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        main = self.conv1(normed(self.norm1, x))
-        return self.conv2(normed(self.norm2, main)) + self.side(x)
+        main = self.act_conv(self.conv1, x, self.norm1)
+        return self.act_conv(self.conv2, main, self.norm2) + self.side(x)
 
 
-class Up(nn.Module):
+class Up(Block):
     """a→b at twice the size: norm, act, conv3×3 (a→h), norm, act, transposed conv, beside a transposed conv."""
 
     def __init__(self, a: int, b: int, hidden: int, kind: NormKind = "instance") -> None:
@@ -135,11 +153,11 @@ class Up(nn.Module):
         self.side = upsample_conv(a, b)
 
     def forward(self, x: Tensor) -> Tensor:
-        main = self.conv1(normed(self.norm1, x))
-        return self.conv2(normed(self.norm2, main)) + self.side(x)
+        main = self.act_conv(self.conv1, x, self.norm1)
+        return self.act_conv(self.conv2, main, self.norm2) + self.side(x)
 
 
-class Skip(nn.Module):
+class Skip(Block):
     """act, conv3×3 with reflected border: what the encoder hands to the decoder at the same resolution."""
 
     def __init__(self, channels: int) -> None:
@@ -147,10 +165,10 @@ class Skip(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect")
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(act(x))
+        return self.act_conv(self.conv, x)
 
 
-class ToImage(nn.Module):
+class ToImage(Block):
     """act, conv3×3 with reflected border, tanh: an image in [-1, 1]."""
 
     def __init__(self, channels: int, image_channels: int = 3) -> None:
@@ -158,7 +176,7 @@ class ToImage(nn.Module):
         self.conv = nn.Conv2d(channels, image_channels, 3, padding=1, padding_mode="reflect")
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(act(x)).tanh()
+        return self.act_conv(self.conv, x).tanh()
 
 
 class Down(nn.Module):

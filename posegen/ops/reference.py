@@ -7,14 +7,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .local_attention import SLOPE, LocalAttention
-from .sampling import sample_bilinear
+from .sampling import sample_by_grid, sampling_positions
 
 
 def patches(source: Tensor, flow: Tensor, size: int) -> Tensor:
     """The size×size patch of *source* B C H W around each ``l + w(l)``: B C size² H W, taps row by row."""
     radius = size // 2
     shifts = [(x, y) for y in range(-radius, radius + 1) for x in range(-radius, radius + 1)]
-    return torch.stack([sample_bilinear(source, flow + flow.new_tensor(s).view(1, 2, 1, 1)) for s in shifts], dim=2)
+    positions = sampling_positions(flow)
+    return torch.stack([sample_by_grid(source, positions + flow.new_tensor(s).view(1, 2, 1, 1)) for s in shifts], dim=2)
 
 
 def local_attention_by_patches(block: LocalAttention, source: Tensor, target: Tensor, flow: Tensor) -> Tensor:
