@@ -674,6 +674,54 @@ def test_what_was_made_stays_while_a_part_of_the_source_is_missing(tmp_path):
     assert tree(folder / "train") == before
 
 
+@pytest.mark.parametrize("ending", ["zip", "tar"])
+def test_what_was_made_stays_while_an_archive_is_damaged(tmp_path, ending):
+    source = laid_out(tmp_path / "downloads", market_lists())
+    pack, images = zipped if ending == "zip" else tarred, market_images()
+    trained = {name: content for name, content in images.items() if "bounding_box_train" in name}
+    archive = pack(source / f"train.{ending}", trained)
+    pack(source / f"test.{ending}", {name: content for name, content in images.items() if name not in trained})
+    folder = tmp_path / "market"
+    done("market", source, folder)
+    before = tree(folder / "train")
+    archive.write_bytes(archive.read_bytes()[:100])
+    result = done("market", source, folder)
+    assert f"train.{ending}" in {problem.file for problem in result.problems}
+    assert result.removed == 0
+    assert tree(folder / "train") == before
+
+
+def test_a_tar_whose_header_leads_back_is_no_endless_archive(tmp_path):
+    archive = tarred(tmp_path / "a.tar", {"a.jpg": b"", "b.jpg": b""})
+    content = bytearray(archive.read_bytes())
+    back = tarfile.TarInfo("b.jpg")
+    back.size = -512
+    content[512:1024] = back.tobuf(tarfile.GNU_FORMAT)
+    archive.write_bytes(content)
+    with pytest.raises(DataError, match="leads back"):
+        Sources([archive])
+
+
+def test_market_is_not_resized_under_lists_that_count_its_pixels(market, tmp_path):
+    with pytest.raises(DataError, match="'gfla-fashion' resizes images"):
+        done("market", market, tmp_path / "market", protocol=get_protocol("gfla-fashion"))
+    assert not (tmp_path / "market" / "train").exists()
+
+
+def test_a_run_that_could_make_nothing_leaves_the_settings_of_the_one_before(market, tmp_path):
+    folder, empty = tmp_path / "market", tmp_path / "empty"
+    empty.mkdir()
+    done("market", market, folder)
+    with pytest.raises(DataError):
+        done("market", empty, folder, force=True)
+    assert done("market", market, folder).made == 0
+
+
+def test_an_unrelated_list_that_is_no_text_is_left_out(market, tmp_path):
+    (market / "notes_train.csv").write_bytes("caf\xe9;1\n".encode("latin-1"))
+    assert not done("market", market, tmp_path / "market").errors
+
+
 def test_a_dry_run_writes_nothing_and_says_what_it_would_do(market, tmp_path, capsys):
     folder = tmp_path / "market"
     assert main(["prepare", "market", str(market), str(folder), "--dry-run"]) == 0

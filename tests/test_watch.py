@@ -421,7 +421,7 @@ def test_a_mask_is_not_judged_before_it_is_trained(run_folder):
 
 def test_a_run_of_an_earlier_version_shows_what_it_has(run_folder):
     (run_folder / "status.json").unlink()
-    text = shown(look(Scalars(run_folder), NOW))
+    text = shown(look(Scalars(run_folder), NOW), 400)
     assert "iteration 100" in text
     assert "no status.json" in text
     assert "0.5 s an iteration" in text

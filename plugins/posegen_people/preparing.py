@@ -47,6 +47,7 @@ from .annotations import (
 from .layouts import OPENPOSE_18
 from .pairs import FASHION_PREFIXES, identity_of
 
+MOST_OF_A_HEADER = 1000  # bytes of a list's first line
 SPLITS = ("train", "test")
 MARKET_FOLDERS = {"train": "train", "bounding_box_train": "train", "test": "test", "bounding_box_test": "test"}
 FASHION_FOLDERS = {"train": "train", "test": "test"}
@@ -155,7 +156,10 @@ def _list_of(sources: Sources, member: Member, prefixes: Sequence[str]) -> tuple
     splits = [split for split in SPLITS if split in name]
     if len(splits) != 1:
         return None
-    header = read_text(sources.file(member, MOST_OF_A_LIST), MOST_OF_A_LIST).partition("\n")[0]
+    if member.size > MOST_OF_A_LIST:
+        return None
+    with open(sources.file(member, MOST_OF_A_LIST), "rb") as file:
+        header = file.readline(MOST_OF_A_HEADER).decode("utf-8-sig", "replace")
     headers = {",".join(PAIRS_HEADER): "pairs", ":".join(ANNOTATION_HEADER): "annotation"}
     kind = headers.get(header.replace(" ", "").strip())
     return (prefixes[0], kind, splits[0]) if kind is not None else None
@@ -179,6 +183,9 @@ def _fashion_place(member: Member, tree: str | None) -> tuple[str, str, bool] | 
 def _plan(sources: Sources, found: Found, wishes: Wishes, most_pairs: int, dataset: dict[str, Any]) -> Plan:
     splits = [split for split in SPLITS if _can_be_made(found, split, wishes)]
     _check_lists(str(sources), found, splits, wishes)
+    if "keypoint_frame" not in dataset and wishes.protocol is not None and wishes.protocol.resize != "none":
+        text = f"protocol {wishes.protocol.name!r} resizes images, and these lists count their pixels"
+        raise DataError(str(sources), text, "Leave --protocol out; posegen test --protocol resizes what it scores.")
     plan = Plan(left_out=list(found.seen))
     used: set[str] = set()
     unannotated: dict[str, list[str]] = {}

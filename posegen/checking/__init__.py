@@ -2,7 +2,7 @@
 
 from .check import check_data, in_processes
 from .findings import Finding, Picture, Subject, as_findings
-from .report import Report, Split, print_report, printable, write_findings
+from .report import Report, Split, print_report, write_findings
 
 __all__ = [
     "Finding",
@@ -14,6 +14,5 @@ __all__ = [
     "check_data",
     "in_processes",
     "print_report",
-    "printable",
     "write_findings",
 ]

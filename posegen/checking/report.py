@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..data.files import written_whole
+from ..data.files import printable, written_whole
 from .findings import Finding
 
 COLUMNS = ("split", "severity", "kind", "file", "row", "sample", "text")
@@ -103,11 +103,6 @@ def _line(finding: Finding) -> str:
     sample = "" if finding.sample and finding.file.endswith(finding.sample) else finding.sample
     where = ", ".join(part for part in (finding.file, row, sample) if part)
     return f"{where}: {finding.text}" if where else finding.text
-
-
-def printable(text: str) -> str:
-    """Text without what a terminal would obey: names of files are anybody's."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def write_findings(path: str | Path, findings: Iterable[Finding]) -> None:

@@ -14,7 +14,7 @@ from ..sharing import is_shared
 from .common import add_config, add_model, load_plugins, read_config
 
 LOOPBACK = "127.0.0.1"
-NAME = re.compile(r"[\w.-]{1,40}")
+NAME = re.compile(r"\w[\w.-]{0,39}")
 MOST_COMPARED = 4
 
 
@@ -45,7 +45,7 @@ def run(parsed: argparse.Namespace) -> int:
     from ..app.server import launch  # Gradio takes seconds to import, and no other command needs it
 
     compared = _compared(parsed.compare)
-    main = Studio(_load(parsed), parsed.examples, parsed.checkpoint.stem if parsed.checkpoint else parsed.config.name)
+    main = Studio(_load(parsed), parsed.examples, parsed.checkpoint.stem if parsed.checkpoint else _name(parsed.config))
     others = [Studio(_load_other(parsed, value), 0, name) for name, value in compared]
     check_comparable([main, *others])
     page, address = launch([main, *others], parsed.config.stem, parsed.host, parsed.port)
@@ -98,3 +98,8 @@ def _load_other(parsed: argparse.Namespace, value: str) -> LoadedModel:
     if is_shared(parsed.config):
         raise ConfigError(f"--compare {value}: beside a shared model, a checkpoint needs its config: CONFIG:CHECKPOINT")
     return load(read_config(parsed), path, parsed.device)
+
+
+def _name(folder: Path) -> str:
+    """Of a shared model, for files: never a way out of a folder."""
+    return folder.name if folder.name not in ("", "..") else folder.resolve().name or "model"

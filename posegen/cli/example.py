@@ -19,6 +19,7 @@ from ..sharing import check_destination, find_shared, load_shared
 from .common import add_plugin, load_plugins
 
 MOST_PAIRS = 1000
+MOST_WIDE = 1024
 LARGER = 4  # than the model's pictures: as a photograph is, and points that are whole pixels are finer
 
 
@@ -64,10 +65,11 @@ def run(parsed: argparse.Namespace) -> int:
 def _drawn(config: Config, model: Path, pairs: int) -> Any:
     """The test data set of a shared model, which is drawn: nothing of this machine is read."""
     options = dict((config.get("test_dataloader") or {}).get("dataset") or {})
-    if not hasattr(DATASETS.get(options["type"]) if options else None, "drawn_options"):
+    if not hasattr(DATASETS.get(str(options.get("type"))) if options else None, "drawn_options"):
         raise ConfigError(f"{model} was not tested on drawn data: give it pictures and key points of your own")
     height, width = config["size"]
-    size = (LARGER * height, LARGER * width)
+    larger = max(1, min(LARGER, MOST_WIDE // max(height, width)))
+    size = (larger * height, larger * width)
     dataset = DATASETS.build_part({**options, "size": size})
     if len(dataset) < pairs:
         raise PosegenError(f"--pairs {pairs}: the test data have {len(dataset)}")

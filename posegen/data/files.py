@@ -25,6 +25,11 @@ MOST_OF_A_FRAME = 4 << 20
 """Bytes of the largest file about a single image that is read: text of some hundred numbers."""
 
 
+def printable(text: str) -> str:
+    """Text without what a terminal would obey: names of files are anybody's."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
 @functools.lru_cache(1 << 16)  # a list of pairs names an image many times
 def check_name(name: str) -> None:
     """Raise ValueError where a file's name, as a list gives it, leads, or may lead, out of the folder it counts from:

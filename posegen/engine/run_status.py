@@ -13,7 +13,6 @@ import torch
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 
-from ..errors import PosegenError
 from ..registry import HOOKS
 from ..watching.status import BEAT, FAILED, LEFT, TRAINED, TRAINING, VALIDATING, RunStage, RunStatus, write_status
 from .interruption import Interrupted
@@ -119,7 +118,7 @@ class RunStatusFile(Hook):
         )
         try:
             write_status(runner.work_dir, status)
-        except OSError as error:
+        except (OSError, ValueError, TypeError) as error:
             self._warn(runner, f"status.json was not written, posegen watch shows an older one: {error}")
 
     def _warn(self, runner: Any, message: str) -> None:
@@ -133,8 +132,8 @@ class RunStatusFile(Hook):
         path = Path(runner.work_dir) / REPORT
         try:
             write_report(runner.work_dir, path)
-        except (OSError, PosegenError) as error:
-            runner.logger.warning(f"{path} was not written: {error}")
+        except Exception as error:  # whatever a sheet or a log of anybody's leads to
+            runner.logger.warning(f"{path} was not written: {type(error).__name__}: {error}")
         else:
             runner.logger.info(f"report: {path}")
 

@@ -42,7 +42,7 @@ class StepStatistics:
             level = _level("flow", flow, origin)
             lengths = flow.norm(dim=1).flatten() * (width / flow.shape[-1])
             self._add(f"{level}/length", lengths.mean())
-            self._add(f"{level}/length_p95", lengths.kthvalue(math.ceil(0.95 * len(lengths))).values)
+            self._add(f"{level}/length_p95", lengths.sort().values[math.ceil(0.95 * len(lengths)) - 1])
             self._add(f"{level}/outside", _outside(flow).float().mean())
         for mask in masks:
             mask = mask.detach().float()

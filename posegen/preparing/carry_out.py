@@ -8,7 +8,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -72,9 +72,11 @@ def prepare(
             _note_plan(result, plan, found)
         result.files = _foreseen(plan)
         return result
-    _take(folder, result.settings, force)
+    _check_folder(folder, result.settings, force)
+    (folder / STATE).mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / STATE / LOCK, timeout=PATIENCE):
+            _check_folder(folder, result.settings, force)  # another run may have noted something meanwhile
             journal = Journal.read(folder / STATE / JOURNAL)
             run = _Run(preparation.name, folder, journal, result, workers, force, show_progress)
             return _prepare(preparation, sources, wishes, run)
@@ -93,12 +95,20 @@ class _Run:
     workers: int
     force: bool
     show_progress: bool
+    number: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    @property
+    def parts(self) -> Path:
+        """Where files lie until they are whole. A place of this run's own: a process of one that was killed may go on
+        for a second, and finds its place gone."""
+        return self.folder / STATE / PARTS / self.number
 
     def carry_out(self, steps: Sequence[Step]) -> None:
         """Do what is not done yet."""
         left = [step for step in steps if not _is_done(step, self.journal, self.folder)]
         _check_room(left, self.folder)
-        function = partial(_carry_out, folder=self.folder, known=dict(self.journal.files), force=self.force)
+        known = dict(self.journal.files)
+        function = partial(_carry_out, folder=self.folder, parts=self.parts, known=known, force=self.force)
         for outcome in self.journal.add(in_processes(function, left, self.name, self.workers, self.show_progress)):
             self.result.made += len(outcome.kept)
             if outcome.problem:
@@ -114,19 +124,24 @@ class _Run:
 
     def report(self) -> None:
         """Write the reports, each of them whole."""
-        parts = self.folder / STATE / PARTS
-        write_result(self.result, parts)
+        write_result(self.result, self.parts)
         for name in (REPORT, READABLE, FINDINGS):
-            os.replace(parts / name, self.folder / name)
+            os.replace(self.parts / name, self.folder / name)
 
 
 def _prepare(preparation: Preparation, sources: Sequence[Path], wishes: Wishes, run: _Run) -> Result:
     state, result = run.folder / STATE, run.result
     _clear(state)
-    (state / PARTS).mkdir()
+    run.parts.mkdir(parents=True)
     with Sources(sources, state / SPOOL) as found:
-        plan = preparation.plan(found, wishes)
+        try:
+            plan = preparation.plan(found, wishes)
+        except DataError as error:  # what is missing may be in what cannot be read
+            broken = [f"{name}: {why}" for name, why in found.broken]
+            raise DataError(error.where, [*error.problems, *broken], error.hint) from error
         _note_plan(result, plan, found)
+        with written_whole(state / SETTINGS) as temporary:  # not before it is known that something can be made
+            temporary.write_text(json.dumps(result.settings, indent=1), encoding="utf-8")
         run.carry_out(plan.steps)
         if plan.then is not None:
             rest = plan.then(run.folder)
@@ -162,6 +177,7 @@ def _note_plan(result: Result, plan: Plan, sources: Sources | None = None) -> No
     told = {one.name for one in plan.left_out}
     unnamed = [LeftOut(str(one), NEVER_NAMED) for one in sources.members if one not in used and str(one) not in told]
     unread = [LeftOut(name, why) for name, why in sources.unread]
+    result.problems += [Problem(*broken) for broken in sources.broken]
     result.left_out = counted([*plan.left_out, *unread, *unnamed])
 
 
@@ -207,8 +223,8 @@ def _settings(preparation: Preparation, sources: Sequence[Path], wishes: Wishes)
     }
 
 
-def _take(folder: Path, settings: Mapping[str, Any], force: bool) -> None:
-    """Make the folder ours. DataError: it holds other things, or what was prepared otherwise, and no *force*."""
+def _check_folder(folder: Path, settings: Mapping[str, Any], force: bool) -> None:
+    """DataError: the folder holds other things, or what was prepared otherwise, and no *force*."""
     noted = folder / STATE / SETTINGS
     if folder.exists() and not folder.is_dir():
         raise DataError(folder, "is a file; the result goes to a folder")
@@ -226,8 +242,6 @@ def _take(folder: Path, settings: Mapping[str, Any], force: bool) -> None:
         hint = "Give a new folder; or --force, to write into this one: what is in the way is then replaced."
     if problems and not force:
         raise DataError(folder, problems, hint)
-    with written_whole(noted) as temporary:
-        temporary.write_text(json.dumps(settings, indent=1), encoding="utf-8")
 
 
 def _before(before: Any, name: str) -> Any:
@@ -272,8 +286,7 @@ def _remove_stale(plan: Plan, journal: Journal, folder: Path, result: Result) ->
 # One step, in whatever process
 
 
-def _carry_out(step: Step, folder: Path, known: Mapping[str, Kept], force: bool) -> Outcome:
-    parts = folder / STATE / PARTS
+def _carry_out(step: Step, folder: Path, parts: Path, known: Mapping[str, Kept], force: bool) -> Outcome:
     unpacked: list[Path] = []
     written = [parts / f"{uuid.uuid4().hex}.part" for _ in step.targets]
     try:

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..checking import Report, print_report, printable, write_findings
-from ..data.files import written_whole
+from ..checking import Report, print_report, write_findings
+from ..data.files import printable, written_whole
 from ..version import __version__
 from .plan import LeftOut
 

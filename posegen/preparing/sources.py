@@ -36,7 +36,7 @@ MOST_UNFOLDED = 100
 """How many times its own size an archive may unfold to. Images unfold to once theirs, text to ten times."""
 ALWAYS_UNFOLDED = 16 << 20
 """Bytes that any archive may unfold to: a small one may hold little but zeros."""
-MOST_ENTRIES = 5_000_000
+MOST_ENTRIES = 1_000_000
 MOST_DIRECTORY = 512 << 20
 """Bytes of a ZIP's directory, which is read into memory: some 100 an entry."""
 MOST_HEADER = 1 << 20
@@ -103,7 +103,8 @@ class Sources:
         spool: a folder where a compressed tar may be unpacked to a tar, which can be read anywhere; None: it is
             decompressed anew for what is read of it.
 
-    ``members`` lists the files, ``unread`` names what was not listed and why. Close it, or use it as a context.
+    ``members`` lists the files, ``unread`` names what was not listed and why, ``broken`` what would have been, were it
+    not damaged or out of reach for now. Close it, or use it as a context.
 
     Raises:
         DataError: a path is not there, or an archive that was named itself cannot be read, is encrypted, or hostile.
@@ -113,6 +114,7 @@ class Sources:
         self._paths = paths
         self.members: list[Member] = []
         self.unread: list[tuple[str, str]] = []
+        self.broken: list[tuple[str, str]] = []
         self._spool = spool
         self._scratch = tempfile.TemporaryDirectory(prefix="posegen-")
         self._extracted: dict[Member, Path] = {}
@@ -170,7 +172,11 @@ class Sources:
 
     def _add_folder(self, root: Path) -> None:
         archives = []
-        for folder, folders, files in os.walk(root):
+
+        def failed(error: OSError) -> None:
+            self.broken.append((str(error.filename), f"cannot be looked into: {error.strerror}"))
+
+        for folder, folders, files in os.walk(root, onerror=failed):
             folders[:] = sorted(name for name in folders if self._followed(Path(folder, name), root))
             for name in sorted(files):
                 path = Path(folder, name)
@@ -186,7 +192,8 @@ class Sources:
             try:
                 self.members += self._listed(path)
             except DataError as error:  # what it holds may lie unpacked beside it
-                self.unread.append((path.relative_to(root).as_posix(), "; ".join([*error.problems, error.hint])))
+                told = path.relative_to(root).as_posix(), "; ".join(filter(None, [*error.problems, error.hint]))
+                (self.unread if error.hint == ENCRYPTED else self.broken).append(told)
 
     def _followed(self, path: Path, root: Path) -> bool:
         if path.name.startswith("."):
@@ -240,10 +247,13 @@ class Sources:
     def _in_tar(self, path: Path, container: Path) -> Iterator[Member]:
         """The files of a tar, *container*, which is *path* or what it was decompressed to."""
         most = _most_unfolded(path)
-        entries = unfolded = 0
+        entries = unfolded = last = 0
         with _opened(container) as stream, tarfile.open(fileobj=_headers_of(stream, path, most), mode="r:") as archive:
             while (entry := archive.next()) is not None:
                 archive.members.clear()  # type: ignore[attr-defined]  # it would keep them all
+                if entry.size < 0 or entry.offset < last:  # tarfile would step back, and read the same for ever
+                    raise DataError(path, "damaged, or no archive: a header that leads back")
+                last = entry.offset + 1
                 entries, unfolded = entries + 1, unfolded + entry.size
                 _check_unfolded(path, entries, unfolded)
                 if entry.isdir():

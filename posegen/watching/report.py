@@ -24,6 +24,7 @@ from .terminal import number, rows
 
 MOST_SHEETS = 6
 MOST_WIDE = 1400  # pixels of a sheet
+MOST_HIGH = 16_000  # WebP ends at 16,383
 MOST_OF_A_CONFIG = 1 << 20  # bytes
 QUALITY = 85
 
@@ -125,7 +126,7 @@ def _sheet(path: Path) -> Sheet:
         image = Image.fromarray(read_image(path))
     except DataError as error:
         return Sheet(name, "", str(error))
-    image.thumbnail((MOST_WIDE, image.height))
+    image.thumbnail((MOST_WIDE, MOST_HIGH))
     stream = io.BytesIO()
     image.save(stream, "WEBP", quality=QUALITY)
     return Sheet(name, f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}")

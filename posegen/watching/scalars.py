@@ -13,6 +13,7 @@ from ..errors import DataError
 Points = list[tuple[int, float]]  # iteration, value
 
 MOST_OF_A_FILE = 2 << 30  # bytes; a run of a million iterations that logs every 50 has some 20 MB
+MOST = 1e300  # what lies beyond can be neither drawn nor counted with
 MOST_AT_ONCE = 64 << 20
 MOST_NAMES = 1000
 STATISTICS = ("flow_", "mask_", "gradient/", "memory/")
@@ -83,7 +84,7 @@ class Scalars:
         try:
             record = json.loads(line)
             step = record["step"]
-            if type(step) is not int or step < 0:
+            if type(step) is not int or not 0 <= step < 2**53:
                 raise ValueError("no iteration")
         except (ValueError, TypeError, KeyError, RecursionError):
             self.damaged += 1
@@ -95,7 +96,7 @@ class Scalars:
         for name, value in record.items():
             room = name in named or len(named) < MOST_NAMES
             if name not in ("step", "iter") and type(value) in (int, float) and room:
-                named.setdefault(name, {})[step] = float(value)
+                named.setdefault(name, {})[step] = float(value) if -MOST < value < MOST else math.nan
 
     def _cut(self, step: int) -> None:
         """Forget iterations from *step* on."""

@@ -110,18 +110,23 @@ def look(scalars: Scalars, now: float | None = None) -> RunState | None:
         status=status,
         iteration=status.iteration if status else scalars.iteration,
         total=status.total if status else 0,
-        seconds=(status.seconds if status else 0.0) or last.get("time", 0.0),
+        seconds=(status.seconds if status else 0.0) or _counted(last, "time"),
         losses=_losses(scalars, last),
         rates=_rates(last, status),
         measured=scalars.points(MEASURED),
         validation={n: p for n, p in scalars.points(VALIDATION).items() if n not in NOT_LOSSES},
         memory={name: value for name, value in measured.items() if name.startswith("memory/")},
-        skipped=int(last.get("skipped_steps", 0)),
-        unreadable=int(last.get("unreadable_samples", 0)),
+        skipped=int(_counted(last, "skipped_steps")),
+        unreadable=int(_counted(last, "unreadable_samples")),
         checkpoint=checkpoint,
         checkpoint_age=_age(checkpoint, now),
         warnings=[*problems, *_warnings(measured, status)],
     )
+
+
+def _counted(last: dict[str, float], name: str) -> float:
+    value = last.get(name, 0.0)
+    return value if 0 <= value < 2**53 else 0.0
 
 
 def _without_status(scalars: Scalars, now: float) -> str:
@@ -155,7 +160,7 @@ def _is_there(process: int) -> bool:
         return False
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except OSError:  # somebody else's
         return True

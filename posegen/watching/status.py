@@ -112,6 +112,8 @@ def _checked(record: Any) -> Any:
         kind = _KINDS.get(declared, dict if declared.startswith("dict") else list)
         if isinstance(value, bool) or not isinstance(value, kind):
             raise ValueError(f"{each.name} is {value!r:.80}")
+        if declared in ("int", "float") and not -(2**53) < value < 2**53:
+            raise ValueError(f"{each.name} is {value!s:.80}")
         if kind is list and not declared.startswith("list[RunStage") and not all(isinstance(v, str) for v in value):
             raise ValueError(f"{each.name} is no list of names")
         if kind is dict and not all(isinstance(text, str) for pair in value.items() for text in pair):

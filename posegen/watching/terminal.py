@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from ..data.files import printable
 from .scalars import Points, finite
 from .state import GONE, SILENT, RunState, duration
 from .status import FAILED, LEFT, TRAINED
@@ -26,7 +27,7 @@ def view(run: RunState, console: Console) -> RenderableType:
     """All that there is to see of a run, as wide as the console; in a console without Unicode, without."""
     ticks = TICKS if console.encoding.lower().startswith("utf") else PLAIN_TICKS
     parts: list[RenderableType] = [_headline(run), _progress(run, console), _facts(run)]
-    parts += [Text(f"! {warning}", style="yellow") for warning in run.warnings]
+    parts += [Text(printable(f"! {warning}"), style="yellow") for warning in run.warnings]
     tables = [
         _curves("losses", run.losses, ticks),
         _curves("validation", dict(list(run.validation.items())[:MOST_VALIDATED]), ticks),
@@ -38,12 +39,12 @@ def view(run: RunState, console: Console) -> RenderableType:
 
 def waiting(work_dir: str) -> Text:
     """What is shown before a run has begun."""
-    return Text(f"{work_dir}: no run yet; waiting for one (Ctrl-C leaves)", style="yellow")
+    return Text(printable(f"{work_dir}: no run yet; waiting for one (Ctrl-C leaves)"), style="yellow")
 
 
 def _headline(run: RunState) -> Text:
-    line = Text(str(run.work_dir), style="bold")
-    return line.append("  ").append(run.words, style=COLOURS.get(run.state, "cyan"))
+    line = Text(printable(str(run.work_dir)), style="bold")
+    return line.append("  ").append(printable(run.words), style=COLOURS.get(run.state, "cyan"))
 
 
 def _progress(run: RunState, console: Console) -> RenderableType:
@@ -61,7 +62,7 @@ def _progress(run: RunState, console: Console) -> RenderableType:
 def _facts(run: RunState) -> Table:
     facts = Table.grid(padding=(0, 2))
     for name, value in rows(run):
-        facts.add_row(Text(name, style="dim"), Text(value))
+        facts.add_row(Text(name, style="dim"), Text(printable(value)))
     return facts
 
 
@@ -109,7 +110,7 @@ def _curves(title: str, curves: Mapping[str, Points], ticks: str) -> Table:
     for name, points in curves.items():
         values = [value for _, value in finite(points)]
         bounds = (number(min(values)), number(max(values))) if values else ("", "")
-        table.add_row(Text(name), number(points[-1][1]), Text(spark(values, ticks), style="cyan"), *bounds)
+        table.add_row(Text(printable(name)), number(points[-1][1]), Text(spark(values, ticks), style="cyan"), *bounds)
     return table
 
 
