@@ -8,10 +8,10 @@ import threading
 from pathlib import Path
 
 from ..app import LoadedModel, Studio, check_comparable, load
-from ..config import is_config, load_config
+from ..config import load_config
 from ..errors import ConfigError
 from ..sharing import is_shared
-from .common import add_config, add_model, load_plugins, read_config
+from .common import add_config, add_model, read_config, read_model
 
 LOOPBACK = "127.0.0.1"
 NAME = re.compile(r"\w[\w.-]{0,39}")
@@ -45,7 +45,11 @@ def run(parsed: argparse.Namespace) -> int:
     from ..app.server import launch  # Gradio takes seconds to import, and no other command needs it
 
     compared = _compared(parsed.compare)
-    main = Studio(_load(parsed), parsed.examples, parsed.checkpoint.stem if parsed.checkpoint else _name(parsed.config))
+    main = Studio(
+        load(read_model(parsed), parsed.checkpoint, parsed.device, parsed.revision),
+        parsed.examples,
+        parsed.checkpoint.stem if parsed.checkpoint else _name(parsed.config),
+    )
     others = [Studio(_load_other(parsed, value), 0, name) for name, value in compared]
     check_comparable([main, *others])
     page, address = launch([main, *others], parsed.config.stem, parsed.host, parsed.port)
@@ -61,16 +65,6 @@ def run(parsed: argparse.Namespace) -> int:
     finally:
         page.close()
     return 0
-
-
-def _load(parsed: argparse.Namespace) -> LoadedModel:
-    """The model of a config with its checkpoint, or a shared one."""
-    load_plugins(parsed)  # one of them may ship the model
-    if not is_shared(parsed.config) and (parsed.checkpoint is not None or is_config(parsed.config)):
-        return load(read_config(parsed), parsed.checkpoint, parsed.device)
-    if parsed.checkpoint is not None or parsed.cfg_options:
-        raise ConfigError(f"{parsed.config} is a shared model: it has its own weights, and no options")
-    return load(parsed.config, None, parsed.device, parsed.revision)
 
 
 def _compared(given: list[str]) -> list[tuple[str, str]]:

@@ -111,11 +111,16 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--revision", help="of a model on the Hub: a branch, tag or commit; default: the newest")
 
 
-def build_inferencer(parsed: argparse.Namespace) -> Inferencer:
-    """The model of a config with its checkpoint, or a shared one."""
+def read_model(parsed: argparse.Namespace) -> Config | Path:
+    """The config whose checkpoint the command names, or the name of a shared model; plugins are loaded."""
     load_plugins(parsed)  # one of them may ship the model
     if not is_shared(parsed.config) and (parsed.checkpoint is not None or is_config(parsed.config)):
-        return Inferencer(read_config(parsed), parsed.checkpoint, parsed.device, parsed.revision)
+        return read_config(parsed)
     if parsed.checkpoint is not None or parsed.cfg_options:
         raise ConfigError(f"{parsed.config} is a shared model: it has its own weights, and no options")
-    return Inferencer(parsed.config, device=parsed.device, revision=parsed.revision)
+    return parsed.config
+
+
+def build_inferencer(parsed: argparse.Namespace) -> Inferencer:
+    """The model of a config with its checkpoint, or a shared one."""
+    return Inferencer(read_model(parsed), parsed.checkpoint, parsed.device, parsed.revision)
