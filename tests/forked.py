@@ -145,7 +145,8 @@ def _one_of_both(function: Callable[..., Any], folder: Path, arguments: Any, env
     _print_to(folder / f"both{rank}")
     dist.init_process_group("gloo")
     torch.save(function(*arguments, rank), folder / f"both{rank}.pth")
-    dist.destroy_process_group()
+    dist.barrier()
+    os._exit(0)  # gloo's threads may abort a process that takes itself down in order
 
 
 def of_rank(notes: Path, rank: int) -> Path:
