@@ -1,6 +1,6 @@
 """The published formulation, as the paper and ``spec: gfla`` describe it: what the project's own is compared with.
 
-Patches are built for local attention, instance norms are torch's own, maps keep the layout that images come in, every
+Patches are built for local attention, convolutions and instance norms are torch's own, maps keep the layout that images come in, every
 loss runs the feature network anew and keeps what it looked at, what norm and act make of a map is kept for the backward
 pass, sampling correctness computes all cosines at once, a heat map is an exponential at every pixel, a sample is made
 from the text of its lists. Everything else (networks, weights, other losses, optimisers)
@@ -33,6 +33,7 @@ from ..losses.correctness import EPSILON
 from ..models import LocalAttentionRenderer, PairModel
 from ..models.layers import Block, InstanceNorm
 from ..ops import LocalAttention, sample_gaussian, sampling_positions
+from ..ops.convolution import Convolution
 from ..ops.local_attention import SLOPE
 from ..ops.reference import local_attention_by_patches
 from ..records import Pair, PairBatch, Transfer
@@ -97,6 +98,8 @@ def published_model(model: Mapping[str, Any]) -> PairModel:
     for network in list(published.modules()):
         if isinstance(network, Block):
             network.recompute = False
+        if isinstance(network, Convolution):
+            network.direct = True
         for name, part in network.named_children():
             if isinstance(part, InstanceNorm):
                 setattr(network, name, nn.InstanceNorm2d(part.num_features, affine=True))
@@ -196,9 +199,13 @@ def published_trainer(
     features = FEATURE_NETWORKS.build_part(arguments["feature_network"])
     if not isinstance(features, VGG19Features):
         raise ConfigError(f"the benchmark compares trainers with VGG19Features, not {type(features).__name__}")
-    return PublishedTrainer(
+    published = PublishedTrainer(
         published_model(model), **{**arguments, "feature_network": PlainFeatures(features, whole_network)}
     )
+    for network in published.modules():  # the discriminator's, too
+        if isinstance(network, Convolution):
+            network.direct = True
+    return published
 
 
 def _published_stage(stage: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import CheckpointError, ConfigError, MissingWeightsError
+from ..ops.convolution import convolve
 from ..registry import FEATURE_NETWORKS
 from ..weights import WeightsFile, find_weights, read_weights
 
@@ -64,7 +65,7 @@ class VGG19Features(nn.Module):
             key = name.removeprefix("relu")
             if key.endswith("_1") and key != "1_1":
                 x = F.max_pool2d(x, 2)
-            x = F.relu_(F.conv2d(x, getattr(self, f"weight{key}"), getattr(self, f"bias{key}"), padding=1))
+            x = F.relu_(convolve(x, getattr(self, f"weight{key}"), getattr(self, f"bias{key}"), padding=1))
             if name in layers:
                 features[name] = x
                 if len(features) == len(set(layers)):

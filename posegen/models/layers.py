@@ -13,6 +13,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import ConfigError
+from ..ops.convolution import Convolution
 from ..ops.local_attention import SLOPE
 
 
@@ -40,12 +41,19 @@ class Block(nn.Module):
         """norm (where there is one), act, conv."""
 
         def run(x: Tensor) -> Tensor:
+            if isinstance(conv, Convolution) and conv.padding_mode != "zeros" and norm is None:
+                return conv.inside(act_(conv.bordered(x)))
             return conv(act(x) if norm is None or isinstance(norm, nn.Identity) else act_(norm(x)))
 
         needs_gradient = x.requires_grad or any(parameter.requires_grad for parameter in conv.parameters())
         if not (self.recompute and needs_gradient and torch.is_grad_enabled()) or torch.compiler.is_compiling():
             return run(x)
         return checkpoint(run, x, use_reentrant=False, preserve_rng_state=False)
+
+
+def added(main: Tensor, side: Tensor) -> Tensor:
+    """Their sum, in place of *main*, which nothing else looks at."""
+    return main.add_(side) if main.dtype == side.dtype else main + side  # under autocast they may differ
 
 
 NormKind = Literal["instance", "group"]
@@ -112,7 +120,7 @@ class Encode(Block):
         super().__init__()
         self.norm1 = norm(a, kind) if input_norm else nn.Identity()
         self.conv1 = nn.Conv2d(a, b, 4, stride=2, padding=1)
-        self.norm2, self.conv2 = norm(b, kind), nn.Conv2d(b, b, 3, padding=1)
+        self.norm2, self.conv2 = norm(b, kind), Convolution(b, b, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.act_conv(self.conv1, x, self.norm1)
@@ -134,13 +142,13 @@ class Residual(Block):
 
     def __init__(self, a: int, b: int, kind: NormKind = "instance") -> None:
         super().__init__()
-        self.norm1, self.conv1 = norm(a, kind), nn.Conv2d(a, a, 3, padding=1)
-        self.norm2, self.conv2 = norm(a, kind), nn.Conv2d(a, b, 3, padding=1)
+        self.norm1, self.conv1 = norm(a, kind), Convolution(a, a, 3, padding=1)
+        self.norm2, self.conv2 = norm(a, kind), Convolution(a, b, 3, padding=1)
         self.side = nn.Identity() if a == b else nn.Conv2d(a, b, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         main = self.act_conv(self.conv1, x, self.norm1)
-        return self.act_conv(self.conv2, main, self.norm2) + self.side(x)
+        return added(self.act_conv(self.conv2, main, self.norm2), self.side(x))
 
 
 class Up(Block):
@@ -148,13 +156,13 @@ class Up(Block):
 
     def __init__(self, a: int, b: int, hidden: int, kind: NormKind = "instance") -> None:
         super().__init__()
-        self.norm1, self.conv1 = norm(a, kind), nn.Conv2d(a, hidden, 3, padding=1)
+        self.norm1, self.conv1 = norm(a, kind), Convolution(a, hidden, 3, padding=1)
         self.norm2, self.conv2 = norm(hidden, kind), upsample_conv(hidden, b)
         self.side = upsample_conv(a, b)
 
     def forward(self, x: Tensor) -> Tensor:
         main = self.act_conv(self.conv1, x, self.norm1)
-        return self.act_conv(self.conv2, main, self.norm2) + self.side(x)
+        return added(self.act_conv(self.conv2, main, self.norm2), self.side(x))
 
 
 class Skip(Block):
@@ -162,7 +170,7 @@ class Skip(Block):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect")
+        self.conv = Convolution(channels, channels, 3, padding=1, padding_mode="reflect")
 
     def forward(self, x: Tensor) -> Tensor:
         return self.act_conv(self.conv, x)
@@ -173,7 +181,7 @@ class ToImage(Block):
 
     def __init__(self, channels: int, image_channels: int = 3) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, image_channels, 3, padding=1, padding_mode="reflect")
+        self.conv = Convolution(channels, image_channels, 3, padding=1, padding_mode="reflect")
 
     def forward(self, x: Tensor) -> Tensor:
         return self.act_conv(self.conv, x).tanh()
@@ -184,12 +192,12 @@ class Down(nn.Module):
 
     def __init__(self, a: int, b: int, hidden: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(a, hidden, 3, padding=1)
+        self.conv1 = Convolution(a, hidden, 3, padding=1)
         self.conv2 = nn.Conv2d(hidden, b, 4, stride=2, padding=1)
         self.side = nn.Conv2d(a, b, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv2(act_(self.conv1(act(x)))) + self.side(F.avg_pool2d(x, 2))
+        return added(self.conv2(act_(self.conv1(act(x)))), self.side(F.avg_pool2d(x, 2)))
 
 
 def add_spectral_norm(module: nn.Module) -> None:

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InputError
+from .convolution import convolve
 from .sampling import sample_bilinear, sampling_positions, weighted_gather
 
 SLOPE = 0.1  # of LeakyReLU, throughout the method
@@ -70,10 +71,10 @@ def kernel_logits(source: Tensor, target: Tensor, flow: Tensor, weight: Tensor, 
     """
     radius = weight.shape[-1] // 2
     target_weight, source_weight = weight.split([target.shape[1], source.shape[1]], dim=1)
-    from_target = F.conv2d(F.pad(target, [radius] * 4, mode="replicate"), target_weight, bias)
+    from_target = convolve(F.pad(target, [radius] * 4, mode="replicate"), target_weight, bias)
     # Padded twice the radius, the convolved map reaches far enough that clamping a position on it is the same as
     # clamping each tap of the patch.
-    convolved = F.conv2d(F.pad(source, [2 * radius] * 4, mode="replicate"), source_weight)
+    convolved = convolve(F.pad(source, [2 * radius] * 4, mode="replicate"), source_weight)
     return from_target + sample_bilinear(convolved, flow, margin=radius)
 
 

@@ -1,0 +1,305 @@
+"""Convolutions of stride 1 with fewer multiplications, for CPUs, in plain torch (Winograd's minimal filtering).
+
+A tile of t×t inputs gives m×m outputs of an r×r filter, t = m + r - 1, by t² products instead of m²·r²:
+``Y = Aᵀ[(G w Gᵀ) ∘ (Bᵀ d B)]A``, summed over channels. With m = 4 that is a quarter of the products for r = 3, and less
+than a sixth for r = 5. The products are matrix products over channels, one for each of the t² places of a tile.
+Lavin and Gray, "Fast algorithms for convolutional neural networks", arXiv 1509.09308.
+
+It is exact but for rounding, which depends on the points that the polynomials go through. For r = 3 the usual 0, ±1, ±2
+give three times the rounding error of a direct convolution; 0, ±2/3, ±3/2 (reciprocals, as in Alam et al., "Winograd
+convolution for deep neural networks: efficient point selection", arXiv 2201.10369) give one and a half times as much:
+1e-6. For r = 5, with two points more, it is 4e-6.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import threading
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+POINTS = {3: (0.0, 2 / 3, -2 / 3, 3 / 2, -3 / 2), 5: (0.0, 1 / 2, -1 / 2, 1.0, -1.0, 2.0, -2.0)}
+"""Of the polynomials, by the size of the filters; infinity is one more. There are as many as a tile is wide."""
+FEWEST_CHANNELS = 128
+"""In and out: with fewer, the transforms of tiles cost what the multiplications save."""
+FEWEST_TILES = 64
+"""Of an image; with fewer the transforms of the filters do."""
+SCRATCH = 16384
+"""Channels times tiles that are transformed at once: as much as a processor's cache holds, and never many bytes."""
+KEPT = 256 * 256
+"""Filters that are transformed once a convolution; of more, some at a time, for each piece of an image anew."""
+
+
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None, padding: int = 0) -> Tensor:
+    """What ``F.conv2d(x, weight, bias, padding=padding)`` computes; by :func:`winograd` where that is faster.
+
+    The choice depends on the kind of the tensors and on the size of an image, never on the batch.
+
+    Args:
+        x: B C H W. weight: O C r r. bias: O.
+    """
+    if _is_faster(x, weight, padding):
+        return winograd(x, weight, bias, padding)
+    return F.conv2d(x, weight, bias, padding=padding)
+
+
+def _is_faster(x: Tensor, weight: Tensor, padding: int) -> bool:
+    if torch.compiler.is_compiling() or x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+        return False
+    if x.dtype != weight.dtype or x.dtype not in (torch.float32, torch.float64) or x.dim() != 4:
+        return False
+    made, channels, size = weight.shape[:3]
+    if x.shape[1] != channels or weight.shape[3] != size:
+        return False
+    if size not in POINTS or min(made, channels) < FEWEST_CHANNELS:
+        return False
+    rows, columns = _tiles(x, size, padding)
+    return rows * columns >= FEWEST_TILES
+
+
+class Convolution(nn.Conv2d):
+    """``nn.Conv2d`` of stride 1, computed by :func:`convolve`. Weights, names and numbers as there.
+
+    Attributes:
+        direct: True leaves the choice to torch.
+    """
+
+    direct = False
+
+    def __init__(
+        self, a: int, b: int, size: int, padding: int = 0, padding_mode: Literal["zeros", "reflect"] = "zeros"
+    ) -> None:
+        super().__init__(a, b, size, padding=padding, padding_mode=padding_mode)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """B b H W of B a H W."""
+        return self.inside(self.bordered(x))
+
+    def bordered(self, x: Tensor) -> Tensor:
+        """*x* with the border that :meth:`inside` asks for; *x* itself where that is of zeros."""
+        return x if self.padding_mode == "zeros" else F.pad(x, [int(self.padding[0])] * 4, mode=self.padding_mode)
+
+    def inside(self, bordered: Tensor) -> Tensor:
+        """The convolution of what :meth:`bordered` gave."""
+        padding = int(self.padding[0]) if self.padding_mode == "zeros" else 0
+        return (F.conv2d if self.direct else convolve)(bordered, self.weight, self.bias, padding=padding)
+
+
+def winograd(x: Tensor, weight: Tensor, bias: Tensor | None = None, padding: int = 0) -> Tensor:
+    """``F.conv2d(x, weight, bias, padding=padding)`` for filters of 3×3 and 5×5, by minimal filtering.
+
+    What it needs beside its result are some tiles, not all of them; the backward pass makes them again. Memory for
+    them, some tens of megabytes, is kept for the next call.
+
+    Args:
+        x: B C H W, in either layout of memory; the result has the same.
+        weight: O C r r. bias: O.
+        padding: at most r - 1.
+    """
+    shape = (len(x), len(weight), *(length + 2 * padding - weight.shape[-1] + 1 for length in x.shape[2:]))
+    place = _Gradients.apply(x, weight, bias, padding, shape)  # type: ignore[no-untyped-call]
+    made: Tensor = _Filtered.apply(place, x.detach(), weight, bias, padding)  # type: ignore[no-untyped-call]
+    return made
+
+
+class _Gradients(torch.autograd.Function):
+    """Keeps what the backward pass needs, and stands for the result, before that is computed.
+
+    A checkpoint that makes the inputs again stops where they are kept, and so before the convolution.
+    """
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, padding, shape):  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(x, weight)
+        ctx.padding = padding
+        return x.new_empty(1).expand(shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
+        x, weight = ctx.saved_tensors
+        of_x = of_weight = of_bias = None
+        gradient = gradient.contiguous(memory_format=_layout(x))
+        if ctx.needs_input_grad[0]:
+            of_x = _filter(gradient, weight, None, weight.shape[-1] - 1 - ctx.padding, turned=True)
+        if ctx.needs_input_grad[1]:
+            of_weight = _filter_gradient(x, gradient, weight.shape[-1], ctx.padding)
+        if ctx.needs_input_grad[2]:
+            of_bias = gradient.sum((0, 2, 3))
+        return of_x, of_weight, of_bias, None, None
+
+
+class _Filtered(torch.autograd.Function):
+    """The result, in its place; its gradient goes there."""
+
+    @staticmethod
+    def forward(ctx, place, x, weight, bias, padding):  # type: ignore[no-untyped-def]
+        return _filter(x, weight.detach(), bias, padding)
+
+    @staticmethod
+    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
+        return gradient, None, None, None, None
+
+
+class Transforms(NamedTuple):
+    """Of a flattened tile, t² (of data), of r² (a filter) to t², and of t² to m² (a result)."""
+
+    data: Tensor
+    filter: Tensor
+    result: Tensor
+
+
+@functools.cache
+def transforms(size: int, dtype: torch.dtype = torch.float64) -> Transforms:
+    """For filters of size×size, by Toom and Cook: polynomials through :data:`POINTS` and infinity."""
+    points, tile = np.array(POINTS[size]), len(POINTS[size]) + 1
+    step = tile - size + 1
+    others = [np.delete(points, place) for place in range(len(points))]
+    scale = np.array([np.prod(point - rest) for point, rest in zip(points, others, strict=True)])
+    data = np.zeros((tile, tile))
+    for place, rest in enumerate(others):
+        data[place, :-1] = np.poly(rest)[::-1]
+    data[-1] = np.poly(points)[::-1]
+    filters = np.vstack([points[:, None] ** np.arange(size) / scale[:, None], np.eye(size)[-1]])
+    result = np.hstack([points ** np.arange(step)[:, None], np.eye(step)[:, -1:]])
+    return Transforms(*(torch.from_numpy(np.kron(one, one)).to(dtype) for one in (data, filters, result)))
+
+
+def _filter(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, turned: bool = False) -> Tensor:
+    """The convolution, a piece of an image at a time.
+
+    Args:
+        turned: with filters that are turned round and give what they take, as the gradient of *x* asks.
+    """
+    size, (batch, channels, height, width) = weight.shape[-1], x.shape
+    last, made = _layout(x) == torch.channels_last, weight.shape[1 if turned else 0]
+    of, step = transforms(size, x.dtype), _step(size)
+    rows, columns = _tiles(x, size, padding)
+    result = torch.empty((batch, made, rows * step, columns * step), dtype=x.dtype, memory_format=_layout(x))
+    at_once = max(1, KEPT // channels)
+    parts = [slice(start, min(start + at_once, made)) for start in range(0, made, at_once)]
+    filters = _transformed(weight, parts[0], turned)
+    for image, to in zip(x.split(1), result, strict=True):
+        for source, target in _pieces(_padded(image, size, padding)[0], to, size, last):
+            tile = _by_place(of.data, source, "data")
+            for part in parts:
+                if len(parts) > 1:
+                    filters = _transformed(weight, part, turned)
+                if last:
+                    factors = tile.view(len(tile), -1, channels), filters.mT
+                else:
+                    factors = filters, tile.view(len(tile), channels, -1)
+                shape = len(tile), factors[0].shape[1], factors[1].shape[2]
+                product = torch.bmm(*factors, out=_space("products", x.dtype, *shape))
+                space = _space("pieces", x.dtype, step**2, math.prod(shape[1:]))
+                piece = torch.mm(of.result, product.flatten(1), out=space)
+                if bias is not None:
+                    piece.view(-1, *shape[1:]).add_(bias[part] if last else bias[part, None])
+                place = target.narrow(4 if last else 2, part.start, part.stop - part.start)
+                place.copy_(piece.view(place.shape))
+    border = size - 1 - 2 * padding
+    if result.shape[2:] == (height - border, width - border):
+        return result
+    return result[..., : height - border, : width - border].contiguous(memory_format=_layout(x))
+
+
+def _filter_gradient(x: Tensor, gradient: Tensor, size: int, padding: int) -> Tensor:
+    """The gradient of the filters: the same steps, transposed, the tiles of *x* made again."""
+    last, step = _layout(x) == torch.channels_last, _step(size)
+    of, channels, made = transforms(size, x.dtype), x.shape[1], gradient.shape[1]
+    rows, columns = _tiles(x, size, padding)
+    below, right = rows * step - gradient.shape[2], columns * step - gradient.shape[3]
+    if below or right:
+        gradient = F.pad(gradient, (0, right, 0, below))
+    total = x.new_zeros(len(of.data), made, channels)
+    for image, its_gradient in zip(x.split(1), gradient, strict=True):
+        for source, target in _pieces(_padded(image, size, padding)[0], its_gradient, size, last):
+            tile = _by_place(of.data, source, "data")
+            product = _by_place(of.result.T, target, "products")
+            if last:
+                total.baddbmm_(product.view(len(total), -1, made).mT, tile.view(len(total), -1, channels))
+            else:
+                total.baddbmm_(product.view(len(total), made, -1), tile.view(len(total), channels, -1).mT)
+    filters = of.filter.T @ total.flatten(1)
+    return filters.T.reshape(made, channels, size, size)
+
+
+def _transformed(weight: Tensor, part: slice, turned: bool) -> Tensor:
+    """The filters of some of the channels that are made: t², those, and the channels that they take."""
+    matrix = transforms(weight.shape[-1], weight.dtype).filter
+    chosen = weight[:, part] if turned else weight[part]
+    filters = chosen.reshape(-1, matrix.shape[1]).T
+    space = _space("filters", weight.dtype, len(matrix), filters.shape[1])
+    made = torch.mm(matrix.flip(1) if turned else matrix, filters, out=space).view(-1, *chosen.shape[:2])
+    return made.mT if turned else made
+
+
+def _by_place(matrix: Tensor, pieces: Tensor, name: str) -> Tensor:
+    """*matrix* times all values of each place of a tile, or of a result, which are put side by side for it."""
+    places = _space("pieces", pieces.dtype, *pieces.shape).copy_(pieces).flatten(2).flatten(0, 1)
+    return torch.mm(matrix, places, out=_space(name, pieces.dtype, len(matrix), places.shape[1]))
+
+
+class _Space(threading.local):
+    """Memory of a thread that is used again and again, and grows where it is too small: the system takes longer to
+    give fresh memory than the arithmetic in it takes."""
+
+    def __init__(self) -> None:
+        self.spaces: dict[tuple[str, torch.dtype], Tensor] = {}
+
+    def __call__(self, name: str, dtype: torch.dtype, *shape: int) -> Tensor:
+        count = math.prod(shape)
+        space = self.spaces.get((name, dtype))
+        if space is None or len(space) < count:
+            with torch.inference_mode(False):  # the next call may be in another mode
+                space = self.spaces[name, dtype] = torch.empty(count, dtype=dtype)
+        return space[:count].view(shape)
+
+
+_space = _Space()
+
+
+def _pieces(image: Tensor, to: Tensor, size: int, last: bool) -> Iterator[tuple[Tensor, Tensor]]:
+    """Some rows of tiles after another: of a padded image C H W t×t of inputs, and of *to* O H W m×m places.
+
+    Both with the places of a tile first, and behind them rows and columns of tiles and channels, or, where channels are
+    not *last* in memory, channels, rows and columns.
+    """
+    step = _step(size)
+    order = (3, 4, 1, 2, 0) if last else (3, 4, 0, 1, 2)
+    source = image.unfold(1, step + size - 1, step).unfold(2, step + size - 1, step).permute(order)
+    target = to.unfold(1, step, step).unfold(2, step, step).permute(order)
+    axis = order.index(1)
+    tiles = max(FEWEST_TILES, SCRATCH // max(len(image), len(to)))
+    at_once = -(-tiles // source.shape[axis + 1])
+    yield from zip(source.split(at_once, axis), target.split(at_once, axis), strict=True)
+
+
+def _step(size: int) -> int:
+    """m, the side of what a tile gives."""
+    return len(POINTS[size]) + 2 - size
+
+
+def _tiles(x: Tensor, size: int, padding: int) -> tuple[int, int]:
+    """Rows and columns of tiles that the result has, the last ones perhaps cut."""
+    rows, columns = (-(-(length + 2 * padding - size + 1) // _step(size)) for length in x.shape[-2:])
+    return rows, columns
+
+
+def _padded(image: Tensor, size: int, padding: int) -> Tensor:
+    """An image 1 C H W with its border, and as much more as its last tiles need."""
+    lengths = [tiles * _step(size) + size - 1 for tiles in _tiles(image, size, padding)]
+    below, right = (length - given - padding for length, given in zip(lengths, image.shape[-2:], strict=True))
+    return F.pad(image, (padding, right, padding, below)) if padding or below or right else image
+
+
+def _layout(x: Tensor) -> torch.memory_format:
+    last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    return torch.channels_last if last else torch.contiguous_format

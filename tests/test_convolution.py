@@ -1,0 +1,125 @@
+"""Convolutions with fewer multiplications give what torch's own give."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from posegen.ops import convolution
+from posegen.ops.convolution import Convolution, convolve, winograd
+
+LAYOUTS = [torch.contiguous_format, torch.channels_last]
+ROUNDING = {3: 4e-6, 5: 1e-5}
+"""Of single precision, by the size of the filters: about four times what is measured."""
+
+
+def passed(convolution, *inputs, **settings):
+    """Output and the gradients of all inputs, each weighted otherwise."""
+    out = convolution(*inputs, **settings)
+    weights = torch.randn(out.shape, generator=torch.Generator().manual_seed(1)).to(out.dtype)
+    return [out, *torch.autograd.grad((out * weights).sum(), inputs)]
+
+
+def inputs(size: int, dtype: torch.dtype, height: int = 13, width: int = 22, made: int = 5, channels: int = 7):
+    torch.manual_seed(0)
+    shapes = (2, channels, height, width), (made, channels, size, size), (made,)
+    return [torch.randn(shape, dtype=dtype, requires_grad=True) for shape in shapes]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=["contiguous", "channels-last"])
+@pytest.mark.parametrize(("size", "padding"), [(3, 0), (3, 1), (3, 2), (5, 0), (5, 2), (5, 4)])
+def test_outputs_and_all_gradients_are_those_of_torch(size, padding, layout):
+    """Sizes that tiles do not divide; in double precision, where rounding hides nothing."""
+    x, weight, bias = inputs(size, torch.float64)
+    x = x.detach().contiguous(memory_format=layout).requires_grad_()
+    ours = passed(winograd, x, weight, bias, padding=padding)
+    theirs = passed(F.conv2d, x, weight, bias, padding=padding)
+    assert ours[0].is_contiguous(memory_format=layout)
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12 * b.abs().max().item())
+
+
+@pytest.mark.parametrize("size", [3, 5])
+def test_rounding_in_single_precision_is_a_few_millionths(size):
+    """At the width and depth of the networks; against double precision."""
+    values = inputs(size, torch.float32, 32, 32, 128, 256)
+    ours = passed(winograd, *values, padding=size // 2)
+    exact = passed(F.conv2d, *(value.detach().double().requires_grad_() for value in values), padding=size // 2)
+    for a, b in zip(ours, exact, strict=True):
+        assert (a - b).norm() / b.norm() < ROUNDING[size]
+
+
+def test_images_in_several_pieces_and_filters_in_several_parts_are_the_same(monkeypatch):
+    monkeypatch.setattr(convolution, "SCRATCH", 1)
+    monkeypatch.setattr(convolution, "FEWEST_TILES", 5)
+    monkeypatch.setattr(convolution, "KEPT", 14)
+    values = inputs(3, torch.float64)
+    for a, b in zip(passed(winograd, *values, padding=1), passed(F.conv2d, *values, padding=1), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_the_gradients_are_those_of_the_function_itself():
+    values = inputs(3, torch.float64, 5, 6, 2, 3)
+    assert torch.autograd.gradcheck(lambda *given: winograd(*given, padding=1), values)
+
+
+def test_a_gradient_is_computed_for_what_asks_for_one_alone(monkeypatch):
+    x, weight, bias = inputs(3, torch.float64)
+    monkeypatch.setattr(convolution, "_filter_gradient", lambda *_: pytest.fail("of frozen filters"))
+    winograd(x, weight.detach(), bias.detach(), padding=1).sum().backward()
+    assert x.grad is not None
+
+
+def test_an_image_gives_the_same_to_the_last_bit_alone_and_in_a_batch():
+    x = torch.randn(3, 128, 40, 32)
+    weight = torch.randn(128, 128, 3, 3)
+    assert torch.equal(convolve(x, weight, padding=1)[1:2], convolve(x[1:2], weight, padding=1))
+
+
+def used(monkeypatch, x, weight, **settings) -> bool:
+    calls = []
+    monkeypatch.setattr(convolution, "winograd", lambda *_: calls.append(True))
+    convolve(x, weight, **settings)
+    monkeypatch.undo()
+    return bool(calls)
+
+
+def test_it_serves_where_it_is_faster(monkeypatch):
+    x, weight = torch.randn(1, 128, 32, 32), torch.randn(128, 128, 3, 3)
+    assert used(monkeypatch, x, weight, padding=1)
+    assert used(monkeypatch, x.double(), weight.double(), padding=1)
+    assert not used(monkeypatch, x[..., :16], weight, padding=1), "few tiles"
+    assert not used(monkeypatch, x[:, :64], weight[:, :64], padding=1), "few channels"
+    assert not used(monkeypatch, x, weight[..., :1, :1]), "another size of filters"
+    assert not used(monkeypatch, x.bfloat16(), weight.bfloat16(), padding=1), "half precision"
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not used(monkeypatch, x, weight, padding=1), "half precision"
+
+
+def test_channels_that_do_not_fit_are_an_error_of_torch():
+    with pytest.raises(RuntimeError, match="expected input"):
+        convolve(torch.randn(1, 129, 32, 32), torch.randn(128, 128, 3, 3))
+
+
+@pytest.mark.parametrize("mode", ["zeros", "reflect"])
+def test_the_module_is_torchs_in_other_ways(mode):
+    torch.manual_seed(0)
+    ours = Convolution(128, 130, 3, padding=1, padding_mode=mode)
+    theirs = torch.nn.Conv2d(128, 130, 3, padding=1, padding_mode=mode)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(1, 128, 33, 35)
+    torch.testing.assert_close(ours(x), theirs(x), rtol=0, atol=1e-5)
+    ours.direct = True
+    assert torch.equal(ours(x), theirs(x))
+
+
+def test_scratch_made_in_inference_mode_serves_afterwards():
+    convolution._space.spaces.clear()
+    x, weight = torch.randn(1, 128, 32, 32), torch.randn(128, 128, 3, 3, requires_grad=True)
+    with torch.inference_mode():
+        first = convolve(x, weight, padding=1)
+    second = convolve(x, weight, padding=1)
+    second.sum().backward()
+    assert torch.equal(first, second)
+    assert weight.grad is not None
