@@ -115,7 +115,7 @@ def test_the_module_is_torchs_in_other_ways(mode):
 
 
 def test_scratch_made_in_inference_mode_serves_afterwards():
-    convolution._space.spaces.clear()
+    convolution.release_scratch()
     x, weight = torch.randn(1, 128, 32, 32), torch.randn(128, 128, 3, 3, requires_grad=True)
     with torch.inference_mode():
         first = convolve(x, weight, padding=1)

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from ..errors import PosegenError
+from ..ops.convolution import release_scratch
 
 OURS, PUBLISHED = "ours", "published"
 TOLERANCE = 1e-5  # relative
@@ -297,6 +298,7 @@ def peak_bytes(work: Work, device: str) -> int:
         work()
         _wait(device)
         return torch.cuda.max_memory_allocated() - before
+    release_scratch()  # what convolutions need is part of the work
     gc.disable()  # or what earlier work left in circles would be taken back meanwhile
     try:
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ..errors import CheckpointError, ConfigError, MissingWeightsError
 from ..ops.convolution import convolve
@@ -64,7 +65,7 @@ class VGG19Features(nn.Module):
         for name in self.names:
             key = name.removeprefix("relu")
             if key.endswith("_1") and key != "1_1":
-                x = F.max_pool2d(x, 2)
+                x = _pooled(x)
             x = F.relu_(convolve(x, getattr(self, f"weight{key}"), getattr(self, f"bias{key}"), padding=1))
             if name in layers:
                 features[name] = x
@@ -96,6 +97,14 @@ class VGG19Features(nn.Module):
                     )
                 own.copy_(stored)
             index += 2  # the convolution and its ReLU
+
+
+def _pooled(x: Tensor) -> Tensor:
+    """The greatest of 2×2; where they were is found again in the backward pass, for their indices are half of a map."""
+    if torch.compiler.is_compiling() or not (x.requires_grad and torch.is_grad_enabled()):
+        return F.max_pool2d(x, 2)
+    pooled: Tensor = checkpoint(F.max_pool2d, x, 2, use_reentrant=False, preserve_rng_state=False)
+    return pooled
 
 
 def _weights_file(weights: str) -> Path:

@@ -45,13 +45,15 @@ def mean_difference(first: Tensor, second: Tensor) -> Tensor:
 class _MeanDifference(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, first: Tensor, second: Tensor) -> Tensor:
-        difference = first - second
-        ctx.save_for_backward(difference.sign().to(torch.int8))
-        return difference.abs_().mean()
+        greater, less = (kind(first, second).view(torch.int8) for kind in (torch.gt, torch.lt))
+        ctx.save_for_backward(greater.sub_(less))
+        del less
+        means = [(one - other).abs_().mean() for one, other in zip(first, second, strict=True)]  # image by image
+        return torch.stack(means).mean()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
         (signs,) = ctx.saved_tensors
-        share = signs * (gradient / signs.numel())
+        share = signs.to(gradient.dtype).mul_(gradient / signs.numel())
         return share if ctx.needs_input_grad[0] else None, -share if ctx.needs_input_grad[1] else None

@@ -96,7 +96,7 @@ def winograd(x: Tensor, weight: Tensor, bias: Tensor | None = None, padding: int
     """``F.conv2d(x, weight, bias, padding=padding)`` for filters of 3×3 and 5×5, by minimal filtering.
 
     What it needs beside its result are some tiles, not all of them; the backward pass makes them again. Memory for
-    them, some tens of megabytes, is kept for the next call.
+    them, some tens of megabytes, is kept for the next call; :func:`release_scratch` gives it back.
 
     Args:
         x: B C H W, in either layout of memory; the result has the same.
@@ -117,8 +117,8 @@ class _Gradients(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, weight, bias, padding, shape):  # type: ignore[no-untyped-def]
-        ctx.save_for_backward(x, weight)
-        ctx.padding = padding
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight)
+        ctx.padding, ctx.layout = padding, _layout(x)
         return x.new_empty(1).expand(shape)
 
     @staticmethod
@@ -126,7 +126,7 @@ class _Gradients(torch.autograd.Function):
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
         x, weight = ctx.saved_tensors
         of_x = of_weight = of_bias = None
-        gradient = gradient.contiguous(memory_format=_layout(x))
+        gradient = gradient.contiguous(memory_format=ctx.layout)
         if ctx.needs_input_grad[0]:
             of_x = _filter(gradient, weight, None, weight.shape[-1] - 1 - ctx.padding, turned=True)
         if ctx.needs_input_grad[1]:
@@ -264,6 +264,11 @@ class _Space(threading.local):
 
 
 _space = _Space()
+
+
+def release_scratch() -> None:
+    """Give the memory back that this thread keeps between convolutions."""
+    _space.spaces.clear()
 
 
 def _pieces(image: Tensor, to: Tensor, size: int, last: bool) -> Iterator[tuple[Tensor, Tensor]]:
