@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -78,11 +80,11 @@ class Inferencer:
     Attributes:
         config: of the model.
         encoder: of its structures; it draws them, too.
-        model: with its ``transfer``, in eval mode.
+        model: of single images, with its ``transfer``, or of clips, with its ``frames``; in eval mode.
         size: (H, W) of the images it takes and makes, in pixels.
 
     Raises:
-        ConfigError: broken, or of a model of clips.
+        ConfigError: broken, or of a model that makes neither single images nor clips.
         CheckpointError: the weights are unreadable, or of another architecture.
         MissingWeightsError: there is no such folder.
     """
@@ -97,13 +99,16 @@ class Inferencer:
         self.device = torch.device(_available() if device == "auto" else device)
         self.model, self.config = _load(config_or_folder, checkpoint, revision)
         require(self.config, "structure", "size")
-        if not hasattr(self.model, "transfer"):
-            raise ConfigError(
-                f"{self.config.filename} describes a model of clips, not of single images: use `posegen animate`"
-            )
+        if not (self.makes_single_images or hasattr(self.model, "frames")):
+            raise ConfigError(f"{self.config.filename}: {type(self.model).__name__} makes neither images nor clips")
         self.model.to(self.device)
         self.encoder: StructureEncoder = STRUCTURE_ENCODERS.build_part(self.config.structure)
         self.size = (int(self.config["size"][0]), int(self.config["size"][1]))
+
+    @property
+    def makes_single_images(self) -> bool:
+        """Whether the model makes each image by itself; one of clips makes each frame from the one before."""
+        return hasattr(self.model, "transfer")
 
     def infer(
         self,
@@ -117,6 +122,8 @@ class Inferencer:
         resize_back: bool = False,
     ) -> list[Result]:
         """Move sources into target structures. A list is many, anything else is one; one goes with each of many.
+
+        Of a model of single images; what one of clips makes, :meth:`animate` gives.
 
         Args:
             sources: the pictures.
@@ -134,6 +141,7 @@ class Inferencer:
             One result a source, in order.
 
         Raises:
+            ConfigError: the model is one of clips.
             DataError: a file is missing or broken; key-point files are all read, and all told of, before any work.
             InputError: what does not fit together.
 
@@ -142,9 +150,11 @@ class Inferencer:
         """
         if batch_size < 1:
             raise InputError(f"batch_size must be 1 or more, got {batch_size}")
+        self._check_single_images()
         columns = [sources, target_structures, source_structures, target_images]
         rows = _rows(columns, ("sources", "target_structures", "source_structures", "target_images"))
-        rows = self._read_structures(rows, subject)
+        wanted = [[target, image] for _, target, _, image in rows]
+        points = self._read_structures(wanted + [[own, source] for source, _, own, _ in rows], subject)
         names = [_name(row[0], number) for number, row in enumerate(rows)]
         starts = range(0, len(rows), batch_size)
         results = []
@@ -152,10 +162,51 @@ class Inferencer:
             chosen = range(start, min(start + batch_size, len(rows)))
             prepared = []
             for number in chosen:
-                source, target, own, target_image = rows[number]
+                source, _, _, target_image = rows[number]
+                target, own = points[number], points[len(rows) + number]
                 prepared.append(self.prepare(source, target, own, target_image, names[number]))
-            results += _results(prepared, *self.transfer(prepared), resize_back)
+            batch, out = self.transfer(prepared)
+            results += _results(prepared, batch.source, out, resize_back)
         return results
+
+    def animate(
+        self,
+        reference: Picture,
+        structures: Iterable[Structure],
+        reference_structure: Structure,
+        batch_size: int = 8,
+        structure_images: Picture | list[Any] | None = None,
+        subject: int | None = None,
+        resize_back: bool = False,
+    ) -> Iterator[Result]:
+        """A clip: one picture moved through a row of structures, of whichever kind the model is.
+
+        A model of clips makes each frame from the one before it and the reference. One of single images makes each by
+        itself, and knows nothing of the frame before: what it makes up may flicker. Of a clip no more than *batch_size*
+        frames are in memory.
+
+        Args:
+            reference: the picture.
+            structures: one a frame, in pixels of *structure_images*; without them, of the reference. The files of a
+                list are all read before any work; anything else is asked for a structure when its turn comes.
+            reference_structure: the reference's own, in pixels of it.
+            batch_size: frames at once, of a model of single images.
+            structure_images: the pictures that the structures belong to, a list beside a list (None: the structure
+                counts pixels of the reference), or one for all; they are read one at a time.
+            subject, resize_back: as of :meth:`infer`.
+
+        Returns:
+            The results in order, each when it is asked for; called after the reference.
+
+        Raises:
+            DataError, InputError: as :meth:`infer`.
+
+        Warns:
+            UserWarning: key points lie outside of their picture.
+        """
+        prepared = self.prepare_clip(reference, structures, reference_structure, structure_images, subject)
+        frames = self.frames(prepared, batch_size)
+        return (_results([one], one.source[None].to(self.device), made, resize_back)[0] for one, made in frames)
 
     def prepare(
         self,
@@ -167,17 +218,90 @@ class Inferencer:
         subject: int | None = None,
     ) -> Prepared:
         """One source as the network sees it. Arguments and errors as of :meth:`infer`."""
+        rows = [(target_structure, target_image)]
+        return next(self._prepare(source, rows, source_structure, name or _name(source, 0), subject))
+
+    def prepare_clip(
+        self,
+        reference: Picture,
+        structures: Iterable[Structure],
+        reference_structure: Structure,
+        structure_images: Picture | list[Any] | None = None,
+        subject: int | None = None,
+    ) -> Iterator[Prepared]:
+        """The frames of a clip, each as the network sees it. Arguments and errors as of :meth:`animate`."""
+        if isinstance(structures, (str, Path, Keypoints)):
+            raise InputError("structures are those of all frames: give a list, of one where there is one frame")
+        rows: Iterable[Sequence[Any]] = ((structure, structure_images) for structure in structures)
+        if isinstance(structures, list):
+            given = _rows([structures, structure_images], ("structures", "structure_images"))
+            reference_structure, *points = self._read_structures([[reference_structure, reference], *given], subject)
+            rows = [(structure, image) for structure, (_, image) in zip(points, given, strict=True)]
+        elif isinstance(structure_images, list):
+            raise InputError("structure_images is a list: structures must be one, too, as long as it")
+        return self._prepare(reference, rows, reference_structure, _name(reference, 0), subject)
+
+    def _prepare(
+        self, source: Picture, rows: Iterable[Sequence[Any]], own: Structure, name: str, subject: int | None
+    ) -> Iterator[Prepared]:
+        """A source with each of *rows*: a target structure, and the picture that it belongs to or None."""
         picture = as_array(source)
-        frame = picture if target_image is None else as_array(target_image)
-        name = name or _name(source, 0)
-        own = self._points(source_structure, source, subject)
-        target = self._points(target_structure, target_image, subject)
+        own = self._points(own, source, subject)
         prepared, source_encoded = self._encode(own, picture, picture, f"{name}, source")
-        _, target_encoded = self._encode(target, frame, None if target_image is None else frame, f"{name}, target")
-        return Prepared(to_tensor(prepared), source_encoded, target_encoded, name, picture.shape[:2])
+        image = to_tensor(prepared)
+        for structure, shown in rows:
+            frame = picture if shown is None else as_array(shown)
+            target = self._points(structure, shown, subject)
+            _, target_encoded = self._encode(target, frame, None if shown is None else frame, f"{name}, target")
+            yield Prepared(image, source_encoded, target_encoded, name, picture.shape[:2])
+
+    def frames(self, prepared: Iterable[Prepared], batch_size: int = 8) -> Iterator[tuple[Prepared, Transfer]]:
+        """The frames of a clip, one after the other, each as a pair with its reference.
+
+        Args:
+            prepared: one a frame, all of one reference, as :meth:`prepare_clip` gives them.
+            batch_size: frames at once, of a model of single images.
+
+        Returns:
+            What each frame was made from, and what the model made: the image, and of flows and masks those from the
+            reference; B = 1.
+
+        Raises:
+            InputError: as :meth:`infer`.
+        """
+        if batch_size < 1:
+            raise InputError(f"batch_size must be 1 or more, got {batch_size}")
+        return self._single_frames(iter(prepared), batch_size) if self.makes_single_images else self._clip(prepared)
+
+    def _single_frames(self, prepared: Iterator[Prepared], batch_size: int) -> Iterator[tuple[Prepared, Transfer]]:
+        while batch := list(islice(prepared, batch_size)):
+            _, made = self.transfer(batch)
+            for row, one in enumerate(batch):
+                yield one, row_of(made, row)
+
+    def _clip(self, prepared: Iterable[Prepared]) -> Iterator[tuple[Prepared, Transfer]]:
+        rows = iter(prepared)
+        first = next(rows, None)
+        if first is None:
+            return
+        asked_for: deque[Prepared] = deque()  # one at a time; itertools.tee would keep 57
+
+        def structures() -> Iterator[Tensor]:
+            for one in chain([first], rows):
+                asked_for.append(one)
+                yield one.target_structure[None].to(self.device)
+
+        reference, own = (tensor[None].to(self.device) for tensor in (first.source, first.source_structure))
+        for frame in self.model.frames(reference, own, structures()):
+            yield asked_for.popleft(), Transfer(frame.image, frame.flows.reference, frame.masks.reference)
 
     def transfer(self, prepared: Sequence[Prepared]) -> tuple[PairBatch, Transfer]:
-        """What the model makes of prepared sources, and the batch it saw; its targets, unknown, are the sources."""
+        """What the model makes of prepared sources, and the batch it saw; its targets, unknown, are the sources.
+
+        Raises:
+            ConfigError: the model is one of clips.
+        """
+        self._check_single_images()
         source = torch.stack([one.source for one in prepared])
         batch = PairBatch(
             source,
@@ -188,17 +312,21 @@ class Inferencer:
         ).to(self.device)
         return batch, self.model.transfer(batch.source, batch.source_structure, batch.target_structure)
 
-    def _read_structures(self, rows: list[list[Any]], subject: int | None) -> list[list[Any]]:
-        """Rows whose structures are read from their files; what is wrong with any of them is told at once."""
+    def _check_single_images(self) -> None:
+        if not self.makes_single_images:
+            raise ConfigError(
+                f"{self.config.filename} describes a model of clips, not of single images: use `posegen animate`, or "
+                "Inferencer.animate"
+            )
+
+    def _read_structures(self, given: Iterable[Sequence[Any]], subject: int | None) -> list[Any]:
+        """Structures, each with its picture or None, read from their files; all that is wrong is told at once."""
         read, problems = [], []
-        for source, target, own, target_image in rows:
-            row = [source, target, own, target_image]
-            for column, image in ((1, target_image), (2, source)):
-                try:
-                    row[column] = self._points(row[column], image, subject)
-                except DataError as error:
-                    problems += [f"{error.where}: {problem}" for problem in error.problems] or [str(error)]
-            read.append(row)
+        for structure, image in given:
+            try:
+                read.append(self._points(structure, image, subject))
+            except DataError as error:
+                problems += [f"{error.where}: {problem}" for problem in error.problems] or [str(error)]
         if problems:
             raise DataError("key points", list(dict.fromkeys(problems)))
         return read
@@ -429,11 +557,17 @@ def _is_path(value: Any) -> TypeGuard[str | Path]:
     return isinstance(value, (str, Path))
 
 
-def _results(prepared: Sequence[Prepared], batch: PairBatch, out: Transfer, resize_back: bool) -> list[Result]:
-    shape = (batch.source.shape[-2], batch.source.shape[-1])
+def row_of(out: Transfer, row: int) -> Transfer:
+    """One of several, B = 1."""
+    one = slice(row, row + 1)
+    return Transfer(out.image[one], [flow[one] for flow in out.flows], [mask[one] for mask in out.masks])
+
+
+def _results(prepared: Sequence[Prepared], source: Tensor, out: Transfer, resize_back: bool) -> list[Result]:
+    shape = (source.shape[-2], source.shape[-1])
     flows = resize_flow(out.flows[-1], shape) if out.flows else None
     masks = torch.nn.functional.interpolate(out.masks[-1], size=shape, mode="nearest") if out.masks else None
-    warped = warp(batch.source, out.flows[-1]) if out.flows else None
+    warped = warp(source, out.flows[-1]) if out.flows else None
     results = []
     for row, one in enumerate(prepared):
         size = one.size if resize_back else shape

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import warnings
+import weakref
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -59,6 +61,14 @@ def result(inferencer, place):
     return inferencer.infer(place / "a.png", place / "b.json", place / "a.json")[0]
 
 
+@pytest.fixture(scope="module")
+def clips(place) -> Inferencer:
+    """Of a model of clips; its data set's 17 points are made of the 18 in the files."""
+    narrow = {"size": [32, 32], "model.flow_estimator.max_width": 64, "model.renderer.max_width": 64}
+    posegen.load_model(load_config(CONFIGS / "gfla_dancing_dolls.py", narrow)).save_pretrained(place / "clips")
+    return Inferencer(place / "clips", device="cpu")
+
+
 def read(path: Path) -> np.ndarray:
     return np.array(json.loads(path.read_text())["people"][0]["pose_keypoints_2d"]).reshape(18, 3)
 
@@ -109,6 +119,80 @@ def test_a_shared_folder_gives_the_same(place, result):
     assert same(
         Inferencer(place / "shared", device="cpu").infer(place / "a.png", place / "b.json", place / "a.json")[0], result
     )
+
+
+# Clips: what each kind of model makes of a row of poses is in test_transfer.py
+
+
+def test_a_clip_of_a_model_of_single_images_has_what_infer_makes_of_each_pose(inferencer, place):
+    poses = [place / f"{name}.json" for name in "abc"]
+    single = inferencer.infer(place / "a.png", poses, place / "a.json", resize_back=True)
+    clip = inferencer.animate(place / "a.png", poses, place / "a.json", batch_size=2, resize_back=True)
+    for frame, true in zip(clip, single, strict=True):
+        assert np.abs(frame.image.astype(int) - true.image).max() <= 1  # a batch may sum in another order
+        assert np.allclose(frame.flow, true.flow, atol=1e-3)  # pixels
+        assert np.abs(frame.warped.astype(int) - true.warped).max() <= 1
+        assert np.allclose(frame.mask, true.mask, atol=1e-4)
+        assert frame.name == "a"
+
+
+@pytest.mark.parametrize(("kind", "ahead"), [("single images", 2), ("clips", 1)])
+def test_of_a_long_clip_a_few_frames_are_kept_at_a_time(inferencer, clips, place, kind, ahead):
+    """Structures that come one after the other are asked for when their turn comes; frames are let go."""
+    model = inferencer if kind == "single images" else clips
+    own, asked, kept = place / "a.json", [], weakref.WeakSet()
+
+    def structures():
+        for number in range(12):
+            asked.append(number)
+            yield own
+
+    clip = model.frames(model.prepare_clip(place / "a.png", structures(), own), batch_size=2)
+    for made, (one, frame) in enumerate(clip, 1):
+        kept |= {one.target_structure, frame.image}
+        assert len(asked) <= made - 1 + ahead
+        assert len(kept) <= 2 * 2  # this frame and the one before
+    assert made == 12
+
+
+def test_a_clip_without_frames_is_none(inferencer, clips, place):
+    for model in (inferencer, clips):
+        assert list(model.animate(place / "a.png", [], place / "a.json")) == []
+
+
+def test_all_bad_files_of_a_clip_are_told_of_before_any_work(inferencer, place, tmp_path):
+    (tmp_path / "nobody.json").write_text('{"people": []}')
+    with pytest.raises(DataError) as told:
+        inferencer.animate(place / "a.png", [tmp_path / "nobody.json", place / "b.json"], tmp_path / "missing.json")
+    assert "nobody.json" in str(told.value)
+    assert "missing.json" in str(told.value)
+
+
+def test_frames_may_have_pictures_of_their_own(inferencer, result, place):
+    double = read(place / "b.json") * (2, 2, 1)
+    large = Image.new("RGB", (2 * WIDTH, 2 * HEIGHT))
+    for images in (large, [large]):
+        (frame,) = inferencer.animate(place / "a.png", [double], place / "a.json", structure_images=images)
+        assert same(frame, result)
+
+
+def test_rows_of_a_clip_that_do_not_fit_are_refused(inferencer, clips, place):
+    own, pose = place / "a.json", place / "b.json"
+    with pytest.raises(InputError, match="give a list, of one where there is one frame"):
+        inferencer.animate(place / "a.png", pose, own)
+    with pytest.raises(InputError, match="2 structures, 1 structure_images"):
+        inferencer.animate(place / "a.png", [pose] * 2, own, structure_images=[place / "b.png"])
+    with pytest.raises(InputError, match="structures must be one, too"):
+        inferencer.animate(place / "a.png", iter([pose]), own, structure_images=[place / "b.png"])
+    for model in (inferencer, clips):
+        with pytest.raises(InputError, match="batch_size must be 1 or more"):
+            model.animate(place / "a.png", [pose], own, batch_size=0)
+
+
+def test_a_model_of_clips_has_no_single_images(clips, place):
+    assert not clips.makes_single_images
+    with pytest.raises(ConfigError, match="a model of clips, not of single images: use `posegen animate`"):
+        clips.infer(place / "a.png", place / "b.json", place / "a.json")
 
 
 # What goes in
@@ -285,11 +369,15 @@ def test_the_code_of_the_page_runs(place, tmp_path, monkeypatch):
     (tmp_path / "FOLDER").symlink_to(place / "shared")
     (tmp_path / "configs").symlink_to(CONFIGS)
     page = (DOCS / "inference.md").read_text(encoding="utf-8")
-    first, second = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    first, third, second = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     assert len([line for line in first.splitlines() if line]) <= 10
     tiny = first.replace("configs/gfla_fashion.py", str(place / "tiny.py")).replace(
         "checkpoint.pth", str(place / "checkpoint.pth")
     )
-    exec(compile(tiny, "inference.md", "exec"), {})
+    names: dict[str, object] = {}
+    exec(compile(tiny, "inference.md", "exec"), names)
     assert Image.open(tmp_path / "moved.png").size == (64, 32)
     exec(compile(second, "inference.md", "exec"), {})
+    exec(compile(third, "inference.md", "exec"), names)
+    with av.open(str(tmp_path / "moved.mp4")) as clip:
+        assert [(frame.height, frame.width) for frame in clip.decode(video=0)] == [(HEIGHT, WIDTH)] * 3

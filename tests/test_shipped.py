@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -15,12 +16,14 @@ from PIL import Image
 import posegen
 from posegen.cli import main
 from posegen.config import CONFIGS, find_config, load_config, shipped_configs
+from posegen.data import get_layout
 from posegen.errors import ConfigError, PosegenError
 from posegen.registry import DATASETS
 from posegen.sharing import CARD, CONFIG, WEIGHTS, load_shared, shared_models
 
 from .conftest import write_tiny
 
+DOCS = Path(__file__).parents[1] / "docs"
 MOST_BYTES = 8_000_000
 """Of the model, which everybody who installs the package fetches."""
 
@@ -118,7 +121,7 @@ def commands(elsewhere, capsys):
 
 
 def test_the_commands_that_are_printed_work_as_they_stand(commands, elsewhere):
-    assert [command[1] for command in commands] == ["transfer", "transfer", "interpolate", "app"]
+    assert [command[1] for command in commands] == ["transfer", "transfer", "interpolate", "animate", "app"]
     for program, *arguments in commands[:-1]:
         assert program == "posegen"
         assert main(arguments) == 0
@@ -128,6 +131,19 @@ def test_the_commands_that_are_printed_work_as_they_stand(commands, elsewhere):
     assert {path.name for path in (dolls / "moved").iterdir()} == {f"{a}_to_{b}.png" for a in "12" for b in "12"}
     with av.open(str(dolls / "moving.mp4")) as clip:
         assert len(list(clip.decode(video=0))) > 24
+    with av.open(str(dolls / "animated.mp4")) as clip:
+        assert len(list(clip.decode(video=0))) == len(list((dolls / "motion").iterdir())) == 24
+
+
+def test_commands_for_the_shipped_model_in_the_documentation_are_those_that_are_printed(elsewhere, capsys):
+    first = "posegen example paperdolls dolls"
+    assert main(first.split()[1:]) == 0
+    printed = [line.partition("  #")[0].strip() for line in capsys.readouterr().out.splitlines()]
+    known = [first, *(line for line in printed if line.startswith("posegen "))]
+    pages = {page: (DOCS / page).read_text(encoding="utf-8") for page in ("start.md", "transfer.md")}
+    shown = {page: re.findall(r"^    (posegen .*\bpaperdolls\b.*)$", text, re.M) for page, text in pages.items()}
+    assert shown["transfer.md"] == known
+    assert shown["start.md"] == [line for line in known if line in shown["start.md"]] != []
 
 
 def test_the_page_opens_with_the_model_and_its_examples(commands, monkeypatch):
@@ -150,6 +166,33 @@ def test_examples_go_from_source_to_target(commands, elsewhere):
     )
     source, target = (np.asarray(Image.open(f"my dolls/{name}/1.png")).astype(int) for name in ("sources", "targets"))
     assert np.abs(result.image - target).mean() < np.abs(source - target).mean()
+
+
+def test_a_motion_goes_from_the_sources_own_pose_and_back(commands):
+    """Key points in pixels of the source, whose own stand beside it; the hands go a long way, the feet stay."""
+    layout = get_layout("openpose18")
+    motion = [points(Path(f"my dolls/motion/{frame:02d}.json")) for frame in range(1, 25)]
+    own = points(Path("my dolls/sources/1.json"))
+    hands, feet = ([layout.names.index(f"{side} {part}") for side in ("left", "right")] for part in ("wrist", "ankle"))
+    for end in (motion[0], motion[-1]):
+        assert np.abs(end - own).max() <= 0.5  # the source's are whole pixels
+    height = 256  # of the pictures
+    ways = np.linalg.norm(np.ptp([frame[:, :2] for frame in motion], axis=0), axis=1)
+    assert ways[hands].min() > 0.15 * height
+    assert ways[feet].max() < 0.05 * height
+    steps = np.linalg.norm(np.diff([frame[:, :2] for frame in motion], axis=0), axis=2)
+    assert steps.max() < 0.12 * height  # it moves, it does not jump
+
+
+def points(path: Path) -> np.ndarray:
+    return np.array(json.loads(path.read_text())["people"][0]["pose_keypoints_2d"]).reshape(18, 3)
+
+
+def test_examples_of_data_that_know_no_motion_have_none(elsewhere, capsys, monkeypatch):
+    monkeypatch.delattr("posegen_people.paperdoll.PaperDolls.motion")
+    assert main(["example", "paperdolls", "dolls", "--pairs", "1"]) == 0
+    assert "animate" not in capsys.readouterr().out
+    assert not Path("dolls/motion").exists()
 
 
 @pytest.mark.parametrize(

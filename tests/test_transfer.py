@@ -1,4 +1,4 @@
-"""``posegen transfer`` and ``posegen interpolate``: pictures in, pictures and clips out; and poses between poses."""
+"""``posegen transfer``, ``animate``, ``interpolate``: pictures in, pictures and clips out; and poses between poses."""
 
 from __future__ import annotations
 
@@ -18,15 +18,19 @@ from PIL import Image
 import posegen
 from posegen import plugins
 from posegen.cli import COMMANDS, main
+from posegen.cli.animate import side_by_side
+from posegen.config import load_config
 from posegen.data import KeypointLayout, Keypoints, get_layout
+from posegen.data.images import to_uint8
 from posegen.data.interpolation import interpolate_keypoints
 from posegen.errors import InputError
 from posegen.hookspecs import hookimpl
-from posegen.inference import Inferencer
+from posegen.inference import Inferencer, Prepared
 from posegen.poses import Figure, StructureEstimator, read_poses, source_subjects
+from posegen.records import Transfer
 from posegen.registry import STRUCTURE_ENCODERS
 
-from .conftest import write_tiny
+from .conftest import CONFIGS, write_tiny
 
 HEIGHT, WIDTH = 48, 40  # of the pictures; the model's are 32×32
 MARK = "A generated picture"
@@ -34,16 +38,29 @@ MARK = "A generated picture"
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    """A folder with a shared model, and its config and checkpoint."""
+    """A folder with shared models, of single images and of clips, and config and checkpoint of the former."""
     folder = tmp_path_factory.mktemp("transfer")
     torch.manual_seed(0)
-    model = posegen.load_model(write_tiny(folder))
-    for parameter in model.parameters():
-        if parameter.ndim == 4:  # as a model begins, its pictures are grey, whatever the pose
-            torch.nn.init.kaiming_normal_(parameter)
+    model = lively(posegen.load_model(write_tiny(folder)))
     torch.save(model.state_dict(), folder / "checkpoint.pth")
     model.save_pretrained(folder / "shared")
+    lively(posegen.load_model(load_config(CONFIGS / "gfla_dancing_dolls.py", NARROW))).save_pretrained(folder / "clips")
     return folder
+
+
+NARROW: dict[str, object] = {"size": [32, 32]} | {
+    f"model.{network}.{width}": channels
+    for network in ("flow_estimator", "renderer")
+    for width, channels in (("base_width", 16), ("max_width", 32))
+}
+
+
+def lively(model: torch.nn.Module) -> torch.nn.Module:
+    """As a model begins, its pictures are grey, whatever the pose."""
+    for parameter in model.parameters():
+        if parameter.ndim == 4:
+            torch.nn.init.kaiming_normal_(parameter)
+    return model
 
 
 @pytest.fixture
@@ -61,6 +78,7 @@ def here(tmp_path, monkeypatch) -> Path:
 
 
 def write_points(path: Path, points: np.ndarray) -> None:
+    path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({"people": [{"pose_keypoints_2d": points.ravel().tolist()}]}))
 
 
@@ -218,7 +236,13 @@ def test_a_model_that_is_none_is_told_of(place, here, capsys, monkeypatch, model
     assert words in refused(capsys, monkeypatch, "transfer", *named, "a.png", "c.json")
 
 
-@pytest.mark.parametrize("command", ["transfer", "interpolate"])
+def test_a_model_of_clips_makes_no_single_pictures(place, here, capsys):
+    assert run("transfer", place / "clips", "a.png", "c.json") == 1
+    assert "a model of clips, not of single images: use `posegen animate`" in capsys.readouterr().err
+    assert not (here / "a_to_c.png").exists()
+
+
+@pytest.mark.parametrize("command", ["transfer", "interpolate", "animate"])
 def test_help_has_examples_that_parse(command, capsys, here):
     with pytest.raises(SystemExit):
         run(command, "--help")
@@ -318,7 +342,7 @@ def test_an_estimator_of_other_points_is_not_asked(place, here, middle, capsys, 
     assert ("no estimator called 'middle'" if layout == "human36m" else "no key-point layout") in error
 
 
-# interpolate
+# animate and interpolate
 
 
 def frames(path: Path) -> list[np.ndarray]:
@@ -342,13 +366,163 @@ class Recorder(list):
 
 
 RECORDED: list[Recorder] = []
+BOTH = pytest.mark.parametrize("kind", ["shared", "clips"])
+ALONE = "each frame was made by itself"
+
+
+@pytest.fixture
+def dance(here) -> Path:
+    """A folder with ten poses: more than go through the model at once; read in natural order, 10 comes last."""
+    rng = np.random.default_rng(1)
+    for number in range(1, 11):
+        numbers = rng.uniform(0, WIDTH - 1, (18, 2))
+        write_points(here / "dance" / f"{number}.json", np.column_stack([numbers, np.ones(18)]))
+    return here / "dance"
+
+
+def animated(monkeypatch, *arguments: object) -> tuple[Recorder, Recorder]:
+    """The clip that the command makes of these, and the one that shows how."""
+    monkeypatch.setattr("posegen.cli.animate.VideoWriter", Recorder)
+    assert run("animate", *arguments) == 0
+    return RECORDED[-2], RECORDED[-1]
+
+
+def test_a_model_of_single_images_makes_each_frame_as_transfer_makes_that_pose(place, here, dance, capsys, monkeypatch):
+    made, beside = animated(monkeypatch, place / "shared", "--reference", "a.png", "--structures", "dance")
+    told = capsys.readouterr().out
+    assert "10 frames: a_to_dance.mp4" in told
+    assert ALONE in told
+    assert run("transfer", place / "shared", "a.png", "dance", "--out", "single") == 0
+    assert len(made) == 10
+    for number, (frame, explained) in enumerate(zip(made, beside, strict=True), 1):
+        true = pixels(here / "single" / f"a_to_{number}.png")
+        assert np.abs(frame - true).max() <= 1  # a batch may sum in another order
+        assert explained.shape == (32, 5 * 32, 3)
+        assert (explained[:, -32:] == frame).all()
+    assert np.abs(made[0] - made[1]).mean() > 20  # and the poses matter
+
+
+def test_a_model_of_clips_makes_each_frame_from_the_one_before(place, here, dance, capsys, monkeypatch):
+    made, beside = animated(monkeypatch, place / "clips", "--reference", "a.png", "--structures", "dance")
+    assert ALONE not in capsys.readouterr().out
+    inferencer = Inferencer(place / "clips", device="cpu")
+    prepared = list(inferencer.prepare_clip("a.png", [dance / f"{n}.json" for n in range(1, 11)], "a.json"))
+    true = inferencer.model.animate(
+        prepared[0].source[None],
+        prepared[0].source_structure[None],
+        torch.stack([one.target_structure for one in prepared])[None],
+    )
+    for frame, image in zip(made, true.frames[0], strict=True):
+        assert (frame == to_uint8(image)).all()
+    assert beside[0].shape == (32, 5 * 32, 3)
+    for name in ("1", "2"):  # the same pose again, from another frame before
+        (here / "again").mkdir(exist_ok=True)
+        (here / "again" / f"{name}.json").write_text((dance / "1.json").read_text())
+    first, second = animated(monkeypatch, place / "clips", "--reference", "a.png", "--structures", "again")[0]
+    assert (first == made[0]).all()
+    assert (first != second).any()
+
+
+@BOTH
+def test_a_clip_is_a_file_that_plays_and_says_that_it_was_generated(place, here, kind):
+    arguments = ["--reference", "a.png", "--structures", "poses", "--out", "clip.mp4", "--fps", "5", "--resize-back"]
+    assert run("animate", place / kind, *arguments) == 0
+    assert [frame.shape for frame in frames(here / "clip.mp4")] == [(HEIGHT, WIDTH, 3)] * 2
+    assert [frame.shape for frame in frames(here / "clip_side_by_side.mp4")] == [(32, 5 * 32, 3)] * 2
+    with av.open(str(here / "clip.mp4")) as clip:
+        assert clip.streams.video[0].average_rate == 5
+        assert clip.metadata["comment"].startswith("A generated clip")
+
+
+def test_the_references_own_points_stand_beside_it_before_they_are_looked_for_among_the_frames(
+    place, here, monkeypatch
+):
+    """A frame that happens to have the picture's name is a frame."""
+    arguments = [place / "shared", "--reference", "a.png", "--structures", "poses"]
+    given = animated(monkeypatch, *arguments, "--reference-structure", "a.json")[0]
+    (here / "poses" / "a_keypoints.json").write_text((here / "c.json").read_text())
+    beside = animated(monkeypatch, *arguments)[0]
+    assert (beside[-1] == given[-1]).all()
+    (here / "a.json").unlink()
+    among = animated(monkeypatch, *arguments)[0]
+    assert (among[-1] != given[-1]).any()
+
+
+@BOTH
+def test_points_of_frames_count_pixels_of_their_own_pictures(place, here, monkeypatch, kind):
+    arguments = [place / kind, "--reference", "a.png", "--structures", "poses"]
+    small = animated(monkeypatch, *arguments)[0]
+    (here / "large").mkdir()
+    for name in ("p1", "p2"):
+        points = np.array(json.loads((here / "poses" / f"{name}.json").read_text())["people"][0]["pose_keypoints_2d"])
+        write_points(here / "poses" / f"{name}.json", points.reshape(18, 3) * [2, 2, 1])
+        Image.new("RGB", (2 * WIDTH, 2 * HEIGHT)).save(here / "large" / f"{name}.png")
+    large = animated(monkeypatch, *arguments, "--structure-images", "large")[0]
+    for one, other in zip(small, large, strict=True):
+        assert np.abs(one - other).max() <= 1  # of rounding
+
+
+@BOTH
+def test_points_outside_of_a_clips_picture_are_warned_of(place, here, monkeypatch, kind):
+    points = np.column_stack([np.full((18, 2), 5.0), np.ones(18)])
+    points[:, 0] += np.where(np.arange(18) < 9, 0, 5 * WIDTH)
+    write_points(here / "poses" / "p2.json", points)
+    with pytest.warns(UserWarning, match="a, target: .* lie outside of the picture; do they count pixels of it"):
+        animated(monkeypatch, place / kind, "--reference", "a.png", "--structures", "poses")
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "words"),
+    [
+        (
+            "shared",
+            ["--reference", "a.png", "--structures", "mixed"],
+            ["notes.txt", "picture.png", "torn.json: not JSON"],
+        ),
+        ("clips", ["--reference", "a.png", "--structures", "mixed"], ["notes.txt", "picture.png", "torn.json"]),
+        ("clips", ["--reference", "torn.png", "--reference-structure", "a.json"], ["torn.png", "not an image"]),
+        ("shared", ["--reference", "bare.png"], ["bare.png", "beside it", "bare_keypoints.*", "--reference-structure"]),
+        ("shared", ["--reference", "none.png"], ["none.png", "no such file"]),
+        ("shared", ["--reference", "."], ["is a folder", "one picture"]),
+        ("shared", ["--reference", "a.png", "--structures", "nowhere"], ["nowhere", "no such folder"]),
+        ("shared", ["--reference", "a.png", "--structures", "empty"], ["empty", "one file of key points a frame"]),
+        ("shared", ["--reference", "a.png", "--structure-images", "mixed"], ["2 problems", "p1.json", "p2.json"]),
+        ("shared", ["--reference", "a.png", "--out", "clip.gif", "--fps", "0"], ["--fps", ".mp4"]),
+        ("shared", ["--reference", "a.png", "--out", "there.mp4"], ["there_side_by_side.mp4", "--force"]),
+    ],
+)
+def test_what_is_wrong_with_a_clip_is_told_before_a_model_is_loaded(
+    place, here, capsys, monkeypatch, kind, arguments, words
+):
+    for folder in ("mixed", "empty"):
+        (here / folder).mkdir()
+    Image.new("RGB", (8, 8)).save(here / "mixed" / "picture.png")
+    for name in ("mixed/notes.txt", "mixed/torn.json", "torn.png", "there_side_by_side.mp4"):
+        (here / name).write_text("{")
+    before = sorted(here.rglob("*"))
+    more = [] if "--structures" in arguments else ["--structures", "poses"]
+    error = refused(capsys, monkeypatch, "animate", place / kind, *arguments, *more)
+    for word in words:
+        assert word in error
+    assert sorted(here.rglob("*")) == before
+
+
+def test_a_model_without_a_flow_is_shown_without_it():
+    image, structure = torch.zeros(3, 8, 8), torch.zeros(1, 8, 8)
+    made = Transfer(torch.ones(1, 3, 8, 8), [], [])
+    shown = side_by_side(
+        Prepared(image, structure, structure, "a", (8, 8)), made, lambda _: np.full((8, 8, 3), 7, np.uint8)
+    )
+    assert shown[0, ::8, 0].tolist() == [128, 7, 255]
 
 
 def test_a_clip_goes_from_the_sources_own_pose_to_the_targets(place, here, capsys, monkeypatch):
     monkeypatch.setattr("posegen.cli.interpolate.VideoWriter", Recorder)
     assert run("interpolate", place / "shared", "a.png", "c.json", "--frames", "10", "--pause", "0") == 0
     made = RECORDED[-1]
-    assert "10 frames: a_to_c.mp4" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "10 frames: a_to_c.mp4" in told
+    assert ALONE in told
     assert len(made) == 10  # more than go through the model at once
     inferencer = Inferencer(place / "shared", device="cpu")
     first, last = (inferencer.infer("a.png", pose, "a.json")[0].image for pose in ("a.json", "c.json"))
@@ -357,6 +531,16 @@ def test_a_clip_goes_from_the_sources_own_pose_to_the_targets(place, here, capsy
         assert np.abs(frame - true).mean() < 0.5  # rounding; and a batch may sum in another order
     steps = [np.abs(one - other).mean() for one, other in pairwise(made)]
     assert steps[0] < max(steps)  # it starts slowly
+
+
+def test_a_model_of_clips_goes_from_pose_to_pose_too(place, here, capsys, monkeypatch):
+    monkeypatch.setattr("posegen.cli.interpolate.VideoWriter", Recorder)
+    assert run("interpolate", place / "clips", "a.png", "c.json", "--frames", "3", "--pause", "0") == 0
+    made = RECORDED[-1]
+    assert ALONE not in capsys.readouterr().out
+    first = next(Inferencer(place / "clips", device="cpu").animate("a.png", ["a.json"], "a.json"))
+    assert np.abs(made[0] - first.image).mean() < 0.5  # of rounding
+    assert np.abs(made[0] - made[-1]).mean() > 5
 
 
 def test_it_rests_at_both_ends(place, here):

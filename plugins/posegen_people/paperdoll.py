@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -150,6 +150,24 @@ class PaperDolls(Dataset):
             visible=torch.from_numpy(visible[None].astype(np.float32)),
             foreground=torch.from_numpy((target.topmost[None] >= 0).astype(np.float32)),
         )
+
+    def motion(self, index: int, frames: int) -> list[Keypoints]:
+        """A motion of the person of pair *index*, from the source's pose and back to it: key points, one a frame.
+
+        They count pixels of the source. The person waves twice with one arm, drops the other, and sways.
+
+        Args:
+            index: of the pair.
+            frames: how many, 2 or more; the first and the last are the source's own pose.
+        """
+        rng = np.random.default_rng([self.seed, index])
+        doll = random_doll(rng, self.size)  # as in :meth:`scene`, whose source comes first
+        own = doll.stand(random_stance(rng))
+        scale, hips = random_frame(list(own.joints.values()), self.size, rng)
+        stances = [waving(own.stance, time) for time in np.linspace(0, 1, frames)]
+        poses = [doll.place(doll.stand(stance), scale, hips) for stance in stances]
+        pictures = draw_all(doll.parts, [pose.placed for pose in poses], np.zeros((*self.size, 3), np.float32))
+        return [seen_keypoints(doll.parts, pose, picture) for pose, picture in zip(poses, pictures, strict=True)]
 
     def scene(self, index: int) -> Scene:
         """What pair *index* is drawn from."""
@@ -342,6 +360,30 @@ def random_stance(rng: Generator) -> Stance:
         arms=(_random_arm(rng), _random_arm(rng)),
         legs=(_random_leg(rng, front), _random_leg(rng, not front)),
     )
+
+
+WAVING = Limb(angle=1.3, bend=1.2, scales=(0.9, 0.9), front=True)
+HANGING = Limb(angle=0.25, bend=-0.2, scales=(0.9, 0.9), front=True)
+"""Arms in the middle of their way, within what ``ARMS`` calls so."""
+WAVES = 2
+SWING, SWAY = 0.5, 0.07
+"""Radians to either side, of the forearm that waves and of the torso."""
+
+
+def waving(stance: Stance, time: float) -> Stance:
+    """A stance at a *time* in [0, 1] of a wave that begins and ends in it: one arm waves, and the other one hangs."""
+    way = np.sin(np.pi * time)
+    swing, sway = np.sin(2 * np.pi * WAVES * time), np.sin(2 * np.pi * time)
+    waved = _between(stance.arms[0], replace(WAVING, bend=WAVING.bend + SWING * swing), way)
+    arms = waved, _between(stance.arms[1], HANGING, way)
+    return replace(stance, lean=stance.lean + SWAY * sway, tilt=stance.tilt - SWAY * sway, arms=arms)
+
+
+def _between(start: Limb, end: Limb, share: float) -> Limb:
+    """A limb on its way, in front where it was."""
+    first, second = (np.array([limb.angle, limb.bend, *limb.scales]) for limb in (start, end))
+    angle, bend, upper, lower = (first + share * (second - first)).tolist()
+    return Limb(angle, bend, (upper, lower), start.front)
 
 
 def _random_arm(rng: Generator) -> Limb:

@@ -1,111 +1,112 @@
-"""Make a clip: one photograph, moved through a row of structures."""
+"""Make a clip: one picture, moved through a row of structures."""
 
 from __future__ import annotations
 
 import argparse
-import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from mmengine.config import Config
 from rich.progress import track
 from torch import Tensor
 
-from ..api import from_pretrained, load_model
-from ..data import Keypoints, StructureEncoder
 from ..data.files import link_out, natural_order
-from ..data.images import IMAGE_ENDINGS, read_image, resize_image, to_tensor, to_uint8
-from ..errors import ConfigError, DataError, PosegenError
-from ..inference import encode_subject, read_keypoints
-from ..records import Frame
+from ..data.images import IMAGE_ENDINGS, resize_image, to_uint8
+from ..errors import DataError, PosegenError
+from ..inference import Inferencer, Prepared
+from ..poses import BESIDE, Subject, read_poses, source_subjects
+from ..records import Transfer
 from ..visualization.flow import mask_to_rgb, to_picture, warp
 from ..visualization.video import VideoWriter
-from .common import add_config, refuse_to_overwrite
-from .transfer import read_model_config
+from .common import refuse_to_overwrite
+from .transfer import add_common, add_model_and_examples, load_inferencer, read_model_config
 
+EXAMPLES = """
+examples:
+  posegen animate shared_model/ --reference me.jpg --structures motion/         writes me_to_motion.mp4
+  posegen animate config.py checkpoint.pth --reference me.jpg --structures motion/ --structure-images frames/ --fps 30
+
+Any model of key points will do. One of clips makes each frame from the frame before it and the reference. One of single
+images makes each frame by itself, as `posegen transfer` would: it knows nothing of the frame before, so the clip may
+flicker. Key points count pixels of the reference, or of the pictures in --structure-images.
+"""
 FASTEST = 1000  # frames a second
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``posegen animate``."""
-    add_config(parser)
-    parser.add_argument(
-        "checkpoint",
-        type=Path,
-        nargs="?",
-        help="a checkpoint of a clip model; none where CONFIG is a shared model: its folder, or the name of one that a "
-        "plugin ships",
-    )
-    parser.add_argument("--reference", type=Path, required=True, metavar="IMG", help="the photograph that is moved")
+    add_model_and_examples(parser, EXAMPLES)
+    parser.add_argument("--reference", type=Path, required=True, metavar="IMG", help="the picture that is moved")
     parser.add_argument(
         "--structures",
         type=Path,
         required=True,
         metavar="DIR",
-        help="a folder with one file of key points a frame, in pixels of the photograph (or of --structure-images)",
+        help="a folder with one file of key points a frame, in pixels of the reference (or of --structure-images)",
     )
     parser.add_argument(
         "--reference-structure",
         type=Path,
         metavar="FILE",
-        help="the photograph's own key points; default: the file of its name in --structures",
+        help="the reference's own key points; default: the file of its name beside it, else that in --structures",
     )
     parser.add_argument(
         "--structure-images",
         type=Path,
         metavar="DIR",
-        help="the photographs that the structures belong to, of the same names: they give the size whose pixels the "
-        "key points count, and what else a structure shows of an image",
+        help="the pictures that the structures belong to, of the same names: they give the size whose pixels the key "
+        "points count, and what else a structure shows of an image",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="MP4", help="the clip to write")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="MP4",
+        help="the clip to write, and beside it …_side_by_side.mp4; default: REFERENCE_to_STRUCTURES.mp4",
+    )
     parser.add_argument("--fps", type=float, default=25, help="frames a second; default 25")
-    parser.add_argument("--force", action="store_true", help="overwrite the clips if they exist")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, …")
+    add_common(parser)
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Write the clip, and a second one that shows how it was made; returns 0."""
-    beside = parsed.out.with_name(f"{parsed.out.stem}_side_by_side.mp4")
-    refuse_to_overwrite([parsed.out, beside], parsed.force)
-    if not 0 < parsed.fps <= FASTEST:
-        raise PosegenError(f"--fps must be more than 0 and at most {FASTEST}, got {parsed.fps:g}")
-    if parsed.out.suffix.lower() != ".mp4":
-        raise PosegenError(f"--out must end in .mp4, got {parsed.out}")
-    config, encoder = read_model_config(parsed)
-    picture = read_image(parsed.reference)
+    out = parsed.out or Path(f"{parsed.reference.stem}_to_{parsed.structures.resolve().name}.mp4")
+    beside = out.with_name(f"{out.stem}_side_by_side.mp4")
+    if problems := problems_of_clip(parsed):
+        raise PosegenError("\n".join(problems))
+    refuse_to_overwrite([out, beside], parsed.force)
     files = structure_files(parsed.structures)
-    own = parsed.reference_structure or _of_same_name(files, parsed.reference)
-    points = _read_all({own: None, **dict.fromkeys(files)}, encoder)
+    images = _images_of(parsed.structure_images, files)
+    frames = [Subject(file.stem, image, file) for file, image in zip(files, images, strict=True)]
+    config, encoder = read_model_config(parsed)
+    own, *points = read_poses([_reference(parsed, files), *frames], encoder)
 
-    model = _load(parsed, config)
-    if not hasattr(model, "frames"):
-        raise ConfigError(f"{parsed.config} describes a model of single images, not of clips: use `posegen infer`")
-    image, structure = encode_subject(config, encoder, picture, points[own], picture)
-    reference = to_tensor(image)[None].to(parsed.device)
-
-    def structures() -> Iterator[Tensor]:
-        for file in files:
-            own_image = _image_of(parsed.structure_images, file)
-            frame = picture if own_image is None else own_image
-            yield encode_subject(config, encoder, frame, points[file], own_image)[1].to(parsed.device)
-
-    given, shown = itertools.tee(structures())  # read in step: one structure is kept at a time
-    with VideoWriter(parsed.out, parsed.fps) as clip, VideoWriter(beside, parsed.fps) as comparison:
-        frames = model.frames(reference, structure.to(parsed.device), given)
-        for frame, target in track(zip(frames, shown, strict=True), description="frames", total=len(files)):
-            clip.write(to_uint8(frame.image[0]))
-            comparison.write(side_by_side(reference, target, frame, encoder.draw))
-    print(f"{len(files)} frames: {parsed.out}")
+    inferencer = load_inferencer(parsed, config)
+    prepared = inferencer.prepare_clip(parsed.reference, points, own, images)
+    with VideoWriter(out, parsed.fps) as clip, VideoWriter(beside, parsed.fps) as comparison:
+        for one, made in track(inferencer.frames(prepared), description="frames", total=len(files)):
+            size = one.size if parsed.resize_back else inferencer.size
+            clip.write(resize_image(to_uint8(made.image[0]), size))
+            comparison.write(side_by_side(one, made, encoder.draw))
+    print(f"{len(files)} frames: {out}")
     print(f"how it was made: {beside}")
+    tell_of_single_images(inferencer)
     return 0
 
 
-def _load(parsed: argparse.Namespace, config: Config) -> Any:
-    if parsed.checkpoint is not None:
-        return load_model(config, parsed.checkpoint, parsed.device)
-    return from_pretrained(parsed.config, parsed.device)
+def problems_of_clip(parsed: argparse.Namespace) -> list[str]:
+    """What is wrong with ``--fps`` and ``--out``."""
+    problems = []
+    if not 0 < parsed.fps <= FASTEST:
+        problems.append(f"--fps must be more than 0 and at most {FASTEST}, got {parsed.fps:g}")
+    if parsed.out is not None and parsed.out.suffix.lower() != ".mp4":
+        problems.append(f"--out must end in .mp4, got {parsed.out}")
+    return problems
+
+
+def tell_of_single_images(inferencer: Inferencer) -> None:
+    """Print what a clip by a model of single images is; of one of clips nothing."""
+    if inferencer.makes_single_images:
+        print("each frame was made by itself, by a model of single images: the clip may flicker")
 
 
 def structure_files(folder: Path) -> list[Path]:
@@ -125,56 +126,56 @@ def structure_files(folder: Path) -> list[Path]:
     return files
 
 
-def side_by_side(
-    reference: Tensor, structure: Tensor, frame: Frame, draw: Callable[[Tensor], np.ndarray]
-) -> np.ndarray:
+def side_by_side(one: Prepared, made: Transfer, draw: Callable[[Tensor], np.ndarray]) -> np.ndarray:
     """Reference, structure, the reference warped along its flow, its mask, and the result, uint8 H 5·W 3.
 
+    Of a model that has no flow, reference, structure and result, H 3·W 3.
+
     Args:
-        reference: 1 3 H W. structure: 1 S H W. frame: what the model made of them. draw: of a structure S H W.
+        one: what the frame was made from. made: what the model made of it, B = 1. draw: of a structure S H W.
     """
-    size = (reference.shape[-2], reference.shape[-1])
-    pictures = [
-        to_picture(reference[0]),
-        draw(structure[0].cpu()),
-        to_picture(warp(reference, frame.flows.reference[-1])[0]),
-        mask_to_rgb(frame.masks.reference[-1][0].cpu()),
-        to_picture(frame.image[0]),
-    ]
+    pictures = [to_picture(one.source), draw(one.target_structure)]
+    if made.flows:
+        reference = one.source[None].to(made.image.device)
+        pictures += [to_picture(warp(reference, made.flows[-1])[0]), mask_to_rgb(made.masks[-1][0].cpu())]
+    pictures.append(to_picture(made.image[0]))
+    size = (one.source.shape[-2], one.source.shape[-1])
     return np.concatenate([resize_image(picture, size, "nearest") for picture in pictures], axis=1)
 
 
-def _of_same_name(files: list[Path], reference: Path) -> Path:
-    found = [path for path in files if path.stem == reference.stem]
-    if not found:
+def _reference(parsed: argparse.Namespace, files: Sequence[Path]) -> Subject:
+    """The reference with its own key points: those given, those beside it, those of its name among the frames'."""
+    found = source_subjects(parsed.reference, parsed.reference_structure)
+    if len(found) > 1 or parsed.reference.is_dir():
+        raise PosegenError(f"--reference {parsed.reference} is a folder; a clip is made of one picture")
+    (reference,) = found
+    if reference.keypoints is not None:
+        return reference
+    names = (reference.name, f"{reference.name}{BESIDE}")
+    of_its_name = next((file for file in files if file.stem in names), None)
+    if of_its_name is None:
         raise DataError(
-            files[0].parent,
-            f"holds no key points of the reference: no file is called {reference.stem}.*",
+            parsed.reference,
+            f"no key points of it: neither beside it nor in {parsed.structures} is a file called {names[0]}.* or "
+            f"{names[1]}.*",
             "Give them with --reference-structure.",
         )
-    return found[0]
+    return Subject(reference.name, reference.picture, of_its_name)
 
 
-def _image_of(folder: Path | None, file: Path) -> np.ndarray | None:
+def _images_of(folder: Path | None, files: Sequence[Path]) -> list[Path | None]:
+    """The picture of each file, all None without a folder."""
     if folder is None:
-        return None
-    names = [f"{file.stem}{ending}" for ending in IMAGE_ENDINGS]
-    found = [folder / name for name in names if (folder / name).is_file()]
-    if not found:
-        raise DataError(folder, f"holds no photograph of the structure {file.name}: {file.stem}.jpg, .png, …")
-    if problem := link_out(found[0], folder):
-        raise DataError(folder, f"{found[0].name}: {problem}")
-    return read_image(found[0])
-
-
-def _read_all(files: Iterable[Path], encoder: StructureEncoder) -> dict[Path, Keypoints]:
-    """The key points by file; what is wrong with any of them is told at once, before any work."""
-    found, problems = {}, []
+        return [None] * len(files)
+    found, problems = [], []
     for file in files:
-        try:
-            found[file] = read_keypoints(file, encoder, None)
-        except DataError as error:
-            problems.append(str(error))
+        pictures = [folder / f"{file.stem}{ending}" for ending in IMAGE_ENDINGS]
+        picture = next((path for path in pictures if path.is_file()), None)
+        if picture is None:
+            problems.append(f"no picture of the structure {file.name}: {file.stem}.jpg, .png, …")
+        elif problem := link_out(picture, folder):
+            problems.append(f"{picture.name}: {problem}")
+        found.append(picture)
     if problems:
-        raise PosegenError("\n".join(problems))
+        raise DataError(folder, problems)
     return found

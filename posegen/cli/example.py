@@ -19,6 +19,7 @@ from ..sharing import check_destination, find_shared, load_shared
 from .common import add_plugin, load_plugins
 
 MOST_PAIRS = 1000
+FRAMES, FPS = 24, 12  # of a motion
 MOST_WIDE = 1024
 LARGER = 4  # than the model's pictures: as a photograph is, and points that are whole pixels are finer
 
@@ -49,7 +50,7 @@ def run(parsed: argparse.Namespace) -> int:
     dataset = _drawn(config, parsed.model, parsed.pairs)
     encoder = dataset.structure
     names = [str(number) for number in range(1, parsed.pairs + 1)]
-    sources, poses, targets = (parsed.folder / name for name in ("sources", "poses", "targets"))
+    sources, poses, targets, motion = (parsed.folder / name for name in ("sources", "poses", "targets", "motion"))
     for index, name in enumerate(names):
         pair = dataset[index]
         write_image(sources / f"{name}.png", to_uint8(pair.source))
@@ -58,7 +59,12 @@ def run(parsed: argparse.Namespace) -> int:
         _write_points(poses / name, encoder.decode(pair.target_structure), encoder)
     print(f"{sources}: pictures, with their key points beside them")
     print(f"{poses}: key points of other poses; {targets}: how they truly look, to compare")
-    print("\n".join(["try:", *_commands(parsed.model, parsed.folder)]))
+    moves = hasattr(dataset, "motion")
+    if moves:
+        for number, points in enumerate(dataset.motion(0, FRAMES), 1):
+            _write_points(motion / f"{number:02d}", points, encoder)
+        print(f"{motion}: key points of a motion of {sources / names[0]}.png, a file a frame")
+    print("\n".join(["try:", *_commands(parsed.model, parsed.folder, motion if moves else None)]))
     return 0
 
 
@@ -86,7 +92,7 @@ def _write_points(path: Path, keypoints: Keypoints, encoder: StructureEncoder) -
         raise ConfigError(f"no plugin writes {layout.name} key points (hook posegen_write_keypoints)")
 
 
-def _commands(model: Path, folder: Path) -> list[str]:
+def _commands(model: Path, folder: Path, motion: Path | None) -> list[str]:
     """What to try next, each line as a shell takes it."""
     named = model.as_posix()
     one = [folder / "sources" / "1.png", folder / "poses" / "1.json"]
@@ -94,8 +100,11 @@ def _commands(model: Path, folder: Path) -> list[str]:
         ["transfer", named, *one, "--out", folder / "moved.png", "--explain"],
         ["transfer", named, folder / "sources", folder / "poses", "--out", folder / "moved"],
         ["interpolate", named, *one, "--out", folder / "moving.mp4"],
-        ["app", named],
     ]
+    if motion is not None:
+        animated = ["--structures", motion, "--fps", FPS, "--out", folder / "animated.mp4"]
+        commands.append(["animate", named, "--reference", one[0], *animated])
+    commands.append(["app", named])
     lines = [f"  posegen {shlex.join(map(str, command))}" for command in commands]
     if importlib.util.find_spec("gradio") is None:
         lines[-1] += "  # first: pip install 'posegen[app]'"

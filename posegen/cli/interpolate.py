@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,9 @@ from ..errors import PosegenError
 from ..inference import Prepared, prepare_subject
 from ..poses import read_poses, source_subjects, target_subjects
 from ..visualization.video import VideoWriter
-from .animate import FASTEST
+from .animate import problems_of_clip, tell_of_single_images
 from .common import refuse_to_overwrite
-from .transfer import AT_ONCE, add_common, add_model_source_target, load_inferencer, read_model_config
+from .transfer import add_common, add_model_source_target, load_inferencer, read_model_config
 
 EXAMPLES = """
 examples:
@@ -64,19 +65,21 @@ def run(parsed: argparse.Namespace) -> int:
     own = encode_structure(encoder, start, inferencer.size, image)
     rest = round(parsed.pause * parsed.fps)
     shares = [_eased(frame / (parsed.frames - 1)) for frame in range(parsed.frames)]
-    starts = range(0, len(shares), AT_ONCE)
+
+    def frames() -> Iterator[Prepared]:
+        for share in shares:
+            pose = interpolate_keypoints(start, end, encoder.layout, share)
+            structure = encode_structure(encoder, pose, inferencer.size, None)
+            yield Prepared(prepared_image, own, structure, out.stem, picture.shape[:2])
+
+    size = picture.shape[:2] if parsed.resize_back else inferencer.size
     with VideoWriter(out, parsed.fps) as clip:
-        for first in track(starts, description="frames", disable=len(starts) < 2):
-            prepared = []
-            for share in shares[first : first + AT_ONCE]:
-                pose = interpolate_keypoints(start, end, encoder.layout, share)
-                structure = encode_structure(encoder, pose, inferencer.size, None)
-                prepared.append(Prepared(prepared_image, own, structure, out.stem, picture.shape[:2]))
-            for row, made in enumerate(inferencer.transfer(prepared)[1].image):
-                frame = resize_image(to_uint8(made), picture.shape[:2] if parsed.resize_back else inferencer.size)
-                at_an_end = first + row in (0, len(shares) - 1)
-                _write(clip, frame, 1 + (rest if at_an_end else 0))
+        made = track(inferencer.frames(frames()), description="frames", total=len(shares))
+        for number, (_, frame) in enumerate(made):
+            at_an_end = number in (0, len(shares) - 1)
+            _write(clip, resize_image(to_uint8(frame.image[0]), size), 1 + (rest if at_an_end else 0))
     print(f"{parsed.frames + 2 * rest} frames: {out}")
+    tell_of_single_images(inferencer)
     return 0
 
 
@@ -84,12 +87,9 @@ def _check(parsed: argparse.Namespace) -> None:
     problems = []
     if parsed.frames < 2:
         problems.append(f"--frames must be 2 or more, got {parsed.frames}")
-    if not 0 < parsed.fps <= FASTEST:
-        problems.append(f"--fps must be more than 0 and at most {FASTEST}, got {parsed.fps:g}")
     if not 0 <= parsed.pause <= 60:
         problems.append(f"--pause is 0 to 60 seconds, got {parsed.pause:g}")
-    if parsed.out is not None and parsed.out.suffix.lower() != ".mp4":
-        problems.append(f"--out must end in .mp4, got {parsed.out}")
+    problems += problems_of_clip(parsed)
     if problems:
         raise PosegenError("\n".join(problems))
 

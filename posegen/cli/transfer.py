@@ -16,7 +16,7 @@ from ..data import StructureEncoder
 from ..data.generated import FORMATS, write_generated
 from ..data.images import resize_image, to_uint8
 from ..errors import ConfigError, PosegenError
-from ..inference import Inferencer
+from ..inference import Inferencer, row_of
 from ..poses import Subject, read_poses, source_subjects, target_subjects
 from ..records import PairBatch, Transfer
 from ..sharing import _read_config as read_shared_config
@@ -61,16 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_model_source_target(parser: argparse.ArgumentParser, examples: str) -> None:
     """``MODEL``, ``SOURCE``, ``TARGET``, where their key points come from, and examples below."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = examples.strip("\n")
-    parser.add_argument(
-        "config",
-        type=Path,
-        metavar="MODEL",
-        help="a shared model: its folder, or the name of one that a plugin ships; or a config (a .py config is code "
-        "and runs)",
-    )
-    parser.add_argument("checkpoint", type=Path, nargs="?", metavar="CHECKPOINT", help="of a config's model")
+    add_model_and_examples(parser, examples)
     parser.add_argument("source", type=Path, metavar="SOURCE", help="the picture that is moved, or a folder of them")
     parser.add_argument(
         "target",
@@ -85,15 +76,29 @@ def add_model_source_target(parser: argparse.ArgumentParser, examples: str) -> N
             metavar="FILE",
             help=f"key points of {name.upper()}; default: the file of its name beside it, or what an estimator finds",
         )
+    parser.add_argument("--estimator", metavar="NAME", help="which estimator finds key points, where there are several")
+
+
+def add_model_and_examples(parser: argparse.ArgumentParser, examples: str) -> None:
+    """``MODEL``, ``--cfg-options``, ``--plugin``, and examples below."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = examples.strip("\n")
+    parser.add_argument(
+        "config",
+        type=Path,
+        metavar="MODEL",
+        help="a shared model: its folder, or the name of one that a plugin ships; or a config (a .py config is code "
+        "and runs)",
+    )
+    parser.add_argument("checkpoint", type=Path, nargs="?", metavar="CHECKPOINT", help="of a config's model")
     parser.add_argument(
         "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="override values of the config"
     )
     add_plugin(parser)
-    parser.add_argument("--estimator", metavar="NAME", help="which estimator finds key points, where there are several")
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
-    """What ends both commands' lists of arguments."""
+    """What ends the commands' lists of arguments."""
     parser.add_argument(
         "--resize-back",
         action="store_true",
@@ -194,5 +199,5 @@ def _explained(out: Path) -> Path:
 
 def _sheet(batch: PairBatch, out: Transfer, row: int, encoder: StructureEncoder) -> np.ndarray:
     one = slice(row, row + 1)
-    result = Transfer(out.image[one], [flow[one] for flow in out.flows], [mask[one] for mask in out.masks])
-    return overlay(batch.source[one], batch.source_structure[one], batch.target_structure[one], result, encoder.draw)
+    seen = batch.source[one], batch.source_structure[one], batch.target_structure[one]
+    return overlay(*seen, row_of(out, row), encoder.draw)
