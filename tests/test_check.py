@@ -9,11 +9,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from PIL import Image, PngImagePlugin
 from rich.console import Console
 from torch.utils.data import Dataset
 
 from posegen.checking import Finding, Picture, Report, check_data, print_report, write_findings
-from posegen.checking.check import DRAWN_SAMPLES
+from posegen.checking.check import DRAWN_SAMPLES, look
 from posegen.cli import main
 from posegen.data.images import write_image
 from posegen.errors import ConfigError, DataError
@@ -147,6 +148,15 @@ def test_the_256_download_of_which_the_frame_is_the_middle_is_noticed(tmp_path):
     framed = pairs_config(root, "train", keypoint_frame=(256, 176))
     assert [f.kind for f in check_data(framed).findings] == ["proportions"] * 2
     assert check_data(pairs_config(root, "train", keypoint_frame=(256, 176), crop_to_frame=True)).findings == []
+
+
+@pytest.mark.parametrize(("said", "kinds"), [("55x80", []), ("64x64", ["proportions"]), ("0x0", ["proportions"])])
+def test_an_image_that_was_squeezed_by_prepare_is_judged_by_what_it_says_it_was(tmp_path, said, kinds):
+    text = PngImagePlugin.PngInfo()
+    text.add_text("posegen-size-before", said)
+    Image.fromarray(picture(1, 64, 64)).save(tmp_path / "a.png", pnginfo=text)
+    seen = look(Picture(tmp_path / "a.png", "a.png", proportions=(256, 176)))
+    assert [finding.kind for finding in seen.findings] == kinds
 
 
 def test_an_image_of_the_test_in_training_is_found_whatever_it_is_called(sound):

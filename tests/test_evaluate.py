@@ -284,6 +284,34 @@ def test_real_images_are_the_targets_only_where_the_protocol_says_so(tmp_path, p
     assert "training images: give their folder with --real" in found.not_computed["colour"]
 
 
+def test_metrics_of_one_extractor_share_its_features_and_their_values_stay_the_same(tmp_path, parts):
+    looked: list[int] = []
+
+    @parts
+    class Mean(MeanColour):
+        def extract(self, images):
+            looked.append(len(images))
+            return super().extract(images)
+
+    @parts
+    class Spread(Mean):
+        def compare(self, generated, real):
+            return {"spread": float(generated.std(0).sum())}
+
+    @parts
+    class OfNobodyKnowsWhat(Mean):
+        extractor = ""  # so nothing says that its features are anybody else's
+
+    given = pairs(tmp_path)
+    kinds = {"mean": "Mean", "spread": "Spread", "unknown": "OfNobodyKnowsWhat"}
+    protocol = replace(PLAIN, metrics={name: {"type": kind} for name, kind in kinds.items()})
+    together = evaluate(given, protocol, Options(cache=tmp_path / "together", draws=20))
+    assert sum(looked) == 5 * 2 * 2  # 5 generated and 5 true images: once for two metrics, once for the third
+    for name in kinds:
+        alone = evaluate(given, protocol, Options([name], cache=tmp_path / name, draws=20))
+        assert together.scores[name] == alone.scores[name]  # to the last digit, the interval too
+
+
 def test_one_image_is_no_set(tmp_path, parts):
     parts(MeanColour)
     found = evaluate(pairs(tmp_path, 1), SETS, Options(cache=tmp_path / "cache"))
@@ -437,7 +465,8 @@ def test_reasons_stand_below_the_table_once_and_the_table_is_no_wider_than_the_t
     assert main(["evaluate", *published_folder(tmp_path), "--protocol", "posegen-clean"]) == 1
     table, below = capsys.readouterr().out.split("not computed: fid, kid: ")  # both lack the same weights
     rows = [line for line in table.splitlines() if line.startswith("│")]
-    assert [row.split()[1] for row in rows] == ["ssim", "psnr", "l1"]  # a row a metric: none is broken over two
+    names = [row.split()[1] for row in rows]
+    assert names == ["ssim", "psnr", "l1", "fid", "kid", "lpips"]  # a row a metric: none is broken over two
     assert max(map(len, table.splitlines())) <= 80
     assert below.count("inception-2015-12-05.pt") == 2  # its name, and its address
 

@@ -12,11 +12,15 @@ import av
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import posegen
+from posegen.cli.test import SaveForScoring, SaveImages
 from posegen.data.generated import FORMATS, write_generated
+from posegen.data.images import read_image, to_uint8, write_image
 from posegen.errors import DataError
+from posegen.records import PairBatch, Transfer
 from posegen.visualization.video import VideoWriter
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (40, 32, 3), dtype=np.uint8)
@@ -100,6 +104,23 @@ def test_a_jpeg_and_a_webp_say_so(tmp_path, ending):
     assert exif[0x0131] == SOFTWARE
     assert exif[0x010E].startswith("A generated picture")
     assert cv2.imread(str(path)).shape == PICTURE.shape
+
+
+@pytest.mark.parametrize("hook", [SaveImages, SaveForScoring])
+def test_what_a_test_saves_says_so_and_has_the_pixels_it_has_without_that(tmp_path, hook):
+    pairs, out = a_batch(seed=1), a_batch(seed=2)
+    hook(tmp_path).after_test_iter(None, 0, pairs, [Transfer(out.target, [], [])])
+    (made,) = tmp_path.glob("*.jpg" if hook is SaveImages else "generated/*.png")
+    assert SAYS.encode() in made.read_bytes()
+    write_image(tmp_path / f"plain{made.suffix}", to_uint8(out.target[0]))  # JPEGs with what it loses
+    np.testing.assert_array_equal(read_image(made), read_image(tmp_path / f"plain{made.suffix}"))
+    for real in tmp_path.glob("[st]*/*.png"):  # source/ and target/ are photographs
+        assert SAYS.encode() not in real.read_bytes()
+
+
+def a_batch(seed: int) -> PairBatch:
+    images = torch.rand(1, 3, 40, 32, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    return PairBatch(images.flip(3), images, images, images, names=["a_2_b_vis"])
 
 
 def test_a_format_that_cannot_say_so_is_not_written(tmp_path):

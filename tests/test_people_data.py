@@ -12,9 +12,11 @@ from posegen_people import posegen_read_keypoints
 from posegen_people.annotations import (
     COCO_17,
     flat_name,
+    openpose_json,
     read_annotations,
     read_keypoints,
     read_pairs,
+    write_openpose,
 )
 from posegen_people.augmentation import Motion, PublishedAugmentation
 from posegen_people.layouts import OPENPOSE_18
@@ -230,6 +232,23 @@ def test_text_that_is_not_json_is_named_with_its_line(tmp_path):
     (tmp_path / "a.json").write_text('{"people":\n oops}')
     with pytest.raises(DataError, match=r"not JSON: .*line 2"):
         read_keypoints(tmp_path / "a.json")
+
+
+def test_points_that_are_written_as_openpose_does_are_read_to_a_thousandth_of_a_pixel(tmp_path):
+    present = [*[True] * 17, False]
+    points = np.random.default_rng(1).uniform(0, 256, (18, 2))
+    file = write_openpose(tmp_path / "points.of.one", Keypoints(points, present))
+    assert file == tmp_path / "points.of.one.json"
+    read = read_keypoints(file)
+    np.testing.assert_array_equal(read.present, present)
+    np.testing.assert_allclose(read.points[:17], points[:17], rtol=0, atol=0.0005)
+
+
+def test_nobody_is_written_as_openpose_does(tmp_path):
+    nobody = Keypoints(np.ones((18, 2)), [False] * 18)
+    assert json.loads(openpose_json(nobody)) == {"people": []}
+    with pytest.raises(DataError, match="nobody in the file"):
+        read_keypoints(write_openpose(tmp_path / "nobody", nobody))
 
 
 def coco_values(left=10.0, top=20.0, missing=()):

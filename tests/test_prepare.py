@@ -266,7 +266,7 @@ def test_fashion_under_a_protocol_has_the_pixels_that_the_protocol_scores(tmp_pa
     protocol = get_protocol("gfla-fashion")  # 256×256, Pillow bicubic
     source = laid_out(tmp_path / "downloads", fashion_images("img_highres", 220, 150) | fashion_lists())
     result = done("deepfashion", source, tmp_path / "fashion", protocol=protocol)
-    assert not result.errors
+    assert (result.errors, result.warnings) == (0, 0)  # squeezed, and known to be
     name = fashion_names("test")[0].replace(".jpg", ".png")
     original = source / "In-shop/Img/img_highres" / "/".join(FASHION["test"]) / f"{VIEWS_OF_IT[0]}.jpg"
     prepared = tmp_path / "fashion" / "test" / name
@@ -274,6 +274,41 @@ def test_fashion_under_a_protocol_has_the_pixels_that_the_protocol_scores(tmp_pa
     np.testing.assert_array_equal(prepare_target(prepared, protocol), prepare_target(original, protocol))
     assert name in (tmp_path / "fashion" / "fasion-resize-pairs-test.csv").read_text()
     assert config_errors("gfla_fashion.py", tmp_path / "fashion") == 0
+
+
+def test_images_that_were_a_square_before_the_protocol_are_still_pointed_out(tmp_path):
+    """Under the lists' names nobody knows whether they were squeezed, or show more than the frame of 176×256."""
+    squares = {
+        f"{split}/{name}": image(hash_of(split, name), 200, 200) for split in FASHION for name in fashion_names(split)
+    }
+    source = laid_out(tmp_path / "downloads", squares | fashion_lists())
+    result = done("deepfashion", source, tmp_path / "fashion", protocol=get_protocol("gfla-fashion"))
+    findings = [finding for report in result.checks for finding in report.findings]
+    assert [finding.kind for finding in findings] == ["proportions"] * len(squares)
+
+
+def test_two_images_that_become_one_name_are_a_problem_and_the_rest_is_made(tmp_path):
+    twice = fashion_names("train")[0].replace(".jpg", ".png")  # stored as PNG, the JPEG beside it is called so too
+    files = fashion_images("img_highres", 110, 75) | fashion_lists("fasion")
+    place = f"In-shop/Img/img_highres/{'/'.join(FASHION['train'])}/{VIEWS_OF_IT[0]}"
+    files[f"{place}.png"] = image(5, 110, 75, "PNG")
+    files["fasion-annotation-train.csv"] += f"{twice}: {Y}: {X}\n".encode()
+    files["fasion-pairs-train.csv"] += f"{twice},{fashion_names('train')[1]}\n".encode()
+    protocol = get_protocol("gfla-fashion")
+    folder = tmp_path / "fashion"
+    source = laid_out(tmp_path / "downloads", files)
+    result = done("deepfashion", source, folder, protocol=protocol)
+    assert [(problem.file, problem.text) for problem in result.problems] == [
+        (f"{place}.jpg", f"would become train/{twice}, as {place}.png does, which is taken; give it another name")
+    ]
+    assert not any(place in name for _, names in result.left_out.values() for name in names)
+    assert len(tree(folder)) == 4 + 4 + 3  # images, lists, reports
+    scored = [prepare_target(path, protocol) for path in (folder / "train" / twice, source / f"{place}.png")]
+    np.testing.assert_array_equal(*scored)
+    # no pair of the one shows the other: the lists still name what is not there, and the loader says so
+    findings = [finding for report in result.checks for finding in report.findings if finding.severity == "error"]
+    assert {finding.kind for finding in findings} == {"missing image"}
+    assert {finding.text.split("'")[1] for finding in findings} == {fashion_names("train")[0]}
 
 
 def test_fashion_of_256_pixels_is_cut_to_the_frame_that_the_key_points_count(tmp_path):
@@ -916,6 +951,19 @@ def test_a_plugin_brings_a_preparation(tmp_path):
     assert result.left_out == {"nothing asks for it": (1, ["c.doc"])}
 
 
+def test_steps_that_write_one_file_are_a_problem_that_names_both_and_the_first_is_done(tmp_path):
+    source = laid_out(tmp_path / "source", {"a/b.txt": b"x", "c/b.txt": b"y", "d.txt": b"z"})
+    with plugins.temporary():
+        plugins.add(Letters(), "letters")
+        result = done("letters", source, tmp_path / "out")
+    assert [(problem.file, problem.text) for problem in result.problems] == [
+        ("c/b.txt", "would become train/b.txt, as a/b.txt does, which is taken; give it another name")
+    ]
+    assert (tmp_path / "out/train/b.txt").read_bytes() == b"x"
+    assert (tmp_path / "out/train/d.txt").read_bytes() == b"z"
+    assert "c/b.txt: would become train/b.txt" in (tmp_path / "out/report.txt").read_text()
+
+
 @pytest.mark.parametrize("target", ["../x", "/x", f"{STATE}/x", "report.json"])
 def test_a_plan_that_writes_where_it_must_not_is_refused(target, tmp_path):
     source = laid_out(tmp_path / "source", {"a.txt": b"x"})
@@ -923,6 +971,14 @@ def test_a_plan_that_writes_where_it_must_not_is_refused(target, tmp_path):
     with pytest.raises(PosegenError, match="the plan would write"):
         prepare(Preparation("bad", "bad", lambda found, wishes: Plan([step])), [source], tmp_path / "out")
     assert not (tmp_path / "x").exists()
+
+
+def test_a_step_that_writes_a_file_twice_is_refused(tmp_path):
+    source = laid_out(tmp_path / "source", {"a.txt": b"x"})
+    member = Member("a.txt", 1, "0", "", str(source / "a.txt"))
+    step = Copy((member, member), ("x.txt", "x.txt"))
+    with pytest.raises(PosegenError, match=r"a\.txt twice: x\.txt, x\.txt"):
+        prepare(Preparation("bad", "bad", lambda found, wishes: Plan([step])), [source], tmp_path / "out")
 
 
 def test_a_protocol_that_does_not_resize_finds_images_of_another_size(tmp_path):

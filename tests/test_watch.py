@@ -29,7 +29,7 @@ from posegen.watching import RunStage, RunStatus, look, read_status, write_statu
 from posegen.watching.charts import MOST_POINTS, charts
 from posegen.watching.report import write_report
 from posegen.watching.scalars import MEASURED, TRAINING, VALIDATION, Scalars
-from posegen.watching.state import duration
+from posegen.watching.state import _is_gone, duration
 from posegen.watching.terminal import PLAIN_TICKS, spark, view
 
 from .conftest import LAST
@@ -257,6 +257,30 @@ def test_a_status_that_cannot_be_written_ends_no_training(tmp_path):
     assert "status.json was not written" in warned[0]
 
 
+def paced(*seconds: float) -> float:
+    """What a run says an iteration takes, after iterations of so many seconds."""
+    hook = RunStatusFile(report=False)
+    for number in seconds:
+        times = SimpleNamespace(current=lambda number=number: number)
+        hook._note_time(SimpleNamespace(message_hub=SimpleNamespace(log_scalars={"train/time": times})))
+    return hook._seconds
+
+
+def test_writing_a_checkpoint_does_not_change_the_time_that_is_left():
+    assert paced(*[1.0] * 30, 90.0) == 1.0  # mmengine counts the writing to the iteration after it
+    assert paced(20.0, 1.0, 1.0) == 1.0  # nor does the first iteration, which starts data loaders and compiles
+
+
+def test_a_stage_that_is_slower_gives_its_own_pace_soon():
+    assert paced(*[1.0] * 100, *[3.0] * 15) == 3.0
+
+
+def test_before_the_first_iteration_nobody_knows_the_pace():
+    hook = RunStatusFile(report=False)
+    hook._note_time(SimpleNamespace(message_hub=SimpleNamespace(log_scalars={})))
+    assert hook._seconds == 0.0
+
+
 # Reading
 
 
@@ -361,6 +385,17 @@ def test_whether_a_run_is_alive(tmp_path, changes, state):
     run = look(Scalars(tmp_path), NOW)
     assert run.state == state
     assert changes.get("message", "") in run.words
+
+
+def test_on_windows_a_process_is_not_asked_whether_it_lives(monkeypatch):
+    """Signal 0 is Ctrl-C there: to look at a run would end it."""
+    sent = []
+    monkeypatch.setattr(os, "kill", lambda process, number: sent.append(number))
+    monkeypatch.setattr(os, "name", "nt")
+    gone = _is_gone(os.getpid())
+    monkeypatch.undo()  # before anything else meets paths of Windows
+    assert not sent
+    assert not gone  # nothing is known, and no sign of life for a minute says so
 
 
 def test_the_time_left_is_that_of_the_stage_and_of_all(tmp_path):

@@ -228,18 +228,23 @@ def write_openpose(path: Path, keypoints: Keypoints) -> Path:
 
     Args:
         path: of the file, without its ending, ``.json``.
-        keypoints: OpenPose's 18 points, in pixels; kept to a thousandth.
+        keypoints: OpenPose's 18 points, in pixels.
 
     Returns:
         The file.
     """
-    scores = keypoints.present.astype(float)
-    triples = np.column_stack([np.where(keypoints.present[:, None], keypoints.points, 0), scores])
     file = path.with_name(f"{path.name}.json")
     with written_whole(file, to_disk=False) as temporary:
-        numbers = [round(number, 3) for number in triples.ravel().tolist()]
-        temporary.write_text(json.dumps({"people": [{"pose_keypoints_2d": numbers}]}), encoding="utf-8")
+        temporary.write_text(openpose_json(keypoints), encoding="utf-8")
     return file
+
+
+def openpose_json(keypoints: Keypoints) -> str:
+    """OpenPose's 18 points of one person as OpenPose writes them, to a thousandth of a pixel; none of them: nobody."""
+    scores = keypoints.present.astype(float)
+    triples = np.column_stack([np.where(keypoints.present[:, None], keypoints.points, 0), scores])
+    person = {"pose_keypoints_2d": [round(number, 3) for number in triples.ravel().tolist()]}
+    return json.dumps({"people": [person] if keypoints.present.any() else []})
 
 
 def coco_keypoints(

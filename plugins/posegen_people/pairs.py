@@ -26,6 +26,7 @@ from posegen.data import Keypoints, StructureEncoder
 from posegen.data.files import check_name, find_file, link_out, read_json, read_text
 from posegen.data.images import read_image, resize_image, to_tensor
 from posegen.errors import ConfigError, DataError
+from posegen.preparing import cut_middle
 from posegen.records import Pair
 from posegen.registry import AUGMENTATIONS, DATASETS, STRUCTURE_ENCODERS
 
@@ -273,7 +274,7 @@ def fit_frame(
     """The image resized to *size*, and the points scaled to it from their frame."""
     frame = keypoint_frame or image.shape[:2]
     if crop_to_frame:
-        image = _crop_middle(image, frame[1] / frame[0])
+        image = cut_middle(image, (frame[0], frame[1]))
     scaled = keypoints.scale(size[1] / frame[1], size[0] / frame[0])
     return View(resize_image(image, size, resample), scaled)
 
@@ -411,15 +412,6 @@ class ImageFolder:
                     with contextlib.suppress(ValueError):
                         found.setdefault(flat_name(path), path)
         return found
-
-
-def _crop_middle(image: np.ndarray, proportion: float) -> np.ndarray:
-    """The middle of an image, as large as it can be with width / height = *proportion*."""
-    height, width = image.shape[:2]
-    new_width = min(width, round(height * proportion))
-    new_height = min(height, round(width / proportion))
-    left, top = (width - new_width) // 2, (height - new_height) // 2
-    return image[top : top + new_height, left : left + new_width]
 
 
 def _published_name(source: str, target: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -40,6 +39,7 @@ from .annotations import (
     MISSING,
     PAIRS_HEADER,
     flat_name,
+    openpose_json,
     openpose_keypoints,
     parse_annotations,
     parse_pairs,
@@ -191,12 +191,14 @@ def _plan(sources: Sources, found: Found, wishes: Wishes, most_pairs: int, datas
     unannotated: dict[str, list[str]] = {}
     for split in splits:
         lists = _read_lists(sources, found, split)
-        changed = {name for name in lists.names if changes_pixels(found.cut(split, name), wishes.protocol)}
+        nameless = _nameless(found, split, lists.names, wishes)
+        changed = {name for name in lists.names if changes_pixels(found.cut(split, name), wishes.protocol)} - nameless
         for kind, delimiter in (("annotation", ":"), ("pairs", ",")):
             if (kind, split) in found.lists:
                 plan.steps.append(_copied_list(sources, found, kind, split, delimiter, changed))
-        there = _add_images(plan, found, split, lists.names, wishes)
+        there = _add_images(plan, found, split, lists.names, wishes, nameless)
         used |= {str(member) for member in there.values()}
+        there = {name: member for name, member in there.items() if name not in nameless}
         if lists.annotations is None:
             unannotated[split] = list(there)
             plan.steps += _estimates(found, split, there, wishes, dataset.get("keypoint_frame"))
@@ -263,16 +265,32 @@ def _read_lists(sources: Sources, found: Found, split: str) -> Lists:
     return Lists(names, annotations, ("pairs", split) in found.lists)
 
 
-def _add_images(plan: Plan, found: Found, split: str, names: dict[str, str], wishes: Wishes) -> dict[str, Member]:
-    """A step for each image of a split that is there; their members by name."""
+def _stored(found: Found, split: str, name: str, wishes: Wishes) -> str:
+    return stored_name(name, changes_pixels(found.cut(split, name), wishes.protocol))
+
+
+def _nameless(found: Found, split: str, names: Iterable[str], wishes: Wishes) -> set[str]:
+    """The images that would be stored under the name of another: one whose own name it is, or else the first. The lists
+    go on calling them by their old names, which the loader then misses, rather than show it the other image."""
+    there = [name for name in names if found.place(split, name) is not None]
+    first: dict[str, str] = {}
+    for name in sorted(there, key=lambda name: _stored(found, split, name, wishes) != name):
+        first.setdefault(_stored(found, split, name, wishes), name)
+    return set(there) - set(first.values())
+
+
+def _add_images(
+    plan: Plan, found: Found, split: str, names: dict[str, str], wishes: Wishes, nameless: set[str]
+) -> dict[str, Member]:
+    """A step for each image of a split that is there; their members by name. Those without a name of their own come
+    last: what has the name is then taken, and they are problems."""
     there: dict[str, Member] = {}
-    for name, reason in names.items():
+    for name, reason in sorted(names.items(), key=lambda item: item[0] in nameless):
         place = found.place(split, name)
         if place is not None:
             there[name] = place[0]
-            cut = found.cut(split, name)
-            target = f"{split}/{stored_name(name, changes_pixels(cut, wishes.protocol))}"
-            plan.steps.append(CopyImage((place[0],), (target,), cut, wishes.protocol))
+            target = f"{split}/{_stored(found, split, name, wishes)}"
+            plan.steps.append(CopyImage((place[0],), (target,), found.cut(split, name), wishes.protocol))
         elif reason:
             plan.problems.append((name, f"is not in the source; of the {split} split, {reason}"))
     unneeded = sum(name not in there and not reason for name, reason in names.items())
@@ -336,9 +354,7 @@ def write_estimate(image: np.ndarray, estimator: str, path: Path, frame: tuple[i
     found = estimate_keypoints(image, estimator, OPENPOSE_18)
     if frame is not None:
         found = found.scale(frame[1] / image.shape[1], frame[0] / image.shape[0])
-    triples = np.column_stack([np.where(found.present[:, None], found.points, 0), found.present])
-    people = [{"pose_keypoints_2d": [round(number, 2) for number in triples.ravel().tolist()]}]
-    path.write_text(json.dumps({"people": people if found.present.any() else []}), encoding="utf-8")
+    path.write_text(openpose_json(found), encoding="utf-8")
 
 
 def _estimates(
@@ -351,7 +367,7 @@ def _estimates(
 
 
 def _points_file(split: str, name: str) -> str:
-    return f"points/{split}/{name.rpartition('.')[0]}.json"
+    return f"points/{split}/{name}.json"
 
 
 def _after_estimating(

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from ..data import Keypoints
 from ..errors import ConfigError, DataError, PosegenError
 from ..registry import DATASETS, check_arguments
-from .findings import Finding, Picture, Subject, as_findings
+from .findings import Finding, Picture, Subject, as_findings, size_before
 from .report import Report, Split
 
 SPLITS = ("train", "val", "test")
@@ -229,12 +229,18 @@ def _warning(kind: str, text: str, picture: Picture, subject: Subject | None = N
 
 
 def _wrong_proportions(picture: Picture, size: tuple[int, int]) -> Iterator[Finding]:
-    if picture.proportions is None:
+    """Of the image, or, where it was squeezed on purpose, as it was before."""
+    if picture.proportions is None or _fits(size, picture.proportions):
         return
-    stretched = size[1] / size[0] * picture.proportions[0] / picture.proportions[1]
-    if max(stretched, 1 / stretched) > MOST_STRETCHED:
+    before = size_before(picture.file)
+    if before is None or not _fits(before, picture.proportions):
         text = f"{_written(size)} pixels, and should have the proportions of {_written(picture.proportions)}"
         yield _warning("proportions", text, picture)
+
+
+def _fits(size: tuple[int, int], proportions: tuple[int, int]) -> bool:
+    stretched = size[1] / size[0] * proportions[0] / proportions[1]
+    return max(stretched, 1 / stretched) <= MOST_STRETCHED
 
 
 def _wrong_points(picture: Picture, subject: Subject, frame: tuple[int, int]) -> Iterator[Finding]:

@@ -20,12 +20,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from ..data import Keypoints
-from ..data.images import read_image
+from ..data.images import FORMATS, read_image
 
 _PROBLEM = re.compile(r"(?:(?P<file>[^:,]+), )?row (?P<row>\d+): (?P<text>.*)", re.DOTALL)
 """How the readers of lists word a problem: ``pairs.csv, row 3: ...``, the file where there are several."""
+
+SIZE_BEFORE = "posegen-size-before"
+"""Under which a PNG's text has the size, ``WIDTHxHEIGHT``, that an image had before ``posegen prepare`` resized it."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,16 @@ class Picture:
         image = read_image(self.file)
         with open(self.file, "rb") as file:
             return image, hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def size_before(file: str | Path) -> tuple[int, int] | None:
+    """The (H, W) that an image had before ``posegen prepare`` resized it; None where the file says nothing of that."""
+    try:
+        with Image.open(file, formats=FORMATS) as image:
+            said = re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", str(image.info.get(SIZE_BEFORE)))
+    except Exception:  # a decoder may raise anything; whoever looks at the image itself tells of it
+        return None
+    return (int(said[2]), int(said[1])) if said and int(said[1]) and int(said[2]) else None
 
 
 def as_findings(kind: str, file: str | Path, problems: Iterable[str], severity: str = "error") -> list[Finding]:

@@ -182,7 +182,7 @@ def score(
 
 def _show(result: Evaluation, others: list[tuple[str, Evaluation]], out: Path | None) -> None:
     console = Console()
-    console.print(score_table(replace(result, not_computed={})))  # reasons are too long for a column
+    console.print(score_table(result))
     for reason, names in _by_reason(result.not_computed).items():
         print(f"not computed: {', '.join(names)}: {reason}")
     for note in result.notes:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from ..api import load_model
 from ..data import structure_of
+from ..data.generated import write_generated
 from ..data.images import to_uint8, write_image
 from ..engine import build_tester, load_weights, unwrapped
 from ..evaluation import ImagePair, metrics_table, write_metrics
@@ -92,7 +93,7 @@ class SaveImages(Hook):
         """Write the images of one batch."""
         pairs, out = as_pairs(data_batch, outputs[0])
         for name, image in zip(pairs.names, out.image, strict=True):
-            write_image(self.folder / f"{name}.jpg", to_uint8(image))
+            write_generated(self.folder / f"{name}.jpg", to_uint8(image), to_disk=False)
 
 
 class SaveForScoring(Hook):
@@ -113,9 +114,12 @@ class SaveForScoring(Hook):
     def after_test_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Write the images of one batch."""
         pairs, out = as_pairs(data_batch, outputs[0])
+        generated, target, source = (self.folder / kind for kind in self.KINDS)
         for name, *images in zip(pairs.names, out.image, pairs.target, pairs.source, strict=True):
-            for kind, image in zip(self.KINDS, images, strict=True):
-                write_image(self.folder / kind / f"{name}.png", to_uint8(image))
+            made, true, reference = map(to_uint8, images)
+            write_generated(generated / f"{name}.png", made, to_disk=False)
+            write_image(target / f"{name}.png", true)
+            write_image(source / f"{name}.png", reference)
 
 
 def saved_pairs(folder: Path, files: Mapping[str, tuple[Path, Path]]) -> list[ImagePair]:

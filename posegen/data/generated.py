@@ -39,13 +39,14 @@ _DESCRIPTION, _SOFTWARE = 0x010E, 0x0131  # of EXIF: ImageDescription, Software
 _XMP_OF_MP4 = bytes.fromhex("BE7ACFCB97A942E89C71999491E3AFAC")  # XMP Specification, part 3: MPEG-4
 
 
-def write_generated(path: str | Path, picture: np.ndarray, quality: int = 95) -> None:
+def write_generated(path: str | Path, picture: np.ndarray, quality: int = 95, to_disk: bool = True) -> None:
     """Write a picture that says it was generated: in XMP, and in PNG's text or the EXIF of JPEG and WebP.
 
     Args:
         path: with an ending of :data:`FORMATS`; parent folders are made, and the file appears whole.
         picture: what was generated, uint8 H W 3, RGB.
         quality: of JPEG and WebP, 1 to 100.
+        to_disk: as of :func:`~posegen.data.files.written_whole`; False: for many that can be made again.
 
     Raises:
         DataError: another ending.
@@ -54,7 +55,7 @@ def write_generated(path: str | Path, picture: np.ndarray, quality: int = 95) ->
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
         raise DataError(path, f"cannot say of a picture of type {path.suffix!r} that it is generated", _ENDINGS)
-    with written_whole(path) as temporary:
+    with written_whole(path, to_disk) as temporary:
         Image.fromarray(picture).save(temporary, format=kind, quality=quality, **marks(kind))
 
 

@@ -16,8 +16,18 @@ from .keypoints import KeypointLayout, Keypoints
 class StructureEncoder(Protocol):
     """Turns key points into the structure a network sees.
 
-    One that also looks at the photograph itself has a true attribute ``uses_image``, and its ``encode`` takes it, uint8
-    H W 3 of *size*, as a third argument, or None where there is none. :func:`encode_structure` calls either.
+    It may have more; whoever asks for it goes on without it:
+
+    ``uses_image``: True where it also looks at the photograph itself. Its ``encode`` takes it, uint8 H W 3 of *size*,
+        as a third argument, or None where there is none. :func:`encode_structure` calls either.
+    ``decode(structure)``: what ``encode`` was given, of a structure S H W: key points in pixels of the structure.
+        ``posegen app`` edits examples of the test set by it, and ``posegen example`` writes their key points. Without
+        it the page shows no examples, unless the data set has ``keypoints``, and there is no ``posegen example``.
+    ``mirror(structure)``: the structure of the mirror image. :func:`posegen.testing.check_structure_encoder` compares
+        with it; without it channels are exchanged like the points, where there is one a point, or else guessed.
+    ``choices``: of an encoder of something else than key points, which then has no ``layout``: the names of the classes
+        of each thing that is chosen, ``{"azimuth": ("0°", "20°", ...)}``; its ``encode`` takes a tuple of a class's
+        number for each. ``posegen app`` shows a slider for each; without it, a field for JSON.
     """
 
     channels: int
@@ -36,18 +46,28 @@ class StructureEncoder(Protocol):
 class PairDataset(Protocol):
     """What every data set of pairs has.
 
-    A data set of photographs may have a static method more, which ``posegen infer`` then calls on the photographs it
-    is given, so that the network sees them as in training; without it they are resized as a whole:
+    It, and one of clips, may have more; whoever asks for it goes on without it:
 
-        prepare(image, keypoints, size, options) -> (image, keypoints)
-
-    ``image`` uint8 H W 3 of any size; ``size`` (H, W) of the image that is returned, whose pixels the returned points
-    count; ``options``: the arguments that the config gives the data set. It lists those that it looks at as
-    ``prepare_options``: they go with a model that is shared.
-
-    One whose pairs show whole image files may have a method ``files() -> {name of a pair: (source, target)}``: paths of
-    the originals. ``posegen test --protocol`` then scores against these, resized as the protocol says; without it,
-    against the targets as the data set gives them.
+    ``augments``: True where samples differ from draw to draw. Training then asks for ``(index, draw)``, and otherwise
+        for a bare index: every round has the same samples.
+    ``keypoints(index)``: an iterable of the key points of a sample, in pixels of its images: the source's and the
+        target's; of a clip the reference's, then each frame's. ``posegen app`` edits examples of the test set by them;
+        without it, by the encoder's ``decode``.
+    ``examine(...)``: a class method, what :mod:`posegen.checking` asks for; without it ``posegen check`` reads every
+        sample instead of every file.
+    ``prepare(image, keypoints, size, options) -> (image, keypoints)``: a static method that ``posegen infer`` calls on
+        the photographs it is given, so that the network sees them as in training; without it they are resized as a
+        whole. ``image`` uint8 H W 3 of any size; ``size`` (H, W) of the image that is returned, whose pixels the
+        returned points count; ``options``: the arguments that the config gives the data set.
+    ``prepare_options``: the names of those that ``prepare`` looks at: they go with a model that is shared. Without it
+        all go but paths.
+    ``files() -> {name of a pair: (source, target)}``: where pairs show whole image files, the paths of the originals.
+        ``posegen test --protocol`` scores against these, resized as the protocol says; without it, against the targets
+        as the data set gives them.
+    ``drawn_options``: of a data set that is drawn, and reads nothing: the names of the options that say what it draws.
+        They go with a model that is shared, and ``posegen example`` draws by them; without it there are no examples.
+    ``motion(index, frames)``: of a drawn one, the key points of a motion that begins and ends with the source's pose,
+        in pixels of it. ``posegen example`` writes it; without it no motion is written.
     """
 
     structure: StructureEncoder

@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, NamedTuple
 import torch
 from safetensors.torch import save
 
+from ..data.files import flush_folder
 from ..errors import CheckpointError
 from ..untrusted import RefusedError, check_content
 from ..version import __version__
@@ -127,19 +128,9 @@ def write_whole(path: str | Path, blocks: Iterable[bytes | memoryview]) -> None:
             os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        flush_folder(path.parent)
     except OSError as error:
         raise CheckpointError(_not_written(path, error)) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return  # Windows opens no folders
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _not_written(path: Path, error: OSError) -> str:

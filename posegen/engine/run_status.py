@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import platform
 import socket
+import statistics
 import time
+from collections import deque
 from os import getpid
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from .interruption import Interrupted
 from .provenance import revision, versions
 
 REPORT = "report.html"
-_WEIGHT = 0.1  # of the newest iteration in the mean of their times
+_REMEMBERED = 21  # iterations whose times say how long one takes: a slower stage has its own pace after eleven
 
 
 @HOOKS.register_module()
@@ -41,7 +43,7 @@ class RunStatusFile(Hook):
         self._known: dict[str, Any] = {}
         self._state, self._message = TRAINING, ""
         self._done = 0
-        self._seconds = 0.0
+        self._times: deque[float] = deque(maxlen=_REMEMBERED)
         self._written = float("-inf")
         self._warned = False
 
@@ -70,10 +72,15 @@ class RunStatusFile(Hook):
         self._write_if_due(runner)
 
     def _note_time(self, runner: Any) -> None:
-        """mmengine's time of an iteration, data included; a mean, which a resumed run begins anew."""
+        """mmengine's time of an iteration, data included."""
         times = runner.message_hub.log_scalars.get("train/time")
-        latest = float(times.current()) if times is not None else 0.0
-        self._seconds = latest if not self._seconds else (1 - _WEIGHT) * self._seconds + _WEIGHT * latest
+        if times is not None:
+            self._times.append(float(times.current()))
+
+    @property
+    def _seconds(self) -> float:
+        """An iteration: the median, for mmengine counts the writing of a checkpoint to the iteration after it."""
+        return statistics.median(self._times) if self._times else 0.0
 
     def before_val(self, runner: Any) -> None:
         """A validation begins."""

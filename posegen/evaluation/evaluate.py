@@ -112,6 +112,7 @@ class _Found:
         self.values: dict[str, list[float]] = {}
         self.kinds: dict[str, tuple[str, str]] = {}  # of each reported value: its metric, and its own name there
         self.features: dict[str, list[np.ndarray]] = {}
+        self.real_features: dict[str, np.ndarray] = {}  # by extractor
 
     def of(self, kind: type) -> list[tuple[str, Any]]:
         return [(name, metric) for name, metric in self.metrics.items() if isinstance(metric, kind)]
@@ -128,8 +129,12 @@ class _Found:
                 reported = name if len(values) == 1 else f"{name}_{own}"
                 self.kinds[reported] = (name, own)
                 self.values.setdefault(reported, []).extend(numbers.detach().double().tolist())
+        extracted: dict[str, np.ndarray] = {}
         for name, metric in self.of(SetMetric):
-            self.features.setdefault(name, []).append(metric.extract(batch.generated))
+            key = metric.extractor or name
+            if key not in extracted:
+                extracted[key] = metric.extract(batch.generated)
+            self.features.setdefault(name, []).append(extracted[key])
         self.names += batch.images.names
 
     def drop(self, name: str, reason: str) -> None:
@@ -276,7 +281,7 @@ def _set_scores(
     try:
         if len(generated) < metric.least_images:
             raise NotComputable(f"needs {metric.least_images} generated images or more, there are {len(generated)}")
-        real, count = _real(name, metric, protocol, pairs, options)
+        real, count = _real(name, metric, found, protocol, pairs, options)
         values = metric.compare(generated, real)
     except NotComputable as error:
         found.drop(name, str(error))
@@ -295,7 +300,7 @@ def _set_scores(
 
 
 def _real(
-    name: str, metric: SetMetric, protocol: Protocol, pairs: Sequence[ImagePair], options: Options
+    name: str, metric: SetMetric, found: _Found, protocol: Protocol, pairs: Sequence[ImagePair], options: Options
 ) -> tuple[dict[str, np.ndarray], int]:
     if not metric.needs_real:
         return {}, 0
@@ -313,6 +318,7 @@ def _real(
         options.cache,
         options.batch_size,
         lambda done: options.progress(f"real images of {name}", done, len(files)),
+        found.real_features if metric.extractor else None,
     )
 
 

@@ -174,7 +174,7 @@ class SetMetric(BaseMetric):
         needs_real: False: a metric of the generated images alone.
         least_images: of each set; fewer are :class:`NotComputable`.
         extractor: what the features come from, in full (network, weights' checksum, resizing): statistics of a real set
-            are kept under it.
+            are kept under it, and metrics of one extractor share their features. Empty: nothing is shared.
     """
 
     default_prefix = ""

@@ -145,9 +145,9 @@ def _prepare(preparation: Preparation, sources: Sequence[Path], wishes: Wishes, 
         run.carry_out(plan.steps)
         if plan.then is not None:
             rest = plan.then(run.folder)
-            plan.steps += rest.steps
-            _note_plan(result, rest)
+            _note_plan(result, rest, before=plan.steps)
             run.carry_out(rest.steps)
+            plan.steps += rest.steps
     result.removed = _remove_stale(plan, run.journal, run.folder, result)
     run.journal.write()
     result.files = folders_of([(name, kept.size) for name, kept in sorted(run.journal.files.items())])
@@ -166,14 +166,15 @@ def _clear(state: Path) -> None:
         path.unlink()
 
 
-def _note_plan(result: Result, plan: Plan, sources: Sources | None = None) -> None:
-    """Put into the result what a plan says before anything is done; of *sources*, too, what it does not use."""
+def _note_plan(result: Result, plan: Plan, sources: Sources | None = None, before: Sequence[Step] = ()) -> None:
+    """Put into the result what a plan says before anything is done; of *sources*, too, what it does not use. A step
+    that would write what an earlier one, of *before* too, writes is taken out of the plan, and a problem."""
     _check_plan(plan)
-    result.problems += [Problem(*problem) for problem in plan.problems]
+    used = {member for step in plan.steps for member in step.sources}
+    result.problems += [Problem(*problem) for problem in plan.problems] + _take_out_clashes(plan, before)
     result.notes += plan.notes
     if sources is None:
         return
-    used = {member for step in plan.steps for member in step.sources}
     told = {one.name for one in plan.left_out}
     unnamed = [LeftOut(str(one), NEVER_NAMED) for one in sources.members if one not in used and str(one) not in told]
     unread = [LeftOut(name, why) for name, why in sources.unread]
@@ -188,17 +189,34 @@ def _foreseen(plan: Plan) -> dict[str, tuple[int, int]]:
 
 
 def _check_plan(plan: Plan) -> None:
-    """Raise PosegenError for a plan that writes a file twice, or beside the folder: its plugin is wrong."""
-    seen: set[str] = set()
+    """Raise PosegenError for a plan whose plugin is wrong: it writes beside the folder, over what posegen keeps there,
+    or in one step a file twice."""
     for step in plan.steps:
+        if len(set(step.targets)) < len(step.targets):
+            raise PosegenError(f"the plan would write a file of {_named(step)} twice: {', '.join(step.targets)}")
         for name in step.targets:
             try:
                 check_name(name)
             except ValueError as error:
                 raise PosegenError(f"the plan would write to {error}") from error
-            if name in seen or name.partition("/")[0] in (STATE, REPORT, READABLE, FINDINGS):
-                raise PosegenError(f"the plan would write {name!r} twice, or over what posegen keeps there")
-            seen.add(name)
+            if name.partition("/")[0] in (STATE, REPORT, READABLE, FINDINGS):
+                raise PosegenError(f"the plan would write {name!r}, over what posegen keeps there")
+
+
+def _take_out_clashes(plan: Plan, before: Sequence[Step]) -> list[Problem]:
+    """Leave of steps that write one file the first alone: two files of the source have come to one name."""
+    writers = {name: step for step in before for name in step.targets}
+    problems, steps = [], []
+    for step in plan.steps:
+        name = next((name for name in step.targets if name in writers), None)
+        if name is None:
+            steps.append(step)
+            writers |= dict.fromkeys(step.targets, step)
+        else:
+            text = f"would become {name}, as {_named(writers[name])} does, which is taken; give it another name"
+            problems.append(Problem(_named(step), text))
+    plan.steps = steps
+    return problems
 
 
 # The folder

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from .. import plugins
+from ..checking.findings import SIZE_BEFORE
 from ..data.images import read_image
 from ..errors import ConfigError, DataError, nearest
 from ..evaluation.images import prepare_source
@@ -99,10 +100,12 @@ class CopyImage(Step):
             shutil.copyfile(sources[0], targets[0])
             return
         if self.cut is not None:
-            _save(cut_middle(image, self.cut), targets[0])
+            image = cut_middle(image, self.cut)
+            _save(image, targets[0])
         if self.protocol is not None and self.protocol.size is not None:
             path = sources[0] if self.cut is None else targets[0]
-            _save(prepare_source(path, dataclasses.replace(self.protocol, padding="none")), targets[0])
+            resized = prepare_source(path, dataclasses.replace(self.protocol, padding="none"))
+            _save(resized, targets[0], before=image.shape)
 
 
 def changes_pixels(cut: tuple[int, int] | None, protocol: Protocol | None) -> bool:
@@ -115,8 +118,12 @@ def stored_name(name: str, changed: bool) -> str:
     return f"{name.rpartition('.')[0]}.png" if changed else name
 
 
-def _save(image: np.ndarray, path: Path) -> None:
-    Image.fromarray(image).save(path, format="PNG")
+def _save(image: np.ndarray, path: Path, before: tuple[int, ...] | None = None) -> None:
+    """Store an image as PNG, which says what shape it had *before*: the check then knows that it was resized so."""
+    text = PngImagePlugin.PngInfo()
+    if before is not None and before != image.shape:
+        text.add_text(SIZE_BEFORE, f"{before[1]}x{before[0]}")
+    Image.fromarray(image).save(path, format="PNG", pnginfo=text)
 
 
 def _check_size(image: np.ndarray, protocol: Protocol | None) -> None:
@@ -167,7 +174,8 @@ class Plan:
     """What is to be done.
 
     Args:
-        steps: in the order in which they are done; no two have a target in common.
+        steps: in the order in which they are done. Of steps with a target in common the first is done, and each other
+            one is a problem.
         left_out: members that were looked at and are not used. What no step and no entry names is counted as unknown.
         problems: (file, text): what is wrong, and cannot be mended by leaving it out. The rest is done, and the
             command ends with 1.

@@ -146,7 +146,7 @@ def _life(status: RunStatus, now: float) -> tuple[str, str]:
         return FAILED, f"ended by an error: {status.message}"
     silence = now - status.updated
     here = status.host == socket.gethostname()
-    if here and silence > 2 * BEAT and not _is_there(status.process):
+    if here and silence > 2 * BEAT and _is_gone(status.process):
         return GONE, f"process {status.process} is gone, since {duration(silence)} or less: go on with --resume"
     if silence > max(PATIENCE, 10 * status.seconds):
         return SILENT, f"no sign of life for {duration(silence)}: killed, hanging, or this machine's clock is ahead"
@@ -155,16 +155,19 @@ def _life(status: RunStatus, now: float) -> tuple[str, str]:
     return status.state, "training"
 
 
-def _is_there(process: int) -> bool:
+def _is_gone(process: int) -> bool:
+    """Whether there is certainly no such process. On Windows nobody knows: signal 0 is Ctrl-C there, not a question."""
     if process <= 0:
+        return True
+    if os.name == "nt":
         return False
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:  # somebody else's
         return True
-    return True
+    except OSError:  # somebody else's
+        return False
+    return False
 
 
 def _losses(scalars: Scalars, last: dict[str, float]) -> dict[str, Points]:

@@ -39,7 +39,7 @@ class RunStatus:
         state: one of :data:`STATES`; ``left``: told to leave, saved; ``failed``: ended by an error.
         iteration: that are done.
         updated, started: of this start of the run, seconds since 1970 by the clock of its machine.
-        seconds: an iteration, recently, validations and checkpoints not counted; 0: not known yet.
+        seconds: an iteration, the median of recent ones, so validations and checkpoints do not count; 0: not known yet.
         stages: in the order they are run, none without iterations.
         host, process: the machine, and the number of the first process.
         checkpoint: the newest one's path; empty before there is one.

@@ -50,18 +50,19 @@ def score_rows(evaluation: Evaluation) -> list[ScoreRow]:
 
 
 def score_table(evaluation: Evaluation) -> Table:
-    """The scores for the terminal, with the protocol's name and hash as its title."""
+    """The scores for the terminal, with the protocol's name and hash as its title. Why some were not computed is too
+    long for a column."""
     protocol = evaluation.protocol
     table = Table(
         "metric", title=Text(f"{protocol.name}, protocol {protocol.hash}"), caption=Text(made_with(evaluation))
     )
     for heading in ("value", "95 % interval", "n"):
         table.add_column(heading, justify="right")
-    for heading in ("unit", "better", *(["why not computed"] if evaluation.not_computed else [])):
+    for heading in ("unit", "better"):
         table.add_column(heading)
     for row in score_rows(evaluation):
-        cells = (row.metric, row.value, row.interval, row.n, row.unit, row.better, row.reason.partition("\n")[0])
-        table.add_row(*(Text(cell) for cell in cells[: len(table.columns)]))  # Text: "[x]" in a name is no markup
+        cells = (row.metric, row.value, row.interval, row.n, row.unit, row.better)
+        table.add_row(*map(Text, cells))  # Text: "[x]" in a name is no markup
     return table
 
 
