@@ -110,9 +110,11 @@ class PublishedModel(PairModel):
     """The model with its maps in the layout that images come in. Arguments as :class:`PairModel`."""
 
     @torch.no_grad()
-    def transfer(self, source: Tensor, source_structure: Tensor, target_structure: Tensor) -> Transfer:
+    def transfer(
+        self, source: Tensor, source_structure: Tensor, target_structure: Tensor, encoded: Any = None
+    ) -> Transfer:
         """As :meth:`PairModel.transfer`."""
-        return self(source, source_structure, target_structure)
+        return self(source, source_structure, target_structure, encoded)
 
 
 # Losses -------------------------------------------------------------------------------------------------------

@@ -31,10 +31,13 @@ class PairModel(nn.Module):
         self.renderer = RENDERERS.build_part(renderer)
         check_parts(self.flow_estimator, self.renderer, origins=1)
 
-    def forward(self, source: Tensor, source_structure: Tensor, target_structure: Tensor) -> Transfer:
-        """The target image with the flows and masks it was made with; shapes as in :meth:`transfer`."""
+    def forward(
+        self, source: Tensor, source_structure: Tensor, target_structure: Tensor, encoded: Any = None
+    ) -> Transfer:
+        """The target image with the flows and masks it was made with; arguments as in :meth:`transfer`."""
         flows, masks = self.estimate(source, source_structure, target_structure)
-        image = self.renderer(source, source_structure, target_structure, flows, masks)
+        known = () if encoded is None else (encoded,)
+        image = self.renderer(source, source_structure, target_structure, flows, masks, *known)
         return Transfer(image, flows, masks)
 
     def estimate(
@@ -46,18 +49,36 @@ class PairModel(nn.Module):
         return self.flow_estimator(source, source_structure, target_structure)
 
     @torch.no_grad()
-    def transfer(self, source: Tensor, source_structure: Tensor, target_structure: Tensor) -> Transfer:
+    def encode_source(self, source: Tensor) -> Any:
+        """What G computes of a source alone, for many calls of :meth:`transfer`; None: its renderer has no such part.
+
+        Args:
+            source: as of :meth:`transfer`.
+
+        Raises:
+            InputError: the shape does not fit the renderer.
+        """
+        check_image("source", source, self.renderer)
+        encode = getattr(self.renderer, "encode_source", None)
+        return None if encode is None else encode(channels_last(source))
+
+    @torch.no_grad()
+    def transfer(
+        self, source: Tensor, source_structure: Tensor, target_structure: Tensor, encoded: Any = None
+    ) -> Transfer:
         """Move a source into the target's structure; no gradient is kept.
 
         Args:
             source: B 3 H W in [-1, 1]; H and W multiples of 2^depth of F (32 as published), at least twice that.
             source_structure, target_structure: B S H W.
+            encoded: what :meth:`encode_source` makes of *source*, with the same weights; None: it is computed here.
 
         Raises:
             InputError: shapes that do not fit together, or a size the networks cannot halve often enough.
         """
         self._check(source, source_structure, target_structure)
-        return self(*map(channels_last, (source, source_structure, target_structure)))
+        inputs = map(channels_last, (source, source_structure, target_structure))
+        return self(*inputs) if encoded is None else self(*inputs, encoded)
 
     def _check(self, source: Tensor, source_structure: Tensor, target_structure: Tensor) -> None:
         check_image("source", source, self.renderer)

@@ -129,6 +129,10 @@ class LocalAttentionRenderer(Renderer):
         encoders={"source": "source_encoder", "target": "target_encoder"}, attentions={"attn": "attention"}
     )
 
+    def encode_source(self, source: Tensor) -> list[Tensor]:
+        """What is computed of a source B 3 H W alone, for many calls of :meth:`forward`."""
+        return encode_all(self.source_encoder, source)
+
     def forward(
         self,
         source: Tensor,
@@ -136,6 +140,7 @@ class LocalAttentionRenderer(Renderer):
         target_structure: Tensor,
         flows: Sequence[Tensor],
         masks: Sequence[Tensor],
+        source_features: Sequence[Tensor] | None = None,
     ) -> Tensor:
         """The target image, B 3 H W in [-1, 1].
 
@@ -144,9 +149,11 @@ class LocalAttentionRenderer(Renderer):
             source_structure: unused here; F has seen it.
             target_structure: B S H W.
             flows, masks: one a level with attention, coarse to fine, as F gives them.
+            source_features: what :meth:`encode_source` makes of *source*; None: it is computed here.
         """
         out = self._target_features(source, target_structure)
-        source_features = encode_all(self.source_encoder, source)
+        if source_features is None:
+            source_features = encode_all(self.source_encoder, source)
         motion = by_level(self.flow_levels, flows, masks)
 
         def attend(level: str, out: Tensor) -> Tensor:
