@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -75,6 +77,27 @@ def test_an_image_gives_the_same_to_the_last_bit_alone_and_in_a_batch():
     x = torch.randn(3, 128, 40, 32)
     weight = torch.randn(128, 128, 3, 3)
     assert torch.equal(convolve(x, weight, padding=1)[1:2], convolve(x[1:2], weight, padding=1))
+
+
+def test_a_batch_without_images_is_one_again():
+    x = torch.randn(0, 128, 32, 32, requires_grad=True)
+    weight = torch.randn(128, 128, 3, 3, requires_grad=True)
+    out = convolve(x, weight, padding=1)
+    out.sum().backward()
+    assert out.shape == (0, 128, 32, 32)
+    assert not weight.grad.any()
+
+
+def test_threads_do_not_share_scratch_and_leave_no_more_of_it_than_worked_at_once():
+    values = inputs(3, torch.float32, 40, 40, 128, 128)
+    x, weight, bias = (value.detach() for value in values)
+    alone = convolve(x, weight, bias, padding=1)
+    convolution.release_scratch()
+    for _ in range(3):
+        with ThreadPoolExecutor(2) as pool:
+            made = list(pool.map(lambda _: convolve(x, weight, bias, padding=1), range(8)))
+        assert all(torch.equal(each, alone) for each in made)
+    assert len(convolution._free) <= 2
 
 
 def used(monkeypatch, x, weight, **settings) -> bool:

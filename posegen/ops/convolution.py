@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import functools
 import math
-import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -127,10 +127,12 @@ class _Gradients(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         of_x = of_weight = of_bias = None
         gradient = gradient.contiguous(memory_format=ctx.layout)
-        if ctx.needs_input_grad[0]:
-            of_x = _filter(gradient, weight, None, weight.shape[-1] - 1 - ctx.padding, turned=True)
-        if ctx.needs_input_grad[1]:
-            of_weight = _filter_gradient(x, gradient, weight.shape[-1], ctx.padding)
+        with _scratch() as space:
+            if ctx.needs_input_grad[0]:
+                border = weight.shape[-1] - 1 - ctx.padding
+                of_x = _filter(space, gradient, weight, None, border, turned=True)
+            if ctx.needs_input_grad[1]:
+                of_weight = _filter_gradient(space, x, gradient, weight.shape[-1], ctx.padding)
         if ctx.needs_input_grad[2]:
             of_bias = gradient.sum((0, 2, 3))
         return of_x, of_weight, of_bias, None, None
@@ -141,7 +143,8 @@ class _Filtered(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, place, x, weight, bias, padding):  # type: ignore[no-untyped-def]
-        return _filter(x, weight.detach(), bias, padding)
+        with _scratch() as space:
+            return _filter(space, x, weight, bias, padding)
 
     @staticmethod
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
@@ -172,7 +175,9 @@ def transforms(size: int, dtype: torch.dtype = torch.float64) -> Transforms:
     return Transforms(*(torch.from_numpy(np.kron(one, one)).to(dtype) for one in (data, filters, result)))
 
 
-def _filter(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, turned: bool = False) -> Tensor:
+def _filter(
+    space: _Scratch, x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, turned: bool = False
+) -> Tensor:
     """The convolution, a piece of an image at a time.
 
     Args:
@@ -185,21 +190,22 @@ def _filter(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, turned
     result = torch.empty((batch, made, rows * step, columns * step), dtype=x.dtype, memory_format=_layout(x))
     at_once = max(1, KEPT // channels)
     parts = [slice(start, min(start + at_once, made)) for start in range(0, made, at_once)]
-    filters = _transformed(weight, parts[0], turned)
-    for image, to in zip(x.split(1), result, strict=True):
-        for source, target in _pieces(_padded(image, size, padding)[0], to, size, last):
-            tile = _by_place(of.data, source, "data")
+    filters = _transformed(space, weight, parts[0], turned)
+    for number, to in enumerate(result):
+        padded = _padded(x[number : number + 1], size, padding)[0]
+        for source, target in _pieces(padded, to, size, last):
+            tile = _by_place(space, of.data, source, "data")
             for part in parts:
                 if len(parts) > 1:
-                    filters = _transformed(weight, part, turned)
+                    filters = _transformed(space, weight, part, turned)
                 if last:
                     factors = tile.view(len(tile), -1, channels), filters.mT
                 else:
                     factors = filters, tile.view(len(tile), channels, -1)
                 shape = len(tile), factors[0].shape[1], factors[1].shape[2]
-                product = torch.bmm(*factors, out=_space("products", x.dtype, *shape))
-                space = _space("pieces", x.dtype, step**2, math.prod(shape[1:]))
-                piece = torch.mm(of.result, product.flatten(1), out=space)
+                product = torch.bmm(*factors, out=space("products", x.dtype, *shape))
+                piece = space("pieces", x.dtype, step**2, math.prod(shape[1:]))
+                torch.mm(of.result, product.flatten(1), out=piece)
                 if bias is not None:
                     piece.view(-1, *shape[1:]).add_(bias[part] if last else bias[part, None])
                 place = target.narrow(4 if last else 2, part.start, part.stop - part.start)
@@ -210,7 +216,7 @@ def _filter(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, turned
     return result[..., : height - border, : width - border].contiguous(memory_format=_layout(x))
 
 
-def _filter_gradient(x: Tensor, gradient: Tensor, size: int, padding: int) -> Tensor:
+def _filter_gradient(space: _Scratch, x: Tensor, gradient: Tensor, size: int, padding: int) -> Tensor:
     """The gradient of the filters: the same steps, transposed, the tiles of *x* made again."""
     last, step = _layout(x) == torch.channels_last, _step(size)
     of, channels, made = transforms(size, x.dtype), x.shape[1], gradient.shape[1]
@@ -219,10 +225,11 @@ def _filter_gradient(x: Tensor, gradient: Tensor, size: int, padding: int) -> Te
     if below or right:
         gradient = F.pad(gradient, (0, right, 0, below))
     total = x.new_zeros(len(of.data), made, channels)
-    for image, its_gradient in zip(x.split(1), gradient, strict=True):
-        for source, target in _pieces(_padded(image, size, padding)[0], its_gradient, size, last):
-            tile = _by_place(of.data, source, "data")
-            product = _by_place(of.result.T, target, "products")
+    for number, its_gradient in enumerate(gradient):
+        padded = _padded(x[number : number + 1], size, padding)[0]
+        for source, target in _pieces(padded, its_gradient, size, last):
+            tile = _by_place(space, of.data, source, "data")
+            product = _by_place(space, of.result.T, target, "products")
             if last:
                 total.baddbmm_(product.view(len(total), -1, made).mT, tile.view(len(total), -1, channels))
             else:
@@ -231,25 +238,25 @@ def _filter_gradient(x: Tensor, gradient: Tensor, size: int, padding: int) -> Te
     return filters.T.reshape(made, channels, size, size)
 
 
-def _transformed(weight: Tensor, part: slice, turned: bool) -> Tensor:
+def _transformed(space: _Scratch, weight: Tensor, part: slice, turned: bool) -> Tensor:
     """The filters of some of the channels that are made: t², those, and the channels that they take."""
     matrix = transforms(weight.shape[-1], weight.dtype).filter
     chosen = weight[:, part] if turned else weight[part]
     filters = chosen.reshape(-1, matrix.shape[1]).T
-    space = _space("filters", weight.dtype, len(matrix), filters.shape[1])
-    made = torch.mm(matrix.flip(1) if turned else matrix, filters, out=space).view(-1, *chosen.shape[:2])
+    made = space("filters", weight.dtype, len(matrix), filters.shape[1])
+    made = torch.mm(matrix.flip(1) if turned else matrix, filters, out=made).view(-1, *chosen.shape[:2])
     return made.mT if turned else made
 
 
-def _by_place(matrix: Tensor, pieces: Tensor, name: str) -> Tensor:
+def _by_place(space: _Scratch, matrix: Tensor, pieces: Tensor, name: str) -> Tensor:
     """*matrix* times all values of each place of a tile, or of a result, which are put side by side for it."""
-    places = _space("pieces", pieces.dtype, *pieces.shape).copy_(pieces).flatten(2).flatten(0, 1)
-    return torch.mm(matrix, places, out=_space(name, pieces.dtype, len(matrix), places.shape[1]))
+    places = space("pieces", pieces.dtype, *pieces.shape).copy_(pieces).flatten(2).flatten(0, 1)
+    return torch.mm(matrix, places, out=space(name, pieces.dtype, len(matrix), places.shape[1]))
 
 
-class _Space(threading.local):
-    """Memory of a thread that is used again and again, and grows where it is too small: the system takes longer to
-    give fresh memory than the arithmetic in it takes."""
+class _Scratch:
+    """Memory that is used again and again, and grows where it is too small: the system takes longer to give fresh
+    memory than the arithmetic in it takes."""
 
     def __init__(self) -> None:
         self.spaces: dict[tuple[str, torch.dtype], Tensor] = {}
@@ -263,12 +270,24 @@ class _Space(threading.local):
         return space[:count].view(shape)
 
 
-_space = _Space()
+_free: list[_Scratch] = []  # as many as threads were here at once
+
+
+@contextmanager
+def _scratch() -> Iterator[_Scratch]:
+    try:
+        taken = _free.pop()
+    except IndexError:
+        taken = _Scratch()
+    try:
+        yield taken
+    finally:
+        _free.append(taken)
 
 
 def release_scratch() -> None:
-    """Give the memory back that this thread keeps between convolutions."""
-    _space.spaces.clear()
+    """Give the memory back that is kept between convolutions."""
+    _free.clear()
 
 
 def _pieces(image: Tensor, to: Tensor, size: int, last: bool) -> Iterator[tuple[Tensor, Tensor]]:
