@@ -66,11 +66,14 @@ class Client:
         if loaded is None:
             self.upload("source-files", "a.png", _noise())
             loaded = self.event("source-files", "upload")
-        outputs = self.call(loaded)
-        for part, update in zip(loaded["outputs"], outputs, strict=True):
+        self.follow(loaded)
+        self.call(self.event("pose-editor", "moved"))
+
+    def follow(self, dependency: dict[str, Any]) -> None:
+        """As :meth:`call`, of an event that gives parts of the page other values."""
+        for part, update in zip(dependency["outputs"], self.call(dependency), strict=True):
             if isinstance(update, dict) and "value" in update:
                 self.values[part] = update["value"]
-        self.call(self.event("pose-editor", "moved"))
 
     def move(self, by: float) -> dict[str, Any]:
         """Move the first point of the target by so many pixels, and wait for the result: the viewer's update."""
@@ -90,14 +93,14 @@ class Client:
         part = next(part for part, known in self.names.items() if known == name)
         self.values[part] = [{"path": path, "meta": {"_type": "gradio.FileData"}} for path in json.loads(answer.read())]
 
-    def call(self, dependency: dict[str, Any]) -> list[Any]:
-        """One event of the page, as its script sends it; what the page answers.
+    def call(self, dependency: dict[str, Any], told: Any = None) -> list[Any]:
+        """One event of the page, as its script sends it, with what it tells; what the page answers.
 
         Raises:
             RuntimeError: the page says no, or answers with an error.
         """
         data = [self.values.get(part) for part in dependency["inputs"]]
-        body = {"data": data, "fn_index": dependency["id"], "session_hash": self.session, "event_data": None}
+        body = {"data": data, "fn_index": dependency["id"], "session_hash": self.session, "event_data": told}
         self._open("/gradio_api/queue/join", json.dumps(body).encode()).read()
         with self._open(f"/gradio_api/queue/data?session_hash={self.session}") as stream:
             for line in stream:

@@ -32,7 +32,7 @@ from posegen.app import (
     neutral_pose,
     recorded_kernels,
 )
-from posegen.app.downloads import ClipFile, archive
+from posegen.app.downloads import ClipFile, Shown, archive
 from posegen.app.pose_files import own_file, read_own
 from posegen.app.studio import LONGEST_SIDE, MOST_FRAMES
 from posegen.app.values import keypoints_of, made_value, numbers_of, origins_value, picture_address, png, pose_value
@@ -498,9 +498,9 @@ def test_generated_pictures_say_so_and_the_source_does_not(made):
 
 def test_the_zip_file_has_everything_that_is_shown(studio, made):
     pose = own_file([studio.gallery.examples[0][0].structure], studio.layout, studio.size)
-    content = archive(
-        {"a": made, "b": made}, {"target_structure": pose}, ClipFile(b"clip", {"frames": []}), {"page": "t"}
-    )
+    source = studio.gallery.examples[0][0].picture
+    shown = Shown({"a": made, "b": made}, source, {"target_structure": pose})
+    content = archive(shown, ClipFile(b"clip", {"frames": []}, source.copy()), {"page": "t"})
     file = zipfile.ZipFile(io.BytesIO(content))
     layers = [f"{caption.replace(' ', '_')}.png" for caption in made.layers]
     assert {*file.namelist()} == {
@@ -511,6 +511,39 @@ def test_the_zip_file_has_everything_that_is_shown(studio, made):
     assert SOURCE_TYPE not in str(Image.open(io.BytesIO(file.read("a/source.png"))).info)
     assert json.loads(file.read("about.json"))["digital source type"] == SOURCE_TYPE
     assert json.loads(file.read("target_structure.json"))["layout"] == studio.layout.name
+
+
+def downloaded(client: Client) -> dict[str, bytes]:
+    """The files of the zip file that a page gives."""
+    content = client.call(client.event("viewer", "archive"))[0]["props"]["archive"]
+    with zipfile.ZipFile(io.BytesIO(base64.b64decode(content))) as file:
+        return {name: file.read(name) for name in file.namelist()}
+
+
+def test_the_zip_file_has_the_structures_that_made_what_is_shown(page):
+    client = Client(page)
+    client.load()
+    shown = client.move(2)["props"]["files"]
+    editor = next(part for part, name in client.names.items() if name == "pose-editor")
+    client.values[editor]["points"][0][0] += 5  # dragged, and no result of it yet
+    files = downloaded(client)
+    for name in ("source_structure", "target_structure"):
+        assert json.loads(files[f"{name}.json"]) == shown[name]
+    client.move(0)
+    assert json.loads(downloaded(client)["target_structure.json"]) != shown["target_structure"]
+
+
+def test_the_zip_file_has_no_clip_of_another_source(page, studio):
+    client = Client(page)
+    client.load()
+    clip = client.call(client.event("clip-way", "click"))[0]
+    client.move(1)  # the target is another one, and the source the same
+    assert downloaded(client)["clip.mp4"] == base64.b64decode(clip["video"])
+    client.upload("source-files", "a.png", png(studio.gallery.examples[1][0].picture, generated=False))
+    client.follow(client.event("source-files", "upload"))
+    assert "clip.mp4" in downloaded(client)  # what is shown is still of the source before
+    client.call(client.event("pose-editor", "moved"))
+    assert not {"clip.mp4", "clip.json"} & {*downloaded(client)}
 
 
 # The server
@@ -624,6 +657,17 @@ def test_a_browser_that_sends_nonsense_gets_words(page):
     for value in (None, 7, {"points": [[1e999, 0, 1]] * 18}, {"points": "x"}, {"points": [[10**400, 1, 1]] * 18}):
         client.values[editor] = value
         assert client.call(client.event("pose-editor", "moved"))[-1] != ""
+
+
+@pytest.mark.parametrize("event", ["point", "hover"])
+def test_questions_about_no_point_get_words(page, event):
+    client = Client(page)
+    client.load()
+    asked = client.event("viewer", event)
+    good = {"x": 0.5, "y": 0.5, "number": 3}
+    assert client.call(asked, good)[-1] in ("", {"__type__": "update"})
+    for nonsense in (None, {}, {**good, "x": 1}, {**good, "y": "high"}, {**good, "number": 1e999}, {**good, "x": None}):
+        assert "point" in client.call(asked, nonsense)[-1]
 
 
 @pytest.mark.parametrize("name", ["views", "faces", "dance"])

@@ -229,6 +229,130 @@ def test_a_click_on_the_result_shows_arrow_patch_and_numbers(browser):
     wait(lambda: find(browser, "#viewer .told").text != text)
 
 
+def on_result(browser, x, y):
+    """A place of the result, given as shares of its width and height, in pixels of the window."""
+    script = "const r = document.querySelector('#viewer .result svg').getBoundingClientRect();"
+    return browser.execute_script(script + "return [r.x + r.width * arguments[0], r.y + r.height * arguments[1]]", x, y)
+
+
+def hover(browser, x, y):
+    left, top = on_result(browser, x, y)
+    browser.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": "mouseMoved", "x": left, "y": top})
+
+
+def ringed(browser):
+    """The ringed pixel of the result, in pixels of the model's size; None: there is none."""
+    script = (
+        "const c = document.querySelector('#viewer .result circle'); return c && [c.cx, c.cy].map(v => v.baseVal.value)"
+    )
+    return browser.execute_script(script)
+
+
+def pixel(share):
+    """The middle of what *share* of 32 pixels is, from the middle of the first one."""
+    return pytest.approx(share * 32 - 0.5, abs=0.2)  # places of the window are rounded
+
+
+@pytest.fixture
+def questions(browser, monkeypatch):
+    """The points that the server is asked to explain, in order; each answer takes a while. One was clicked before."""
+    from posegen.app import page
+
+    asked, explain = [], page._origins
+
+    def slowly(named, point):
+        asked.append(point)
+        time.sleep(ANSWER)
+        return explain(named, point)
+
+    monkeypatch.setattr(page, "_origins", slowly)
+    press(browser, "#viewer .result")
+    wait(lambda: asked)
+    hover(browser, 2, 0)  # beside it
+    settled(asked)
+    wait(lambda: ringed(browser) == [pixel(0.5), pixel(0.5)])
+    asked.clear()
+    yield asked
+    hover(browser, 2, 0)
+    settled(asked)
+
+
+ANSWER = 0.3  # seconds
+
+
+def settled(happened, pause=ANSWER + 0.3):
+    """Wait until nothing is added for so many seconds."""
+    before = -1
+    while len(happened) != before:
+        before = len(happened)
+        time.sleep(pause)
+
+
+def test_the_point_under_the_mouse_is_explained_and_the_clicked_one_once_it_has_gone(browser, questions):
+    clicked, text = ringed(browser), find(browser, "#viewer .told").text
+    hover(browser, 0.25, 0.125)
+    wait(lambda: find(browser, "#viewer .told").text != text)
+    assert ringed(browser) == [pixel(0.25), pixel(0.125)]
+    assert count(browser, "#viewer .source .tap") == 9
+    hover(browser, 2, 0)
+    wait(lambda: ringed(browser) == clicked)  # without a question
+    assert find(browser, "#viewer .told").text == text
+    settled(questions)
+    assert len(questions) == 1
+
+
+def test_one_question_at_a_time_is_under_way_and_the_last_place_of_the_mouse_wins(browser, questions):
+    shares = np.linspace(0.1, 0.8, 15)
+    start = time.monotonic()
+    for share in shares:
+        hover(browser, share, 0.5)
+    took = time.monotonic() - start
+    wait(lambda: ringed(browser) == [pixel(shares[-1]), pixel(0.5)])
+    settled(questions)
+    assert len(questions) <= 2 + took / ANSWER  # the first, the last, and what time there was for between
+    assert len(questions) < len(shares)
+    assert questions[-1][0] == pytest.approx(shares[-1], abs=0.01)
+
+
+def test_an_answer_that_comes_once_the_mouse_has_gone_shows_nothing(browser, questions):
+    clicked = ringed(browser)
+    hover(browser, 0.25, 0.125)
+    wait(lambda: questions)
+    hover(browser, 2, 0)
+    settled(questions)
+    assert len(questions) == 1
+    assert ringed(browser) == clicked
+
+
+def test_a_mouse_that_rests_does_not_hold_up_the_keys(browser, questions):
+    hover(browser, 0.25, 0.125)
+    wait(lambda: ringed(browser) == [pixel(0.25), pixel(0.125)])
+    find(browser, "#viewer .result").send_keys(*[webdriver.Keys.ARROW_RIGHT] * 6)
+    wait(lambda: ringed(browser) == [pixel(0.5 + 6 / 32), pixel(0.5)])  # from the clicked one, in the middle
+    settled(questions)
+    x, y = questions[-1]
+    assert (x, y) == (pytest.approx(0.5 + 6 / 32, abs=0.02), pytest.approx(0.5, abs=0.02))
+    column = 2 * int(x * 16) + 0.5  # the finest level has 16×16 places of 2×2 pixels
+    assert f"16×16: ({column:.1f}, " in find(browser, "#viewer .told").text
+
+
+def touch(browser, *shares):
+    """A finger at these places of the result, one after the other, and away."""
+    places = [dict(zip("xy", on_result(browser, *share), strict=True)) for share in shares]
+    events = [("touchStart", places[:1]), *[("touchMove", [place]) for place in places[1:]], ("touchEnd", [])]
+    for kind, points in events:
+        browser.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+
+def test_a_finger_asks_where_it_taps_and_nowhere_else(browser, questions):
+    touch(browser, (0.75, 0.25))
+    settled(questions)
+    assert [x for x, _ in questions] == [pytest.approx(0.75, abs=0.02)]
+    touch(browser, (0.1, 0.25), (0.2, 0.25), (0.3, 0.25))
+    settled(questions)
+    assert len(questions) == 1
+
+
 def test_layers_take_the_result_s_place_and_can_be_downloaded(browser):
     result = shown(browser)
     for layer in ("flow", "mask", "warped source"):
@@ -268,15 +392,41 @@ def test_a_clip_goes_from_the_source_pose_to_the_target(browser):
     assert names == ["clip.mp4", "clip.json"]
 
 
-def test_everything_is_downloaded_as_one_file(browser, downloads):
+def downloaded(browser, folder):
+    """The names in the zip file that the page gives now."""
+    path = folder / "posegen.zip"
+    path.unlink(missing_ok=True)
     button(browser, "Everything, as a zip file", "#viewer").click()
-    wait(lambda: (downloads / "posegen.zip").is_file())
-    with zipfile.ZipFile(downloads / "posegen.zip") as file:
+    wait(path.is_file)
+    with zipfile.ZipFile(path) as file:
         assert file.testzip() is None
-        assert {"model/result.png", "other/result.png", "target_structure.json", "clip.mp4"} <= {*file.namelist()}
+        return {*file.namelist()}
 
 
-def test_a_clip_that_is_being_made_is_stopped(browser):
+def test_everything_is_downloaded_as_one_file(browser, downloads):
+    names = downloaded(browser, downloads)
+    assert {"model/result.png", "other/result.png", "target_structure.json", "clip.mp4"} <= names
+
+
+SLOW = 2 * WAIT / 120  # seconds a frame
+
+
+@pytest.fixture
+def slow_frames(monkeypatch):
+    """The frames that were made; each takes so long that no clip of 120 ends while a test waits for something."""
+    made, frames = [], Studio.frames
+
+    def slowly(studio, subject, targets):
+        for frame in frames(studio, subject, targets):
+            made.append(frame)
+            time.sleep(SLOW)
+            yield frame
+
+    monkeypatch.setattr(Studio, "frames", slowly)
+    return made
+
+
+def test_a_clip_that_is_being_made_is_stopped(browser, slow_frames, downloads):
     length = find(browser, "#clip-length input[type=number]")
     length.send_keys(webdriver.Keys.CONTROL, "a")
     length.send_keys("120", webdriver.Keys.TAB)
@@ -285,6 +435,10 @@ def test_a_clip_that_is_being_made_is_stopped(browser):
     wait(lambda: find(browser, "#clip .told").text.endswith("of 120"))
     press(browser, "#clip-stop")
     wait(lambda: find(browser, "#clip .told").text == "No clip yet.")
+    settled(slow_frames, 3 * SLOW)
+    assert len(slow_frames) < 2 * 120  # of two models
+    assert find(browser, "#clip .told").text == "No clip yet."
+    assert "clip.mp4" not in downloaded(browser, downloads)  # nor the one before: it is not shown any more
     before = shown(browser)
     find(browser, f"#pose-editor [data-joint='{NECK}']").send_keys(webdriver.Keys.ARROW_UP)
     wait(lambda: shown(browser) != before)

@@ -1,5 +1,6 @@
 // A clip while it is made, and when it is there.
-// value: null, or {done, of}, or {video: MP4 as base64, caption, poses: what poses.json holds, or null}
+// value: null, or {done, of, clip: its number}, or {video: MP4 as base64, caption, poses: what clip.json holds, or null}.
+// props.stopped: clips with smaller numbers are not made any more; what was told of them may come after that.
 const find = (selector) => element.querySelector(selector);
 const video = find("video"), progress = find("progress");
 let address = null;
@@ -24,7 +25,7 @@ function show(value) {
 }
 
 function render() {
-  const value = props.value;
+  const value = props.value?.clip < props.stopped ? null : props.value;
   progress.hidden = value?.of === undefined;
   video.hidden = !value?.video;
   find(".downloads").replaceChildren();
@@ -37,5 +38,5 @@ function render() {
   else video.pause();
 }
 
-watch("value", render);
+watch(["value", "stopped"], render);
 render();

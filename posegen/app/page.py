@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import tempfile
 import time
@@ -17,7 +18,7 @@ from ..data.images import resize_image
 from ..errors import InputError, PosegenError
 from ..visualization.video import VideoWriter
 from ._gradio import gr
-from .downloads import ClipFile, archive, encoded
+from .downloads import ClipFile, Shown, archive, encoded
 from .editors import PointsEditor, build_editor, component
 from .gallery import Structure, Subject
 from .pose_files import own_file
@@ -98,19 +99,20 @@ def _paths(uploaded: list[str] | None) -> list[Path]:
     return [Path(path) for path in uploaded or []]
 
 
-def _event_point(event: gr.EventData) -> tuple[float, float]:
-    """The point that the viewer tells of, as shares of width and height. It comes from a browser, and may be anything.
+def _event_point(event: gr.EventData) -> tuple[tuple[float, float], int]:
+    """The point that the viewer tells of, as shares of width and height, and the question's number. They come from a
+    browser, and may be anything.
 
     Raises:
         InputError: no point.
     """
     try:
-        x, y = float(event.x), float(event.y)
-    except (AttributeError, TypeError, ValueError) as error:
+        x, y, number = float(event.x), float(event.y), int(event.number)
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
         raise InputError("the page sent no point") from error
     if not (0 <= x < 1 and 0 <= y < 1):
         raise InputError("the page sent a point outside of the picture")
-    return x, y
+    return (x, y), number
 
 
 def _origins(named: Mapping[str, Made], point: tuple[float, float] | None) -> list[dict[str, Any]] | None:
@@ -129,10 +131,11 @@ class _Page:
 
     def __init__(self, studios: Sequence[Studio], title: str, page: gr.Blocks) -> None:
         self.studios, self.main, self.title = studios, studios[0], title
-        self.made = gr.State(None, time_to_live=FORGOTTEN_AFTER)
+        self.shown = gr.State(None, time_to_live=FORGOTTEN_AFTER)
         self.point = gr.State(None, time_to_live=FORGOTTEN_AFTER)
         self.picture = gr.State(None, time_to_live=FORGOTTEN_AFTER)
         self.clip_file = gr.State(None, time_to_live=FORGOTTEN_AFTER)
+        self.numbers = itertools.count(1)  # of clips that are begun, and of what stops those with smaller ones
         with gr.Row():
             with gr.Column():
                 self._place_source()
@@ -144,7 +147,7 @@ class _Page:
             with gr.Column():
                 self._place_clip_controls()
             with gr.Column():
-                self.clip = component("clip", elem_id="clip", value=None)
+                self.clip = component("clip", elem_id="clip", value=None, stopped=0)
         self._connect(page)
         self._connect_clips()
 
@@ -173,7 +176,9 @@ class _Page:
 
     def _place_result(self) -> None:
         gr.Markdown("## 3. Result")
-        self.viewer = component("viewer", elem_id="viewer", value=None, origins=None, files=None, archive=None)
+        self.viewer = component(
+            "viewer", elem_id="viewer", value=None, origins=None, answered=0, hovered=None, files=None, archive=None
+        )
         note = self.main.gallery.note
         self.message = gr.Textbox(
             f"No examples: {note}" if note else "",
@@ -216,7 +221,7 @@ class _Page:
         make = dict(
             fn=self._make,
             inputs=[self.picture, *editors, self.point],
-            outputs=[self.made, self.viewer, *editors, self.message],
+            outputs=[self.shown, self.viewer, *editors, self.message],
             concurrency_id=MODEL,
             **quiet,
         )
@@ -229,11 +234,10 @@ class _Page:
             self.pose_files.upload(self._load_pose, files, posed, **quiet).success(**after)
         for changed in (*self.source_editor.changed, *self.target_editor.changed):
             changed(**make, trigger_mode="always_last")
-        self.viewer.point(
-            self._explain, [self.made], [self.viewer, self.point, self.message], trigger_mode="always_last", **quiet
-        )
-        shown = [self.made, self.picture, *editors, self.clip_file]
-        self.viewer.archive(self._archive, shown, [self.viewer, self.message], **quiet)
+        explained = [self.viewer, self.point, self.message]
+        self.viewer.point(self._explain, [self.shown], explained, trigger_mode="multiple", **quiet)
+        self.viewer.hover(self._hover, [self.shown], [self.viewer, self.message], trigger_mode="multiple", **quiet)
+        self.viewer.archive(self._archive, [self.shown, self.clip_file], [self.viewer, self.message], **quiet)
         if self.main.gallery.examples:
             page.load(self._load_first, None, loaded, **quiet).success(**after)
 
@@ -253,9 +257,9 @@ class _Page:
             events.append(self.way.click(self._on_the_way, [*given, target, self.length], **options))
             events.append(self.clip_poses.upload(self._driven_by_files, [*given, self.clip_poses], **options))
         self.stop.click(
-            lambda: (None, "Stopped."),
+            lambda: (gr.update(value=None, stopped=next(self.numbers)), None, "Stopped."),
             None,
-            [self.clip, self.message],
+            outputs,
             cancels=events,
             show_progress="hidden",
             api_visibility="private",
@@ -329,13 +333,11 @@ class _Page:
     def _make(self, picture: np.ndarray | None, source: Any, target: Any, point: tuple[float, float] | None) -> tuple:
         subject, wanted = self._subject(picture, source), self.target_editor.read(target)
         named = {studio.name: studio.make(subject, scaled(wanted, self.main, studio)) for studio in self.studios}
-        shown = gr.update(
-            value=made_value(named), origins=_origins(named, point), files=self._files(picture, source, target)
-        )
+        shown = Shown(named, subject.picture, self._files(picture, source, target))
         begun = self._start(subject)
         return (
-            named,
             shown,
+            gr.update(value=made_value(named), origins=_origins(named, point), files=shown.structures),
             self.source_editor.drawn(subject.structure),
             gr.update(**begun) if begun else self.target_editor.drawn(wanted),
             "",
@@ -354,21 +356,27 @@ class _Page:
         }
 
     @_said(2)
-    def _explain(self, named: dict[str, Made] | None, event: gr.EventData) -> tuple:
-        if named is None:
+    def _explain(self, shown: Shown | None, event: gr.EventData) -> tuple:
+        if shown is None:
             return gr.skip(), gr.skip(), gr.skip()
-        point = _event_point(event)
-        return gr.update(origins=_origins(named, point)), point, ""
+        point, number = _event_point(event)
+        return gr.update(origins=_origins(shown.named, point), answered=number), point, ""
 
     @_said(1)
-    def _archive(
-        self, named: dict[str, Made] | None, picture: np.ndarray | None, source: Any, target: Any, clip: ClipFile | None
-    ) -> tuple:
-        if named is None:
+    def _hover(self, shown: Shown | None, event: gr.EventData) -> tuple:
+        if shown is None:
+            return gr.skip(), gr.skip()
+        point, number = _event_point(event)
+        answer = {"number": number, "x": point[0], "y": point[1], "origins": _origins(shown.named, point)}
+        return gr.update(hovered=answer), gr.skip()
+
+    @_said(1)
+    def _archive(self, shown: Shown | None, clip: ClipFile | None) -> tuple:
+        if shown is None:
             raise InputError("There is nothing to download yet.")
-        notes = {"page": self.title, "models": [*named], "made at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-        content = archive(named, self._files(picture, source, target), clip, notes)
-        return gr.update(archive=encoded(content)), ""
+        made_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        notes = {"page": self.title, "models": [*shown.named], "made at": made_at}
+        return gr.update(archive=encoded(archive(shown, clip, notes))), ""
 
     # Clips ------------------------------------------------------------------------------------------------
 
@@ -397,20 +405,24 @@ class _Page:
         """A clip of all models beside each other: how far it is, now and then, and at last the file."""
         if not 1 <= fps <= FASTEST:
             raise InputError(f"a clip has 1 to {FASTEST} frames a second, got {fps}")
-        told = 0.0
+        told, clip = 0.0, next(self.numbers)
         with tempfile.TemporaryDirectory(prefix="posegen_clip") as folder:
             path = Path(folder, "clip.mp4")
             with VideoWriter(path, fps) as video:
                 for number, frame in enumerate(self._frames(subject, targets)):
                     if time.monotonic() - told > TOLD_EVERY:
                         told = time.monotonic()
-                        yield {"done": number, "of": len(targets)}, gr.skip(), ""
+                        yield {"done": number, "of": len(targets), "clip": clip}, None, ""
                     video.write(frame)
             content = path.read_bytes()
         poses = self._poses_file(targets)
         names = ", ".join(studio.name for studio in self.studios)
         caption = f"{len(targets)} frames, {fps:g} a second" + (f"; from the left: {names}" * (len(self.studios) > 1))
-        yield {"video": encoded(content), "caption": caption, "poses": poses}, ClipFile(content, poses), ""
+        yield (
+            {"video": encoded(content), "caption": caption, "poses": poses},
+            ClipFile(content, poses, subject.picture),
+            "",
+        )
 
     def _poses_file(self, targets: Sequence[Structure]) -> dict[str, Any] | None:
         """Key points as they are downloaded; None: they are something else."""

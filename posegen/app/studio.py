@@ -23,6 +23,7 @@ from .explain import Level, levels_of, recorded_kernels
 from .gallery import Gallery, Structure, Subject, read_gallery
 from .loading import Loaded
 from .pose_files import Poses, read_own, read_poses
+from .source_cache import SourceCache
 
 MOST_PIXELS = 24_000_000
 """Of a picture that is uploaded: what cameras make, and 72 MB when decoded."""
@@ -82,6 +83,7 @@ class Studio:
             dict(getattr(self.encoder, "choices", {})) if self.layout is None else {}
         )
         self._busy = threading.Lock()
+        self._encoded_sources = SourceCache()
         self.gallery: Gallery = read_gallery(loaded, most_examples) if most_examples else Gallery()
 
     @property
@@ -272,7 +274,8 @@ class Studio:
 
     def _transfer(self, source: Tensor, own: Tensor, wanted: Tensor) -> Transfer:
         if not self.makes_clips:
-            return self.loaded.model.transfer(source, own, wanted)
+            encoded = self._encoded_sources.encoding(self.loaded.model, source)
+            return self.loaded.model.transfer(source, own, wanted, *([] if encoded is None else [encoded]))
         frame = next(iter(self.loaded.model.frames(source, own, [wanted])))
         return Transfer(frame.image, frame.flows.reference, frame.masks.reference)
 

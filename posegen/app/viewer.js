@@ -1,13 +1,43 @@
 // Result and source beside each other, and where a point of the result comes from.
 // value: null, or {models: [{name, width, height, layers: {caption: address of a PNG}}, …]}, of one input.
 // props.origins: null, or for each model {levels: [{title, text, cell, place, source, taps: [[x, y, weight], …]}, …]},
-// coarse to fine. props.files: {name of a JSON file: what it holds}. props.archive: a zip file as base64, or null.
-// Tells 'point' with x and y, as shares of the result's width and height, and 'archive' when a zip file is wanted.
+// coarse to fine; props.answered: the number of the 'point' they answer. props.hovered: null, or {number, x, y, origins} of
+// a 'hover'. props.files: {name of a JSON file: what it holds}. props.archive: a zip file as base64, or null.
+// Tells 'point', for good, and 'hover', while the mouse is there, each with x and y, as shares of the result's width and
+// height, and a number; and 'archive' when a zip file is wanted.
 const SVG = "http://www.w3.org/2000/svg";
+const PATIENCE = 10000; // milliseconds, after which an answer is not waited for any more
 const find = (name) => element.querySelector(`.${name}`);
 let layer = "result", level = -1, at = null, model = 0;
+let pixel = null, mouse = null; // the pixel that the mouse was last in; where it is, as shares, while that is explained
+let fresh = 0; // answers to hovering with a smaller number are of another visit, or of another result
 const chosen = () => props.value.models[model];
-const origins = () => props.origins?.[model] ?? null;
+const hovered = () => (mouse && props.hovered?.number >= fresh ? props.hovered : null);
+const origins = () => (hovered() ?? props).origins?.[model] ?? null;
+
+// Asks, once at a time; of the points that come meanwhile the last one is asked for next. (Gradio's own "always_last" would
+// send the first one's place again.)
+function asker(event) {
+  let next = null, since = -Infinity, number = 0;
+  const send = () => {
+    since = performance.now();
+    trigger(event, { x: next[0], y: next[1], number: ++number });
+    next = null;
+  };
+  return {
+    ask(point) {
+      next = point;
+      if (performance.now() - since > PATIENCE) send();
+    },
+    answered() {
+      since = -Infinity;
+      if (next) send();
+    },
+    forget: () => { next = null; },
+    following: () => number + 1,
+  };
+}
+const points = asker("point"), hovers = asker("hover");
 
 const make = (name, attributes, parent) => {
   const node = document.createElementNS(SVG, name);
@@ -24,17 +54,20 @@ function picture(parent, address) {
   return svg;
 }
 
+// Buttons that stay are not made anew: one that is being pressed, or has the focus, is not lost.
 function toggles(parent, names, chosen, choose) {
-  const focused = [...parent.children].indexOf(document.activeElement); // survives that the buttons are made anew
-  parent.replaceChildren(...names.map((name, k) => {
-    const node = document.createElement("button");
-    node.type = "button";
-    node.textContent = name;
+  if (names.join() !== [...parent.children].map((node) => node.textContent).join()) {
+    parent.replaceChildren(...names.map((name) => {
+      const node = document.createElement("button");
+      node.type = "button";
+      node.textContent = name;
+      return node;
+    }));
+  }
+  [...parent.children].forEach((node, k) => {
     node.setAttribute("aria-pressed", k === chosen);
-    node.addEventListener("click", () => choose(k));
-    return node;
-  }));
-  parent.children[focused]?.focus({ preventScroll: true });
+    node.onclick = () => choose(k);
+  });
 }
 
 function chosenLevel() {
@@ -51,7 +84,8 @@ function ring(svg, [x, y], radius, dash) {
 
 function explain(result, source) {
   const { width, height } = chosen();
-  if (at) ring(result, [at[0] * width - 0.5, at[1] * height - 0.5], width / 40, {});
+  const shown = hovered() ? [props.hovered.x, props.hovered.y] : at;
+  if (shown) ring(result, [shown[0] * width - 0.5, shown[1] * height - 0.5], width / 40, {});
   const origin = chosenLevel();
   if (!origin?.source) return;
   const [w, h] = origin.cell;
@@ -84,7 +118,7 @@ function describe() {
     line.append(title, one.text);
     return line;
   }));
-  if (!origins()) find("told").textContent = "Click a point of the result: where in the source does it come from?";
+  if (!origins()) find("told").textContent = "Point at the result, or click it: where in the source does it come from?";
   if (origins()?.text) find("told").textContent = origins().text;
   find("kernel").replaceChildren();
   if (!origin?.taps || origin.taps.length < 2) return;
@@ -109,7 +143,7 @@ function renderModels() {
   if (models.length < 2) return;
   toggles(find("models"), models.map((one) => one.name), model, (k) => { model = k; render(); });
   [...find("models").children].forEach((node, k) => {
-    const image = document.createElement("img");
+    const image = node.querySelector("img") ?? document.createElement("img");
     Object.assign(image, { src: models[k].layers[layer] ?? models[k].layers.result, alt: "" });
     node.prepend(image);
   });
@@ -127,14 +161,24 @@ function render() {
   renderModels();
   toggles(find("layers"), names, names.indexOf(layer), (k) => { layer = names[k]; render(); });
   find("shown").textContent = props.value.models.length > 1 ? `${layer}, ${name}` : layer;
-  const result = picture(find("result"), layers[layer]);
-  const source = picture(find("source"), layers.source);
-  explain(result, source);
+  picture(find("result"), layers[layer]);
+  picture(find("source"), layers.source);
+  renderOrigins();
+  renderDownloads(layers);
+}
+
+function renderOrigins() {
+  if (!props.value) return;
+  explain(...["result", "source"].map((name) => {
+    const svg = find(name).querySelector("svg");
+    svg.querySelector(".origins")?.remove();
+    return make("g", { class: "origins" }, svg);
+  }));
+  find("told").setAttribute("aria-live", hovered() ? "off" : "polite"); // who hovers sees it
   describe();
   const titles = (origins()?.levels ?? []).map((one) => one.title);
   const shown = level < 0 ? titles.length - 1 : Math.min(level, titles.length - 1);
-  toggles(find("levels"), titles.length > 1 ? titles : [], shown, (k) => { level = k; render(); });
-  renderDownloads(layers);
+  toggles(find("levels"), titles.length > 1 ? titles : [], shown, (k) => { level = k; renderOrigins(); });
 }
 
 function link(name, href) {
@@ -166,16 +210,56 @@ function saveArchive() {
 
 // x and y: shares of the width and the height.
 function ask(x, y) {
+  hovers.forget();
   at = [x, y].map((share) => Math.min(Math.max(share, 0), 0.999999));
-  trigger("point", { x: at[0], y: at[1] });
+  points.ask(at);
+}
+
+function unhover() {
+  mouse = null;
+  hovers.forget();
+  renderOrigins();
+}
+
+function hover() {
+  fresh = hovers.following();
+  hovers.ask(mouse);
+}
+
+// Where a mouse or a finger is, as shares of the width and the height; null: there is no result.
+function shares(event) {
+  const svg = find("result").querySelector("svg");
+  if (!svg) return null;
+  const place = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
+  const { width, height } = chosen();
+  return [(place.x + 0.5) / width, (place.y + 0.5) / height];
 }
 
 find("result").addEventListener("click", (event) => {
-  const svg = find("result").querySelector("svg");
-  if (!svg) return;
-  const place = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
+  const place = shares(event);
+  if (place) ask(...place);
+});
+
+find("result").addEventListener("pointermove", (event) => {
+  const place = event.pointerType === "mouse" ? shares(event) : null; // a finger does not hover
+  if (!place) return;
   const { width, height } = chosen();
-  ask((place.x + 0.5) / width, (place.y + 0.5) / height);
+  const entered = `${Math.floor(place[0] * width)} ${Math.floor(place[1] * height)}`;
+  if (entered === pixel) return;
+  pixel = entered;
+  if (!place.every((share) => share >= 0 && share < 1)) {
+    unhover();
+    return;
+  }
+  const came = !mouse;
+  mouse = place;
+  if (came) hover();
+  else hovers.ask(mouse);
+});
+
+find("result").addEventListener("pointerleave", () => {
+  pixel = null;
+  unhover();
 });
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -188,6 +272,9 @@ find("result").addEventListener("keydown", (event) => {
   ask(x + (ARROWS[event.key][0] * step) / width, y + (ARROWS[event.key][1] * step) / height);
 });
 
+watch("answered", () => { points.answered(); unhover(); }); // until the mouse moves on
 watch(["value", "origins", "files"], render);
+watch("value", () => { if (mouse) hover(); }); // the result has changed under the mouse
+watch("hovered", () => { hovers.answered(); renderOrigins(); });
 watch("archive", saveArchive);
 render();
