@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 import torch.nn.functional as F
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from posegen.ops import convolution
 from posegen.ops.convolution import Convolution, convolve, winograd
@@ -100,6 +101,61 @@ def test_threads_do_not_share_scratch_and_leave_no_more_of_it_than_worked_at_onc
     assert len(convolution._free) <= 2
 
 
+def curvature(layer) -> torch.Tensor:
+    """The gradient, for the filters, of the norm of the gradient of a network that ends in the layer and a mean: so
+    what comes back to the layer is a constant."""
+    x = torch.randn(1, 128, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    (gradient,) = torch.autograd.grad(layer(x.sin()).mean(), x, create_graph=True)
+    return torch.autograd.grad(gradient.square().sum(), layer.weight)[0]
+
+
+def test_the_gradient_of_a_gradient_is_that_of_torch():
+    """As gradient penalties ask for it."""
+    torch.manual_seed(0)
+    layer = Convolution(128, 128, 3, padding=1).double()
+    ours = curvature(layer)
+    layer.direct = True
+    torch.testing.assert_close(ours, curvature(layer))
+    values = inputs(3, torch.float64, 5, 6, 2, 3)
+    assert torch.autograd.gradgradcheck(lambda *given: winograd(*given, padding=1), values)
+
+
+def test_a_backward_pass_under_autocast_keeps_its_precision():
+    values = inputs(3, torch.float32, 32, 32, 128, 128)
+    ours = winograd(*values, padding=1).square().mean()
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = torch.autograd.grad(ours, values, retain_graph=True)
+    for a, b in zip(inside, torch.autograd.grad(ours, values), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_call_in_another_mode_leaves_nothing_behind():
+    convolution.release_scratch()
+    convolution.transforms.cache_clear()
+    x, weight = torch.randn(1, 128, 32, 32), torch.randn(128, 128, 3, 3)
+    with FakeTensorMode(allow_non_fake_inputs=True) as fake:
+        convolve(fake.from_tensor(x), fake.from_tensor(weight), padding=1)
+    torch.set_default_device("meta")
+    try:
+        convolve(x, weight, padding=1)
+    finally:
+        torch.set_default_device(None)
+    torch.testing.assert_close(convolve(x, weight, padding=1), F.conv2d(x, weight, padding=1), rtol=0, atol=1e-3)
+
+
+def test_transforms_of_functions_take_torchs_own():
+    x, weight = torch.randn(1, 128, 32, 32), torch.randn(128, 128, 3, 3)
+    ours = torch.func.grad(lambda x: convolve(x, weight, padding=1).square().sum())(x)
+    torch.testing.assert_close(ours, torch.func.grad(lambda x: F.conv2d(x, weight, padding=1).square().sum())(x))
+
+
+def test_scratch_of_very_wide_maps_is_given_back(monkeypatch):
+    monkeypatch.setattr(convolution, "MOST_KEPT_BYTES", 2**20)
+    convolution.release_scratch()
+    convolve(torch.randn(1, 128, 32, 32), torch.randn(128, 128, 3, 3), padding=1)
+    assert not convolution._free
+
+
 def used(monkeypatch, x, weight, **settings) -> bool:
     calls = []
     monkeypatch.setattr(convolution, "winograd", lambda *_: calls.append(True))
@@ -114,15 +170,25 @@ def test_it_serves_where_it_is_faster(monkeypatch):
     assert used(monkeypatch, x.double(), weight.double(), padding=1)
     assert not used(monkeypatch, x[..., :16], weight, padding=1), "few tiles"
     assert not used(monkeypatch, x[:, :64], weight[:, :64], padding=1), "few channels"
+    assert not used(monkeypatch, torch.randn(1, 128, 1, 1024), weight, padding=1), "tiles that are mostly empty"
     assert not used(monkeypatch, x, weight[..., :1, :1]), "another size of filters"
     assert not used(monkeypatch, x.bfloat16(), weight.bfloat16(), padding=1), "half precision"
     with torch.autocast("cpu", torch.bfloat16):
         assert not used(monkeypatch, x, weight, padding=1), "half precision"
 
 
-def test_channels_that_do_not_fit_are_an_error_of_torch():
-    with pytest.raises(RuntimeError, match="expected input"):
-        convolve(torch.randn(1, 129, 32, 32), torch.randn(128, 128, 3, 3))
+@pytest.mark.parametrize(
+    ("channels", "bias", "padding"),
+    [
+        (129, None, 1),
+        (128, torch.zeros(1), 1),
+        (128, torch.zeros(128, dtype=torch.float64), 1),
+        (128, None, -1),
+    ],
+)
+def test_what_torch_refuses_is_an_error_of_torch(channels, bias, padding):
+    with pytest.raises(RuntimeError):
+        convolve(torch.randn(1, channels, 32, 32), torch.randn(128, 128, 3, 3), bias, padding)
 
 
 @pytest.mark.parametrize("mode", ["zeros", "reflect"])

@@ -284,6 +284,24 @@ def test_real_images_are_the_targets_only_where_the_protocol_says_so(tmp_path, p
     assert "training images: give their folder with --real" in found.not_computed["colour"]
 
 
+def test_a_metric_that_looks_at_images_otherwise_has_features_of_its_own(tmp_path, parts):
+    """Also where it inherits the name of an extractor."""
+    parts(MeanColour)
+
+    @parts
+    class LeftHalf(MeanColour):
+        def extract(self, images):
+            return super().extract(images[..., : images.shape[-1] // 2])
+
+    given = pairs(tmp_path)
+    kinds = {"whole": "MeanColour", "left": "LeftHalf"}
+    both = replace(PLAIN, metrics={name: {"type": kind} for name, kind in kinds.items()})
+    alone = replace(PLAIN, metrics={"left": {"type": "LeftHalf"}})
+    found = evaluate(given, both, Options(cache=tmp_path / "both", draws=0)).scores
+    assert found["left"].value != found["whole"].value
+    assert found["left"].value == evaluate(given, alone, Options(cache=tmp_path / "alone", draws=0)).scores["left"].value
+
+
 def test_metrics_of_one_extractor_share_its_features_and_their_values_stay_the_same(tmp_path, parts):
     looked: list[int] = []
 

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from posegen.errors import ConfigError
+from posegen.errors import ConfigError, InputError
 from posegen.losses import (
     AffineRegularisation,
     FeatureCache,
@@ -107,3 +107,9 @@ def test_the_difference_that_keeps_signs_is_the_l1_loss_gradients_included(needs
     torch.testing.assert_close(*values)
     inputs = [tensor for tensor in pair if tensor.requires_grad]
     torch.testing.assert_close(*(torch.autograd.grad(value, inputs, torch.tensor(2.0)) for value in values))
+
+
+def test_features_of_two_shapes_are_an_error_and_of_no_image_no_number():
+    with pytest.raises(InputError, match="differ in shape"):
+        mean_difference(torch.zeros(2, 3, 4, 4), torch.zeros(1, 3, 4, 4))
+    assert mean_difference(torch.zeros(0, 3, 4, 4), torch.zeros(0, 3, 4, 4)).isnan()

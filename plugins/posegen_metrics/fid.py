@@ -6,19 +6,18 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from torch import Tensor
 
-from posegen.evaluation import NotComputable, SetMetric, centred_interval
+from posegen.evaluation import NotComputable, centred_interval
 from posegen.registry import METRICS
 
-from .inception import FEATURES, Inception
+from .inception import FEATURES, InceptionMetric
 
 DIMENSIONS = 2048
 """Of the features. The covariance of no more images than that is singular."""
 
 
 @METRICS.register_module()
-class FID(SetMetric):
+class FID(InceptionMetric):
     """``fid``: how far two normal distributions are apart, one fitted to the features of each set; 0 or more.
 
     In float64, and without a matrix square root: the trace of ``(Σg Σr)^(1/2)`` is the sum of the singular values of
@@ -38,13 +37,7 @@ class FID(SetMetric):
     variants: ClassVar[dict[str, tuple[Any, ...]]] = {"features": FEATURES}
 
     def __init__(self, features: str = "clean", weights: str | Path | None = None, prefix: str = "") -> None:
-        super().__init__(prefix)
-        self.inception = Inception(features, weights)
-        self.extractor = self.inception.description
-
-    def extract(self, images: Tensor) -> np.ndarray:
-        """Features B 2048 of images uint8 B 3 H W."""
-        return self.inception.features(images)
+        super().__init__(features, weights, prefix)
 
     def statistics(self, features: np.ndarray) -> dict[str, np.ndarray]:
         """``mean`` D and ``root`` R, D by the smaller of N and D: ``R Rᵀ`` is the covariance (of N - 1). Both float64.

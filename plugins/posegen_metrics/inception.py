@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torchvision.models import inception_v3
 
 from posegen.errors import CheckpointError, ConfigError, nearest
+from posegen.evaluation import SetMetric
 from posegen.weights import WeightsFile, read_weights, sha256
 
 from .weights import INCEPTION_CLEAN, INCEPTION_PYTORCH_FID, INCEPTION_TORCHVISION, find_weights
@@ -226,3 +227,21 @@ def _resize_each(resize: Callable[[np.ndarray], np.ndarray], images: Tensor) -> 
     """Images uint8 B 3 H W through one of clean-fid's resizers: float32 B 3 299 299 in [0, 255]."""
     resized = [resize(image) for image in images.permute(0, 2, 3, 1).cpu().numpy()]
     return torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2).to(images.device)
+
+
+class InceptionMetric(SetMetric):
+    """What metrics of Inception's features share, and with :meth:`extract` the features themselves.
+
+    Args:
+        features, weights: see :class:`Inception`.
+        prefix: see :class:`SetMetric`.
+    """
+
+    def __init__(self, features: str, weights: str | Path | None, prefix: str = "") -> None:
+        super().__init__(prefix)
+        self.inception = Inception(features, weights)
+        self.extractor = self.inception.description
+
+    def extract(self, images: Tensor) -> np.ndarray:
+        """Features B 2048 of images uint8 B 3 H W."""
+        return self.inception.features(images)

@@ -6,20 +6,19 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from torch import Tensor
 
 from posegen.errors import ConfigError
-from posegen.evaluation import NotComputable, SetMetric, centred_interval
+from posegen.evaluation import NotComputable, centred_interval
 from posegen.registry import METRICS
 
-from .inception import FEATURES, Inception
+from .inception import FEATURES, InceptionMetric
 
 BLOCK = 1024
 """Rows of a kernel matrix held at a time."""
 
 
 @METRICS.register_module()
-class KID(SetMetric):
+class KID(InceptionMetric):
     """``kid``: squared maximum mean discrepancy of the features under the kernel ``(x·y / D + 1)³``, unbiased: 0 on
     average for two sets of one distribution, whatever their sizes, so a single value may be below 0.
 
@@ -48,16 +47,10 @@ class KID(SetMetric):
         seed: int = 0,
         prefix: str = "",
     ) -> None:
-        super().__init__(prefix)
+        super().__init__(features, weights, prefix)
         if subsets < 1 or subset_size < 2:
             raise ConfigError(f"KID needs 1 subset of 2 images or more, got {subsets} of {subset_size}")
         self.subsets, self.subset_size, self.seed = subsets, subset_size, seed
-        self.inception = Inception(features, weights)
-        self.extractor = self.inception.description
-
-    def extract(self, images: Tensor) -> np.ndarray:
-        """Features B 2048 of images uint8 B 3 H W."""
-        return self.inception.features(images)
 
     def statistics(self, features: np.ndarray) -> dict[str, np.ndarray]:
         """``features`` N D as they are."""

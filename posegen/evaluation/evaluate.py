@@ -112,7 +112,7 @@ class _Found:
         self.values: dict[str, list[float]] = {}
         self.kinds: dict[str, tuple[str, str]] = {}  # of each reported value: its metric, and its own name there
         self.features: dict[str, list[np.ndarray]] = {}
-        self.real_features: dict[str, np.ndarray] = {}  # by extractor
+        self.real_features: dict[object, np.ndarray] = {}  # by what they come from
 
     def of(self, kind: type) -> list[tuple[str, Any]]:
         return [(name, metric) for name, metric in self.metrics.items() if isinstance(metric, kind)]
@@ -129,9 +129,9 @@ class _Found:
                 reported = name if len(values) == 1 else f"{name}_{own}"
                 self.kinds[reported] = (name, own)
                 self.values.setdefault(reported, []).extend(numbers.detach().double().tolist())
-        extracted: dict[str, np.ndarray] = {}
+        extracted: dict[object, np.ndarray] = {}
         for name, metric in self.of(SetMetric):
-            key = metric.extractor or name
+            key = metric.source_of_features
             if key not in extracted:
                 extracted[key] = metric.extract(batch.generated)
             self.features.setdefault(name, []).append(extracted[key])
@@ -318,7 +318,7 @@ def _real(
         options.cache,
         options.batch_size,
         lambda done: options.progress(f"real images of {name}", done, len(files)),
-        found.real_features if metric.extractor else None,
+        found.real_features,
     )
 
 

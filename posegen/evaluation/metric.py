@@ -174,7 +174,8 @@ class SetMetric(BaseMetric):
         needs_real: False: a metric of the generated images alone.
         least_images: of each set; fewer are :class:`NotComputable`.
         extractor: what the features come from, in full (network, weights' checksum, resizing): statistics of a real set
-            are kept under it, and metrics of one extractor share their features. Empty: nothing is shared.
+            are kept under it, and metrics that have it and the very method :meth:`extract` in common share their
+            features. Empty: nothing is shared.
     """
 
     default_prefix = ""
@@ -191,6 +192,11 @@ class SetMetric(BaseMetric):
     @abstractmethod
     def extract(self, images: Tensor) -> np.ndarray:
         """Features B D of images uint8 B 3 H W."""
+
+    @property
+    def source_of_features(self) -> object:
+        """Equal for metrics whose features are the same."""
+        return (type(self).extract, self.extractor) if self.extractor else id(self)
 
     @abstractmethod
     def statistics(self, features: np.ndarray) -> dict[str, np.ndarray]:

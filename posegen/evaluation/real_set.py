@@ -28,7 +28,7 @@ def real_statistics(
     cache: Path | None = None,
     batch_size: int = 16,
     progress: Callable[[int], None] | None = None,
-    known: dict[str, np.ndarray] | None = None,
+    known: dict[object, np.ndarray] | None = None,
 ) -> tuple[dict[str, np.ndarray], int]:
     """What *metric* keeps of a set of real images, from the cache where it has been computed before.
 
@@ -44,7 +44,7 @@ def real_statistics(
         cache: folder; None: :func:`default_cache`.
         batch_size: images given to the metric at a time.
         progress: called with the number of images done, where they are computed.
-        known: features of these files by extractor, for metrics that share one: taken from there, and put there.
+        known: features of these files by what they come from, which metrics may share: taken from there, and put there.
 
     Returns:
         Arrays by name, and the number of images.
@@ -63,9 +63,10 @@ def real_statistics(
         statistics = _read(path)
         if statistics is None:
             known = {} if known is None else known
-            if metric.extractor not in known:
-                known[metric.extractor] = _features(metric, files, prepare, batch_size, progress)
-            statistics = metric.statistics(known[metric.extractor])
+            source = metric.source_of_features
+            if source not in known:
+                known[source] = _features(metric, files, prepare, batch_size, progress)
+            statistics = metric.statistics(known[source])
             _write(path, statistics)
     return statistics, len(files)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ..errors import InputError
 from ..registry import LOSSES
 from .step import Loss, Step
 
@@ -39,6 +40,8 @@ class PerceptualLoss(Loss):
 def mean_difference(first: Tensor, second: Tensor) -> Tensor:
     """The mean absolute difference, as ``l1_loss``, which keeps both tensors for the backward pass: this keeps signs,
     a byte each, so that features of a target image need no memory once they were looked at."""
+    if first.shape != second.shape:
+        raise InputError(f"features differ in shape: {tuple(first.shape)} and {tuple(second.shape)}")
     return _MeanDifference.apply(first.float(), second.float())
 
 
@@ -48,8 +51,8 @@ class _MeanDifference(torch.autograd.Function):
         greater, less = (kind(first, second).view(torch.int8) for kind in (torch.gt, torch.lt))
         ctx.save_for_backward(greater.sub_(less))
         del less
-        means = [(one - other).abs_().mean() for one, other in zip(first, second, strict=True)]  # image by image
-        return torch.stack(means).mean()
+        parts = zip(first.split(1), second.split(1), strict=True)  # image by image: less memory at a time
+        return torch.stack([(one - other).abs_().mean() for one, other in parts]).mean()
 
     @staticmethod
     @once_differentiable

@@ -51,11 +51,6 @@ class Block(nn.Module):
         return checkpoint(run, x, use_reentrant=False, preserve_rng_state=False)
 
 
-def added(main: Tensor, side: Tensor) -> Tensor:
-    """Their sum, in place of *main*, which nothing else looks at."""
-    return main.add_(side) if main.dtype == side.dtype else main + side  # under autocast they may differ
-
-
 NormKind = Literal["instance", "group"]
 GROUP = 16  # channels
 
@@ -148,7 +143,7 @@ class Residual(Block):
 
     def forward(self, x: Tensor) -> Tensor:
         main = self.act_conv(self.conv1, x, self.norm1)
-        return added(self.act_conv(self.conv2, main, self.norm2), self.side(x))
+        return self.act_conv(self.conv2, main, self.norm2) + self.side(x)
 
 
 class Up(Block):
@@ -162,7 +157,7 @@ class Up(Block):
 
     def forward(self, x: Tensor) -> Tensor:
         main = self.act_conv(self.conv1, x, self.norm1)
-        return added(self.act_conv(self.conv2, main, self.norm2), self.side(x))
+        return self.act_conv(self.conv2, main, self.norm2) + self.side(x)
 
 
 class Skip(Block):
@@ -197,7 +192,7 @@ class Down(nn.Module):
         self.side = nn.Conv2d(a, b, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return added(self.conv2(act_(self.conv1(act(x)))), self.side(F.avg_pool2d(x, 2)))
+        return self.conv2(act_(self.conv1(act(x)))) + self.side(F.avg_pool2d(x, 2))
 
 
 def add_spectral_norm(module: nn.Module) -> None:

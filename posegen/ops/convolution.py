@@ -8,13 +8,16 @@ Lavin and Gray, "Fast algorithms for convolutional neural networks", arXiv 1509.
 It is exact but for rounding, which depends on the points that the polynomials go through. For r = 3 the usual 0, ±1, ±2
 give three times the rounding error of a direct convolution; 0, ±2/3, ±3/2 (reciprocals, as in Alam et al., "Winograd
 convolution for deep neural networks: efficient point selection", arXiv 2201.10369) give one and a half times as much:
-1e-6. For r = 5, with two points more, it is 4e-6.
+1e-6 of the result's norm. For r = 5, with two points more, it is 5e-6. Gradients have the same. The error of an output
+follows the largest value of its tile, also where its own window does not see that; and one that is not finite makes
+all of its tile not finite.
 """
 
 from __future__ import annotations
 
 import functools
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
@@ -23,7 +26,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+from torch.nn import grad as gradients
 
 POINTS = {3: (0.0, 2 / 3, -2 / 3, 3 / 2, -3 / 2), 5: (0.0, 1 / 2, -1 / 2, 1.0, -1.0, 2.0, -2.0)}
 """Of the polynomials, by the size of the filters; infinity is one more. There are as many as a tile is wide."""
@@ -31,8 +34,12 @@ FEWEST_CHANNELS = 128
 """In and out: with fewer, the transforms of tiles cost what the multiplications save."""
 FEWEST_TILES = 64
 """Of an image; with fewer the transforms of the filters do."""
+MOST_WASTE = 1.2
+"""Of the places of all tiles in those of the result: what the last tiles give and nobody asked for."""
 SCRATCH = 16384
-"""Channels times tiles that are transformed at once: as much as a processor's cache holds, and never many bytes."""
+"""Channels times tiles that are transformed at once: as much as a processor's cache holds."""
+MOST_KEPT_BYTES = 2**26
+"""Of scratch that waits for the next convolution, a thread; what very wide maps need is given back."""
 KEPT = 256 * 256
 """Filters that are transformed once a convolution; of more, some at a time, for each piece of an image anew."""
 
@@ -45,23 +52,33 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None, padding: int
     Args:
         x: B C H W. weight: O C r r. bias: O.
     """
-    if _is_faster(x, weight, padding):
+    if _is_faster(x, weight, bias, padding):
         return winograd(x, weight, bias, padding)
     return F.conv2d(x, weight, bias, padding=padding)
 
 
-def _is_faster(x: Tensor, weight: Tensor, padding: int) -> bool:
-    if torch.compiler.is_compiling() or x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+PLAIN = (Tensor, nn.Parameter)
+
+
+def _is_faster(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> bool:
+    """Also False for whatever torch refuses, and where torch looks at operations and not at numbers."""
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         return False
-    if x.dtype != weight.dtype or x.dtype not in (torch.float32, torch.float64) or x.dim() != 4:
+    if torch.is_autocast_enabled("cpu") or x.dim() != 4 or weight.dim() != 4:
+        return False
+    given = (x, weight) if bias is None else (x, weight, bias)
+    if any(type(each) not in PLAIN or each.device.type != "cpu" or each.dtype != x.dtype for each in given):
         return False
     made, channels, size = weight.shape[:3]
-    if x.shape[1] != channels or weight.shape[3] != size:
+    if x.shape[1] != channels or weight.shape[3] != size or (bias is not None and bias.shape != (made,)):
         return False
-    if size not in POINTS or min(made, channels) < FEWEST_CHANNELS:
+    if x.dtype not in (torch.float32, torch.float64) or size not in POINTS or not 0 <= padding < size:
         return False
     rows, columns = _tiles(x, size, padding)
-    return rows * columns >= FEWEST_TILES
+    if min(made, channels) < FEWEST_CHANNELS or rows * columns < FEWEST_TILES:
+        return False
+    height, width = (length + 2 * padding - size + 1 for length in x.shape[2:])
+    return rows * columns * _step(size) ** 2 <= MOST_WASTE * height * width
 
 
 class Convolution(nn.Conv2d):
@@ -118,23 +135,28 @@ class _Gradients(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight, bias, padding, shape):  # type: ignore[no-untyped-def]
         ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight)
-        ctx.padding, ctx.layout = padding, _layout(x)
+        ctx.padding, ctx.layout, ctx.shape = padding, _layout(x), x.shape
         return x.new_empty(1).expand(shape)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
         x, weight = ctx.saved_tensors
         of_x = of_weight = of_bias = None
+        if ctx.needs_input_grad[2]:
+            of_bias = gradient.sum((0, 2, 3))
+        if torch.is_grad_enabled():  # somebody wants the gradient's gradient: by operations that have one
+            if ctx.needs_input_grad[0]:
+                of_x = gradients.conv2d_input(ctx.shape, weight, gradient, padding=ctx.padding)
+            if ctx.needs_input_grad[1]:
+                of_weight = gradients.conv2d_weight(x, weight.shape, gradient, padding=ctx.padding)
+            return of_x, of_weight, of_bias, None, None
         gradient = gradient.contiguous(memory_format=ctx.layout)
-        with _scratch() as space:
+        with _scratch() as space, torch.autocast("cpu", enabled=False):
             if ctx.needs_input_grad[0]:
                 border = weight.shape[-1] - 1 - ctx.padding
                 of_x = _filter(space, gradient, weight, None, border, turned=True)
             if ctx.needs_input_grad[1]:
                 of_weight = _filter_gradient(space, x, gradient, weight.shape[-1], ctx.padding)
-        if ctx.needs_input_grad[2]:
-            of_bias = gradient.sum((0, 2, 3))
         return of_x, of_weight, of_bias, None, None
 
 
@@ -183,17 +205,16 @@ def _filter(
     Args:
         turned: with filters that are turned round and give what they take, as the gradient of *x* asks.
     """
-    size, (batch, channels, height, width) = weight.shape[-1], x.shape
-    last, made = _layout(x) == torch.channels_last, weight.shape[1 if turned else 0]
-    of, step = transforms(size, x.dtype), _step(size)
-    rows, columns = _tiles(x, size, padding)
-    result = torch.empty((batch, made, rows * step, columns * step), dtype=x.dtype, memory_format=_layout(x))
+    size, channels, made = weight.shape[-1], x.shape[1], weight.shape[1 if turned else 0]
+    of, step, last = transforms(size, x.dtype), _step(size), _layout(x) == torch.channels_last
+    height, width = (length + 2 * padding - size + 1 for length in x.shape[2:])
+    result = torch.empty((len(x), made, height, width), dtype=x.dtype, device=x.device, memory_format=_layout(x))
     at_once = max(1, KEPT // channels)
     parts = [slice(start, min(start + at_once, made)) for start in range(0, made, at_once)]
     filters = _transformed(space, weight, parts[0], turned)
     for number, to in enumerate(result):
-        padded = _padded(x[number : number + 1], size, padding)[0]
-        for source, target in _pieces(padded, to, size, last):
+        whole = _whole_tiles(space, to, size, last)
+        for source, target in _pieces(_padded(x[number : number + 1], size, padding)[0], whole, size, last):
             tile = _by_place(space, of.data, source, "data")
             for part in parts:
                 if len(parts) > 1:
@@ -210,24 +231,21 @@ def _filter(
                     piece.view(-1, *shape[1:]).add_(bias[part] if last else bias[part, None])
                 place = target.narrow(4 if last else 2, part.start, part.stop - part.start)
                 place.copy_(piece.view(place.shape))
-    border = size - 1 - 2 * padding
-    if result.shape[2:] == (height - border, width - border):
-        return result
-    return result[..., : height - border, : width - border].contiguous(memory_format=_layout(x))
+        if whole is not to:
+            to.copy_(whole[:, :height, :width])
+    return result
 
 
 def _filter_gradient(space: _Scratch, x: Tensor, gradient: Tensor, size: int, padding: int) -> Tensor:
     """The gradient of the filters: the same steps, transposed, the tiles of *x* made again."""
-    last, step = _layout(x) == torch.channels_last, _step(size)
     of, channels, made = transforms(size, x.dtype), x.shape[1], gradient.shape[1]
-    rows, columns = _tiles(x, size, padding)
-    below, right = rows * step - gradient.shape[2], columns * step - gradient.shape[3]
-    if below or right:
-        gradient = F.pad(gradient, (0, right, 0, below))
+    last = _layout(x) == torch.channels_last
     total = x.new_zeros(len(of.data), made, channels)
     for number, its_gradient in enumerate(gradient):
-        padded = _padded(x[number : number + 1], size, padding)[0]
-        for source, target in _pieces(padded, its_gradient, size, last):
+        whole = _whole_tiles(space, its_gradient, size, last)
+        if whole is not its_gradient:
+            whole.zero_()[:, : its_gradient.shape[1], : its_gradient.shape[2]] = its_gradient
+        for source, target in _pieces(_padded(x[number : number + 1], size, padding)[0], whole, size, last):
             tile = _by_place(space, of.data, source, "data")
             product = _by_place(space, of.result.T, target, "products")
             if last:
@@ -236,6 +254,17 @@ def _filter_gradient(space: _Scratch, x: Tensor, gradient: Tensor, size: int, pa
                 total.baddbmm_(product.view(len(total), made, -1), tile.view(len(total), channels, -1).mT)
     filters = of.filter.T @ total.flatten(1)
     return filters.T.reshape(made, channels, size, size)
+
+
+def _whole_tiles(space: _Scratch, image: Tensor, size: int, last: bool) -> Tensor:
+    """A map O H W itself; where the last tiles reach beyond it, room for whole ones."""
+    step = _step(size)
+    height, width = (-(-length // step) * step for length in image.shape[1:])
+    if image.shape[1:] == (height, width):
+        return image
+    if last:
+        return space("whole", image.dtype, height, width, len(image)).permute(2, 0, 1)
+    return space("whole", image.dtype, len(image), height, width)
 
 
 def _transformed(space: _Scratch, weight: Tensor, part: slice, turned: bool) -> Tensor:
@@ -266,11 +295,11 @@ class _Scratch:
         space = self.spaces.get((name, dtype))
         if space is None or len(space) < count:
             with torch.inference_mode(False):  # the next call may be in another mode
-                space = self.spaces[name, dtype] = torch.empty(count, dtype=dtype)
+                space = self.spaces[name, dtype] = torch.empty(count, dtype=dtype, device="cpu")
         return space[:count].view(shape)
 
 
-_free: list[_Scratch] = []  # as many as threads were here at once
+_free: list[_Scratch] = []  # as many as threads were here at once, and processors can be
 
 
 @contextmanager
@@ -282,7 +311,9 @@ def _scratch() -> Iterator[_Scratch]:
     try:
         yield taken
     finally:
-        _free.append(taken)
+        size = sum(each.nbytes for each in taken.spaces.values())
+        if size <= MOST_KEPT_BYTES and len(_free) < (os.cpu_count() or 1):
+            _free.append(taken)
 
 
 def release_scratch() -> None:
