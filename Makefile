@@ -7,6 +7,8 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraint
 DEMO_CONFIG ?= configs/gfla_paperdoll.py
 DEMO_DIR ?= work_dirs/demo
 DEMO_OPTIONS ?=
+# A checkpoint every 20 seconds or so: whoever has to kill it hard loses no more.
+DEMO_SAVES := default_hooks.checkpoint.interval=50
 # A process a core, each with one thread; a file's tests stay together, with what they share.
 PYTEST_OPTIONS ?= -n auto --dist loadfile --no-loadscope-reorder
 
@@ -15,8 +17,9 @@ PYTEST_OPTIONS ?= -n auto --dist loadfile --no-loadscope-reorder
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
-demo: $(VENV)/.installed  ## train GFLA on drawn people, test it, and write pictures and metrics (about 10 minutes)
-	$(BIN)/posegen train $(DEMO_CONFIG) --work-dir $(DEMO_DIR) --resume $(if $(DEMO_OPTIONS),--cfg-options $(DEMO_OPTIONS))
+demo: $(VENV)/.installed  ## train GFLA on drawn people, test it, and write pictures and metrics (about 10 minutes on two idle cores)
+	$(BIN)/posegen train $(DEMO_CONFIG) --work-dir $(DEMO_DIR) --resume --cfg-options $(DEMO_SAVES) $(DEMO_OPTIONS) || \
+		{ status=$$?; [ $$status != 75 ] || echo "Status 75: stopped, and saved; make demo goes on from there" >&2; exit $$status; }
 	$(BIN)/posegen test $(DEMO_CONFIG) "$$(cat $(DEMO_DIR)/last_checkpoint)" --work-dir $(DEMO_DIR) \
 		--save-images $(DEMO_DIR)/images $(if $(DEMO_OPTIONS),--cfg-options $(DEMO_OPTIONS))
 

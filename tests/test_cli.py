@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import runpy
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -303,6 +305,21 @@ def test_a_tool_is_a_door_to_its_command(tool, monkeypatch, capsys):
     assert ended.value.code == 0
     command = COMMANDS[tool.stem.removesuffix("_checkpoint")]
     assert (command.__doc__ or "?").split("\n")[0].split() == _words_after_usage(capsys.readouterr().out)
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="no make")
+@pytest.mark.parametrize(("status", "explained"), [(75, True), (1, False)])
+def test_make_says_what_the_status_of_a_stopped_demo_means(tmp_path, status, explained):
+    (tmp_path / "bin").mkdir()
+    for program in ("posegen", "python"):
+        (tmp_path / "bin" / program).write_text(f"#!/bin/sh\nexit {status}\n", encoding="utf-8")
+        (tmp_path / "bin" / program).chmod(0o755)
+    (tmp_path / ".installed").touch()  # newer than what it is made of
+    command = ["make", "--silent", "demo", f"VENV={tmp_path}", f"DEMO_DIR={tmp_path / 'run'}"]
+    made = subprocess.run(command, cwd=CONFIGS.parent, capture_output=True, text=True, timeout=60)
+    assert made.returncode != 0
+    assert f"Error {status}" in made.stderr
+    assert ("make demo goes on" in made.stderr) == explained
 
 
 # errors

@@ -478,6 +478,31 @@ def test_a_step_in_bfloat16_stays_near_the_exact_one(tiny_config, stage):
 # Before any work
 
 
+MMENGINES = ("System environment:", "batch_size = 2", "Hooks will be executed", "has no metainfo", "FileClient")
+
+
+def test_the_terminal_is_for_whoever_waits_and_the_log_file_keeps_all(tiny_config, tmp_path, capsys):
+    options = ["flow_iters=1", "full_iters=1"]
+    assert main(["train", str(tiny_config), "--work-dir", str(tmp_path / "run"), "--cfg-options", *options]) == 0
+    shown = capsys.readouterr().out
+    (log,) = (tmp_path / "run").glob("*/*.log")
+    kept = log.read_text()
+    assert [words for words in MMENGINES if words not in kept] == []
+    assert [words for words in MMENGINES if words in shown] == []
+    for words in (str(log), "random features", "stage 'full'", "trained: "):
+        assert words in shown
+        assert words in kept
+    assert "every 50 iterations, and this run has 2" in shown
+
+
+def test_other_warnings_are_shown_and_no_hint_is_given_where_losses_are_logged(tiny_config, tmp_path, capsys):
+    runner = build_trainer(load_config(tiny_config, {"default_hooks.logger.interval": LAST}), tmp_path / "run")
+    runner.logger.warning("FileClients are a warning of anybody's")
+    shown = capsys.readouterr().out
+    assert "a warning of anybody's" in shown
+    assert "none will be seen" not in shown
+
+
 def left_behind(folder: Path) -> list[str]:
     """What a run has made beside logs and its own config."""
     return [

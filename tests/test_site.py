@@ -75,6 +75,11 @@ def test_links_and_pictures_of_a_page_are_there(page):
         assert made or place.exists(), link
 
 
+def test_the_first_page_of_the_reference_names_every_kind_as_the_shell_does():
+    named = re.findall(r"^\| `([a-z-]+)` \|", text(DOCS / "reference" / "index.md"), re.MULTILINE)
+    assert sorted(named) == sorted(KINDS)
+
+
 def test_pictures_of_the_method_are_small():
     pictures = list((DOCS / "images").glob("method_*.png"))
     assert {path.stem for path in pictures} == {"method_flow", "method_mask", "method_attention"}
@@ -213,7 +218,7 @@ def test_the_commands_of_the_first_ten_minutes_run(demo, capsys):
             assert program == "posegen"
             assert cli.main([short.get(argument, argument) for argument in arguments]) == 0, line
     assert Image.open("me_moved.png").size == (32, 32)  # the model's
-    for file in ("moved", "moved_overlay", "moved_again", "me_moved_overlay", "curves"):
+    for file in ("moved", "moved_overlay", "moved_again", "moved_flow", "moved_mask", "me_moved_overlay", "curves"):
         assert (demo / f"{file}.png").is_file()
     assert "pixels away" in capsys.readouterr().out
 
@@ -302,6 +307,9 @@ def test_the_reference_has_every_part_with_every_argument(site, kind):
 @needs_mkdocs
 def test_links_out_of_the_pages_lead_to_what_they_name(site):
     """GitHub shows the file itself; the site has a page of it."""
+    reference = text(site / "reference" / "index.html")
+    assert [kind for kind in KINDS if f'<td><a href="parts/{kind}.html">' not in reference] == []
+    assert '<strong><a href="configs.html">Configs</a></strong>' in reference
     assert '../../index.html">posegen</a>' in text(site / "examples" / "posegen_shapes" / "index.html")
     assert "source/posegen/errors.py.html" in text(site / "contributing.html")
     assert "class PosegenError" in re.sub(r"<[^>]+>", "", text(site / "source" / "posegen" / "errors.py.html"))

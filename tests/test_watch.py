@@ -540,9 +540,19 @@ def test_the_page_has_curves_sheets_config_and_versions_and_needs_no_net(watched
     assert "http" not in text.replace("https://github.com", "")
 
 
-def test_a_page_is_not_overwritten_unless_forced(watched, capsys):
-    assert main(["report", str(watched)]) == 1
+def test_a_page_of_ours_is_made_anew_and_nothing_else_is_overwritten_unless_forced(watched, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    command = ["report", str(watched), "--out", str(page)]
+    assert main(command) == 0
+    page.write_text(page.read_text().replace("</html>", "of an hour ago"))
+    assert main(command) == 0
+    assert "of an hour ago" not in page.read_text()
+    page.write_text("<html>mine</html>")
+    assert main(command) == 1
     assert "--force" in capsys.readouterr().err
+    assert page.read_text() == "<html>mine</html>"
+    assert main([*command, "--force"]) == 0
+    assert "mine" not in page.read_text()
 
 
 def test_no_page_of_no_run(tmp_path, capsys):

@@ -28,6 +28,8 @@ DOCS = "docs/"
 PAGES = {"README.md": "index.md", "CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
 """Files of the repository that have a page of their own, outside of docs/."""
 
+REFERENCE = "reference/index.md"
+"""Its table names the kinds of parts in words; on the site each leads to its page."""
 NOTEBOOK = "examples/first_steps.ipynb"
 LANGUAGES = {".py": "python", ".json": "json", ".yml": "yaml", ".toml": "toml", ".cff": "yaml", ".sh": "bash"}
 CONFIGS_HEAD = """\
@@ -52,7 +54,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Turn links to files outside of docs/ into links to their pages."""
+    """Turn links to files outside of docs/ into links to their pages, and lead to the pages that are made."""
     here = posixpath.dirname(page.file.src_uri)
 
     def turned(match: re.Match[str]) -> str:
@@ -61,7 +63,15 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return match[0] if page.file.src_uri not in PAGES.values() else _relative(target, here) + (match[2] or "")
         return _relative(_page_of(target), here) + (match[2] or "")
 
-    return LINK.sub(turned, markdown)
+    turned_markdown = LINK.sub(turned, markdown)
+    return _to_made_pages(turned_markdown) if page.file.src_uri == REFERENCE else turned_markdown
+
+
+def _to_made_pages(markdown: str) -> str:
+    """Links in the first page of the reference, which names kinds in words: a clone has no pages of theirs."""
+    for kind in KINDS:
+        markdown = markdown.replace(f"| `{kind}` |", f"| [{_title(kind)}](parts/{kind}.md) |")
+    return markdown.replace("**Configs**", "**[Configs](configs.md)**")
 
 
 def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files) -> str:
@@ -119,12 +129,19 @@ def parts_page(kind: str) -> str:
     registry = KINDS[kind]
     plugins.load()
     registry.import_from_location()
-    title = kind.replace("-", " ").capitalize()
-    lines = [f"# {title}", "", f"What `type` may be in a config, and what stands beside it. `posegen list {kind}` says"]
+    lines = [
+        f"# {_title(kind)}",
+        "",
+        f"What `type` may be in a config, and what stands beside it. `posegen list {kind}` says",
+    ]
     lines += [f"the same, `posegen show {kind} NAME` shows one part; plugins of yours are in both.", ""]
     for name, part in sorted(registry.module_dict.items()):
         lines += _part(name, part)
     return "\n".join(lines) + "\n"
+
+
+def _title(kind: str) -> str:
+    return kind.replace("-", " ").capitalize()
 
 
 def _part(name: str, part: Any) -> list[str]:

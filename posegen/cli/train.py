@@ -30,7 +30,7 @@ def run(parsed: argparse.Namespace) -> int:
     try:
         runner.train()
     except Interrupted as told:
-        runner.logger.info(str(told))
+        runner.logger.info(f"{told} (exit status {EXIT_SAVED})")
         return EXIT_SAVED
     except OSError as error:  # a log or a sheet: checkpoints say it themselves
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):

@@ -7,6 +7,7 @@ import itertools
 import logging
 import time
 import uuid
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -69,8 +70,11 @@ def build_trainer(
         "autocast": amp or config.trainer.get("autocast", False),
     }
     changes: dict[str, Any] = {"model": trainer, "resume": resume, "launcher": launcher, **loaders}
-    runner = _runner(config, work_dir, cfg=unresolved(config), **changes)
+    runner: QuietRunner = _runner(config, work_dir, QuietRunner, cfg=unresolved(config), **changes)
     runner.start_from = config.get("load_from")
+    runner.show_log()
+    for line in _told_first(config):
+        runner.logger.info(line)
     return runner
 
 
@@ -99,6 +103,22 @@ def build_tester(config: Config, work_dir: str | Path, launcher: str = "none") -
     runner: QuietRunner = _runner(tested, work_dir, QuietRunner, cfg=unresolved(config), **changes)
     runner.show_log()
     return runner
+
+
+def _told_first(config: Config) -> Iterator[str]:
+    """What whoever starts this run should know before it begins."""
+    if (config.trainer.get("feature_network") or {}).get("weights") == "random":
+        yield (
+            "the losses compare seeded random features (feature_weights=random): the flow learns from them, perceptual "
+            "and style loss are weaker, and nothing trained so is a result"
+        )
+    interval = ((config.get("default_hooks") or {}).get("logger") or {}).get("interval", 0)
+    total = sum(stage.get("iters", 0) for stage in config.trainer.get("stages", []))
+    if interval > total:
+        yield (
+            f"losses are logged every {interval} iterations, and this run has {total}: none will be seen; "
+            "--cfg-options default_hooks.logger.interval=1 logs all"
+        )
 
 
 BACKENDS = {
@@ -296,21 +316,36 @@ class SafeRunner(Runner):
         return checkpoint
 
 
+MMENGINES_OWN = (" has no metainfo. ", '"FileClient" will be deprecated', '"HardDiskBackend" is the alias')
+"""What mmengine warns of and no user can mend: calls of its own that it gives up, a field that it does without."""
+
+
 class QuietRunner(SafeRunner):
-    """A Runner that tells the environment, the config and its hooks to the log file alone, until :meth:`show_log`."""
+    """A Runner whose terminal is for whoever waits: environment, config and hooks go to the log file alone, and so do
+    :data:`MMENGINES_OWN` warnings. Until :meth:`show_log` the terminal shows nothing but the other warnings and errors.
+    """
 
     def build_logger(self, *args: Any, **kwargs: Any) -> Any:
-        """mmengine's logger; the terminal shows warnings and errors."""
+        """mmengine's logger, quiet in the terminal."""
         logger = super().build_logger(*args, **kwargs)
         self._terminal = [(each, each.level) for each in logger.handlers if not isinstance(each, logging.FileHandler)]
-        for handler, _ in self._terminal:
-            handler.setLevel(logging.WARNING)
+        for handler, level in self._terminal:
+            handler.setLevel(max(level, logging.WARNING))
+            handler.addFilter(_concerns_the_user)
         return logger
 
     def show_log(self) -> None:
-        """From now on the terminal shows what the log file gets."""
+        """From now on the terminal shows what the log file gets, which it names."""
         for handler, level in self._terminal:
             handler.setLevel(level)
+        for handler in self.logger.handlers:
+            if isinstance(handler, logging.FileHandler):
+                self.logger.info(f"environment, config and hooks: {handler.baseFilename}")
+
+
+def _concerns_the_user(record: logging.LogRecord) -> bool:
+    message = record.getMessage()
+    return not any(words in message for words in MMENGINES_OWN)
 
 
 def _to_cpu(state: Any) -> Any:

@@ -27,6 +27,8 @@ MOST_WIDE = 1400  # pixels of a sheet
 MOST_HIGH = 16_000  # WebP ends at 16,383
 MOST_OF_A_CONFIG = 1 << 20  # bytes
 QUALITY = 85
+GENERATOR = b'<meta name="generator" content="posegen report">'
+HEAD = 1024  # bytes of a page within which that stands
 
 
 class Sheet(NamedTuple):
@@ -64,6 +66,15 @@ def write_report(work_dir: str | Path, path: str | Path, now: float | None = Non
         raise DataError(work_dir, "no run is in this folder (no status.json, and no */vis_data/scalars.json)")
     with written_whole(path) as temporary:
         temporary.write_text(html(run, scalars, now), encoding="utf-8")
+
+
+def is_report(path: Path) -> bool:
+    """Whether a file is a page that :func:`write_report` wrote."""
+    try:
+        with path.open("rb") as file:
+            return GENERATOR in file.read(HEAD)
+    except OSError:
+        return False
 
 
 def html(run: RunState, scalars: Scalars, now: float) -> str:

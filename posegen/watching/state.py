@@ -141,7 +141,7 @@ def _life(status: RunStatus, now: float) -> tuple[str, str]:
     if status.state == TRAINED:
         return TRAINED, "trained to the end"
     if status.state == LEFT:
-        return LEFT, f"left, saved ({status.message})"
+        return LEFT, f"stopped: {status.message}"
     if status.state == FAILED:
         return FAILED, f"ended by an error: {status.message}"
     silence = now - status.updated
