@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from posegen.models.layers import Convolution
 from posegen.ops import convolution
-from posegen.ops.convolution import Convolution, convolve, winograd
+from posegen.ops.convolution import convolve, winograd
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 ROUNDING = {3: 4e-6, 5: 1e-5}

@@ -237,7 +237,7 @@ def test_market_is_split_and_the_published_config_reads_it(market, tmp_path, cap
     out = str(tmp_path / "findings.csv")
     check = ["check", str(CONFIGS / "gfla_market.py"), "--workers", "0", "--out", out]
     assert main([*check, "--cfg-options", f"data_root={folder}"]) == 0
-    assert "0 problems, 0 errors" in capsys.readouterr().out
+    assert "0 problems in the source; in what was made the check found 0 errors, 0 warnings" in capsys.readouterr().out
 
 
 def test_what_is_not_used_is_told_of_with_the_reason(market, tmp_path):

@@ -31,9 +31,8 @@ from ..errors import ConfigError
 from ..losses import FeatureCache, PerceptualLoss, SamplingCorrectness, Step, VGG19Features
 from ..losses.correctness import EPSILON
 from ..models import LocalAttentionRenderer, PairModel
-from ..models.layers import Block, InstanceNorm
+from ..models.layers import Block, Convolution, InstanceNorm
 from ..ops import LocalAttention, sample_gaussian, sampling_positions
-from ..ops.convolution import Convolution
 from ..ops.local_attention import SLOPE
 from ..ops.reference import local_attention_by_patches
 from ..records import Pair, PairBatch, Transfer

@@ -13,7 +13,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import ConfigError
-from ..ops.convolution import Convolution
+from ..ops.convolution import convolve
 from ..ops.local_attention import SLOPE
 
 
@@ -25,6 +25,34 @@ def act(x: Tensor) -> Tensor:
 def act_(x: Tensor) -> Tensor:
     """The same in place, on what nothing else looks at: a third less is kept for the backward pass."""
     return F.leaky_relu_(x, SLOPE)
+
+
+class Convolution(nn.Conv2d):
+    """``nn.Conv2d`` of stride 1, computed by :func:`convolve`. Weights, names and numbers as there.
+
+    Attributes:
+        direct: True leaves the choice to torch.
+    """
+
+    direct = False
+
+    def __init__(
+        self, a: int, b: int, size: int, padding: int = 0, padding_mode: Literal["zeros", "reflect"] = "zeros"
+    ) -> None:
+        super().__init__(a, b, size, padding=padding, padding_mode=padding_mode)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """B b H W of B a H W."""
+        return self.inside(self.bordered(x))
+
+    def bordered(self, x: Tensor) -> Tensor:
+        """*x* with the border that :meth:`inside` asks for; *x* itself where that is of zeros."""
+        return x if self.padding_mode == "zeros" else F.pad(x, [int(self.padding[0])] * 4, mode=self.padding_mode)
+
+    def inside(self, bordered: Tensor) -> Tensor:
+        """The convolution of what :meth:`bordered` gave."""
+        padding = int(self.padding[0]) if self.padding_mode == "zeros" else 0
+        return (F.conv2d if self.direct else convolve)(bordered, self.weight, self.bias, padding=padding)
 
 
 class Block(nn.Module):

@@ -20,7 +20,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -79,34 +79,6 @@ def _is_faster(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> 
         return False
     height, width = (length + 2 * padding - size + 1 for length in x.shape[2:])
     return rows * columns * _step(size) ** 2 <= MOST_WASTE * height * width
-
-
-class Convolution(nn.Conv2d):
-    """``nn.Conv2d`` of stride 1, computed by :func:`convolve`. Weights, names and numbers as there.
-
-    Attributes:
-        direct: True leaves the choice to torch.
-    """
-
-    direct = False
-
-    def __init__(
-        self, a: int, b: int, size: int, padding: int = 0, padding_mode: Literal["zeros", "reflect"] = "zeros"
-    ) -> None:
-        super().__init__(a, b, size, padding=padding, padding_mode=padding_mode)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """B b H W of B a H W."""
-        return self.inside(self.bordered(x))
-
-    def bordered(self, x: Tensor) -> Tensor:
-        """*x* with the border that :meth:`inside` asks for; *x* itself where that is of zeros."""
-        return x if self.padding_mode == "zeros" else F.pad(x, [int(self.padding[0])] * 4, mode=self.padding_mode)
-
-    def inside(self, bordered: Tensor) -> Tensor:
-        """The convolution of what :meth:`bordered` gave."""
-        padding = int(self.padding[0]) if self.padding_mode == "zeros" else 0
-        return (F.conv2d if self.direct else convolve)(bordered, self.weight, self.bias, padding=padding)
 
 
 def winograd(x: Tensor, weight: Tensor, bias: Tensor | None = None, padding: int = 0) -> Tensor:

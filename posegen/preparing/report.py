@@ -106,9 +106,14 @@ def _say(console: Console, text: str) -> None:
 
 
 def _counted(result: Result) -> str:
-    numbers = {"problem": len(result.problems), "error": result.errors - len(result.problems)}
-    numbers["warning"] = result.warnings
-    return ", ".join(f"{number:,} {name}{'s' * (number != 1)}" for name, number in numbers.items())
+    def several(number: int, name: str) -> str:
+        return f"{number:,} {name}{'s' * (number != 1)}"
+
+    found = result.errors - len(result.problems)
+    return (
+        f"{several(len(result.problems), 'problem')} in the source; in what was made the check found "
+        f"{several(found, 'error')}, {several(result.warnings, 'warning')}"
+    )
 
 
 def write_result(result: Result, folder: Path) -> None:
