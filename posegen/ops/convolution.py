@@ -32,8 +32,11 @@ POINTS = {3: (0.0, 2 / 3, -2 / 3, 3 / 2, -3 / 2), 5: (0.0, 1 / 2, -1 / 2, 1.0, -
 """Of the polynomials, by the size of the filters; infinity is one more. There are as many as a tile is wide."""
 FEWEST_CHANNELS = 128
 """In and out: with fewer, the transforms of tiles cost what the multiplications save."""
+FEWEST_PRODUCTS = 2**30
+"""Of a direct convolution of one image. With fewer, the transforms of the filters cost what the multiplications save,
+and each step is over before a second processor has begun."""
 FEWEST_TILES = 64
-"""Of an image; with fewer the transforms of the filters do."""
+"""That are transformed at once: fewer are no matrix to speak of."""
 MOST_WASTE = 1.2
 """Of the places of all tiles in those of the result: what the last tiles give and nobody asked for."""
 SCRATCH = 16384
@@ -75,9 +78,9 @@ def _is_faster(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> 
     if x.dtype not in (torch.float32, torch.float64) or size not in POINTS or not 0 <= padding < size:
         return False
     rows, columns = _tiles(x, size, padding)
-    if min(made, channels) < FEWEST_CHANNELS or rows * columns < FEWEST_TILES:
-        return False
     height, width = (length + 2 * padding - size + 1 for length in x.shape[2:])
+    if min(made, channels) < FEWEST_CHANNELS or height * width * weight.numel() < FEWEST_PRODUCTS:
+        return False
     return rows * columns * _step(size) ** 2 <= MOST_WASTE * height * width
 
 
