@@ -36,6 +36,7 @@ from .paperdoll_render import (
     Placed,
     Wear,
     build_parts,
+    draw,
     draw_all,
     exact_flow,
     signs,
@@ -166,8 +167,8 @@ class PaperDolls(Dataset):
         scale, hips = random_frame(list(own.joints.values()), self.size, rng)
         stances = [waving(own.stance, time) for time in np.linspace(0, 1, frames)]
         poses = [doll.place(doll.stand(stance), scale, hips) for stance in stances]
-        pictures = draw_all(doll.parts, [pose.placed for pose in poses], np.zeros((*self.size, 3), np.float32))
-        return [seen_keypoints(doll.parts, pose, picture) for pose, picture in zip(poses, pictures, strict=True)]
+        nothing = np.zeros((*self.size, 3), np.float32)  # drawn only to see what hides what, one picture at a time
+        return [seen_keypoints(doll.parts, pose, draw(doll.parts, pose.placed, nothing)) for pose in poses]
 
     def scene(self, index: int) -> Scene:
         """What pair *index* is drawn from."""
