@@ -21,12 +21,17 @@ from . import plugins
 from .api import load_model
 from .config import is_config, load_config, require
 from .data import KeypointLayout, Keypoints, StructureEncoder, encode_structure
+from .data.files import read_json
 from .data.images import read_image, resize_image, to_tensor, to_uint8
+from .data.keypoints import shown
 from .errors import ConfigError, DataError, InputError
 from .ops import resize_flow, warp
 from .records import PairBatch, Transfer
 from .registry import DATASETS, STRUCTURE_ENCODERS
 from .sharing import find_shared, is_shared, load_shared
+
+CORNER = 2.0
+"""Pixels about the upper left; key points that all lie there are shares of the picture, which may leave it a little."""
 
 Picture = str | Path | Image.Image | np.ndarray
 """A path, a PIL image, or an array uint8 H W 3, RGB."""
@@ -127,7 +132,8 @@ class Inferencer:
 
         Args:
             sources: the pictures.
-            target_structures: where to, in pixels of *target_images*; without them, of the source.
+            target_structures: where to, in pixels of *target_images*; without them, of the picture whose size the
+                structure's file says, or else of the source.
             source_structures: the sources' own, in pixels of the source.
             batch_size: pictures at once.
             progress: show a bar where there is more than one batch.
@@ -146,7 +152,7 @@ class Inferencer:
             InputError: what does not fit together.
 
         Warns:
-            UserWarning: key points lie outside of their picture.
+            UserWarning: some key points lie outside of their picture. All of them: an InputError.
         """
         if batch_size < 1:
             raise InputError(f"batch_size must be 1 or more, got {batch_size}")
@@ -248,12 +254,12 @@ class Inferencer:
         picture = as_array(source)
         own = self._points(own, source, subject)
         prepared, source_encoded = self._encode(own, picture, picture, f"{name}, source")
-        image = to_tensor(prepared)
-        for structure, shown in rows:
-            frame = picture if shown is None else as_array(shown)
-            target = self._points(structure, shown, subject)
-            _, target_encoded = self._encode(target, frame, None if shown is None else frame, f"{name}, target")
-            yield Prepared(image, source_encoded, target_encoded, name, picture.shape[:2])
+        source_image = to_tensor(prepared)
+        for structure, image in rows:
+            target = self._points(structure, image, subject)
+            frame = frame_of(target, picture) if image is None else as_array(image)
+            _, target_encoded = self._encode(target, frame, None if image is None else frame, f"{name}, target")
+            yield Prepared(source_image, source_encoded, target_encoded, name, picture.shape[:2])
 
     def frames(self, prepared: Iterable[Prepared], batch_size: int = 8) -> Iterator[tuple[Prepared, Transfer]]:
         """The frames of a clip, one after the other, each as a pair with its reference.
@@ -446,24 +452,75 @@ def encode_subject(
         image: *frame* where it shows the points' subject, None where only its size counts.
         name: what a warning calls it.
 
+    Raises:
+        InputError: as of :func:`prepare_checked`.
+
     Warns:
         UserWarning: points lie outside of the picture.
     """
-    prepared, points = prepare_subject(config, frame, keypoints)
-    size = (int(config["size"][0]), int(config["size"][1]))
-    _warn_of_points_outside(points, size, name)
+    prepared, points = prepare_checked(config, frame, keypoints, name)
+    size = (prepared.shape[0], prepared.shape[1])
     return prepared, encode_structure(encoder, points, size, None if image is None else prepared)[None]
 
 
-def _warn_of_points_outside(keypoints: Keypoints, size: tuple[int, int], name: str) -> None:
+def prepare_checked(
+    config: Mapping[str, Any], image: np.ndarray, keypoints: Keypoints, name: str
+) -> tuple[np.ndarray, Keypoints]:
+    """As :func:`prepare_subject`, of points that are looked at.
+
+    Raises:
+        InputError: all points lie outside of the picture, or in its corner; their frame has other proportions.
+
+    Warns:
+        UserWarning: some lie outside.
+    """
+    prepared, points = prepare_subject(config, image, keypoints)
+    looked_at, frame = (points, prepared) if keypoints.listed else (keypoints, image)
+    if odd := oddity_of(looked_at, (frame.shape[0], frame.shape[1])):
+        warnings.warn(f"{name}: {odd}", stacklevel=2)
+    return prepared, points
+
+
+def oddity_of(keypoints: Keypoints, size: tuple[int, int]) -> str:
+    """What is odd about where points lie in a picture of *size* (H, W); empty: nothing.
+
+    Raises:
+        InputError: all lie outside of the picture, or in its corner; their frame has other proportions.
+    """
+    keypoints = keypoints.within(size)
     places = keypoints.points[keypoints.present]
-    outside = int(((places < -0.5) | (places > np.array([size[1], size[0]]) - 0.5)).any(1).sum())
-    if outside:
-        warnings.warn(
-            f"{name + ': ' if name else ''}{outside} of {len(places)} key points lie outside of the picture; do they "
-            "count pixels of it?",
-            stacklevel=2,
+    count = len(places)
+    if count > 2 and np.abs(places).max() < CORNER:
+        raise InputError(
+            f"all {count} key points lie within {CORNER:g} pixels of the upper left; they must count pixels: where "
+            f"they are shares of the picture, 0 to 1, multiply x by its width and y by its height ({shown(size)})"
         )
+    outside, exchanged = _count_outside(places, size), _count_outside(places[:, ::-1], size)
+    if not outside:
+        return ""
+    question = "do they count pixels of it?" + (" Are x and y exchanged?" if exchanged < outside else "")
+    odd = f"{outside} of {count} key points lie outside of the picture, which has {shown(size)} pixels; {question}"
+    if outside == count:
+        raise InputError(odd)
+    return odd
+
+
+def _count_outside(places: np.ndarray, size: tuple[int, int]) -> int:
+    return int(((places < -0.5) | (places > np.array([size[1], size[0]]) - 0.5)).any(1).sum())
+
+
+def frame_of(structure: Structure, picture: np.ndarray) -> np.ndarray:
+    """What a structure without a picture of its own counts pixels of: a blank picture, uint8 H W 3.
+
+    Args:
+        structure: key points that know their frame: it has the frame's proportions. Anything else: that of *picture*.
+        picture: the source, uint8 H W 3; the blank one is no longer than it.
+    """
+    if not (isinstance(structure, Keypoints) and structure.frame):
+        return picture
+    share = max(picture.shape[:2]) / max(structure.frame)
+    height, width = (max(1, round(side * share)) for side in structure.frame)
+    return np.zeros((height, width, 3), np.uint8)
 
 
 def prepare_subject(config: Mapping[str, Any], image: np.ndarray, keypoints: Keypoints) -> tuple[np.ndarray, Keypoints]:
@@ -475,11 +532,16 @@ def prepare_subject(config: Mapping[str, Any], image: np.ndarray, keypoints: Key
     Args:
         config: the config; its ``size`` (H, W) is that of the result.
         image: uint8, H W 3, of any size.
-        keypoints: in pixels of *image*; those of a data set's own list (``listed``), of the frame its options give.
+        keypoints: in pixels of *image*, or of the frame that they know; those of a data set's own list (``listed``), of
+            the frame its options give.
 
     Returns:
         The image, uint8 of ``size``, and the points in pixels of it.
+
+    Raises:
+        InputError: the points' frame has other proportions than *image*.
     """
+    keypoints = keypoints.within((image.shape[0], image.shape[1]))
     size = (int(config["size"][0]), int(config["size"][1]))
     prepare, options = _preparation(config)
     if prepare is not None:
@@ -514,12 +576,37 @@ def read_keypoints(path: Path, encoder: StructureEncoder, image: Path | None) ->
     if found is None:
         raise DataError(
             path,
-            f"no plugin reads {encoder.layout.name} key points from this file",
-            hint="See `posegen plugins` for what is loaded, and docs/formats.md for the formats.",
+            f"no plugin reads {encoder.layout.name} key points from this file{_content(path)}",
+            hint="docs/formats.md shows what is read, with a file to copy; `posegen plugins` lists the plugins.",
         )
     if not found.present.any():
         raise DataError(path, "every key point is missing")
     return found
+
+
+def _content(path: Path) -> str:
+    """What a JSON file holds, for whoever thinks that it holds key points."""
+    if path.suffix.lower() != ".json":
+        return ""
+    content = read_json(path)
+    if isinstance(content, dict):
+        return f", an object with {', '.join(map(repr, list(content)[:8])) or 'nothing in it'}"[:200]
+    return f", a list of {len(content)}" if isinstance(content, list) else f", {type(content).__name__}"
+
+
+def stretch_of(config: Mapping[str, Any], keypoints: Keypoints) -> float:
+    """How many times as wide, for its height, a picture becomes as the network sees it; 1: its proportions are kept.
+
+    Args:
+        config: of the model, whose test data set prepares pictures.
+        keypoints: in pixels of their frame, that of the picture. Where they know none, or lie on a line, it is 1.
+    """
+    before = keypoints.points[keypoints.present]
+    if keypoints.frame is None or np.ptp(before, axis=0).min() < 1:
+        return 1.0
+    _, prepared = prepare_subject(config, np.zeros((*keypoints.frame, 3), np.uint8), keypoints)
+    wider, higher = np.ptp(prepared.points[prepared.present], axis=0) / np.ptp(before, axis=0)
+    return float(wider / higher)
 
 
 def _available() -> str:

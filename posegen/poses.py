@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from . import plugins
 from .data import Keypoints, StructureEncoder, get_layout
-from .data.files import link_out, natural_order
-from .data.images import IMAGE_ENDINGS, read_image
-from .errors import ConfigError, DataError, MissingWeightsError, PosegenError, nearest
-from .inference import read_keypoints
+from .data.files import link_out, natural_order, read_bytes
+from .data.images import IMAGE_ENDINGS, MOST_BYTES, read_image
+from .errors import ConfigError, DataError, InputError, MissingWeightsError, PosegenError, nearest
+from .inference import oddity_of, read_keypoints
 
 BESIDE = "_keypoints"
 """OpenPose writes the points of ``NAME.jpg`` to ``NAME_keypoints.json``."""
 INSTEAD = (
-    "Without an estimator, give the key points: --source-keypoints FILE, --target-keypoints FILE, or a file beside "
-    "each picture, NAME.json or NAME_keypoints.json beside NAME.jpg. docs/formats.md says which formats are read."
+    "Without an estimator, give the key points: --source-keypoints FILE, --target-keypoints FILE (a list of many "
+    "pictures will do), or a file beside each picture, NAME.json or NAME_keypoints.json beside NAME.jpg. "
+    "docs/formats.md says which formats are read."
 )
+CLIP_ENDINGS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif")
+"""Endings of files that hold no key points, whatever they are called."""
+OURS = b'xmp:CreatorTool="posegen '
+"""What stands, as it is, in every picture that :func:`posegen.data.generated.write_generated` writes."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +75,13 @@ class Subject:
 # What there is
 
 
-def source_subjects(path: Path, keypoints: Path | None) -> list[Subject]:
+def source_subjects(path: Path, keypoints: Path | None, option: str = "--source-keypoints") -> list[Subject]:
     """The picture at *path*, or the pictures of a folder in natural order, with the files of their key points.
 
     Args:
         path: a picture or a folder.
         keypoints: a file with the points of them; None: what stands beside each picture.
+        option: by which the user gives that file.
 
     Raises:
         DataError: no such file or folder, no picture, or several files of key points beside one.
@@ -85,13 +91,13 @@ def source_subjects(path: Path, keypoints: Path | None) -> list[Subject]:
     pictures = [file for file in _files(path) if _is_picture(file)]
     if not pictures:
         raise DataError(path, f"{'holds no picture' if path.is_dir() else 'is no picture'}: {', '.join(IMAGE_ENDINGS)}")
-    return _all_at_once(path, pictures, lambda picture: _of_picture(picture, keypoints))
+    return _all_at_once(path, pictures, lambda picture: _of_picture(picture, keypoints, option))
 
 
 def target_subjects(path: Path, keypoints: Path | None) -> list[Subject]:
     """The target at *path*: a file of key points, a picture, or a folder of them.
 
-    A file of key points and a picture of its name beside it are one target.
+    A file of key points and a picture of its name beside it are one target, unless the picture is a result of ours.
 
     Args:
         path: a file of key points, a picture, or a folder.
@@ -99,7 +105,11 @@ def target_subjects(path: Path, keypoints: Path | None) -> list[Subject]:
 
     Raises:
         DataError: as of :func:`source_subjects`; a file of key points was given for another one.
+
+    Warns:
+        UserWarning: the picture beside a file of key points was made by posegen.
     """
+    option = "--target-keypoints"
     if not path.exists():
         raise DataError(path, "no such file or folder")
     files = _files(path)
@@ -112,7 +122,7 @@ def target_subjects(path: Path, keypoints: Path | None) -> list[Subject]:
     pictures = {_stem(file) for file in files if _is_picture(file)}
     kept = [file for file in files if _is_picture(file) or _stem(file) not in pictures]
     return _all_at_once(
-        path, kept, lambda file: _of_picture(file, keypoints) if _is_picture(file) else _of_keypoints(file)
+        path, kept, lambda file: _of_picture(file, keypoints, option) if _is_picture(file) else _of_keypoints(file)
     )
 
 
@@ -140,24 +150,39 @@ def _all_at_once(path: Path, files: Sequence[Path], make: Callable[[Path], Subje
     return found
 
 
-def _of_picture(picture: Path, keypoints: Path | None) -> Subject:
-    return Subject(picture.stem, picture, keypoints or _beside(picture, pictures=False))
+def _of_picture(picture: Path, keypoints: Path | None, option: str) -> Subject:
+    """ValueError: several files of key points are beside it."""
+    if keypoints is None:
+        others = [file for file in _beside(picture) if not _is_picture(file) and file.suffix not in CLIP_ENDINGS]
+        in_json = [file for file in others if file.suffix == ".json"]
+        keypoints = _only(picture, in_json or others, f"Say so with {option}.")
+    return Subject(picture.stem, picture, keypoints)
 
 
 def _of_keypoints(file: Path) -> Subject:
-    return Subject(_stem(file), _beside(file, pictures=True), file)
+    """ValueError: several pictures are beside it."""
+    pictures = [picture for picture in _beside(file) if _is_picture(picture)]
+    ours = [picture for picture in pictures if OURS in read_bytes(picture, MOST_BYTES)]
+    for picture in ours:
+        warnings.warn(
+            f"{picture} is a result of posegen, and not taken for the picture whose pixels the points of {file.name} "
+            "count; where it is, give it as the target",
+            stacklevel=2,
+        )
+    others = [picture for picture in pictures if picture not in ours]
+    return Subject(_stem(file), _only(file, others, "Give it as the target."), file)
 
 
-def _beside(path: Path, pictures: bool) -> Path | None:
-    """The picture, or the file of key points, of the same name. ValueError: there are several."""
+def _beside(path: Path) -> list[Path]:
+    """The other files of the same name, with or without :data:`BESIDE`."""
     names = (_stem(path), f"{_stem(path)}{BESIDE}")
     others = sorted(file for file in path.parent.glob(f"{_escaped(_stem(path))}*") if file.stem in names)
-    found = [file for file in others if file != path and file.is_file() and _is_picture(file) == pictures]
+    return [file for file in others if file != path and file.is_file()]
+
+
+def _only(path: Path, found: Sequence[Path], remedy: str) -> Path | None:
     if len(found) > 1:
-        raise ValueError(
-            f"{path.name}: which one belongs to it, {' or '.join(file.name for file in found)}? Say so with "
-            "--source-keypoints or --target-keypoints"
-        )
+        raise ValueError(f"{path.name}: which one belongs to it, {' or '.join(one.name for one in found)}? {remedy}")
     return found[0] if found else None
 
 
@@ -179,7 +204,8 @@ def _is_picture(file: Path) -> bool:
 def read_poses(subjects: Sequence[Subject], encoder: StructureEncoder, estimator: str | None = None) -> list[Keypoints]:
     """The key points of subjects: read from their files, else estimated in their pictures.
 
-    Every picture is decoded once, so that one that is broken is told of before any work.
+    Every picture is decoded once, so that one that is broken, or not that of its points, is told of before any work.
+    Points with a picture then count pixels of it, and know so (``frame``), unless they are of a data set's list.
 
     Args:
         subjects: of :func:`source_subjects` and :func:`target_subjects`.
@@ -192,23 +218,70 @@ def read_poses(subjects: Sequence[Subject], encoder: StructureEncoder, estimator
         MissingWeightsError: the estimator lacks its library or weights; says what can be given instead.
 
     Warns:
-        UserWarning: several figures are in a picture.
+        UserWarning: several figures are in a picture, or in a file.
     """
     to_estimate = [one for one in subjects if one.keypoints is None]
     estimate = _load_estimator(to_estimate, encoder, estimator) if to_estimate else None
-    found, problems = [], []
+    found, problems, hints = [], [], [INSTEAD] if to_estimate else []
     for one in subjects:
         try:
             image = None if one.picture is None else read_image(one.picture)
             if one.keypoints is not None:
-                found.append(read_keypoints(one.keypoints, encoder, one.picture))
+                points = read_keypoints(one.keypoints, encoder, one.picture)
             elif estimate is not None and image is not None:
-                found.append(_largest(estimate(image), one.picture))
+                points = _largest(estimate(image), one.picture)
+            found.append(points if image is None else _in_picture(points, (image.shape[0], image.shape[1])))
         except DataError as error:
             problems += [f"{error.where}: {problem}" for problem in error.problems] or [str(error)]
+            hints.append(error.hint)
+        except InputError as error:
+            problems.append(f"{_named(one)}: {error}")
     if problems:
-        raise DataError("pictures and key points", list(dict.fromkeys(problems)), INSTEAD if to_estimate else "")
+        hint = "\n".join(hint for hint in dict.fromkeys(hints) if hint)
+        raise DataError("pictures and key points", list(dict.fromkeys(problems)), hint)
+    _tell_of_several(subjects, found)
     return found
+
+
+def check_in_sources(targets: Sequence[Subject], poses: Sequence[Keypoints], sources: Sequence[Keypoints]) -> None:
+    """Refuse targets without a picture whose points lie in none of the places that the sources' pixels have.
+
+    Args:
+        targets, poses: of :func:`read_poses`, in pixels of the sources where they know no frame.
+        sources: of :func:`read_poses`.
+
+    Raises:
+        DataError: names all of them.
+    """
+    frames = {source.frame for source in sources if source.frame is not None}
+    problems = []
+    for one, pose in zip(targets, poses, strict=True):
+        for frame in [] if pose.frame or pose.listed else frames:
+            try:
+                oddity_of(pose, frame)
+            except InputError as error:
+                problems.append(f"{_named(one)}, in pixels of the source: {error}")
+    if problems:
+        raise DataError("the targets", problems, "docs/transfer.md says which picture's pixels key points count.")
+
+
+def _in_picture(points: Keypoints, size: tuple[int, int]) -> Keypoints:
+    if points.listed:
+        return points
+    oddity_of(points, size)
+    return replace(points.within(size), frame=size)
+
+
+def _named(subject: Subject) -> str:
+    file, picture = subject.keypoints, subject.picture
+    return f"{file}, in {picture}" if file and picture else str(file or picture)
+
+
+def _tell_of_several(subjects: Sequence[Subject], found: Sequence[Keypoints]) -> None:
+    told = [f"{one.keypoints}: {points.chosen}" for one, points in zip(subjects, found, strict=True) if points.chosen]
+    if told:
+        more = f" (and in {len(told) - 1} other files)" if len(told) > 1 else ""
+        warnings.warn(f"{told[0]} is taken, the one with the most points{more}", stacklevel=3)
 
 
 def _largest(figures: Sequence[Figure], picture: Path | None) -> Keypoints:
@@ -256,7 +329,7 @@ def _load_estimator(subjects: Sequence[Subject], encoder: StructureEncoder, name
         return _guarded(chosen.name, chosen.load())
     except MissingWeightsError as error:
         raise MissingWeightsError(
-            f"{reason}, and the estimator {chosen.name!r} cannot run.\n{error}\n{INSTEAD}"
+            f"{reason}, and the estimator {chosen.name!r} cannot run.\n{INSTEAD}\nWhat the estimator lacks:\n{error}"
         ) from error
 
 

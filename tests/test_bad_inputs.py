@@ -129,6 +129,22 @@ def test_json_that_is_nested_deep_is_refused(tmp_path):
         read_json(tmp_path / "a.json")
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"people": [\n1,\n]}', "line 3, column 1: Expecting value, at ']}'; take out the comma before it"),
+        ('{"people": 1,\n}', "line 2, column 1: .*, at '}'; take out the comma before it"),
+        ('{"people": oops}', "line 1, column 12: Expecting value, at 'oops}'$"),
+        ("", "line 1, column 1: Expecting value, at ''$"),
+        ("1" * 5000, "not JSON: Exceeds the limit"),
+    ],
+)
+def test_what_is_not_json_is_told_with_its_place(tmp_path, text, words):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(DataError, match=words):
+        read_json(tmp_path / "a.json")
+
+
 # Whatever bytes there are
 
 

@@ -17,10 +17,19 @@ from PIL import Image
 import posegen
 from posegen.config import load_config
 from posegen.data import Keypoints, get_layout
-from posegen.data.images import to_uint8
+from posegen.data.images import read_image, to_uint8, write_image
 from posegen.errors import ConfigError, DataError, InputError
-from posegen.inference import Inferencer, as_array, as_keypoints, prepare_subject
+from posegen.inference import (
+    Inferencer,
+    as_array,
+    as_keypoints,
+    prepare_checked,
+    prepare_subject,
+    read_keypoints,
+    stretch_of,
+)
 from posegen.registry import DATASETS
+from posegen.visualization import flow_to_rgb, mask_to_rgb
 
 from .conftest import CONFIGS, write_tiny
 
@@ -264,8 +273,30 @@ def test_points_outside_of_the_picture_are_warned_of(inferencer, place):
         inferencer.infer(place / "a.png", own, own)
     far = own.copy()
     far[:3, 0] += 1000
-    with pytest.warns(UserWarning, match="a, target: 3 of 18 key points lie outside of the picture"):
+    with pytest.warns(UserWarning, match="a, target: 3 of 18 key points lie outside of the picture, which has 40×48"):
         inferencer.infer(place / "a.png", far, own)
+
+
+def test_points_that_all_lie_outside_or_in_the_corner_are_refused(inferencer, place):
+    own = read(place / "a.json")
+    with pytest.raises(InputError, match="18 of 18 key points lie outside of the picture, which has 40×48 pixels"):
+        inferencer.infer(place / "a.png", np.add(own, (1000, 0, 0)), own)
+    with pytest.raises(InputError, match=r"within 2 pixels of the upper left; .* multiply x by its width .*40×48"):
+        inferencer.infer(place / "a.png", own / (WIDTH, HEIGHT, 1), own)
+    two = np.where(np.arange(18)[:, None] < 2, own / (WIDTH, HEIGHT, 1), 0)  # two may be so near
+    assert inferencer.infer(place / "a.png", two, own)
+
+
+def test_the_frame_of_a_list_is_looked_at_and_not_the_photograph():
+    """DeepFashion's list counts pixels of 176×256; a point below the photograph's 200 rows may lie in the frame."""
+    config = load_config(CONFIGS / "gfla_fashion.py")
+    photograph = np.zeros((200, 200, 3), np.uint8)
+    listed = Keypoints(np.array([[88, 250], [88, 20]]), np.ones(2), listed=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        prepare_checked(config, photograph, listed, "a")
+    with pytest.warns(UserWarning, match="1 of 2 key points lie outside"):
+        prepare_checked(config, photograph, Keypoints(listed.points, listed.present), "a")
 
 
 def test_of_several_subjects_one_is_chosen(inferencer, result, place):
@@ -354,6 +385,49 @@ def test_views_are_given_as_their_encoder_takes_them(views):
 # One way
 
 
+@pytest.mark.parametrize(("name", "stretch"), [("gfla_fashion", 1 / 2), ("gfla_coco", 1)])
+def test_it_is_known_how_far_a_picture_is_stretched(name, stretch):
+    """To a square as a whole; a data set that cuts people out keeps their proportions."""
+    config = load_config(CONFIGS / f"{name}.py")
+    points = np.array([[100, 20], [180, 120], [140, 180]])
+    found = Keypoints(points, np.ones(3), frame=(200, 400))
+    assert stretch_of(config, found) == pytest.approx(stretch, rel=0.02)
+    assert stretch_of(config, Keypoints(points, np.ones(3))) == 1
+    assert stretch_of(config, Keypoints(points * (1, 0), np.ones(3), frame=(200, 400))) == 1
+
+
+def test_points_of_a_frame_go_to_a_picture_that_shows_the_same_and_to_no_other():
+    points = Keypoints(np.array([[32, 64]]), np.ones(1), frame=(128, 64))
+    assert points.within((64, 32)).points.tolist() == [[16, 32]]
+    assert points.within((64, 33)).frame == (64, 33)  # sides are rounded
+    with pytest.raises(InputError, match="a picture of 64×128, as their file says, and this one, 64×64, has other"):
+        points.within((64, 64))
+
+
+def test_a_file_that_no_plugin_reads_is_told_with_what_it_holds(inferencer, tmp_path):
+    for name, text, words in [
+        ("a.json", "[[1, 2], [3, 4]]", "from this file, a list of 2\n"),
+        ("b.json", '{"pose": 1, "id": 2}', "from this file, an object with 'pose', 'id'\n"),
+        ("c.json", "{}", "an object with nothing in it\n"),
+        ("d.json", "3", "from this file, int\n"),
+        ("e.xml", "<", "from this file\n"),
+    ]:
+        (tmp_path / name).write_text(text)
+        with pytest.raises(DataError, match=rf"{words}docs/formats\.md shows what is read"):
+            read_keypoints(tmp_path / name, inferencer.encoder, None)
+
+
+def test_flow_and_mask_become_pictures_and_are_none(result, tmp_path):
+    for given in (result.flow, result.mask, torch.zeros(3, 4, 4), result.image.astype(int)):
+        with pytest.raises(InputError, match=r"a\.png: an image to write is .*\n.*flow_to_rgb makes one of a flow"):
+            write_image(tmp_path / "a.png", given)
+    for picture in (flow_to_rgb(result.flow), mask_to_rgb(result.mask)):
+        write_image(tmp_path / "a.png", picture)
+        assert (read_image(tmp_path / "a.png") == picture).all()
+    assert (mask_to_rgb(result.mask) == mask_to_rgb(torch.from_numpy(result.mask)[None])).all()
+    assert (flow_to_rgb(result.flow) == flow_to_rgb(torch.from_numpy(result.flow))).all()
+
+
 def test_pictures_are_prepared_by_the_data_sets_own_code():
     """A photograph of the list's own frame: its points are scaled as the data set scales them, not as the picture."""
     config = load_config(CONFIGS / "gfla_fashion.py")
@@ -369,7 +443,7 @@ def test_the_code_of_the_page_runs(place, tmp_path, monkeypatch):
     (tmp_path / "FOLDER").symlink_to(place / "shared")
     (tmp_path / "configs").symlink_to(CONFIGS)
     page = (DOCS / "inference.md").read_text(encoding="utf-8")
-    first, third, second = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    first, pictures, third, second = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     assert len([line for line in first.splitlines() if line]) <= 10
     tiny = first.replace("configs/gfla_fashion.py", str(place / "tiny.py")).replace(
         "checkpoint.pth", str(place / "checkpoint.pth")
@@ -377,6 +451,9 @@ def test_the_code_of_the_page_runs(place, tmp_path, monkeypatch):
     names: dict[str, object] = {}
     exec(compile(tiny, "inference.md", "exec"), names)
     assert Image.open(tmp_path / "moved.png").size == (64, 32)
+    exec(compile(pictures, "inference.md", "exec"), names)
+    assert Image.open(tmp_path / "flow.png").size == Image.open(tmp_path / "mask.png").size == (32, 32)
+    assert Image.open(tmp_path / "explained.png").size > (5 * 32, 32)
     exec(compile(second, "inference.md", "exec"), {})
     exec(compile(third, "inference.md", "exec"), names)
     with av.open(str(tmp_path / "moved.mp4")) as clip:

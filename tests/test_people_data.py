@@ -109,8 +109,8 @@ def test_all_bad_annotation_rows_are_reported_at_once_with_their_lines(tmp_path)
     for expected in [
         "row 3: 1 fields, 3 expected",
         "row 4: keypoints_y has 17 numbers, 18 expected",
-        "row 5: keypoints_y has nan, which is not a finite number",
-        "row 7: keypoints_y has '0', which is not",
+        "row 5: keypoints_y has nan, which is no number between ±1,000,000",
+        "row 7: keypoints_y has '0', which is no number",
         "row 8: keypoints_y has True",
         "row 9: keypoints_x has '12', 18 expected",
         "row 10: keypoints_x is not a JSON list",
@@ -212,9 +212,21 @@ def test_of_several_people_the_one_with_the_most_points_counts(tmp_path):
     ("data", "problem"),
     [
         ({"people": []}, "nobody in the file"),
-        ({"people": [openpose(17)]}, r"people\[0\]\.pose_keypoints_2d: 51 numbers, expected 54"),
+        (
+            {"people": [openpose(17)]},
+            r"people\[0\]\.pose_keypoints_2d: 51 numbers, expected 54 .*; so many are COCO's 17 points",
+        ),
+        ({"keypoints": [1] * 54}, "54 numbers, expected 51 .*; so many are OpenPose's, which are called 'pose_"),
+        ({"people": [{"pose_keypoints_2d": [1] * 36}]}, "36 numbers, .*; each point is x, y and a score"),
+        ({"people": [{"pose_keypoints_2d": [[1, 2, 1]] * 18}]}, "18 numbers, .*; each point .* all in one list"),
+        ({"people": [{"pose_keypoints_2d": [1] * 10}]}, r"10 numbers, .* \(25 points\)$"),
         ({"people": [{}]}, "no list"),
-        ({"people": [{"pose_keypoints_2d": [float("nan")] * 54}]}, "nan is not a finite number"),
+        ({"people": [{"pose_keypoints_2d": [float("nan")] * 54}]}, "nan is no number between ±1,000,000"),
+        ({"people": [{"pose_keypoints_2d": [9999999.778] * 54}]}, "9999999.778 is no number between ±1,000,000"),
+        ({"people": [{"pose_keypoints_2d": ["x" * 900] * 54}]}, "'x{30,40} is no number"),
+        ({"people": [openpose(18)], "canvas_width": 64}, "64 wide and None high; give whole pixels"),
+        ({"people": [openpose(18)], "canvas_width": 64, "canvas_height": 1e9}, "64 wide and 1000000000.0 high"),
+        ({"people": [openpose(18)], "canvas_width": 64, "canvas_height": 65537}, "at most 65,536, or neither"),
         ({"instance_info": []}, "nobody in the file"),
         ({"instance_info": [{"keypoints": [[1, 2]], "keypoint_scores": []}]}, "as many 'keypoint_scores'"),
         ({"instance_info": [{"instances": []}, {"instances": []}]}, "holds 2 frames"),
@@ -226,6 +238,37 @@ def test_broken_json_of_a_known_form_is_an_error_that_names_the_file(tmp_path, d
     with pytest.raises(DataError, match=problem) as error:
         read_keypoints(file)
     assert str(file) in str(error.value)
+
+
+@pytest.mark.parametrize("alone", [openpose(18), openpose(25), {"keypoints": [1, 2, 2] * 17, "id": 3}])
+def test_one_person_without_the_list_around_it_is_read_as_in_the_list(tmp_path, alone):
+    whole = coco_set({"image_id": 0, **alone}) if "keypoints" in alone else {"people": [alone]}
+    found = read_keypoints(write_json(tmp_path / "alone.json", alone))
+    true = read_keypoints(write_json(tmp_path / "whole.json", whole))
+    np.testing.assert_array_equal(found.points, true.points)
+    np.testing.assert_array_equal(found.present, true.present)
+
+
+def test_files_that_say_the_size_of_their_picture_give_it_with_the_points(tmp_path):
+    editor = {"people": [openpose(18)], "canvas_width": 64, "canvas_height": 128}
+    coco = coco_set(person(), width=64, height=128)
+    for name, data in (("editor.json", editor), ("coco.json", coco)):
+        assert read_keypoints(write_json(tmp_path / name, data)).frame == (128, 64)
+    assert read_keypoints(write_json(tmp_path / "none.json", {"people": [openpose(18)]})).frame is None
+    written = write_openpose(tmp_path / "written", Keypoints(np.ones((18, 2)), np.ones(18), frame=(128, 64)))
+    assert read_keypoints(written).frame == (128, 64)
+
+
+def test_of_several_people_it_is_known_which_one_it_is(tmp_path):
+    poor, rich = mmpose_instance(0.2), mmpose_instance(0.9)
+    files = [
+        {"people": [openpose(18, score=0), openpose(18)]},
+        coco_set(person(missing=("nose",)), person()),
+        [poor, rich],
+    ]
+    for number, data in enumerate(files):
+        assert read_keypoints(write_json(tmp_path / f"{number}.json", data)).chosen == "person 2 of 2"
+    assert read_keypoints(write_json(tmp_path / "one.json", [rich])).chosen == ""
 
 
 def test_text_that_is_not_json_is_named_with_its_line(tmp_path):
@@ -306,10 +349,18 @@ def test_a_coco_file_of_many_images_needs_the_image(tmp_path):
     file = write_json(tmp_path / "coco.json", data)
     keypoints = read_keypoints(file, tmp_path / "v2" / "1.png")
     assert keypoints.points[0].tolist() == [15, 20]
-    with pytest.raises(DataError, match="Say which image is meant"):
+    with pytest.raises(DataError, match=r"2 images: v1/1\.png, v2/1\.png\nSay which image is meant"):
         read_keypoints(file)
-    with pytest.raises(DataError, match=r"no images called '2\.png'"):
+    with pytest.raises(DataError, match=r"no images called '2\.png', but of 1\.png"):
         read_keypoints(file, "2.png")
+    with pytest.raises(DataError, match=r"2 images called '1\.png': v1/1\.png, v2/1\.png"):
+        read_keypoints(file, "1.png")
+
+
+def test_of_a_long_list_an_error_names_a_few(tmp_path):
+    (tmp_path / "many.csv").write_text(HEADER + "".join(row(f"{k}.png") for k in range(9)))
+    with pytest.raises(DataError, match=r"9 images: 0\.png, 1\.png, 2\.png, 3\.png, 4\.png, …\n"):
+        read_keypoints(tmp_path / "many.csv")
 
 
 def mmpose_instance(score):

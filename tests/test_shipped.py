@@ -168,6 +168,26 @@ def test_examples_go_from_source_to_target(commands, elsewhere):
     assert np.abs(result.image - target).mean() < np.abs(source - target).mean()
 
 
+def test_a_pose_and_a_motion_of_the_examples_fit_a_picture_of_any_size(commands):
+    """A photograph of other proportions moves into the whole pose, not into one in its upper left."""
+    inferencer = posegen.Inferencer("paperdolls", device="cpu")
+    photograph = np.asarray(Image.open("my dolls/sources/1.png").resize((640, 425)))
+    own = points(Path("my dolls/sources/1.json")) * (640 / 256, 425 / 256, 1)
+    for pose in ("poses/1.json", "motion/07.json"):
+        theirs = inferencer.prepare("my dolls/sources/1.png", f"my dolls/{pose}", "my dolls/sources/1.json")
+        ours = inferencer.prepare(photograph, f"my dolls/{pose}", own)
+        places = [inferencer.encoder.decode(one.target_structure) for one in (theirs, ours)]
+        assert places[0].present.tolist() == places[1].present.tolist()
+        assert np.abs(places[0].points - places[1].points).max() <= 1  # both are rounded to pixels of the model
+
+
+def test_the_examples_tell_of_the_size_of_results(elsewhere, capsys):
+    assert main(["example", "paperdolls", "dolls", "--pairs", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "pictures of 256×256 pixels" in shown
+    assert "what the model makes has 64×64 pixels; with --resize-back" in shown
+
+
 def test_a_motion_goes_from_the_sources_own_pose_and_back(commands):
     """Key points in pixels of the source, whose own stand beside it; the hands go a long way, the feet stay."""
     layout = get_layout("openpose18")

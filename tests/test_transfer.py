@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import warnings
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,12 +22,13 @@ from posegen.cli import COMMANDS, main
 from posegen.cli.animate import side_by_side
 from posegen.config import load_config
 from posegen.data import KeypointLayout, Keypoints, get_layout
-from posegen.data.images import to_uint8
+from posegen.data.generated import write_generated
+from posegen.data.images import read_image, to_uint8
 from posegen.data.interpolation import interpolate_keypoints
 from posegen.errors import InputError
 from posegen.hookspecs import hookimpl
 from posegen.inference import Inferencer, Prepared
-from posegen.poses import Figure, StructureEstimator, read_poses, source_subjects
+from posegen.poses import Figure, StructureEstimator, read_poses, source_subjects, target_subjects
 from posegen.records import Transfer
 from posegen.registry import STRUCTURE_ENCODERS
 
@@ -77,9 +79,14 @@ def here(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def write_points(path: Path, points: np.ndarray) -> None:
+def write_points(path: Path, *subjects: np.ndarray, **more: object) -> None:
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"people": [{"pose_keypoints_2d": points.ravel().tolist()}]}))
+    people = [{"pose_keypoints_2d": points.ravel().tolist()} for points in subjects]
+    path.write_text(json.dumps({"people": people, **more}))
+
+
+def read_points(path: Path) -> np.ndarray:
+    return np.array(json.loads(path.read_text())["people"][0]["pose_keypoints_2d"]).reshape(18, 3)
 
 
 def run(*arguments: object) -> int:
@@ -123,7 +130,7 @@ def test_every_picture_of_a_folder_goes_into_every_pose_of_another(place, here):
         (here / f"{name}.txt").write_text("no picture")
     (here / "bare.png").rename(here / "d.png")
     (here / "c.json").rename(here / "d.json")
-    write_points(here / "poses" / "p3_keypoints.json", np.full((18, 3), 5.0))
+    write_points(here / "poses" / "p3_keypoints.json", np.linspace((1, 1, 1), (30, 40, 1), 18))
     (here / "list.csv").write_text(annotation_list("a.png", "b.jpg", "c.png", "d.png"))
     arguments = ["transfer", place / "shared", ".", "poses", "--source-keypoints", "list.csv", "--out", "made"]
     assert run(*arguments) == 0
@@ -141,8 +148,7 @@ def annotation_list(*names: str) -> str:
 def test_points_count_pixels_of_the_picture_beside_them(place, here):
     """The pose of c, twice as large beside a picture twice as large, is the same pose."""
     run("transfer", place / "shared", "a.png", "c.json", "--out", "small.png")
-    points = np.array(json.loads((here / "c.json").read_text())["people"][0]["pose_keypoints_2d"]).reshape(18, 3)
-    write_points(here / "c.json", points * [2, 2, 1])
+    write_points(here / "c.json", read_points(here / "c.json") * [2, 2, 1])
     Image.open(here / "c.png").resize((2 * WIDTH, 2 * HEIGHT)).save(here / "c.png")
     run("transfer", place / "shared", "a.png", "c.json", "--out", "large.png")
     assert np.abs(pixels(here / "small.png") - pixels(here / "large.png")).max() <= 1  # of rounding
@@ -203,22 +209,180 @@ def test_nothing_is_overwritten_unless_forced(place, here, capsys, monkeypatch, 
         ("a.png", "c.json", ["--out", "made.bmp"], [".png", ".webp"]),
         ("a.png", "c.json", ["--out", "Makefile"], ["is a file"]),
         ("a.png", "poses", ["--out", "made.png"], ["2 are to be written"]),
-        ("twice.png", "c.json", [], ["twice.csv or twice.json", "--source-keypoints"]),
+        ("twice.png", "c.json", [], ["twice.json or twice_keypoints.json", "--source-keypoints"]),
+        ("a.png", "twice.png", [], ["twice.json or twice_keypoints.json", "--target-keypoints"]),
+        (
+            "a.png",
+            "shares.json",
+            [],
+            ["shares.json", "all 18 key points lie within 2 pixels of the upper", "multiply x"],
+        ),
+        ("a.png", "far.json", [], ["far.json, in pixels of the source", "18 of 18 key points lie outside", "40×48"]),
+        ("away.png", "c.json", [], ["away.json, in away.png: 18 of 18", "40×48"]),
+        ("a.png", "list.csv", [], ["2 images: x.png, y.png", "Say which image is meant", "--target-keypoints"]),
+        ("a.png", "bare.png", ["--target-keypoints", "list.csv"], ["no images called 'bare.png', but of x.png, y.png"]),
+        ("a.png", "other.json", [], ["an object with 'pose'", "docs/formats.md"]),
+        (
+            "a.png",
+            "other_size.png",
+            [],
+            ["other_size.json, in other_size.png", "100×48, as their file says", "40×48"],
+        ),
         ("twins", "c.json", [], ["several are called 'x'"]),
     ],
 )
 def test_what_is_wrong_is_told_before_a_model_is_loaded(place, here, capsys, monkeypatch, source, target, more, words):
     (here / "empty").mkdir()
     (here / "twins").mkdir()
-    for name in ("twins/x.png", "twins/x.jpg", "twice.png"):
+    for name in ("twins/x.png", "twins/x.jpg", "twice.png", "away.png", "other_size.png"):
         Image.open(here / "a.png").save(here / name)
-    for name in ("broken.json", "torn.png", "Makefile", "twice.csv", "twice.json"):
+    for name in ("broken.json", "torn.png", "Makefile", "twice.json", "twice_keypoints.json"):
         (here / name).write_text("{")
+    points = read_points(here / "a.json")
+    write_points(here / "shares.json", points / [WIDTH, HEIGHT, 1])
+    for name in ("far.json", "away.json"):
+        write_points(here / name, np.add(points, [5 * WIDTH, 0, 0]))
+    write_points(here / "other_size.json", points, canvas_width=100, canvas_height=HEIGHT)
+    (here / "list.csv").write_text(annotation_list("x.png", "y.png"))
+    (here / "other.json").write_text('{"pose": 1}')
     before = sorted(here.iterdir())
     error = refused(capsys, monkeypatch, "transfer", place / "shared", source, target, *more)
     for word in words:
         assert word in error
     assert sorted(here.iterdir()) == before
+
+
+def test_only_json_beside_a_picture_matters_where_there_is_json(place, here):
+    run("transfer", place / "shared", "a.png", "c.json", "--out", "first.png")
+    for name in ("a.mp4", "a.txt", "a.csv", "c.mp4"):
+        (here / name).write_text("a result, or notes")
+    assert run("transfer", place / "shared", "a.png", "c.png", "--out", "again.png") == 0
+    assert (here / "again.png").read_bytes() == (here / "first.png").read_bytes()
+
+
+def test_a_clip_alone_beside_a_picture_is_not_taken_for_its_key_points(here):
+    (here / "bare.mp4").write_text("a result")
+    assert source_subjects(Path("bare.png"), None)[0].keypoints is None
+
+
+@pytest.mark.parametrize("ending", [".png", ".jpg", ".webp"])
+def test_a_result_beside_key_points_is_not_the_picture_whose_pixels_they_count(place, here, monkeypatch, ending):
+    """So the same command again gives the same, and a clip to the same pose ends in it."""
+    (here / "c.png").unlink()
+    arguments = ["transfer", place / "shared", "a.png", "c.json", "--out"]
+    assert run(*arguments, "true.png") == 0
+    assert run(*arguments, f"c{ending}") == 0
+    first = pixels(here / f"c{ending}")
+    told = rf"c{ending} is a result of posegen, and not taken for the picture whose pixels the points of c\.json count"
+    with pytest.warns(UserWarning, match=told):
+        assert run(*arguments, f"c{ending}", "--force") == 0
+    assert (pixels(here / f"c{ending}") == first).all()
+    monkeypatch.setattr("posegen.cli.interpolate.VideoWriter", Recorder)
+    with pytest.warns(UserWarning, match=told):
+        assert run("interpolate", place / "shared", "a.png", "c.json", "--frames", "2", "--pause", "0") == 0
+    assert np.abs(RECORDED[-1][-1] - pixels(here / "true.png")).mean() < 0.5  # a batch may sum in another order
+    assert target_subjects(Path(f"c{ending}"), None)[0].picture == Path(f"c{ending}")  # given itself, it is taken
+
+
+def test_a_generated_picture_of_another_program_is_taken(here):
+    write_generated(here / "c.png", read_image(here / "c.png"))
+    (here / "c.png").write_bytes((here / "c.png").read_bytes().replace(b'"posegen ', b'"another '))
+    assert target_subjects(Path("c.json"), None)[0].picture == Path("c.png")
+
+
+def test_points_count_pixels_of_a_picture_of_the_size_that_their_file_says(place, here, monkeypatch):
+    """In transfer, at the end of a clip, and in its frames: the same pose in a frame twice as wide."""
+    monkeypatch.setattr("posegen.cli.interpolate.VideoWriter", Recorder)
+
+    def made() -> list[np.ndarray]:
+        assert run("transfer", place / "shared", "a.png", "poses/p1.json", "--out", "made.png", "--force") == 0
+        assert run("interpolate", place / "shared", "a.png", "poses/p1.json", "--frames", "2", "--pause", "0") == 0
+        clip = animated(monkeypatch, place / "shared", "--reference", "a.png", "--structures", "poses")[0]
+        return [pixels(here / "made.png"), RECORDED[-3][-1], clip[0]]
+
+    small = made()
+    wide = read_points(here / "poses" / "p1.json") * [2, 1, 1]
+    write_points(here / "poses" / "p1.json", wide, canvas_width=2 * WIDTH, canvas_height=HEIGHT)
+    for one, other in zip(small, made(), strict=True):
+        assert np.abs(one - other).max() <= 1  # of rounding
+
+
+def test_points_of_a_picture_that_was_resized_go_with_it(place, here):
+    run("transfer", place / "shared", "a.png", "c.json", "--out", "given.png")
+    double = read_points(here / "a.json") * [2, 2, 1]
+    write_points(here / "a.json", double, canvas_width=2 * WIDTH, canvas_height=2 * HEIGHT)
+    run("transfer", place / "shared", "a.png", "c.json", "--out", "large.png")
+    assert np.abs(pixels(here / "given.png") - pixels(here / "large.png")).max() <= 1  # of rounding
+
+
+@pytest.mark.parametrize(
+    ("size", "more", "told"),
+    [
+        ((40, 48), [], "32×32 pixels; a.png, 40×48, is stretched to these proportions; --resize-back gives results of"),
+        ((40, 48), ["--resize-back"], "32×32 pixels; a.png, 40×48, is stretched to these proportions\n"),
+        ((65, 64), [], "32×32 pixels; --resize-back gives results of the source's size\n"),
+        ((32, 32), [], ""),
+    ],
+)
+def test_the_size_that_the_model_works_at_is_told_in_a_line(place, here, capsys, size, more, told):
+    Image.open(here / "a.png").resize(size).save(here / "a.png")
+    write_points(here / "a.json", np.linspace((1, 1, 1), (30, 30, 1), 18))
+    for command in (["transfer", "a.png", "a.json"], ["interpolate", "a.png", "a.json", "--frames", "2"]):
+        assert run(command[0], place / "shared", *command[1:], *more) == 0
+        error = capsys.readouterr().err
+        assert told in error
+        assert error.count("\n") == bool(told)
+
+
+def test_of_several_sources_one_that_is_stretched_is_named(place, here, capsys):
+    (here / "bare.png").unlink()
+    assert run("transfer", place / "shared", ".", "poses/p1.json", "--out", "made") == 0
+    assert "a.png, 40×48, is stretched to these proportions, as are 2 others;" in capsys.readouterr().err
+
+
+def test_which_of_several_people_was_taken_is_told_once(place, here):
+    nobody = np.zeros((18, 3))
+    for name in ("a.json", "poses/p1.json"):
+        write_points(here / name, nobody, read_points(here / name))
+    with pytest.warns(UserWarning, match=r"^a\.json: person 2 of 2 is taken, .* \(and in 1 other files\)$"):
+        assert run("transfer", place / "shared", "a.png", "poses", "--out", "made") == 0
+
+
+@pytest.mark.parametrize("command", ["transfer", "interpolate"])
+def test_points_outside_of_a_target_are_warned_of(place, here, command):
+    points = read_points(here / "poses" / "p1.json")
+    points[:3, 0] += 5 * WIDTH
+    write_points(here / "poses" / "p1.json", points)
+    with pytest.warns(
+        UserWarning, match="target: 3 of 18 key points lie outside of the picture, which has 40×48 pixels"
+    ):
+        assert run(command, place / "shared", "a.png", "poses/p1.json") == 0
+
+
+def test_points_whose_x_and_y_are_exchanged_are_asked_about(place, here):
+    points = np.linspace((2, 1, 1), (30, 47, 1), 18)
+    write_points(here / "poses" / "p1.json", points[:, [1, 0, 2]])
+    with pytest.warns(UserWarning, match="Are x and y exchanged"):
+        assert run("transfer", place / "shared", "a.png", "poses/p1.json") == 0
+
+
+def test_commands_warn_in_a_line_without_a_place_in_the_code(place, here, monkeypatch):
+    def told(message, category, filename, lineno, *_):
+        lines.append(warnings.formatwarning(message, category, filename, lineno))
+
+    lines: list[str] = []
+    before = warnings.formatwarning
+    monkeypatch.setattr(warnings, "showwarning", told)
+    write_points(here / "poses" / "p1.json", np.linspace((2, 1, 1), (60, 47, 1), 18))
+    model, pose = place / "shared", "poses/p1.json"
+    assert run("transfer", model, "a.png", pose) == 0
+    assert run("interpolate", model, "a.png", pose, "--frames", "2") == 0
+    assert run("animate", model, "--reference", "a.png", "--structures", "poses") == 0
+    source = ["--source", "a.png", "--source-keypoints", "a.json", "--target-keypoints", pose]
+    assert run("infer", model, *source, "--out", "out.png") == 0
+    assert len(lines) == 4
+    assert all(line.startswith("warning: ") and line.count("\n") == 1 and ".py" not in line for line in lines)
+    assert warnings.formatwarning is before
 
 
 @pytest.mark.parametrize(
@@ -454,8 +618,7 @@ def test_points_of_frames_count_pixels_of_their_own_pictures(place, here, monkey
     small = animated(monkeypatch, *arguments)[0]
     (here / "large").mkdir()
     for name in ("p1", "p2"):
-        points = np.array(json.loads((here / "poses" / f"{name}.json").read_text())["people"][0]["pose_keypoints_2d"])
-        write_points(here / "poses" / f"{name}.json", points.reshape(18, 3) * [2, 2, 1])
+        write_points(here / "poses" / f"{name}.json", read_points(here / "poses" / f"{name}.json") * [2, 2, 1])
         Image.new("RGB", (2 * WIDTH, 2 * HEIGHT)).save(here / "large" / f"{name}.png")
     large = animated(monkeypatch, *arguments, "--structure-images", "large")[0]
     for one, other in zip(small, large, strict=True):
@@ -467,7 +630,7 @@ def test_points_outside_of_a_clips_picture_are_warned_of(place, here, monkeypatc
     points = np.column_stack([np.full((18, 2), 5.0), np.ones(18)])
     points[:, 0] += np.where(np.arange(18) < 9, 0, 5 * WIDTH)
     write_points(here / "poses" / "p2.json", points)
-    with pytest.warns(UserWarning, match="a, target: .* lie outside of the picture; do they count pixels of it"):
+    with pytest.warns(UserWarning, match="a, target: .* lie outside of the picture, which has 40×48 pixels; do they"):
         animated(monkeypatch, place / kind, "--reference", "a.png", "--structures", "poses")
 
 
@@ -482,6 +645,8 @@ def test_points_outside_of_a_clips_picture_are_warned_of(place, here, monkeypatc
         ("clips", ["--reference", "a.png", "--structures", "mixed"], ["notes.txt", "picture.png", "torn.json"]),
         ("clips", ["--reference", "torn.png", "--reference-structure", "a.json"], ["torn.png", "not an image"]),
         ("shared", ["--reference", "bare.png"], ["bare.png", "beside it", "bare_keypoints.*", "--reference-structure"]),
+        ("shared", ["--reference", "twice.png"], ["twice.json or twice_keypoints.json", "with --reference-structure"]),
+        ("shared", ["--reference", "a.png", "--structures", "far"], ["far/1.json, in pixels of the source: 18 of 18"]),
         ("shared", ["--reference", "none.png"], ["none.png", "no such file"]),
         ("shared", ["--reference", "."], ["is a folder", "one picture"]),
         ("shared", ["--reference", "a.png", "--structures", "nowhere"], ["nowhere", "no such folder"]),
@@ -497,8 +662,10 @@ def test_what_is_wrong_with_a_clip_is_told_before_a_model_is_loaded(
     for folder in ("mixed", "empty"):
         (here / folder).mkdir()
     Image.new("RGB", (8, 8)).save(here / "mixed" / "picture.png")
-    for name in ("mixed/notes.txt", "mixed/torn.json", "torn.png", "there_side_by_side.mp4"):
+    twice = ("twice.png", "twice.json", "twice_keypoints.json")
+    for name in ("mixed/notes.txt", "mixed/torn.json", "torn.png", "there_side_by_side.mp4", *twice):
         (here / name).write_text("{")
+    write_points(here / "far" / "1.json", np.add(read_points(here / "a.json"), [5 * WIDTH, 0, 0]))
     before = sorted(here.rglob("*"))
     more = [] if "--structures" in arguments else ["--structures", "poses"]
     error = refused(capsys, monkeypatch, "animate", place / kind, *arguments, *more)
@@ -571,7 +738,12 @@ def test_a_clip_that_cannot_be_is_refused_before_a_model_is_loaded(place, here, 
 
 
 def test_a_clip_has_one_source_and_one_target(place, here, capsys, monkeypatch):
-    assert "folder of several" in refused(capsys, monkeypatch, "interpolate", place / "shared", "a.png", "poses")
+    error = refused(capsys, monkeypatch, "interpolate", place / "shared", ".", "poses")
+    assert "SOURCE . is a folder" in error
+    assert "TARGET poses is a folder" in error
+    with pytest.raises(SystemExit):
+        run("interpolate", "--help")
+    assert "folder" not in capsys.readouterr().out.split("--cfg-options")[-1]
 
 
 # Poses between poses

@@ -26,6 +26,10 @@ from .layouts import OPENPOSE_18
 ANNOTATION_HEADER = ["name", "keypoints_y", "keypoints_x"]
 PAIRS_HEADER = ["from", "to"]
 MISSING = -1
+LARGEST = 1_000_000
+"""Pixels; a coordinate beyond is damage."""
+LONGEST_FRAME = 1 << 16
+"""Pixels of a side of the picture that a file says its points count pixels of."""
 
 COCO_17 = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear",
@@ -37,15 +41,20 @@ BODY_25_TO_18 = [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]
 """OpenPose's 25 points without mid-hip (8) and feet (19 to 24)."""
 
 INDEX = "posegen: annotations by image"  # the key under which a COCO file that is kept has its index
+MOST_NAMES = 5  # that an error lists
+WHICH_IMAGE = (
+    "Say which image is meant: `posegen transfer` and `interpolate` take the picture itself as TARGET, and such a list "
+    "as --target-keypoints; `posegen infer` takes the picture as --target-image."
+)
 MMPOSE_LEAST_SCORE = 0.3
 """MMPose gives every point a place, seen or not; its own demos draw those from this score up."""
 
 
 class _CocoIndex(NamedTuple):
-    """Of a COCO file: annotations by image id, image ids by file name, file names by their last part."""
+    """Of a COCO file: annotations by image id, images by file name, file names by their last part."""
 
     by_image: dict[Any, list[dict[str, Any]]]
-    ids: dict[str, Any]
+    images: dict[str, dict[str, Any]]
     by_last_part: dict[str, list[str]]
 
 
@@ -185,13 +194,17 @@ def _numbers(text: str, column: str) -> np.ndarray:
         raise ValueError(f"{column} has {count}, {len(OPENPOSE_18)} expected")
     for value in values:
         if not _is_number(value):
-            raise ValueError(f"{column} has {value!r}, which is not a finite number")
+            raise ValueError(f"{column} has {_shortened(value)}, which is no number between ±{LARGEST:,}")
     return np.array(values, np.float64)
 
 
 def _is_number(value: Any) -> bool:
     """A finite number of a size that pixels have. NaN compares as False."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e6
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < LARGEST
+
+
+def _shortened(value: Any) -> str:
+    return repr(value)[:40]
 
 
 def _check_same(known: Keypoints | None, keypoints: Keypoints, name: str) -> None:
@@ -206,7 +219,8 @@ def openpose_keypoints(data: Any, where: str | Path) -> Keypoints:
     """The points in OpenPose JSON, in its pixels: ``people[·].pose_keypoints_2d``, 18 or 25 × (x, y, score).
 
     Score 0 = missing. Of several people: the one with the most points found, then with the highest sum of
-    scores.
+    scores. The size of their picture is ``canvas_width`` and ``canvas_height``, which editors of poses write;
+    OpenPose itself does not say it.
 
     Raises:
         DataError: nobody in the file; another number of points; what is not a number.
@@ -218,9 +232,24 @@ def openpose_keypoints(data: Any, where: str | Path) -> Keypoints:
     for i, person in enumerate(people):
         values = person.get("pose_keypoints_2d", person.get("pose_keypoints")) if isinstance(person, dict) else None
         read.append(_triples(values, (18, 25), where, f"people[{i}].pose_keypoints_2d"))
-    points = max(read, key=lambda triples: ((triples[:, 2] > 0).sum(), triples[:, 2].sum()))
-    points = points[BODY_25_TO_18] if len(points) == 25 else points
-    return Keypoints(points[:, :2], points[:, 2] > 0)
+    best = max(range(len(read)), key=lambda i: ((read[i][:, 2] > 0).sum(), read[i][:, 2].sum()))
+    points = read[best][BODY_25_TO_18] if len(read[best]) == 25 else read[best]
+    frame = _frame(data.get("canvas_width"), data.get("canvas_height"), where)
+    return Keypoints(points[:, :2], points[:, 2] > 0, frame=frame, chosen=_chosen(best, len(read)))
+
+
+def _chosen(best: int, count: int) -> str:
+    return f"person {best + 1} of {count}" if count > 1 else ""
+
+
+def _frame(width: Any, height: Any, where: str | Path) -> tuple[int, int] | None:
+    """(H, W) of the picture that a file's points count pixels of; None: it does not say. DataError: it is none."""
+    if width is None and height is None:
+        return None
+    if not all(type(side) is int and 0 < side <= LONGEST_FRAME for side in (width, height)):
+        given = f"{_shortened(width)} wide and {_shortened(height)} high"
+        raise DataError(where, f"the picture is {given}; give whole pixels, at most {LONGEST_FRAME:,}, or neither")
+    return height, width
 
 
 def write_openpose(path: Path, keypoints: Keypoints) -> Path:
@@ -228,7 +257,7 @@ def write_openpose(path: Path, keypoints: Keypoints) -> Path:
 
     Args:
         path: of the file, without its ending, ``.json``.
-        keypoints: OpenPose's 18 points, in pixels.
+        keypoints: OpenPose's 18 points, in pixels; of their frame, where they know it, the size is written, too.
 
     Returns:
         The file.
@@ -244,7 +273,8 @@ def openpose_json(keypoints: Keypoints) -> str:
     scores = keypoints.present.astype(float)
     triples = np.column_stack([np.where(keypoints.present[:, None], keypoints.points, 0), scores])
     person = {"pose_keypoints_2d": [round(number, 3) for number in triples.ravel().tolist()]}
-    return json.dumps({"people": [person] if keypoints.present.any() else []})
+    size = {} if keypoints.frame is None else dict(zip(("canvas_height", "canvas_width"), keypoints.frame, strict=True))
+    return json.dumps({"people": [person] if keypoints.present.any() else [], **size})
 
 
 def coco_keypoints(
@@ -300,8 +330,9 @@ def mmpose_keypoints(data: Any, where: str | Path) -> Keypoints:
         read.append(_mmpose_points(instance, len(names), where, f"instance {i}"))
     if not read:
         raise DataError(where, "nobody in the file: there are no instances")
-    best = max(read, key=lambda triples: ((triples[:, 2] >= MMPOSE_LEAST_SCORE).sum(), triples[:, 2].sum()))
-    return named_keypoints(best[:, :2], best[:, 2] >= MMPOSE_LEAST_SCORE, names)
+    best = max(range(len(read)), key=lambda i: ((read[i][:, 2] >= MMPOSE_LEAST_SCORE).sum(), read[i][:, 2].sum()))
+    found = named_keypoints(read[best][:, :2], read[best][:, 2] >= MMPOSE_LEAST_SCORE, names)
+    return replace(found, chosen=_chosen(best, len(read)))
 
 
 def _mmpose_instances(data: Any, where: str | Path) -> list[Any]:
@@ -329,11 +360,23 @@ def _triples(values: Any, counts: tuple[int, ...], where: str | Path, what: str)
     if not isinstance(values, list) or len(values) not in [3 * count for count in counts]:
         size = f"{len(values)} numbers" if isinstance(values, list) else "no list"
         expected = " or ".join(f"{3 * count} ({count} points)" for count in counts)
-        raise DataError(where, f"{what}: {size}, expected {expected}")
+        raise DataError(where, f"{what}: {size}, expected {expected}{_whose(values, counts)}")
     bad = [value for value in values if not _is_number(value)]
     if bad:
-        raise DataError(where, f"{what}: {bad[0]!r} is not a finite number")
+        raise DataError(where, f"{what}: {_shortened(bad[0])} is no number between ±{LARGEST:,}")
     return np.array(values, np.float64).reshape(-1, 3)
+
+
+def _whose(values: Any, counts: tuple[int, ...]) -> str:
+    """Whose points those of another number probably are."""
+    if not isinstance(values, list):
+        return ""
+    if len(values) == 3 * len(COCO_17):
+        return "; so many are COCO's 17 points, which are called 'keypoints'"
+    if len(values) in (3 * 18, 3 * 25) and counts == (len(COCO_17),):
+        return "; so many are OpenPose's, which are called 'pose_keypoints_2d'"
+    flat = len(values) in [2 * count for count in counts]
+    return "; each point is x, y and a score (0: missing), all in one list" if flat or len(values) in counts else ""
 
 
 # Whatever the file is
@@ -392,6 +435,10 @@ def _from_json(path: str | Path, image: str | Path | None) -> Keypoints | None:
 def _from_known_json(data: Any, path: str | Path, image: str | Path | None) -> Keypoints | None:
     if isinstance(data, dict) and "people" in data:
         return openpose_keypoints(data, path)
+    if isinstance(data, dict) and "pose_keypoints_2d" in data:  # one of the people, alone
+        return openpose_keypoints({**data, "people": [data]}, path)
+    if isinstance(data, dict) and "keypoints" in data and "keypoint_scores" not in data:  # one of COCO's annotations
+        return coco_keypoints(data["keypoints"], path)
     if isinstance(data, dict) and "annotations" in data and "images" in data:
         return _from_coco(data, path, image)
     if isinstance(data, dict) and isinstance(data.get("instance_info"), list):
@@ -409,19 +456,21 @@ def _from_coco(data: dict[str, Any], path: str | Path, image: str | Path | None)
         by_image: dict[Any, list[dict[str, Any]]] = {}
         for entry in data["annotations"]:
             by_image.setdefault(entry["image_id"], []).append(entry)
-        ids = {entry["file_name"]: entry["id"] for entry in data["images"]}
-        data[INDEX] = _CocoIndex(by_image, ids, _by_last_part(ids))
-    by_image, ids, by_last_part = data[INDEX]
+        images = {entry["file_name"]: entry for entry in data["images"]}
+        data[INDEX] = _CocoIndex(by_image, images, _by_last_part(images))
+    by_image, images, by_last_part = data[INDEX]
     wanted = _entry(by_last_part, path, image)
     names = category_names(data.get("categories", []))
     found = []
-    for entry in by_image.get(ids[wanted], []):
+    for entry in by_image.get(images[wanted]["id"], []):
         if entry.get("keypoints"):
             point_names = names.get(entry.get("category_id"), COCO_17)
             found.append(coco_keypoints(entry["keypoints"], path, point_names, f"annotation {entry['id']}"))
     if not found:
         raise DataError(path, f"image {wanted!r} has no annotation with key points")
-    return max(found, key=lambda keypoints: keypoints.present.sum())
+    best = max(range(len(found)), key=lambda i: found[i].present.sum())
+    frame = _frame(images[wanted].get("width"), images[wanted].get("height"), path)
+    return replace(found[best], frame=frame, chosen=_chosen(best, len(found)))
 
 
 def category_names(categories: Sequence[dict[str, Any]]) -> dict[Any, Sequence[str]]:
@@ -443,14 +492,16 @@ def _entry(names: dict[str, list[str]], path: str | Path, image: str | Path | No
         held = [name for same in names.values() for name in same]
         if len(held) == 1:
             return held[0]
-        raise DataError(
-            path,
-            f"holds the points of {len(held)} images",
-            "Say which image is meant; of `posegen infer`: with --target-image.",
-        )
-    found = names.get(PurePath(image).name, [])
+        raise DataError(path, f"holds the points of {len(held)} images: {_some(held)}", WHICH_IMAGE)
+    called = names.get(PurePath(image).name, [])
+    found = called
     if len(found) > 1:  # frames of videos are called alike: their folders tell
         found = [name for name in found if PurePath(image).as_posix().endswith(f"/{name}")]
     if len(found) != 1:
-        raise DataError(path, f"holds the points of {len(found) or 'no'} images called {PurePath(image).name!r}")
+        problem = f"holds the points of {len(called) or 'no'} images called {PurePath(image).name!r}"
+        raise DataError(path, f"{problem}: {_some(called)}" if called else f"{problem}, but of {_some(list(names))}")
     return found[0]
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join([*names[:MOST_NAMES], *(["…"] if len(names) > MOST_NAMES else [])])

@@ -14,12 +14,19 @@ from ..data.files import link_out, natural_order
 from ..data.images import IMAGE_ENDINGS, resize_image, to_uint8
 from ..errors import DataError, PosegenError
 from ..inference import Inferencer, Prepared
-from ..poses import BESIDE, Subject, read_poses, source_subjects
+from ..poses import BESIDE, Subject, check_in_sources, read_poses, source_subjects
 from ..records import Transfer
 from ..visualization.flow import mask_to_rgb, to_picture, warp
 from ..visualization.video import VideoWriter
 from .common import refuse_to_overwrite
-from .transfer import add_common, add_model_and_examples, load_inferencer, read_model_config
+from .transfer import (
+    add_common,
+    add_model_and_examples,
+    load_inferencer,
+    plain_warnings,
+    read_model_config,
+    tell_of_size,
+)
 
 EXAMPLES = """
 examples:
@@ -28,7 +35,8 @@ examples:
 
 Any model of key points will do. One of clips makes each frame from the frame before it and the reference. One of single
 images makes each frame by itself, as `posegen transfer` would: it knows nothing of the frame before, so the clip may
-flicker. Key points count pixels of the reference, or of the pictures in --structure-images.
+flicker. Key points count pixels of the reference, of a picture of the size that their file says, or of those in
+--structure-images.
 """
 FASTEST = 1000  # frames a second
 
@@ -42,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help="a folder with one file of key points a frame, in pixels of the reference (or of --structure-images)",
+        help="a folder with one file of key points a frame",
     )
     parser.add_argument(
         "--reference-structure",
@@ -67,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser)
 
 
+@plain_warnings()
 def run(parsed: argparse.Namespace) -> int:
     """Write the clip, and a second one that shows how it was made; returns 0."""
     out = parsed.out or Path(f"{parsed.reference.stem}_to_{parsed.structures.resolve().name}.mp4")
@@ -78,7 +87,10 @@ def run(parsed: argparse.Namespace) -> int:
     images = _images_of(parsed.structure_images, files)
     frames = [Subject(file.stem, image, file) for file, image in zip(files, images, strict=True)]
     config, encoder = read_model_config(parsed)
-    own, *points = read_poses([_reference(parsed, files), *frames], encoder)
+    reference = _reference(parsed, files)
+    own, *points = read_poses([reference, *frames], encoder)
+    check_in_sources(frames, points, [own])
+    tell_of_size(config, [reference], [own], parsed.resize_back)
 
     inferencer = load_inferencer(parsed, config)
     prepared = inferencer.prepare_clip(parsed.reference, points, own, images)
@@ -145,10 +157,9 @@ def side_by_side(one: Prepared, made: Transfer, draw: Callable[[Tensor], np.ndar
 
 def _reference(parsed: argparse.Namespace, files: Sequence[Path]) -> Subject:
     """The reference with its own key points: those given, those beside it, those of its name among the frames'."""
-    found = source_subjects(parsed.reference, parsed.reference_structure)
-    if len(found) > 1 or parsed.reference.is_dir():
+    if parsed.reference.is_dir():
         raise PosegenError(f"--reference {parsed.reference} is a folder; a clip is made of one picture")
-    (reference,) = found
+    (reference,) = source_subjects(parsed.reference, parsed.reference_structure, "--reference-structure")
     if reference.keypoints is not None:
         return reference
     names = (reference.name, f"{reference.name}{BESIDE}")

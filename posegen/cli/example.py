@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from mmengine.config import Config
 from .. import plugins
 from ..data import Keypoints, StructureEncoder
 from ..data.images import to_uint8, write_image
+from ..data.keypoints import shown
 from ..errors import ConfigError, PosegenError
 from ..registry import DATASETS
 from ..sharing import check_destination, find_shared, load_shared
@@ -55,15 +57,17 @@ def run(parsed: argparse.Namespace) -> int:
         pair = dataset[index]
         write_image(sources / f"{name}.png", to_uint8(pair.source))
         write_image(targets / f"{name}.png", to_uint8(pair.target))
-        _write_points(sources / name, encoder.decode(pair.source_structure), encoder)
-        _write_points(poses / name, encoder.decode(pair.target_structure), encoder)
-    print(f"{sources}: pictures, with their key points beside them")
+        frame = (pair.source.shape[-2], pair.source.shape[-1])
+        _write_points(sources / name, encoder.decode(pair.source_structure), encoder, frame)
+        _write_points(poses / name, encoder.decode(pair.target_structure), encoder, frame)
+    print(f"{sources}: pictures of {shown(frame)} pixels, with their key points beside them")
     print(f"{poses}: key points of other poses; {targets}: how they truly look, to compare")
     moves = hasattr(dataset, "motion")
     if moves:
         for number, points in enumerate(dataset.motion(0, FRAMES), 1):
-            _write_points(motion / f"{number:02d}", points, encoder)
+            _write_points(motion / f"{number:02d}", points, encoder, frame)
         print(f"{motion}: key points of a motion of {sources / names[0]}.png, a file a frame")
+    print(f"what the model makes has {shown(config['size'])} pixels; with --resize-back, as many as the source")
     print("\n".join(["try:", *_commands(parsed.model, parsed.folder, motion if moves else None)]))
     return 0
 
@@ -84,9 +88,9 @@ def _drawn(config: Config, model: Path, pairs: int) -> Any:
     return dataset
 
 
-def _write_points(path: Path, keypoints: Keypoints, encoder: StructureEncoder) -> None:
+def _write_points(path: Path, keypoints: Keypoints, encoder: StructureEncoder, frame: tuple[int, int]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    layout = encoder.layout
+    keypoints, layout = replace(keypoints, frame=frame), encoder.layout
     answers = plugins.call_each("posegen_write_keypoints", path=path, keypoints=keypoints, layout=layout)
     if next(answers, None) is None:
         raise ConfigError(f"no plugin writes {layout.name} key points (hook posegen_write_keypoints)")

@@ -13,25 +13,35 @@ from ..data import encode_structure
 from ..data.images import read_image, resize_image, to_tensor, to_uint8
 from ..data.interpolation import interpolate_keypoints
 from ..errors import PosegenError
-from ..inference import Prepared, prepare_subject
-from ..poses import read_poses, source_subjects, target_subjects
+from ..inference import Prepared, frame_of, prepare_checked
+from ..poses import check_in_sources, read_poses, source_subjects, target_subjects
 from ..visualization.video import VideoWriter
 from .animate import problems_of_clip, tell_of_single_images
 from .common import refuse_to_overwrite
-from .transfer import add_common, add_model_source_target, load_inferencer, read_model_config
+from .transfer import (
+    PIXELS,
+    add_common,
+    add_model_source_target,
+    load_inferencer,
+    plain_warnings,
+    read_model_config,
+    tell_of_size,
+)
 
-EXAMPLES = """
+EXAMPLES = f"""
 examples:
   posegen interpolate shared_model/ me.jpg pose.json                   writes me_to_pose.mp4; me.json has its key points
   posegen interpolate config.py checkpoint.pth me.jpg pose.json --frames 48 --pause 1 --out moving.mp4
 
-Key points count pixels of their own picture; those of a target without a picture, pixels of the source.
+{PIXELS}
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``posegen interpolate``."""
-    add_model_source_target(parser, EXAMPLES)
+    add_model_source_target(
+        parser, EXAMPLES, "the picture that is moved", "the pose at the end: a file of key points, or a picture"
+    )
     parser.add_argument("--out", type=Path, metavar="MP4", help="the clip to write; default: SOURCE_to_TARGET.mp4")
     parser.add_argument("--frames", type=int, default=24, help="from the one pose to the other; default 24")
     parser.add_argument("--fps", type=float, default=24, help="frames a second; default 24")
@@ -41,24 +51,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser)
 
 
+@plain_warnings()
 def run(parsed: argparse.Namespace) -> int:
     """Write the clip; returns 0."""
     _check(parsed)
-    subjects = [
-        *source_subjects(parsed.source, parsed.source_keypoints),
-        *target_subjects(parsed.target, parsed.target_keypoints),
-    ]
-    if len(subjects) != 2 or subjects[0].picture is None:
-        raise PosegenError("a clip has one source and one target; SOURCE or TARGET is a folder of several")
-    source, target = subjects
+    (source,) = source_subjects(parsed.source, parsed.source_keypoints)
+    (target,) = target_subjects(parsed.target, parsed.target_keypoints)
+    assert source.picture is not None  # a source has one
     out = parsed.out or Path(f"{source.name}_to_{target.name}.mp4")
     refuse_to_overwrite([out], parsed.force)
     config, encoder = read_model_config(parsed)
-    source_pose, target_pose = read_poses(subjects, encoder, parsed.estimator)
-    picture = read_image(subjects[0].picture)
-    image, start = prepare_subject(config, picture, source_pose)
+    source_pose, target_pose = read_poses([source, target], encoder, parsed.estimator)
+    check_in_sources([target], [target_pose], [source_pose])
+    tell_of_size(config, [source], [source_pose], parsed.resize_back)
+    picture = read_image(source.picture)
+    image, start = prepare_checked(config, picture, source_pose, f"{source.name}, source")
     # Between what the network sees: a data set that cuts out by key points would cut each pose out anew, and shake.
-    _, end = prepare_subject(config, picture if target.picture is None else read_image(target.picture), target_pose)
+    frame = frame_of(target_pose, picture) if target.picture is None else read_image(target.picture)
+    _, end = prepare_checked(config, frame, target_pose, f"{target.name}, target")
 
     inferencer = load_inferencer(parsed, config)
     prepared_image = to_tensor(image)
@@ -89,6 +99,11 @@ def _check(parsed: argparse.Namespace) -> None:
         problems.append(f"--frames must be 2 or more, got {parsed.frames}")
     if not 0 <= parsed.pause <= 60:
         problems.append(f"--pause is 0 to 60 seconds, got {parsed.pause:g}")
+    problems += [
+        f"{name} {path} is a folder; a clip has one source and one target"
+        for name, path in (("SOURCE", parsed.source), ("TARGET", parsed.target))
+        if path.is_dir()
+    ]
     problems += problems_of_clip(parsed)
     if problems:
         raise PosegenError("\n".join(problems))

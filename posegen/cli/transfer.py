@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,19 +15,24 @@ from mmengine.config import Config, DictAction
 from rich.progress import track
 
 from ..config import is_config
-from ..data import StructureEncoder
+from ..data import Keypoints, StructureEncoder
 from ..data.generated import FORMATS, write_generated
 from ..data.images import resize_image, to_uint8
+from ..data.keypoints import shown
 from ..errors import ConfigError, PosegenError
-from ..inference import Inferencer, row_of
-from ..poses import Subject, read_poses, source_subjects, target_subjects
+from ..inference import Inferencer, row_of, stretch_of
+from ..poses import Subject, check_in_sources, read_poses, source_subjects, target_subjects
 from ..records import PairBatch, Transfer
 from ..sharing import _read_config as read_shared_config
 from ..sharing import find_shared, is_shared
 from ..visualization import overlay
 from .common import add_plugin, build_encoder, load_plugins, read_config, refuse_to_overwrite
 
-EXAMPLES = """
+PIXELS = (
+    "Key points count pixels of their own picture; those of a target without a picture, of one of the size that their\n"
+    "file says, or else of the source."
+)
+EXAMPLES = f"""
 examples:
   posegen transfer shared_model/ me.jpg pose.json                      writes me_to_pose.png; me.json has its key points
   posegen transfer config.py checkpoint.pth me.jpg pose.json --out moved.png --explain
@@ -32,8 +40,10 @@ examples:
   posegen transfer shared_model/ photographs/ poses/ --out moved/      every photograph into every pose
   posegen transfer shared_model/ test/ target.jpg --source-keypoints list.csv --target-keypoints list.csv
 
-Key points count pixels of their own picture; those of a target without a picture, pixels of the source.
+TARGET's picture says which row of a list of many pictures is meant: a list alone is no TARGET.
+{PIXELS}
 """
+FEW_PER_CENT = 1.05  # what nobody sees
 AT_ONCE = 8  # pictures that go through the model together
 
 
@@ -47,7 +57,12 @@ class _Job(NamedTuple):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``posegen transfer``."""
-    add_model_source_target(parser, EXAMPLES)
+    add_model_source_target(
+        parser,
+        EXAMPLES,
+        "the picture that is moved, or a folder of them",
+        "the pose: a file of key points, a picture, or a folder of them",
+    )
     parser.add_argument(
         "--out",
         type=Path,
@@ -59,16 +74,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser)
 
 
-def add_model_source_target(parser: argparse.ArgumentParser, examples: str) -> None:
-    """``MODEL``, ``SOURCE``, ``TARGET``, where their key points come from, and examples below."""
+def add_model_source_target(parser: argparse.ArgumentParser, examples: str, source: str, target: str) -> None:
+    """``MODEL``, ``SOURCE`` and ``TARGET`` and what they may be, where their key points come from, examples below."""
     add_model_and_examples(parser, examples)
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="the picture that is moved, or a folder of them")
-    parser.add_argument(
-        "target",
-        type=Path,
-        metavar="TARGET",
-        help="the pose: a file of key points, a picture, or a folder of them",
-    )
+    parser.add_argument("source", type=Path, metavar="SOURCE", help=source)
+    parser.add_argument("target", type=Path, metavar="TARGET", help=target)
     for name in ("source", "target"):
         parser.add_argument(
             f"--{name}-keypoints",
@@ -108,6 +118,17 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, …; default: a GPU where there is one")
 
 
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Warnings in a line each, without their place in the code: for whoever reads what a command says."""
+    before, warnings.formatwarning = warnings.formatwarning, lambda message, *_, **__: f"warning: {message}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
+
+
+@plain_warnings()
 def run(parsed: argparse.Namespace) -> int:
     """Write a picture for each source and target; returns 0."""
     sources = source_subjects(parsed.source, parsed.source_keypoints)
@@ -118,6 +139,8 @@ def run(parsed: argparse.Namespace) -> int:
     config, encoder = read_model_config(parsed)
     poses = read_poses([*sources, *targets], encoder, parsed.estimator)
     source_poses, target_poses = poses[: len(sources)], poses[len(sources) :]
+    check_in_sources(targets, target_poses, source_poses)
+    tell_of_size(config, sources, source_poses, parsed.resize_back)
 
     inferencer = load_inferencer(parsed, config)
     starts = range(0, len(jobs), AT_ONCE)
@@ -172,6 +195,28 @@ def load_inferencer(parsed: argparse.Namespace, config: Config) -> Inferencer:
     if parsed.checkpoint is not None:
         return Inferencer(config, parsed.checkpoint, parsed.device)
     return Inferencer(parsed.config, device=parsed.device)
+
+
+def tell_of_size(config: Config, sources: Sequence[Subject], poses: Sequence[Keypoints], resized_back: bool) -> None:
+    """Say in a line at what size the model works, and which sources are stretched to it; nothing of its own size.
+
+    Args:
+        config: of the model.
+        sources, poses: pictures with their key points, as :func:`posegen.poses.read_poses` gives them.
+        resized_back: results have the source's size already, or cannot have it.
+    """
+    size = (int(config["size"][0]), int(config["size"][1]))
+    if all(pose.frame == size for pose in poses):
+        return
+    told = [f"the model works at {shown(size)} pixels"]
+    stretches = [stretch_of(config, pose) for pose in poses]
+    stretched = [k for k, stretch in enumerate(stretches) if not 1 / FEW_PER_CENT <= stretch <= FEW_PER_CENT]
+    if stretched:
+        picture, frame = sources[stretched[0]].picture, poses[stretched[0]].frame
+        others = f", as are {len(stretched) - 1} others" if len(stretched) > 1 else ""
+        told.append(f"{picture}{f', {shown(frame)},' if frame else ''} is stretched to these proportions{others}")
+    told += [] if resized_back else ["--resize-back gives results of the source's size"]
+    print("; ".join(told), file=sys.stderr)
 
 
 def _picture(subject: Subject) -> Path:

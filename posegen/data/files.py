@@ -142,7 +142,12 @@ def read_json(path: str | Path, most: int = MOST_OF_A_LIST) -> Any:
         return json.loads(text)
     except RecursionError as error:
         raise DataError(path, "not JSON that anybody writes: nested too deep") from error
-    except ValueError as error:
+    except json.JSONDecodeError as error:
+        before, found = text[: error.pos].rstrip(), text[error.pos : error.pos + 20].split("\n")[0]
+        comma = "; take out the comma before it" if before.endswith(",") and found[:1] in ("]", "}") else ""
+        where = f"line {error.lineno}, column {error.colno}"
+        raise DataError(path, f"not JSON: {where}: {error.msg}, at {found!r}{comma}") from error
+    except ValueError as error:  # a number of thousands of digits
         raise DataError(path, f"not JSON: {error}") from error
 
 

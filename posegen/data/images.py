@@ -11,7 +11,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from ..errors import DataError
+from ..errors import DataError, InputError
 from .files import read_bytes, written_whole
 
 MOST_PIXELS = 64_000_000
@@ -116,8 +116,17 @@ def write_image(path: str | Path, image: np.ndarray, quality: int = 95) -> None:
 
     Raises:
         DataError: an ending that names no image format.
+        InputError: no array, or of other numbers. Of a flow or a mask, :func:`posegen.visualization.flow_to_rgb` and
+            ``mask_to_rgb`` make an image; of a tensor in [-1, 1], :func:`to_uint8`.
     """
     path = Path(path)
+    if not isinstance(image, np.ndarray) or (image.dtype != np.uint8 and image.dtype.kind in "iuf"):
+        given = f"{image.dtype}, {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise InputError(
+            f"{path}: an image to write is an array uint8, H W 3; got {given}\n"
+            "posegen.visualization.flow_to_rgb makes one of a flow, mask_to_rgb of a mask, "
+            "posegen.data.images.to_uint8 of a tensor in [-1, 1]."
+        )
     kind = Image.registered_extensions().get(path.suffix.lower())
     if kind not in Image.SAVE:
         raise DataError(path, f"cannot write images of type {path.suffix!r}", "Use .jpg or .png.")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..errors import ConfigError, nearest
+from ..errors import ConfigError, InputError, nearest
+
+MOST_STRETCHED = 1.1
+"""How far proportions may be apart of two pictures that show the same: tools round sides to multiples of 64."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Keypoints:
     points: np.ndarray
     present: np.ndarray
     listed: bool = False  # from a data set's own list: they count pixels of its frame, not of the photograph
+    frame: tuple[int, int] | None = None  # (H, W) of the picture whose pixels they count, where that is known
+    chosen: str = ""  # which one they are of those in their file, where it holds several: "2 of 3"
 
     def __post_init__(self) -> None:
         self.points = np.asarray(self.points, dtype=np.float32).reshape(-1, 2)
@@ -47,6 +52,22 @@ class Keypoints:
 
     def __len__(self) -> int:
         return len(self.points)
+
+    def within(self, size: tuple[int, int]) -> Keypoints:
+        """The points, in pixels of their frame, where they know it, in pixels of a picture of *size* (H, W).
+
+        Raises:
+            InputError: the frame has other proportions.
+        """
+        if self.frame is None or self.frame == size:
+            return self
+        x, y = size[1] / self.frame[1], size[0] / self.frame[0]
+        if max(x / y, y / x) > MOST_STRETCHED:
+            raise InputError(
+                f"the key points count pixels of a picture of {shown(self.frame)}, as their file says, and this one, "
+                f"{shown(size)}, has other proportions"
+            )
+        return replace(self.scale(x, y), frame=size, chosen=self.chosen)
 
     def transform(self, matrix: np.ndarray) -> Keypoints:
         """The points moved by a 2×3 affine matrix, x' = A x + b."""
@@ -62,6 +83,11 @@ class Keypoints:
         points = self.points[list(layout.partner)].copy()
         points[:, 0] = width - 1 - points[:, 0]
         return Keypoints(points, self.present[list(layout.partner)])
+
+
+def shown(size: tuple[int, int]) -> str:
+    """A size (H, W) as people write it, width×height."""
+    return f"{size[1]}×{size[0]}"
 
 
 def get_layout(name: str | KeypointLayout) -> KeypointLayout:

@@ -17,11 +17,12 @@ JUST_BELOW = 1 - 1e-6
 SMOOTHING = 4  # the wheel is drawn this many times larger, for a smooth edge
 
 
-def flow_to_rgb(flow: Tensor, largest: float | None = None) -> np.ndarray:
+def flow_to_rgb(flow: Tensor | np.ndarray, largest: float | None = None) -> np.ndarray:
     """A flow in the colours of the Middlebury wheel: hue is direction, saturation is length, white is none.
 
     Args:
-        flow: 2 H W, any unit; channel 0 to the right, channel 1 down. What is not finite becomes black.
+        flow: 2 H W, a tensor or an array, any unit; channel 0 to the right, channel 1 down. What is not finite becomes
+            black.
         largest: the length that is fully saturated, as anything longer; one value makes pictures comparable.
             None: the longest vector of this flow.
 
@@ -33,7 +34,7 @@ def flow_to_rgb(flow: Tensor, largest: float | None = None) -> np.ndarray:
     """
     if largest is not None and not largest > 0:
         raise ValueError(f"largest must be a positive length, got {largest}")
-    vectors = flow.detach().to("cpu", torch.float32).permute(1, 2, 0).numpy()  # H W 2
+    vectors = torch.as_tensor(flow).detach().to("cpu", torch.float32).permute(1, 2, 0).numpy()  # H W 2
     length = np.linalg.norm(vectors, axis=2, keepdims=True)
     if largest is None:
         largest = float(np.max(length, initial=0, where=np.isfinite(length))) or 1.0
@@ -62,6 +63,10 @@ def flow_wheel(size: int, background: tuple[int, int, int] = (255, 255, 255)) ->
     return resize_image(wheel, (size, size), "box")
 
 
-def mask_to_rgb(mask: Tensor) -> np.ndarray:
-    """A mask 1 H W in [0, 1] in grey, uint8 H W 3: white is warped, black is generated."""
-    return to_picture(mask.expand(3, -1, -1) * 2 - 1)
+def mask_to_rgb(mask: Tensor | np.ndarray) -> np.ndarray:
+    """A mask in grey, uint8 H W 3: white is warped, black is generated.
+
+    Args:
+        mask: 1 H W or H W in [0, 1], a tensor or an array.
+    """
+    return to_picture(torch.as_tensor(mask).expand(3, -1, -1) * 2 - 1)
