@@ -52,7 +52,8 @@ def posegen_read_keypoints(path: Path, layout: KeypointLayout, image: Path | Non
 
     ``image`` is the photograph the points belong to, for files that hold many; None where the user gave none: then a
     file of one subject is read, and one of several is an error. A file that is of your format and broken is a
-    :class:`posegen.errors.DataError` that names file and row.
+    :class:`posegen.errors.DataError` that names file and row. Where the file says so, set the key points' ``frame``,
+    the size of the picture whose pixels they count, and ``chosen``, which subject of several they are.
     """
 
 
@@ -61,7 +62,7 @@ def posegen_write_keypoints(path: Path, keypoints: Keypoints, layout: KeypointLa
     """Write one subject's key points so that posegen_read_keypoints reads them, or return None for a layout not yours.
 
     ``path`` has no ending: the plugin adds that of its format, and returns where the file is. The points count pixels
-    of their picture.
+    of their picture, whose size ``keypoints.frame`` is where it is known.
     """
 
 

@@ -24,7 +24,7 @@ from .data import KeypointLayout, Keypoints, StructureEncoder, encode_structure
 from .data.files import read_json
 from .data.images import read_image, resize_image, to_tensor, to_uint8
 from .data.keypoints import shown
-from .errors import ConfigError, DataError, InputError
+from .errors import ConfigError, DataError, InputError, PosegenError
 from .ops import resize_flow, warp
 from .records import PairBatch, Transfer
 from .registry import DATASETS, STRUCTURE_ENCODERS
@@ -194,7 +194,7 @@ class Inferencer:
         Args:
             reference: the picture.
             structures: one a frame, in pixels of *structure_images*; without them, of the reference. The files of a
-                list are all read before any work; anything else is asked for a structure when its turn comes.
+                list or tuple are all read before any work; anything else is asked for one when its turn comes.
             reference_structure: the reference's own, in pixels of it.
             batch_size: frames at once, of a model of single images.
             structure_images: the pictures that the structures belong to, a list beside a list (None: the structure
@@ -238,6 +238,10 @@ class Inferencer:
         """The frames of a clip, each as the network sees it. Arguments and errors as of :meth:`animate`."""
         if isinstance(structures, (str, Path, Keypoints)):
             raise InputError("structures are those of all frames: give a list, of one where there is one frame")
+        if isinstance(structures, Sequence):
+            structures = list(structures)
+        if isinstance(structure_images, tuple):
+            structure_images = list(structure_images)
         rows: Iterable[Sequence[Any]] = ((structure, structure_images) for structure in structures)
         if isinstance(structures, list):
             given = _rows([structures, structure_images], ("structures", "structure_images"))
@@ -299,7 +303,11 @@ class Inferencer:
 
         reference, own = (tensor[None].to(self.device) for tensor in (first.source, first.source_structure))
         for frame in self.model.frames(reference, own, structures()):
+            if not asked_for:
+                raise PosegenError(f"{type(self.model).__name__} gave more frames than structures")
             yield asked_for.popleft(), Transfer(frame.image, frame.flows.reference, frame.masks.reference)
+        if asked_for:
+            raise PosegenError(f"{type(self.model).__name__} gave {len(asked_for)} frames fewer than structures")
 
     def transfer(self, prepared: Sequence[Prepared]) -> tuple[PairBatch, Transfer]:
         """What the model makes of prepared sources, and the batch it saw; its targets, unknown, are the sources.

@@ -18,7 +18,7 @@ import posegen
 from posegen.config import load_config
 from posegen.data import Keypoints, get_layout
 from posegen.data.images import read_image, to_uint8, write_image
-from posegen.errors import ConfigError, DataError, InputError
+from posegen.errors import ConfigError, DataError, InputError, PosegenError
 from posegen.inference import (
     Inferencer,
     as_array,
@@ -175,6 +175,24 @@ def test_all_bad_files_of_a_clip_are_told_of_before_any_work(inferencer, place, 
         inferencer.animate(place / "a.png", [tmp_path / "nobody.json", place / "b.json"], tmp_path / "missing.json")
     assert "nobody.json" in str(told.value)
     assert "missing.json" in str(told.value)
+
+
+def test_a_tuple_of_files_is_a_list_of_them(inferencer, place, tmp_path):
+    with pytest.raises(DataError, match="missing"):
+        inferencer.animate(place / "a.png", (place / "b.json", tmp_path / "missing.json"), place / "a.json")
+
+
+@pytest.mark.parametrize(("number", "said"), [(1, "gave 2 frames fewer"), (4, "gave more frames than structures")])
+def test_a_model_of_clips_that_gives_another_number_of_frames_is_wrong(clips, place, number, said, monkeypatch):
+    true = type(clips.model).frames
+
+    def frames(model, reference, own, structures):
+        made = list(true(model, reference, own, structures))
+        return iter([*made, *made][:number])
+
+    monkeypatch.setattr(type(clips.model), "frames", frames)
+    with pytest.raises(PosegenError, match=said):
+        list(clips.animate(place / "a.png", [place / "b.json"] * 3, place / "a.json"))
 
 
 def test_frames_may_have_pictures_of_their_own(inferencer, result, place):

@@ -192,7 +192,7 @@ def demo(tmp_path, monkeypatch, trained):
         (tmp_path / block.split("\n")[0].removeprefix("# ")).write_text(block, encoding="utf-8")
     # What the page asks of the reader: a picture, 18 points in it, and a copy with a raised arm.
     Image.effect_noise((40, 60), 64).convert("RGB").save(tmp_path / "me.png")
-    for file, arm in (("me", 40), ("me_moved", 8)):
+    for file, arm in (("me", 40), ("arm_up", 8)):
         points = np.array([[20, 3 * k, 1] for k in range(18)])
         points[[3, 4]] = [[10, arm, 1], [5, arm, 1]]
         openpose = {"people": [{"pose_keypoints_2d": points.flatten().tolist()}]}
@@ -218,7 +218,8 @@ def test_the_commands_of_the_first_ten_minutes_run(demo, capsys):
             assert program == "posegen"
             assert cli.main([short.get(argument, argument) for argument in arguments]) == 0, line
     assert Image.open("me_moved.png").size == (32, 32)  # the model's
-    for file in ("moved", "moved_overlay", "moved_again", "moved_flow", "moved_mask", "me_moved_overlay", "curves"):
+    own = ("me_moved_overlay", "me_arm_up", "me_arm_up_explained")
+    for file in ("moved", "moved_overlay", "moved_again", "moved_flow", "moved_mask", *own, "curves"):
         assert (demo / f"{file}.png").is_file()
     assert "pixels away" in capsys.readouterr().out
 

@@ -6,6 +6,7 @@ OpenPose's JSON with 17 points instead of 18, text, and an array of a whole vide
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,9 @@ def read_human36m(path: str | Path, image: str | Path | None = None) -> Keypoint
     if suffix == ".json" and _is_cleaned(data := files.read_json(path)):
         return _cleaned(data["people"], path)
     found = read_keypoints(path, image)
-    return None if found is None else human36m_from_openpose(found)
+    if found is None:
+        return None
+    return replace(human36m_from_openpose(found), frame=found.frame, chosen=found.chosen)
 
 
 def read_cleaned_json(path: str | Path) -> Keypoints:

@@ -290,6 +290,8 @@ def find_lists(root: str | Path, split: str, prefix: str) -> tuple[Path, Path]:
         DataError: neither spelling is there; says which names were tried. A list that lies elsewhere.
     """
     spellings = [prefix, *(FASHION_PREFIXES if prefix in FASHION_PREFIXES else ())]
+    if not Path(root).is_dir():
+        raise DataError(root, "there is no such folder")
     tried = []
     for spelling in dict.fromkeys(spellings):
         files = [Path(root, f"{spelling}-{kind}-{split}.csv") for kind in ("pairs", "annotation")]

@@ -44,7 +44,9 @@ def read_poses(paths: Sequence[Path], encoder: StructureEncoder, most: int) -> P
     else:
         if len(paths) > most:
             raise DataError("the files", f"{len(paths)} frames, a clip here has at most {most}")
-        found = Poses(_read_each(sorted(paths, key=natural_order), encoder))
+        read = _read_each(sorted(paths, key=natural_order), encoder)
+        frames = {keypoints.frame for keypoints in read}
+        found = Poses(read, frames.pop() if len(frames) == 1 else None)
     if not found.keypoints:
         raise DataError("the files", "no pose in them", "Give one file of key points a frame, or a clip's poses.json.")
     if len(found.keypoints) > most:

@@ -128,7 +128,7 @@ class Studio:
         assert self.layout is not None
         own = read_own(path, self.layout)
         if own is None:
-            return read_keypoints(path, self.encoder, image)
+            return read_keypoints(path, self.encoder, image).within(frame)
         return _one(own, path).scale(frame[1] / own.frame[1], frame[0] / own.frame[0]) if own.frame else _one(own, path)
 
     def read_pose(self, paths: Sequence[Path], frame: tuple[int, int]) -> Keypoints:
