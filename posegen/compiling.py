@@ -49,7 +49,8 @@ def compile_networks(model: nn.Module, backend: bool | str = True) -> None:
     networks = list(model.children())
     for network in networks:
         try:
-            network.compile(backend=name, options=OPTIONS.get(name))
+            # Torch would guess that sizes vary once a layer meets two, and fail on the guess: each size by itself.
+            network.compile(backend=name, dynamic=False, options=OPTIONS.get(name))
         except Exception as error:  # torch has no compiler for every Python and every system
             _give_up(networks, error)
             return

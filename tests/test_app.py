@@ -591,7 +591,7 @@ def test_a_port_that_is_taken_is_said_to_be(studio):
     pytest.importorskip("gradio", reason="gradio is not installed (pip install posegen[app])")
     from posegen.app.server import launch
 
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ConfigError, match="give another --port"):
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ConfigError, match=r"in use.+ another --port"):
         launch([studio], "a title", port=taken.getsockname()[1])
 
 

@@ -119,7 +119,8 @@ def launch(studios: Sequence[Studio], title: str, host: str = "127.0.0.1", port:
             app_kwargs={"middleware": [_guard(hosts)], "docs_url": None, "redoc_url": None, "openapi_url": None},
         )
     except (OSError, OverflowError) as error:
-        raise ConfigError(f"{host}:{port} cannot be had: {error}; give another --port, or none for any free") from error
+        why = "it is in use, or not this machine's" if "empty port" in str(error) else error  # Gradio's words
+        raise ConfigError(f"{host}:{port} cannot be had: {why}; give another --port, or none for any free") from error
     return page, address
 
 

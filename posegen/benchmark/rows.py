@@ -598,7 +598,7 @@ def compiled(settings: Settings) -> Iterator[Case | Skipped]:
     fast, inputs = copy.deepcopy(ours), _inputs(_random_pairs(settings, 1))
     transfers = {name: partial(_transfer, model, inputs) for name, model in ((OURS, ours), (COMPILED, fast))}
     name = f"torch.compile, one image, {_size(settings)}"
-    yield _compiled(settings, name, transfers, fast, same=(OURS, COMPILED))
+    yield _compiled(settings, name, transfers, fast, same=(OURS, COMPILED), unit=1.0)  # as in the row "image"
     batch, trainers = _random_pairs(settings, 2), {OURS: _trainer(settings, -1)}
     trainers[COMPILED] = copy.deepcopy(trainers[OURS])
     steps = {name: partial(trainer.train_step, batch, StageOptimizers()(trainer)) for name, trainer in trainers.items()}
@@ -610,14 +610,19 @@ COMPILED, GRAPHED = "compiled", "as a CUDA graph"
 
 
 def _compiled(
-    settings: Settings, name: str, work: Mapping[str, Work], model: nn.Module, same: Sequence[str]
+    settings: Settings,
+    name: str,
+    work: Mapping[str, Work],
+    model: nn.Module,
+    same: Sequence[str],
+    unit: float | None = None,
 ) -> Case | Skipped:
     try:
         seconds = _compile(settings, model, work[COMPILED])
     except CompilerWarning as told:
         return Skipped(name, str(told))
     first = Figure("first call", lambda measured: [seconds], unit=" s")
-    return Case(name, work, [faster(None, COMPILED, OURS), first], same)
+    return Case(name, work, [faster(None, COMPILED, OURS), first], same, unit=unit)
 
 
 def _compile(settings: Settings, model: nn.Module, work: Work) -> float:

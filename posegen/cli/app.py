@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Serve the page until Ctrl-C; returns 0."""
+    print("loading the model and the page …", flush=True)
     from ..app.server import launch  # Gradio takes seconds to import, and no other command needs it
 
     compared = _compared(parsed.compare)
