@@ -67,8 +67,8 @@ def run(parsed: argparse.Namespace) -> int:
     picture = read_image(source.picture)
     image, start = prepare_checked(config, picture, source_pose, f"{source.name}, source")
     # Between what the network sees: a data set that cuts out by key points would cut each pose out anew, and shake.
-    frame = frame_of(target_pose, picture) if target.picture is None else read_image(target.picture)
-    _, end = prepare_checked(config, frame, target_pose, f"{target.name}, target")
+    beside = frame_of(target_pose, picture) if target.picture is None else read_image(target.picture)
+    _, end = prepare_checked(config, beside, target_pose, f"{target.name}, target")
 
     inferencer = load_inferencer(parsed, config)
     prepared_image = to_tensor(image)
