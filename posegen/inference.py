@@ -579,16 +579,26 @@ def read_keypoints(path: Path, encoder: StructureEncoder, image: Path | None) ->
     """
     if not path.is_file():
         raise DataError(path, "there is no such file")
-    answers = plugins.call_each("posegen_read_keypoints", path=path, layout=encoder.layout, image=image)
+    found = keypoints_in(path, encoder.layout, image)
+    if not found.present.any():
+        raise DataError(path, "every key point is missing")
+    return found
+
+
+def keypoints_in(path: Path, layout: KeypointLayout, image: Path | None) -> Keypoints:
+    """What the first plugin reads that knows the format of a file; arguments as of :func:`read_keypoints`.
+
+    Raises:
+        DataError: no plugin reads it; says what it holds.
+    """
+    answers = plugins.call_each("posegen_read_keypoints", path=path, layout=layout, image=image)
     _, found = next(answers, ("", None))
     if found is None:
         raise DataError(
             path,
-            f"no plugin reads {encoder.layout.name} key points from this file{_content(path)}",
+            f"no plugin reads {layout.name} key points from this file{_content(path)}",
             hint="docs/formats.md shows what is read, with a file to copy; `posegen plugins` lists the plugins.",
         )
-    if not found.present.any():
-        raise DataError(path, "every key point is missing")
     return found
 
 

@@ -13,7 +13,6 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from .. import plugins
 from ..data.images import read_image, write_image
 from ..data.keypoints import KeypointLayout, Keypoints, get_layout
 from ..errors import ConfigError, DataError
@@ -28,6 +27,7 @@ from ..evaluation.report import (
     sensitivity_table,
     write_report,
 )
+from ..inference import keypoints_in
 from ..registry import STRUCTURE_ENCODERS
 from .common import add_plugin, load_plugins, refuse_to_overwrite
 
@@ -285,11 +285,7 @@ def _read_keypoints(place: Path, layout: KeypointLayout, image: Path) -> Keypoin
         path = next((place / name for name in names if (place / name).is_file()), place / names[0])
     if not path.is_file():
         raise DataError(place, f"no {path.name}")
-    answers = plugins.call_each("posegen_read_keypoints", path=path, layout=layout, image=image)
-    _plugin, points = next(answers, ("", None))
-    if points is None:
-        raise DataError(path, f"no plugin reads {layout.name} key points from this file")
-    return points
+    return keypoints_in(path, layout, image)
 
 
 @contextmanager
