@@ -244,7 +244,7 @@ def read_poses(subjects: Sequence[Subject], encoder: StructureEncoder, estimator
 
 
 def check_in_sources(targets: Sequence[Subject], poses: Sequence[Keypoints], sources: Sequence[Keypoints]) -> None:
-    """Refuse targets without a picture whose points lie in none of the places that the sources' pixels have.
+    """Refuse targets whose points lie out of their own frame, or, where they know none, out of the sources.
 
     Args:
         targets, poses: of :func:`read_poses`, in pixels of the sources where they know no frame.
@@ -256,11 +256,12 @@ def check_in_sources(targets: Sequence[Subject], poses: Sequence[Keypoints], sou
     frames = {source.frame for source in sources if source.frame is not None}
     problems = []
     for one, pose in zip(targets, poses, strict=True):
-        for frame in [] if pose.frame or pose.listed else frames:
+        where = "" if pose.frame else ", in pixels of the source"
+        for frame in () if pose.listed else {pose.frame} if pose.frame else frames:
             try:
                 oddity_of(pose, frame)
             except InputError as error:
-                problems.append(f"{_named(one)}, in pixels of the source: {error}")
+                problems.append(f"{_named(one)}{where}: {error}")
     if problems:
         raise DataError("the targets", problems, "docs/transfer.md says which picture's pixels key points count.")
 

@@ -334,6 +334,25 @@ def test_the_size_that_the_model_works_at_is_told_in_a_line(place, here, capsys,
         assert error.count("\n") == bool(told)
 
 
+def test_a_picture_whose_points_are_in_a_list_is_told_of_too(place, here, capsys):
+    y, x = np.linspace((5, 5), (40, 30), 18).round().astype(int).T.tolist()
+    (here / "list.csv").write_text(f"name:keypoints_y:keypoints_x\na.png: {y}: {x}\n")
+    command = ["transfer", place / "shared", "a.png", "poses/p1.json", "--source-keypoints", "list.csv"]
+    assert run(*command, "--out", "made.png") == 0
+    assert "a.png, 40×48, is stretched to these proportions" in capsys.readouterr().err
+
+
+def test_shares_that_say_the_size_of_their_picture_are_refused_with_their_name(place, here, capsys):
+    triples = np.linspace((0.1, 0.1, 1), (0.9, 0.9, 1), 18)
+    person = {"pose_keypoints_2d": triples.ravel().tolist()}
+    (here / "shares.json").write_text(json.dumps({"people": [person], "canvas_width": 40, "canvas_height": 48}))
+    for command in ("transfer", "interpolate"):
+        assert run(command, place / "shared", "a.png", "shares.json") == 1
+        error = capsys.readouterr().err
+        assert "shares.json: all 18 key points lie within 2 pixels of the upper left" in error
+        assert "the model works at" not in error, "told before"
+
+
 def test_of_several_sources_one_that_is_stretched_is_named(place, here, capsys):
     (here / "bare.png").unlink()
     assert run("transfer", place / "shared", ".", "poses/p1.json", "--out", "made") == 0

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from rich.progress import track
 from ..config import is_config
 from ..data import Keypoints, StructureEncoder
 from ..data.generated import FORMATS, write_generated
-from ..data.images import resize_image, to_uint8
+from ..data.images import read_image, resize_image, to_uint8
 from ..data.keypoints import shown
 from ..errors import ConfigError, PosegenError
 from ..inference import Inferencer, row_of, stretch_of
@@ -206,6 +207,7 @@ def tell_of_size(config: Config, sources: Sequence[Subject], poses: Sequence[Key
         resized_back: results have the source's size already, or cannot have it.
     """
     size = (int(config["size"][0]), int(config["size"][1]))
+    poses = [_with_frame(source, pose) for source, pose in zip(sources, poses, strict=True)]
     if all(pose.frame == size for pose in poses):
         return
     told = [f"the model works at {shown(size)} pixels"]
@@ -217,6 +219,14 @@ def tell_of_size(config: Config, sources: Sequence[Subject], poses: Sequence[Key
         told.append(f"{picture}{f', {shown(frame)},' if frame else ''} is stretched to these proportions{others}")
     told += [] if resized_back else ["--resize-back gives results of the source's size"]
     print("; ".join(told), file=sys.stderr)
+
+
+def _with_frame(source: Subject, pose: Keypoints) -> Keypoints:
+    """Points of a list do not know their picture's size."""
+    if pose.frame is not None or source.picture is None:
+        return pose
+    height, width = read_image(source.picture).shape[:2]
+    return replace(pose, frame=(height, width))
 
 
 def _picture(subject: Subject) -> Path:
