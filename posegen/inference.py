@@ -495,14 +495,15 @@ def oddity_of(keypoints: Keypoints, size: tuple[int, int]) -> str:
     Raises:
         InputError: all lie outside of the picture, or in its corner; their frame has other proportions.
     """
-    keypoints = keypoints.within(size)
-    places = keypoints.points[keypoints.present]
-    count = len(places)
-    if count > 2 and np.abs(places).max() < CORNER:
+    count = int(keypoints.present.sum())
+    if count > 2 and np.abs(keypoints.points[keypoints.present]).max() < CORNER:
+        own = shown(keypoints.frame or size)
         raise InputError(
             f"all {count} key points lie within {CORNER:g} pixels of the upper left; they must count pixels: where "
-            f"they are shares of the picture, 0 to 1, multiply x by its width and y by its height ({shown(size)})"
+            f"they are shares of the picture, 0 to 1, multiply x by its width and y by its height ({own})"
         )
+    keypoints = keypoints.within(size)
+    places = keypoints.points[keypoints.present]
     outside, exchanged = _count_outside(places, size), _count_outside(places[:, ::-1], size)
     if not outside:
         return ""

@@ -23,6 +23,7 @@ from posegen.inference import (
     Inferencer,
     as_array,
     as_keypoints,
+    oddity_of,
     prepare_checked,
     prepare_subject,
     read_keypoints,
@@ -412,6 +413,13 @@ def test_it_is_known_how_far_a_picture_is_stretched(name, stretch):
     assert stretch_of(config, found) == pytest.approx(stretch, rel=0.02)
     assert stretch_of(config, Keypoints(points, np.ones(3))) == 1
     assert stretch_of(config, Keypoints(points * (1, 0), np.ones(3), frame=(200, 400))) == 1
+
+
+def test_shares_are_shares_however_large_the_picture_is():
+    """A frame of their own makes pixels of them only after they were looked at."""
+    shares = Keypoints(np.linspace((0.1, 0.1), (0.9, 0.9), 18), np.ones(18), frame=(64, 64))
+    with pytest.raises(InputError, match=r"shares of the picture.+64×64"):
+        oddity_of(shares, (640, 640))
 
 
 def test_points_of_a_frame_go_to_a_picture_that_shows_the_same_and_to_no_other():

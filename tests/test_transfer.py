@@ -351,6 +351,9 @@ def test_shares_that_say_the_size_of_their_picture_are_refused_with_their_name(p
         error = capsys.readouterr().err
         assert "shares.json: all 18 key points lie within 2 pixels of the upper left" in error
         assert "the model works at" not in error, "told before"
+    points = ["--source-keypoints", "a.json", "--target-keypoints", "shares.json"]
+    assert run("infer", place / "shared", "--source", "a.png", *points, "--out", "made.png") == 1
+    assert "shares.json: all 18 key points lie within 2 pixels of the upper left" in capsys.readouterr().err
 
 
 def test_of_several_sources_one_that_is_stretched_is_named(place, here, capsys):

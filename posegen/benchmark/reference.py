@@ -97,12 +97,17 @@ def published_model(model: Mapping[str, Any]) -> PairModel:
     for network in list(published.modules()):
         if isinstance(network, Block):
             network.recompute = False
-        if isinstance(network, Convolution):
-            network.direct = True
         for name, part in network.named_children():
             if isinstance(part, InstanceNorm):
                 setattr(network, name, nn.InstanceNorm2d(part.num_features, affine=True))
+    _leave_convolutions_to_torch(published)
     return published
+
+
+def _leave_convolutions_to_torch(whole: nn.Module) -> None:
+    for network in whole.modules():
+        if isinstance(network, Convolution):
+            network.direct = True
 
 
 class PublishedModel(PairModel):
@@ -203,9 +208,7 @@ def published_trainer(
     published = PublishedTrainer(
         published_model(model), **{**arguments, "feature_network": PlainFeatures(features, whole_network)}
     )
-    for network in published.modules():  # the discriminator's, too
-        if isinstance(network, Convolution):
-            network.direct = True
+    _leave_convolutions_to_torch(published)  # the discriminator's, too
     return published
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..data.generated import FORMATS, write_generated
 from ..data.images import to_uint8
 from ..errors import PosegenError
-from ..poses import Subject, read_poses
+from ..poses import Subject, check_in_sources, read_poses
 from ..visualization import overlay
 from .common import add_config, add_model, build_encoder, build_inferencer, refuse_to_overwrite
 from .transfer import plain_warnings, tell_of_size
@@ -57,6 +57,7 @@ def run(parsed: argparse.Namespace) -> int:
     source = Subject(parsed.source.name, parsed.source, parsed.source_keypoints)
     target = Subject(parsed.source.name, parsed.target_image, parsed.target_keypoints)
     own, pose = read_poses([source, target], encoder)
+    check_in_sources([target], [pose], [own])
     tell_of_size(inferencer.config, [source], [own], resized_back=True)
     prepared = inferencer.prepare(parsed.source, pose, own, parsed.target_image, name=parsed.source.name)
     batch, out = inferencer.transfer([prepared])
