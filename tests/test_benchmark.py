@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.config import Config
 
 from posegen.benchmark import (
@@ -31,6 +32,7 @@ from posegen.benchmark import (
     default_rows,
     measure,
     reference,
+    rounding,
     rows,
 )
 from posegen.benchmark.measure import (
@@ -335,6 +337,47 @@ def test_bfloat16_is_measured_where_the_processor_computes_in_it_and_never_taken
     images = {OURS: {"image": torch.tensor([0.0, 2.0])}, "ours in bf16": {"image": torch.tensor([0.02, 2.0])}}
     (psnr,) = case.figures[-1].values(Measured(numbers=images))
     assert psnr == pytest.approx(43.01, abs=0.01)  # 10 log10(2² / (0.02² / 2))
+
+
+def products_of_bfloat16():
+    """A convolution and a matrix product under autocast, and the gradients of what they take."""
+    torch.manual_seed(0)
+    values = [torch.randn(shape, requires_grad=True) for shape in ((2, 8, 12, 12), (16, 8, 3, 3), (16,), (5, 144))]
+    x, weight, bias, matrix = values
+    with torch.autocast("cpu", torch.bfloat16):
+        map_ = F.conv2d(x, weight, bias, padding=1)
+        product = F.linear(map_.flatten(2), matrix)
+    return [map_, product, *torch.autograd.grad(product.float().square().sum(), values)]
+
+
+def test_rounded_products_are_those_of_bfloat16_but_for_the_order_of_sums():
+    native = products_of_bfloat16()
+    with rounding.RoundedProducts():
+        rounded = products_of_bfloat16()
+    exact = [value.float() for value in native]
+    for a, b in zip(rounded, native, strict=True):
+        assert a.dtype == b.dtype
+    for a, b in zip(rounded[:2], exact[:2], strict=True):
+        assert (a.float() - b).norm() <= 2**-10 * b.norm()
+    for a, b in zip(rounded[2:], exact[2:], strict=True):  # after a second rounding, of the gradient that comes back
+        assert (a - b).norm() <= 2**-7 * b.norm()
+
+
+def test_products_of_other_numbers_are_left_alone():
+    x, weight = torch.randn(1, 3, 8, 8, dtype=torch.float64), torch.randn(4, 3, 3, 3, dtype=torch.float64)
+    with rounding.RoundedProducts():
+        inside = F.conv2d(x, weight)
+    assert torch.equal(inside, F.conv2d(x, weight))
+
+
+def test_where_the_processor_does_not_compute_in_bf16_its_rounding_is_measured(settings, monkeypatch):
+    """By the same products: the figure is that of bf16, and no time is told for it."""
+    monkeypatch.setattr(rows, "computes_in_bfloat16", lambda: False)
+    (case,) = ROWS["image"](settings)
+    figure = case.figures[-1]
+    assert (figure.name, figure.at_least) == ("PSNR of bf16, rounded", 40)
+    (psnr,) = figure.values(Measured(numbers={OURS: case.work[OURS]()}))
+    assert 30 < psnr < 90  # eight bits, and not the same image
 
 
 # The published formulation

@@ -7,6 +7,7 @@ import itertools
 import statistics
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -50,8 +51,10 @@ from .measure import (
     slower,
     timed,
 )
+from .rounding import bfloat16_anywhere
 
 NO_BFLOAT16 = "bf16 is left out: this processor does not compute in it"
+ROUNDED = "bf16 by rounding: this processor does not compute in it; products in fp32, their results rounded"
 
 
 @dataclass(frozen=True)
@@ -238,7 +241,9 @@ def image(settings: Settings) -> Iterator[Case]:
     if computes_in_bfloat16():
         work[BF16] = partial(_in_bfloat16, settings, work[OURS])
         figures += [faster(settings.target(5), name=BF16), Figure("PSNR of bf16", _psnr, at_least=40, unit=" dB")]
-        notes.append(PSNR_NOTE)
+    else:
+        figures.append(Figure("PSNR of bf16, rounded", partial(_psnr_rounded, settings, work[OURS]), 40, unit=" dB"))
+    notes.append(PSNR_NOTE)
     notes.append("fresh weights make a faint image, so its difference is told in halves of the scale from -1 to 1")
     yield Case(f"one image, {_size(settings)}, F and G", work, figures, exact=exact, unit=1.0, notes=notes)
 
@@ -267,7 +272,18 @@ def _in_bfloat16(settings: Settings, work: Work) -> Mapping[str, Tensor]:
 
 def _psnr(measured: Measured) -> list[float]:
     """Of the bf16 image against the fp32 image, in dB; the peak is the range of that."""
-    full, half = (measured.numbers[name]["image"].double() for name in (OURS, BF16))
+    return _psnr_of(*(measured.numbers[name]["image"] for name in (OURS, BF16)))
+
+
+def _psnr_rounded(settings: Settings, work: Work, measured: Measured) -> list[float]:
+    """The same where the processor does not compute in bf16."""
+    with bfloat16_anywhere():
+        half = _in_bfloat16(settings, work)["image"]
+    return _psnr_of(measured.numbers[OURS]["image"], half)
+
+
+def _psnr_of(full: Tensor, half: Tensor) -> list[float]:
+    full = full.double()
     error = (full - half).square().mean()
     return [float(10 * torch.log10((full.max() - full.min()).square() / error))]
 
@@ -751,8 +767,10 @@ def curves(settings: Settings) -> Iterator[Trainings | Skipped]:
         ),
         Figure("last tenth of the losses, in those of fp32", lambda measured: _last_tenths(measured, seeds)),
     ]
-    note = "a seed is an order of the pairs; learning rates stay what they are at the start"
-    yield Trainings(f"loss curves of {steps} steps, {_size(drawn)}", runs, figures, [note])
+    notes = ["a seed is an order of the pairs; learning rates stay what they are at the start"]
+    if not computes_in_bfloat16():
+        notes.append(ROUNDED)
+    yield Trainings(f"loss curves of {steps} steps, {_size(drawn)}", runs, figures, notes)
 
 
 @row("stability", WHEN_NAMED)
@@ -787,7 +805,8 @@ def _losses(settings: Settings, precision: str, seed: int, steps: int, drawn: An
     losses: Losses = []
     for batch in itertools.islice(_batches(dataset, seed, settings), steps):
         try:
-            losses.append(float(trainer.train_step(batch, optimizers)["loss"]))
+            with bfloat16_anywhere() if trainer.autocast else nullcontext():
+                losses.append(float(trainer.train_step(batch, optimizers)["loss"]))
         except NotFiniteError:
             losses.append(None)
         if len(losses) % TOLD_EVERY == 0:
