@@ -21,7 +21,8 @@ ROUNDING = {3: 4e-6, 5: 1e-5}
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Images that are small for a test are large enough."""
-    monkeypatch.setattr(convolution, "FEWEST_PRODUCTS", 2**24)
+    monkeypatch.setattr(convolution, "FEWEST_PRODUCTS", dict.fromkeys(LAYOUTS, 2**24))
+    monkeypatch.setattr(convolution, "FEWEST_PRODUCTS_OF_GRADIENT", 2**24)
 
 
 def passed(convolution, *inputs, **settings):

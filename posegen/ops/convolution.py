@@ -18,7 +18,7 @@ from __future__ import annotations
 import functools
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -32,9 +32,13 @@ POINTS = {3: (0.0, 2 / 3, -2 / 3, 3 / 2, -3 / 2), 5: (0.0, 1 / 2, -1 / 2, 1.0, -
 """Of the polynomials, by the size of the filters; infinity is one more. There are as many as a tile is wide."""
 FEWEST_CHANNELS = 128
 """In and out: with fewer, the transforms of tiles cost what the multiplications save."""
-FEWEST_PRODUCTS = 2**30
-"""Of a direct convolution of one image. With fewer, the transforms of the filters cost what the multiplications save,
-and each step is over before a second processor has begun."""
+FEWEST_PRODUCTS = {torch.contiguous_format: 2**30, torch.channels_last: 2**28}
+"""Of a direct convolution of one image, by layout. With fewer, the transforms cost what the multiplications save, and
+each step is over before a second processor has begun."""
+FEWEST_PRODUCTS_OF_GRADIENT = 2**28
+"""The same for the gradient of the filters, in either layout: that is what torch takes longest for."""
+FEWEST_PLACES = 1000
+"""Of a result: with fewer the transforms of the filters cost what the multiplications save."""
 FEWEST_TILES = 64
 """That are transformed at once: fewer are no matrix to speak of."""
 MOST_WASTE = 1.2
@@ -48,40 +52,63 @@ KEPT = 256 * 256
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None, padding: int = 0) -> Tensor:
-    """What ``F.conv2d(x, weight, bias, padding=padding)`` computes; by :func:`winograd` where that is faster.
+    """What ``F.conv2d(x, weight, bias, padding=padding)`` computes; by minimal filtering what is faster by it.
 
     The choice depends on the kind of the tensors and on the size of an image, never on the batch.
 
     Args:
         x: B C H W. weight: O C r r. bias: O.
     """
-    if _is_faster(x, weight, bias, padding):
+    products = _products(x, weight, bias, padding)
+    if products >= FEWEST_PRODUCTS[_layout(x)]:
         return winograd(x, weight, bias, padding)
+    if products >= FEWEST_PRODUCTS_OF_GRADIENT and weight.requires_grad and torch.is_grad_enabled():
+        return _through_gradients(x, weight, bias, padding, direct=True)
     return F.conv2d(x, weight, bias, padding=padding)
+
+
+def arranged(x: Tensor, weight: Tensor) -> Tensor:
+    """*x*, with its channels side by side in memory where :func:`convolve` with such filters is fastest with them."""
+    if _products(x, weight, None, 0) < FEWEST_PRODUCTS[torch.channels_last]:
+        return x
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 PLAIN = (Tensor, nn.Parameter)
 
 
-def _is_faster(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> bool:
-    """Also False for whatever torch refuses, and where torch looks at operations and not at numbers."""
+def _of_numbers(*given: Tensor | None) -> bool:
+    """Whether these are plain maps and filters on a CPU, all of one precision, and torch looks at numbers.
+
+    Not where it looks at operations: compile, function transforms, autocast, tensors of another kind.
+    """
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         return False
-    if torch.is_autocast_enabled("cpu") or x.dim() != 4 or weight.dim() != 4:
+    if torch.is_autocast_enabled("cpu"):
         return False
-    given = (x, weight) if bias is None else (x, weight, bias)
-    if any(type(each) not in PLAIN or each.device.type != "cpu" or each.dtype != x.dtype for each in given):
-        return False
+    tensors = [each for each in given if each is not None]
+    return all(type(each) in PLAIN and each.device.type == "cpu" and each.dtype == tensors[0].dtype for each in tensors)
+
+
+def _products(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> int:
+    """Of a direct convolution of one image; 0: it is none that minimal filtering is for.
+
+    Also 0 for whatever torch refuses, and where torch looks at operations and not at numbers.
+    """
+    if not _of_numbers(x, weight, bias) or x.dim() != 4 or weight.dim() != 4:
+        return 0
     made, channels, size = weight.shape[:3]
     if x.shape[1] != channels or weight.shape[3] != size or (bias is not None and bias.shape != (made,)):
-        return False
+        return 0
     if x.dtype not in (torch.float32, torch.float64) or size not in POINTS or not 0 <= padding < size:
-        return False
+        return 0
     rows, columns = _tiles(x, size, padding)
     height, width = (length + 2 * padding - size + 1 for length in x.shape[2:])
-    if min(made, channels) < FEWEST_CHANNELS or height * width * weight.numel() < FEWEST_PRODUCTS:
-        return False
-    return rows * columns * _step(size) ** 2 <= MOST_WASTE * height * width
+    if height * width < FEWEST_PLACES or min(made, channels) < FEWEST_CHANNELS:
+        return 0
+    if rows * columns * _step(size) ** 2 > MOST_WASTE * height * width:
+        return 0
+    return height * width * weight.numel()
 
 
 def winograd(x: Tensor, weight: Tensor, bias: Tensor | None = None, padding: int = 0) -> Tensor:
@@ -95,10 +122,21 @@ def winograd(x: Tensor, weight: Tensor, bias: Tensor | None = None, padding: int
         weight: O C r r. bias: O.
         padding: at most r - 1.
     """
+    return _through_gradients(x, weight, bias, padding, direct=False)
+
+
+def _through_gradients(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, direct: bool) -> Tensor:
+    """With *direct* torch computes the result and the gradient of *x*; that of the filters is by minimal filtering."""
     shape = (len(x), len(weight), *(length + 2 * padding - weight.shape[-1] + 1 for length in x.shape[2:]))
-    place = _Gradients.apply(x, weight, bias, padding, shape)  # type: ignore[no-untyped-call]
-    made: Tensor = _Filtered.apply(place, x.detach(), weight, bias, padding)  # type: ignore[no-untyped-call]
-    return made
+    place = _Gradients.apply(x, weight, bias, padding, shape, direct)  # type: ignore[no-untyped-call]
+    if direct:
+        return _computed(place, lambda: F.conv2d(x, weight, bias, padding=padding))
+
+    def compute() -> Tensor:
+        with _scratch() as space:
+            return _filter(space, x, weight, bias, padding)
+
+    return _computed(place, compute)
 
 
 class _Gradients(torch.autograd.Function):
@@ -108,9 +146,9 @@ class _Gradients(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x, weight, bias, padding, shape):  # type: ignore[no-untyped-def]
+    def forward(ctx, x, weight, bias, padding, shape, direct):  # type: ignore[no-untyped-def]
         ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight)
-        ctx.padding, ctx.layout, ctx.shape = padding, _layout(x), x.shape
+        ctx.padding, ctx.layout, ctx.shape, ctx.direct = padding, _layout(x), x.shape, direct
         return x.new_empty(1).expand(shape)
 
     @staticmethod
@@ -119,33 +157,36 @@ class _Gradients(torch.autograd.Function):
         of_x = of_weight = of_bias = None
         if ctx.needs_input_grad[2]:
             of_bias = gradient.sum((0, 2, 3))
-        if torch.is_grad_enabled():  # somebody wants the gradient's gradient: by operations that have one
-            if ctx.needs_input_grad[0]:
-                of_x = gradients.conv2d_input(ctx.shape, weight, gradient, padding=ctx.padding)
-            if ctx.needs_input_grad[1]:
-                of_weight = gradients.conv2d_weight(x, weight.shape, gradient, padding=ctx.padding)
-            return of_x, of_weight, of_bias, None, None
+        differentiable = torch.is_grad_enabled()  # somebody wants the gradient's gradient: by operations that have one
         gradient = gradient.contiguous(memory_format=ctx.layout)
         with _scratch() as space, torch.autocast("cpu", enabled=False):
-            if ctx.needs_input_grad[0]:
+            if ctx.needs_input_grad[0] and (ctx.direct or differentiable):
+                of_x = gradients.conv2d_input(ctx.shape, weight, gradient, padding=ctx.padding)
+            elif ctx.needs_input_grad[0]:
                 border = weight.shape[-1] - 1 - ctx.padding
                 of_x = _filter(space, gradient, weight, None, border, turned=True)
-            if ctx.needs_input_grad[1]:
+            if ctx.needs_input_grad[1] and differentiable:
+                of_weight = gradients.conv2d_weight(x, weight.shape, gradient, padding=ctx.padding)
+            elif ctx.needs_input_grad[1]:
                 of_weight = _filter_gradient(space, x, gradient, weight.shape[-1], ctx.padding)
-        return of_x, of_weight, of_bias, None, None
+        return of_x, of_weight, of_bias, None, None, None
 
 
-class _Filtered(torch.autograd.Function):
+def _computed(place: Tensor, compute: Callable[[], Tensor]) -> Tensor:
+    made: Tensor = _Computed.apply(place, compute)  # type: ignore[no-untyped-call]
+    return made
+
+
+class _Computed(torch.autograd.Function):
     """The result, in its place; its gradient goes there."""
 
     @staticmethod
-    def forward(ctx, place, x, weight, bias, padding):  # type: ignore[no-untyped-def]
-        with _scratch() as space:
-            return _filter(space, x, weight, bias, padding)
+    def forward(ctx, place, compute):  # type: ignore[no-untyped-def]
+        return compute()
 
     @staticmethod
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
-        return gradient, None, None, None, None
+        return gradient, None
 
 
 class Transforms(NamedTuple):
@@ -243,12 +284,15 @@ def _whole_tiles(space: _Scratch, image: Tensor, size: int, last: bool) -> Tenso
 
 
 def _transformed(space: _Scratch, weight: Tensor, part: slice, turned: bool) -> Tensor:
-    """The filters of some of the channels that are made: t², those, and the channels that they take."""
+    """The filters of some of the channels that are made: t², those, and the channels that they take.
+
+    A small product for each row of filters: one wide one of so few rows is not shared among processors.
+    """
     matrix = transforms(weight.shape[-1], weight.dtype).filter
-    chosen = weight[:, part] if turned else weight[part]
-    filters = chosen.reshape(-1, matrix.shape[1]).T
-    made = space("filters", weight.dtype, len(matrix), filters.shape[1])
-    made = torch.mm(matrix.flip(1) if turned else matrix, filters, out=made).view(-1, *chosen.shape[:2])
+    matrix = matrix.flip(1) if turned else matrix
+    filters = (weight[:, part] if turned else weight[part]).flatten(2).mT
+    made = space("filters", weight.dtype, len(filters), len(matrix), filters.shape[2])
+    made = torch.bmm(matrix.expand(len(filters), *matrix.shape), filters, out=made).transpose(0, 1)
     return made.mT if turned else made
 
 
@@ -307,8 +351,9 @@ def _pieces(image: Tensor, to: Tensor, size: int, last: bool) -> Iterator[tuple[
     source = image.unfold(1, step + size - 1, step).unfold(2, step + size - 1, step).permute(order)
     target = to.unfold(1, step, step).unfold(2, step, step).permute(order)
     axis = order.index(1)
+    rows, columns = source.shape[axis : axis + 2]
     tiles = max(FEWEST_TILES, SCRATCH // max(len(image), len(to)))
-    at_once = -(-tiles // source.shape[axis + 1])
+    at_once = -(-rows // max(1, round(rows * columns / tiles)))  # pieces of one size: a small last one is slow
     yield from zip(source.split(at_once, axis), target.split(at_once, axis), strict=True)
 
 

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .convolution import convolve
+from .convolution import arranged, convolve
 from .sampling import sample_bilinear, sampling_positions, weighted_gather
 
 SLOPE = 0.1  # of LeakyReLU, throughout the method
@@ -51,6 +51,8 @@ class LocalAttention(nn.Module):
 
     def forward(self, source_features: Tensor, target_features: Tensor, flow: Tensor) -> Tensor:
         """Attended source features, B C H W, from maps B C H W and a flow B 2 H W in pixels of those maps."""
+        # Once for the convolution and for the gather: both want the channels of a location side by side.
+        source_features = arranged(source_features, self.patch_conv.weight[:, target_features.shape[1] :])
         return attend(source_features, flow, self.kernel(source_features, target_features, flow), self.reduction)
 
     def kernel(self, source_features: Tensor, target_features: Tensor, flow: Tensor) -> Tensor:
@@ -71,10 +73,12 @@ def kernel_logits(source: Tensor, target: Tensor, flow: Tensor, weight: Tensor, 
     """
     radius = weight.shape[-1] // 2
     target_weight, source_weight = weight.split([target.shape[1], source.shape[1]], dim=1)
-    from_target = convolve(F.pad(target, [radius] * 4, mode="replicate"), target_weight, bias)
+    bordered = F.pad(target, [radius] * 4, mode="replicate")
+    from_target = convolve(arranged(bordered, target_weight), target_weight, bias)
     # Padded twice the radius, the convolved map reaches far enough that clamping a position on it is the same as
     # clamping each tap of the patch.
-    convolved = convolve(F.pad(source, [2 * radius] * 4, mode="replicate"), source_weight)
+    bordered = F.pad(source, [2 * radius] * 4, mode="replicate")
+    convolved = convolve(arranged(bordered, source_weight), source_weight)
     return from_target + sample_bilinear(convolved, flow, margin=radius)
 
 
