@@ -61,6 +61,59 @@ def test_rounding_in_single_precision_is_a_few_millionths(size):
         assert (a - b).norm() / b.norm() < ROUNDING[size]
 
 
+@pytest.mark.parametrize("layout", LAYOUTS, ids=["contiguous", "channels-last"])
+def test_the_gradient_of_the_filters_alone_by_minimal_filtering(monkeypatch, layout):
+    """The result is torch's to the last bit."""
+    monkeypatch.setattr(convolution, "FEWEST_PRODUCTS", dict.fromkeys(LAYOUTS, 2**40))
+    monkeypatch.setattr(convolution, "winograd", lambda *_: pytest.fail("all of it"))
+    values = inputs(3, torch.float64, 32, 35, 128, 130)
+    values[0] = values[0].detach().contiguous(memory_format=layout).requires_grad_()
+    calls = []
+    gradient = convolution._filter_gradient
+    monkeypatch.setattr(convolution, "_filter_gradient", lambda *given: calls.append(True) or gradient(*given))
+    ours, theirs = passed(convolve, *values, padding=1), passed(F.conv2d, *values, padding=1)
+    assert calls
+    assert ours[0].is_contiguous(memory_format=layout)
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12 * b.abs().max().item())
+    assert torch.equal(ours[0], theirs[0])
+    x, weight, _ = values
+    assert torch.equal(convolve(x, weight.detach()), F.conv2d(x, weight.detach())), "frozen filters: torch's own"
+    assert len(calls) == 1
+
+
+def test_its_gradient_has_a_gradient_too(monkeypatch):
+    monkeypatch.setattr(convolution, "FEWEST_PRODUCTS", dict.fromkeys(LAYOUTS, 2**40))
+    torch.manual_seed(0)
+    layer = Convolution(128, 128, 3, padding=1).double()
+    ours = curvature(layer)
+    layer.direct = True
+    torch.testing.assert_close(ours, curvature(layer))
+
+
+def test_maps_are_arranged_where_minimal_filtering_serves():
+    x, weight = torch.randn(1, 128, 34, 34), torch.randn(128, 128, 3, 3)
+    assert convolution.arranged(x, weight).is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(convolution.arranged(x, weight), x)
+    few = x[:, :64].contiguous()
+    assert convolution.arranged(few, weight[:, :64]) is few
+    with torch.autocast("cpu", torch.bfloat16):
+        assert convolution.arranged(x, weight) is x
+
+
+def test_pieces_of_an_image_are_of_about_one_size():
+    """Nine rows of nine tiles are one piece and not eight and one: a small one takes as long as a large one."""
+    image, to = torch.randn(256, 38, 38), torch.randn(128, 36, 36)
+    for last in (False, True):
+        assert len(list(convolution._pieces(image, to, 3, last))) == 1
+    tall = [
+        target.shape[0 + 2]
+        for _, target in convolution._pieces(torch.randn(256, 102, 38), to.new_empty(128, 100, 36), 3, True)
+    ]
+    assert sum(tall) == 25
+    assert min(tall) >= max(tall) - 1
+
+
 def test_images_in_several_pieces_and_filters_in_several_parts_are_the_same(monkeypatch):
     monkeypatch.setattr(convolution, "SCRATCH", 1)
     monkeypatch.setattr(convolution, "FEWEST_TILES", 5)

@@ -90,12 +90,17 @@ def test_a_block_that_makes_maps_again_has_the_same_gradients_to_the_last_bit_an
     assert small < 0.7 * large
 
 
-@pytest.mark.parametrize(("channels", "side", "kind"), [(8, 6, "conv2d"), (128, 32, "_filter")])
-def test_a_block_that_makes_maps_again_computes_no_convolution_twice(channels, side, kind, monkeypatch):
+@pytest.mark.parametrize(
+    ("channels", "side", "kind", "fewest"),
+    [(8, 6, "conv2d", 2**24), (128, 32, "_filter", 2**24), (128, 32, "conv2d", 2**40)],
+    ids=["torch", "minimal", "minimal for filters"],
+)
+def test_a_block_that_makes_maps_again_computes_no_convolution_twice(channels, side, kind, fewest, monkeypatch):
     """Neither torch's nor ours: the backward pass computes the gradient of the second layer's input, and no more."""
     from posegen.ops import convolution
 
-    monkeypatch.setattr(convolution, "FEWEST_PRODUCTS", 2**24)
+    monkeypatch.setattr(convolution, "FEWEST_PRODUCTS", {torch.contiguous_format: fewest})
+    monkeypatch.setattr(convolution, "FEWEST_PRODUCTS_OF_GRADIENT", 2**24)
     place = torch.nn.functional if kind == "conv2d" else convolution
     block, finished, computed = Residual(channels, channels), [], getattr(place, kind)
 

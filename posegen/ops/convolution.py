@@ -353,8 +353,8 @@ def _pieces(image: Tensor, to: Tensor, size: int, last: bool) -> Iterator[tuple[
     axis = order.index(1)
     rows, columns = source.shape[axis : axis + 2]
     tiles = max(FEWEST_TILES, SCRATCH // max(len(image), len(to)))
-    at_once = -(-rows // max(1, round(rows * columns / tiles)))  # pieces of one size: a small last one is slow
-    yield from zip(source.split(at_once, axis), target.split(at_once, axis), strict=True)
+    count = min(rows, max(1, round(rows * columns / tiles)))  # pieces of one size: a small last one takes as long
+    yield from zip(source.tensor_split(count, axis), target.tensor_split(count, axis), strict=True)
 
 
 def _step(size: int) -> int:
