@@ -95,6 +95,9 @@ def test_maps_are_arranged_where_minimal_filtering_serves():
     x, weight = torch.randn(1, 128, 34, 34), torch.randn(128, 128, 3, 3)
     assert convolution.arranged(x, weight).is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(convolution.arranged(x, weight), x)
+    inner = x[..., 2:-2, 2:-2].contiguous()
+    assert convolution.arranged(inner, weight) is inner, "a result of 28×28"
+    assert convolution.arranged(inner, weight, padding=2).is_contiguous(memory_format=torch.channels_last)
     few = x[:, :64].contiguous()
     assert convolution.arranged(few, weight[:, :64]) is few
     with torch.autocast("cpu", torch.bfloat16):
@@ -208,6 +211,9 @@ def test_transforms_of_functions_take_torchs_own():
     x, weight = torch.randn(1, 128, 32, 32), torch.randn(128, 128, 3, 3)
     ours = torch.func.grad(lambda x: convolve(x, weight, padding=1).square().sum())(x)
     torch.testing.assert_close(ours, torch.func.grad(lambda x: F.conv2d(x, weight, padding=1).square().sum())(x))
+    many = torch.randn(2, 1, 128, 32, 32)
+    ours = torch.func.vmap(lambda x: convolve(x, weight, padding=1))(many)
+    torch.testing.assert_close(ours, torch.func.vmap(lambda x: F.conv2d(x, weight, padding=1))(many))
 
 
 def test_scratch_of_very_wide_maps_is_given_back(monkeypatch):

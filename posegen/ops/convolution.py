@@ -60,16 +60,20 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None, padding: int
         x: B C H W. weight: O C r r. bias: O.
     """
     products = _products(x, weight, bias, padding)
-    if products >= FEWEST_PRODUCTS[_layout(x)]:
+    if products and products >= FEWEST_PRODUCTS[_layout(x)]:
         return winograd(x, weight, bias, padding)
     if products >= FEWEST_PRODUCTS_OF_GRADIENT and weight.requires_grad and torch.is_grad_enabled():
         return _through_gradients(x, weight, bias, padding, direct=True)
     return F.conv2d(x, weight, bias, padding=padding)
 
 
-def arranged(x: Tensor, weight: Tensor) -> Tensor:
-    """*x*, with its channels side by side in memory where :func:`convolve` with such filters is fastest with them."""
-    if _products(x, weight, None, 0) < FEWEST_PRODUCTS[torch.channels_last]:
+def arranged(x: Tensor, weight: Tensor, padding: int = 0) -> Tensor:
+    """*x*, with its channels side by side in memory where :func:`convolve` with such filters is fastest with them.
+
+    Args:
+        padding: what it will have on every side when it is convolved.
+    """
+    if _products(x, weight, None, padding) < FEWEST_PRODUCTS[torch.channels_last]:
         return x
     return x.contiguous(memory_format=torch.channels_last)
 

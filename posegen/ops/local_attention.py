@@ -52,7 +52,8 @@ class LocalAttention(nn.Module):
     def forward(self, source_features: Tensor, target_features: Tensor, flow: Tensor) -> Tensor:
         """Attended source features, B C H W, from maps B C H W and a flow B 2 H W in pixels of those maps."""
         # Once for the convolution and for the gather: both want the channels of a location side by side.
-        source_features = arranged(source_features, self.patch_conv.weight[:, target_features.shape[1] :])
+        source_weight = self.patch_conv.weight[:, target_features.shape[1] :]
+        source_features = arranged(source_features, source_weight, padding=self.kernel_size - 1)
         return attend(source_features, flow, self.kernel(source_features, target_features, flow), self.reduction)
 
     def kernel(self, source_features: Tensor, target_features: Tensor, flow: Tensor) -> Tensor:
