@@ -61,6 +61,19 @@ def full_gaussian(x, y, size, sigma=6.0):
     return np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2))
 
 
+@pytest.mark.parametrize("place", [0, 1, 17, 62, 63, 63.9, -1, -0.5, -40, 64, 1000], ids=str)
+def test_gaussians_in_and_outside_of_the_picture_are_the_exponentials_of_their_places(place):
+    """Those inside are windows of a single one; to the last bit what they are by themselves."""
+    encoder = HeatmapEncoder(OPENPOSE_18)
+    points = np.full((18, 2), place)
+    points[:9] = 5  # where all are inside, and where some are not
+    columns = np.arange(64, dtype=np.float32) - np.trunc(points[:, :1]).astype(np.float32)
+    expected = np.exp(-(columns**2) / (2 * 6.0**2), dtype=np.float32)
+    maps = encoder.encode(Keypoints(points, np.ones(18, bool)), (64, 64)).numpy()
+    assert np.array_equal(maps, expected[:, :, None] * expected[:, None, :])
+    np.testing.assert_allclose(maps[17], full_gaussian(np.trunc(place), np.trunc(place), (64, 64)), atol=1e-6)
+
+
 # Lists
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import cv2
 import numpy as np
 import torch
@@ -40,8 +42,9 @@ class HeatmapEncoder:
         return torch.from_numpy(rows)[:, :, None] * torch.from_numpy(columns)[:, None, :]
 
     def _gaussian(self, centres: np.ndarray, length: int) -> np.ndarray:
-        offsets = np.arange(length, dtype=np.float32) - centres[:, None].astype(np.float32)
-        return np.exp(-(offsets**2) / (2 * self.sigma**2), dtype=np.float32)
+        if not self.subpixel and centres.size and centres.min() >= 0 and centres.max() < length:
+            return _gaussians(self.sigma, length)[centres.astype(np.intp)]
+        return _exponentials(np.arange(length, dtype=np.float32) - centres[:, None].astype(np.float32), self.sigma)
 
     def decode(self, structure: Tensor) -> Keypoints:
         """The points of heat maps K H W: the place of each maximum; empty maps are missing points."""
@@ -54,6 +57,17 @@ class HeatmapEncoder:
     def draw(self, structure: Tensor) -> np.ndarray:
         """The skeleton of heat maps K H W on black: uint8, H W 3, RGB."""
         return draw_skeleton(self.decode(structure), self.layout, (structure.shape[-2], structure.shape[-1]))
+
+
+def _exponentials(offsets: np.ndarray, sigma: float) -> np.ndarray:
+    return np.exp(-(offsets**2) / (2 * sigma**2), dtype=np.float32)
+
+
+@functools.lru_cache(maxsize=16)
+def _gaussians(sigma: float, length: int) -> np.ndarray:
+    """Those of all whole centres on a line of *length* pixels, a row a centre: windows of a single one."""
+    one = _exponentials(np.arange(1 - length, length, dtype=np.float32), sigma)
+    return np.lib.stride_tricks.sliding_window_view(one, length)[::-1]
 
 
 def draw_skeleton(keypoints: Keypoints, layout: KeypointLayout, size: tuple[int, int]) -> np.ndarray:
