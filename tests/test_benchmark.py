@@ -18,6 +18,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from posegen.benchmark import (
     OURS,
@@ -339,6 +340,19 @@ def test_bfloat16_is_measured_where_the_processor_computes_in_it_and_never_taken
     assert psnr == pytest.approx(43.01, abs=0.01)  # 10 log10(2² / (0.02² / 2))
 
 
+class Seen(TorchDispatchMode):
+    """What is computed below a mode: the operations, and the precision of what they take."""
+
+    def __init__(self):
+        super().__init__()
+        self.products = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func in rounding.PRODUCTS:
+            self.products |= {(func, value.dtype) for value in args if isinstance(value, torch.Tensor)}
+        return func(*args, **(kwargs or {}))
+
+
 def products_of_bfloat16():
     """A convolution and a matrix product under autocast, and the gradients of what they take."""
     torch.manual_seed(0)
@@ -347,13 +361,16 @@ def products_of_bfloat16():
     with torch.autocast("cpu", torch.bfloat16):
         map_ = F.conv2d(x, weight, bias, padding=1)
         product = F.linear(map_.flatten(2), matrix)
-    return [map_, product, *torch.autograd.grad(product.float().square().sum(), values)]
+    return values, [map_, product, *torch.autograd.grad(product.float().square().sum(), values)]
 
 
 def test_rounded_products_are_those_of_bfloat16_but_for_the_order_of_sums():
-    native = products_of_bfloat16()
-    with rounding.RoundedProducts():
-        rounded = products_of_bfloat16()
+    (x, weight, bias, _), native = products_of_bfloat16()
+    with Seen() as seen, rounding.RoundedProducts():
+        _, rounded = products_of_bfloat16()
+    aten = torch.ops.aten
+    assert {dtype for _, dtype in seen.products} == {torch.float32}, "none is computed in bfloat16"
+    assert {aten.convolution.default, aten.convolution_backward.default} < {func for func, _ in seen.products}
     exact = [value.float() for value in native]
     for a, b in zip(rounded, native, strict=True):
         assert a.dtype == b.dtype
@@ -361,10 +378,20 @@ def test_rounded_products_are_those_of_bfloat16_but_for_the_order_of_sums():
         assert (a.float() - b).norm() <= 2**-10 * b.norm()
     for a, b in zip(rounded[2:], exact[2:], strict=True):  # after a second rounding, of the gradient that comes back
         assert (a - b).norm() <= 2**-7 * b.norm()
+    by_hand = F.conv2d(*(value.bfloat16().float() for value in (x, weight, bias)), padding=1).bfloat16()
+    assert torch.equal(rounded[0], by_hand)
 
 
-def test_products_of_other_numbers_are_left_alone():
-    x, weight = torch.randn(1, 3, 8, 8, dtype=torch.float64), torch.randn(4, 3, 3, 3, dtype=torch.float64)
+def test_rounded_products_are_seen_in_inference_mode_too():
+    x, weight = torch.randn(1, 3, 8, 8).bfloat16(), torch.randn(4, 3, 3, 3).bfloat16()
+    with torch.inference_mode(), Seen() as seen, rounding.RoundedProducts():
+        F.conv2d(x, weight)
+    assert {dtype for _, dtype in seen.products} == {torch.float32}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_products_of_other_numbers_are_left_alone(dtype):
+    x, weight = torch.randn(1, 3, 8, 8, dtype=dtype), torch.randn(4, 3, 3, 3, dtype=dtype)
     with rounding.RoundedProducts():
         inside = F.conv2d(x, weight)
     assert torch.equal(inside, F.conv2d(x, weight))

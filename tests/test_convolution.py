@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd import forward_ad as fwAD
 
 from posegen.models.layers import Convolution
 from posegen.ops import convolution
@@ -85,10 +86,49 @@ def test_the_gradient_of_the_filters_alone_by_minimal_filtering(monkeypatch, lay
 def test_its_gradient_has_a_gradient_too(monkeypatch):
     monkeypatch.setattr(convolution, "FEWEST_PRODUCTS", dict.fromkeys(LAYOUTS, 2**40))
     torch.manual_seed(0)
-    layer = Convolution(128, 128, 3, padding=1).double()
+    layer, used = Convolution(128, 128, 3, padding=1).double(), []
+    through = convolution._through_gradients
+    monkeypatch.setattr(
+        convolution, "_through_gradients", lambda *given, direct: used.append(direct) or through(*given, direct=direct)
+    )
     ours = curvature(layer)
+    assert used == [True]
     layer.direct = True
     torch.testing.assert_close(ours, curvature(layer))
+
+
+@pytest.mark.parametrize("fewest", [2**24, 2**40], ids=["all", "filters alone"])
+def test_many_gradients_at_once_are_those_of_torch(monkeypatch, fewest):
+    """As a vectorised Jacobian asks for them."""
+    monkeypatch.setattr(convolution, "FEWEST_PRODUCTS", dict.fromkeys(LAYOUTS, fewest))
+    values = inputs(3, torch.float64, 32, 32, 128, 128)
+    weights = torch.randn(2, 2, 128, 32, 32, dtype=torch.float64)
+    ours, theirs = (
+        torch.autograd.grad(function(*values, padding=1), values, weights, is_grads_batched=True)
+        for function in (convolve, F.conv2d)
+    )
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_forward_derivatives_are_those_of_torch():
+    x, weight = torch.randn(1, 128, 32, 32), torch.randn(128, 128, 3, 3)
+    with fwAD.dual_level():
+        dual = fwAD.make_dual(x, torch.ones_like(x))
+        ours = fwAD.unpack_dual(convolve(dual, weight, padding=1)).tangent
+        theirs = fwAD.unpack_dual(F.conv2d(dual, weight, padding=1)).tangent
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_how_images_lie_in_a_batch_changes_nothing(monkeypatch):
+    monkeypatch.setattr(convolution, "FEWEST_PRODUCTS", {LAYOUTS[0]: 2**40, LAYOUTS[1]: 2**24})
+    x = torch.randn(3, 128, 34, 34).contiguous(memory_format=torch.channels_last)
+    weight = torch.randn(128, 128, 3, 3)
+    alone = convolve(x[:1], weight)
+    for batch in (x[:1].expand(2, -1, -1, -1), x[::2]):
+        made = convolve(batch, weight)
+        assert torch.equal(made[:1], alone)
+        assert made.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_maps_are_arranged_where_minimal_filtering_serves():
@@ -110,7 +150,7 @@ def test_pieces_of_an_image_are_of_about_one_size():
     for last in (False, True):
         assert len(list(convolution._pieces(image, to, 3, last))) == 1
     tall = [
-        target.shape[0 + 2]
+        target.shape[2]
         for _, target in convolution._pieces(torch.randn(256, 102, 38), to.new_empty(128, 100, 36), 3, True)
     ]
     assert sum(tall) == 25

@@ -99,7 +99,8 @@ def test_a_block_that_makes_maps_again_computes_no_convolution_twice(channels, s
     """Neither torch's nor ours: the backward pass computes the gradient of the second layer's input, and no more."""
     from posegen.ops import convolution
 
-    monkeypatch.setattr(convolution, "FEWEST_PRODUCTS", {torch.contiguous_format: fewest})
+    layouts = torch.contiguous_format, torch.channels_last
+    monkeypatch.setattr(convolution, "FEWEST_PRODUCTS", dict.fromkeys(layouts, fewest))
     monkeypatch.setattr(convolution, "FEWEST_PRODUCTS_OF_GRADIENT", 2**24)
     place = torch.nn.functional if kind == "conv2d" else convolution
     block, finished, computed = Residual(channels, channels), [], getattr(place, kind)
@@ -111,8 +112,13 @@ def test_a_block_that_makes_maps_again_computes_no_convolution_twice(channels, s
         return result
 
     monkeypatch.setattr(place, kind, counted)
+    through, used = convolution._through_gradients, []
+    monkeypatch.setattr(
+        convolution, "_through_gradients", lambda *given, direct: used.append(direct) or through(*given, direct=direct)
+    )
     block(torch.randn(1, channels, side, side, requires_grad=True)).sum().backward()
     assert len(finished) == 2
+    assert set(used) == ({kind == "conv2d"} if channels == 128 else set())
 
 
 def test_instance_norm_loses_the_colour_of_the_source():

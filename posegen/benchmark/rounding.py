@@ -14,12 +14,12 @@ from torch.utils._pytree import tree_any, tree_map_only
 from ..engine.trainer import computes_in_bfloat16
 
 PRODUCTS = {
-    torch.ops.aten.convolution,
-    torch.ops.aten.convolution_backward,
-    torch.ops.aten.mm,
-    torch.ops.aten.addmm,
-    torch.ops.aten.bmm,
-    torch.ops.aten.baddbmm,
+    torch.ops.aten.convolution.default,
+    torch.ops.aten.convolution_backward.default,
+    torch.ops.aten.mm.default,
+    torch.ops.aten.addmm.default,
+    torch.ops.aten.bmm.default,
+    torch.ops.aten.baddbmm.default,
 }
 """What matrix units do."""
 
@@ -35,7 +35,11 @@ class RoundedProducts(TorchDispatchMode):
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         given = (args, dict(kwargs or {}))
-        if func.overloadpacket not in PRODUCTS or not tree_any(_is_bfloat16, given):
+        if func not in PRODUCTS:
+            with self:  # in inference mode layers arrive whole
+                made = func.decompose(*given[0], **given[1])
+            return func(*given[0], **given[1]) if made is NotImplemented else made
+        if tree_any(_is_of_another_precision, given):
             return func(*given[0], **given[1])
         args, kwargs = tree_map_only(Tensor, _cast(torch.bfloat16, torch.float32), given)
         return tree_map_only(Tensor, _cast(torch.float32, torch.bfloat16), func(*args, **kwargs))
@@ -46,8 +50,8 @@ def bfloat16_anywhere() -> AbstractContextManager[Any]:
     return nullcontext() if computes_in_bfloat16() else RoundedProducts()
 
 
-def _is_bfloat16(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.dtype == torch.bfloat16
+def _is_of_another_precision(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.dtype != torch.bfloat16
 
 
 def _cast(of: torch.dtype, to: torch.dtype) -> Callable[[Tensor], Tensor]:

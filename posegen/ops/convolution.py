@@ -26,6 +26,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.nn import grad as gradients
 
 POINTS = {3: (0.0, 2 / 3, -2 / 3, 3 / 2, -3 / 2), 5: (0.0, 1 / 2, -1 / 2, 1.0, -1.0, 2.0, -2.0)}
@@ -40,11 +41,11 @@ FEWEST_PRODUCTS_OF_GRADIENT = 2**28
 FEWEST_PLACES = 1000
 """Of a result: with fewer the transforms of the filters cost what the multiplications save."""
 FEWEST_TILES = 64
-"""That are transformed at once: fewer are no matrix to speak of."""
+"""That are transformed at once, about: fewer are no matrix to speak of."""
 MOST_WASTE = 1.2
 """Of the places of all tiles in those of the result: what the last tiles give and nobody asked for."""
 SCRATCH = 16384
-"""Channels times tiles that are transformed at once: as much as a processor's cache holds."""
+"""Channels times tiles that are transformed at once, about: as much as a processor's cache holds."""
 MOST_KEPT_BYTES = 2**26
 """Of scratch that waits for the next convolution, a thread; what very wide maps need is given back."""
 KEPT = 256 * 256
@@ -54,7 +55,8 @@ KEPT = 256 * 256
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None, padding: int = 0) -> Tensor:
     """What ``F.conv2d(x, weight, bias, padding=padding)`` computes; by minimal filtering what is faster by it.
 
-    The choice depends on the kind of the tensors and on the size of an image, never on the batch.
+    The choice depends on the kind and the layout of the tensors, on the size of an image, and on whether the filters
+    want a gradient; never on the batch.
 
     Args:
         x: B C H W. weight: O C r r. bias: O.
@@ -84,11 +86,12 @@ PLAIN = (Tensor, nn.Parameter)
 def _of_numbers(*given: Tensor | None) -> bool:
     """Whether these are plain maps and filters on a CPU, all of one precision, and torch looks at numbers.
 
-    Not where it looks at operations: compile, function transforms, autocast, tensors of another kind.
+    Not where it looks at operations: compile, function transforms, forward derivatives, autocast, tensors of another
+    kind.
     """
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         return False
-    if torch.is_autocast_enabled("cpu"):
+    if torch.is_autocast_enabled("cpu") or forward_ad._current_level >= 0:
         return False
     tensors = [each for each in given if each is not None]
     return all(type(each) in PLAIN and each.device.type == "cpu" and each.dtype == tensors[0].dtype for each in tensors)
@@ -129,7 +132,7 @@ def winograd(x: Tensor, weight: Tensor, bias: Tensor | None = None, padding: int
     return _through_gradients(x, weight, bias, padding, direct=False)
 
 
-def _through_gradients(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, direct: bool) -> Tensor:
+def _through_gradients(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, *, direct: bool) -> Tensor:
     """With *direct* torch computes the result and the gradient of *x*; that of the filters is by minimal filtering."""
     shape = (len(x), len(weight), *(length + 2 * padding - weight.shape[-1] + 1 for length in x.shape[2:]))
     place = _Gradients.apply(x, weight, bias, padding, shape, direct)  # type: ignore[no-untyped-call]
@@ -161,8 +164,10 @@ class _Gradients(torch.autograd.Function):
         of_x = of_weight = of_bias = None
         if ctx.needs_input_grad[2]:
             of_bias = gradient.sum((0, 2, 3))
-        differentiable = torch.is_grad_enabled()  # somebody wants the gradient's gradient: by operations that have one
-        gradient = gradient.contiguous(memory_format=ctx.layout)
+        # Somebody wants the gradient's gradient, or many at once: by operations that have them.
+        differentiable = torch.is_grad_enabled() or torch._C._functorch.is_legacy_batchedtensor(gradient)
+        if not differentiable:
+            gradient = gradient.contiguous(memory_format=ctx.layout)
         with _scratch() as space, torch.autocast("cpu", enabled=False):
             if ctx.needs_input_grad[0] and (ctx.direct or differentiable):
                 of_x = gradients.conv2d_input(ctx.shape, weight, gradient, padding=ctx.padding)
@@ -273,7 +278,7 @@ def _filter_gradient(space: _Scratch, x: Tensor, gradient: Tensor, size: int, pa
             else:
                 total.baddbmm_(product.view(len(total), made, -1), tile.view(len(total), channels, -1).mT)
     filters = of.filter.T @ total.flatten(1)
-    return filters.T.reshape(made, channels, size, size)
+    return filters.T.reshape(made, channels, size, size).contiguous()
 
 
 def _whole_tiles(space: _Scratch, image: Tensor, size: int, last: bool) -> Tensor:
@@ -380,5 +385,7 @@ def _padded(image: Tensor, size: int, padding: int) -> Tensor:
 
 
 def _layout(x: Tensor) -> torch.memory_format:
-    last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    """Of each image: how they lie in a batch changes nothing."""
+    image = x[:1]
+    last = image.is_contiguous(memory_format=torch.channels_last) and not image.is_contiguous()
     return torch.channels_last if last else torch.contiguous_format

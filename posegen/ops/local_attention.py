@@ -74,12 +74,10 @@ def kernel_logits(source: Tensor, target: Tensor, flow: Tensor, weight: Tensor, 
     """
     radius = weight.shape[-1] // 2
     target_weight, source_weight = weight.split([target.shape[1], source.shape[1]], dim=1)
-    bordered = F.pad(target, [radius] * 4, mode="replicate")
-    from_target = convolve(arranged(bordered, target_weight), target_weight, bias)
+    from_target = convolve(arranged(F.pad(target, [radius] * 4, mode="replicate"), target_weight), target_weight, bias)
     # Padded twice the radius, the convolved map reaches far enough that clamping a position on it is the same as
     # clamping each tap of the patch.
-    bordered = F.pad(source, [2 * radius] * 4, mode="replicate")
-    convolved = convolve(arranged(bordered, source_weight), source_weight)
+    convolved = convolve(arranged(F.pad(source, [2 * radius] * 4, mode="replicate"), source_weight), source_weight)
     return from_target + sample_bilinear(convolved, flow, margin=radius)
 
 
