@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -41,8 +41,8 @@ class RoundedProducts(TorchDispatchMode):
             return func(*given[0], **given[1]) if made is NotImplemented else made
         if tree_any(_is_of_another_precision, given):
             return func(*given[0], **given[1])
-        args, kwargs = tree_map_only(Tensor, _cast(torch.bfloat16, torch.float32), given)
-        return tree_map_only(Tensor, _cast(torch.float32, torch.bfloat16), func(*args, **kwargs))
+        args, kwargs = tree_map_only(Tensor, Tensor.float, given)
+        return tree_map_only(Tensor, Tensor.bfloat16, func(*args, **kwargs))
 
 
 def bfloat16_anywhere() -> AbstractContextManager[Any]:
@@ -52,7 +52,3 @@ def bfloat16_anywhere() -> AbstractContextManager[Any]:
 
 def _is_of_another_precision(value: Any) -> bool:
     return isinstance(value, Tensor) and value.dtype != torch.bfloat16
-
-
-def _cast(of: torch.dtype, to: torch.dtype) -> Callable[[Tensor], Tensor]:
-    return lambda value: value.to(to) if value.dtype == of else value
