@@ -19,7 +19,7 @@ _stages = _base_.trainer.stages
 for _stage, _weight in zip(_stages[:2], (2, 6), strict=True):
     _stage.losses.points = dict(type="MatchedPoints", weight=_weight)  # not published
     _stage.losses.pop("limbs")  # a car has none
-    _stage.losses.regularisation.weight *= 10  # seen from afar, each face of a solid moves affinely
+    _stage.losses.regularization.weight *= 10  # seen from afar, each face of a solid moves affinely
 _stages[0].optimizer.lr = 1e-3  # 2e-3 for dolls; drawn faces, under a group norm too, learned nothing with that
 
 trainer = dict(stages=_stages)

@@ -39,7 +39,7 @@ trainer = dict(
             losses=dict(
                 correctness=dict(type="SamplingCorrectness", levels="${levels}", only=[1], weight=20),  # published: all
                 limbs=dict(type="LimbFlow", layout="openpose18", thickness=2, weight=2),  # not published
-                regularisation=dict(type="AffineRegularisation", kernel_sizes="${kernel_sizes}", weight=0.01),
+                regularization=dict(type="AffineRegularization", kernel_sizes="${kernel_sizes}", weight=0.01),
             ),
         ),
         dict(
@@ -53,8 +53,8 @@ trainer = dict(
             losses=dict(
                 correctness=dict(type="SamplingCorrectness", levels="${levels}", only=[1], weight=60),  # published: 5
                 limbs=dict(type="LimbFlow", layout="openpose18", thickness=2, weight=6),  # not published
-                regularisation=dict(  # published: 0.0025
-                    type="AffineRegularisation", kernel_sizes="${kernel_sizes}", weight=0.03
+                regularization=dict(  # published: 0.0025
+                    type="AffineRegularization", kernel_sizes="${kernel_sizes}", weight=0.03
                 ),
                 reconstruction=dict(type="ReconstructionLoss", weight=10),  # published: 5
                 # published: relu3_1, relu4_1 and relu5_1 too

@@ -115,7 +115,7 @@ def find_config(path: str | Path) -> Path:
     if path.stem in shipped:  # as it is called in a clone
         raise ConfigError(f"there is no config {path}; for the one that comes with posegen, say {path.stem}")
     if path.suffix or len(path.parts) > 1:
-        raise ConfigError(f"there is no config {path}{_neighbours(path)}")
+        raise ConfigError(f"there is no config {path}{_neighbors(path)}")
     raise ConfigError(
         f"there is no config {path}, and none of that name comes with posegen{nearest(name, shipped)}\n"
         "`posegen configs` lists those that do."
@@ -347,7 +347,7 @@ def _value(config: Any, key: str) -> Any:
     return config
 
 
-def _neighbours(path: Path) -> str:
+def _neighbors(path: Path) -> str:
     near = nearest(path.name, [other.name for other in path.parent.glob("*.*")]) if path.parent.is_dir() else ""
     return near or f"; {path.parent} is not a folder" * (not path.parent.is_dir())
 

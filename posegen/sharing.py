@@ -63,7 +63,7 @@ def save_pretrained(
     """Write a model as a folder that :func:`from_pretrained` loads: weights, config, and a card for those who read.
 
     A model that was loaded by posegen has this as a method, ``model.save_pretrained(folder)``. The folder is there
-    whole or not at all. What is in the config that has nothing to do with the model (data, losses, optimisers, paths of
+    whole or not at all. What is in the config that has nothing to do with the model (data, losses, optimizers, paths of
     this machine) is left out.
 
     Args:

@@ -160,7 +160,7 @@ def check_structure_encoder(
 
 
 def check_layout(layout: KeypointLayout) -> None:
-    """Check that a key-point layout is of one piece: one partner and one colour a point, limbs between its points.
+    """Check that a key-point layout is of one piece: one partner and one color a point, limbs between its points.
 
     Raises:
         AssertionError: says what is wrong.
@@ -168,7 +168,7 @@ def check_layout(layout: KeypointLayout) -> None:
     count, where = len(layout), f"layout {layout.name!r}"
     _require(len(set(layout.names)) == count, f"{where} has two points of one name")
     _require(len(layout.partner) == count, f"{where} has {len(layout.partner)} partners for {count} points")
-    _require(len(layout.colours) == count, f"{where} has {len(layout.colours)} colours for {count} points")
+    _require(len(layout.colors) == count, f"{where} has {len(layout.colors)} colors for {count} points")
     for index, other in enumerate(layout.partner):
         _require(
             0 <= other < count and layout.partner[other] == index,
@@ -178,8 +178,8 @@ def check_layout(layout: KeypointLayout) -> None:
         all(0 <= k < count for limb in layout.limbs for k in limb), f"{where} draws lines between points it has not"
     )
     _require(
-        all(len(colour) == 3 and all(0 <= value <= 255 for value in colour) for colour in layout.colours),
-        f"{where} has colours that are not three numbers 0..255",
+        all(len(color) == 3 and all(0 <= value <= 255 for value in color) for color in layout.colors),
+        f"{where} has colors that are not three numbers 0..255",
     )
 
 

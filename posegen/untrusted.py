@@ -1,7 +1,7 @@
 """What a weight file of ``torch.save`` asks for, told before anything in it is executed, unfolded or believed.
 
 torch's own ``weights_only`` is the second line. It allows more than weights need (a ``bytearray`` of any length, sparse
-and quantised tensors, tensors larger than the file they are in), and does not always say what a file asked for.
+and quantized tensors, tensors larger than the file they are in), and does not always say what a file asked for.
 """
 
 from __future__ import annotations

@@ -366,10 +366,10 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def png(
-    width: int, height: int, depth: int, colour: int, pixels: bytes = b"", extra: bytes = b"", packed: bytes = b""
+    width: int, height: int, depth: int, color: int, pixels: bytes = b"", extra: bytes = b"", packed: bytes = b""
 ) -> bytes:
     """A PNG whose header says what it is told to, of pixels or of packed ones, with chunks more."""
-    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0))
     content = png_chunk(b"IDAT", packed or zlib.compress(pixels))
     return b"\x89PNG\r\n\x1a\n" + header + extra + content + png_chunk(b"IEND", b"")
 
@@ -379,11 +379,11 @@ def lying_pngs(file: str) -> Iterator[Case]:
     for width, height in [(2**31 - 1, 2**31 - 1), (0, 0), (0, 64), (100_000, 100_000), (8001, 8000), (2**31, 1)]:
         yield Case(f"says {width}×{height}", file, png(width, height, 8, 2, bytes(64)), "refuse")
     for width, height in [(8000, 8000), (1000, 64)]:
-        for depth, colour in [(8, 2), (16, 0)]:
-            spoilt = png(width, height, depth, colour, bytes(64 * 193))
+        for depth, color in [(8, 2), (16, 0)]:
+            spoilt = png(width, height, depth, color, bytes(64 * 193))
             yield Case(f"{width}×{height} of 64×64 pixels, {depth} bits", file, spoilt, "refuse")
-    for depth, colour in [(3, 2), (8, 1), (16, 3), (0, 0), (255, 255)]:
-        yield Case(f"depth {depth}, colour type {colour}", file, png(64, 64, depth, colour, bytes(64 * 193)), "refuse")
+    for depth, color in [(3, 2), (8, 1), (16, 3), (0, 0), (255, 255)]:
+        yield Case(f"depth {depth}, color type {color}", file, png(64, 64, depth, color, bytes(64 * 193)), "refuse")
     yield Case("a palette without a palette", file, png(64, 64, 8, 3, bytes(64 * 65)))
     bomb = zlib.compress(bytes(8000 * 24001))
     yield Case(
@@ -404,7 +404,7 @@ def lying_jpegs(file: str, content: bytes) -> Iterator[Case]:
     for count in (0, 2, 5, 255):
         yield Case(f"{count} components", file, content[: frame + 4] + bytes([count]) + content[frame + 5 :], "refuse")
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    yield Case("a colour profile", file, encoded(picture(), "JPEG", icc_profile=profile))
+    yield Case("a color profile", file, encoded(picture(), "JPEG", icc_profile=profile))
     yield Case("progressive, cut off", file, encoded(picture(), "JPEG", progressive=True)[:-900], "refuse")
 
 
@@ -756,7 +756,7 @@ def views() -> Iterator[Reader]:
     image = picture(0, (16, 16))
     changes: dict[str, Callable[[h5py.File], object]] = {
         "no image": replaced("image", None), "no pose": replaced("pose", None),
-        "float image": replaced("image", image / 255), "grey image": replaced("image", image[..., 0]),
+        "float image": replaced("image", image / 255), "gray image": replaced("image", image[..., 0]),
         "image with alpha": replaced("image", np.dstack([image, image[..., :1]])),
         "planes first": replaced("image", image.transpose(2, 0, 1)), "image of text": replaced("image", "x"),
         "empty image": replaced("image", image[:0]), "a number for an image": replaced("image", 3),

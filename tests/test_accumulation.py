@@ -51,7 +51,7 @@ def batch(tiny_config):
 
 
 def entered(trainer, stage: str):
-    """In a stage, with its optimisers."""
+    """In a stage, with its optimizers."""
     trainer.train()
     trainer.enter(trainer.stages[STAGES[stage]])
     return trainer, StageOptimizers()(trainer)
@@ -62,7 +62,7 @@ def buffers_of(trainer) -> dict[str, torch.Tensor]:
 
 
 def largest_differences(ours, theirs) -> dict[str, float]:
-    """By optimiser, of two sets of gradients, as a share of the largest gradient."""
+    """By optimizer, of two sets of gradients, as a share of the largest gradient."""
     assert list(ours) == list(theirs)
     largest = {name: max(float(gradient.abs().max()) for gradient in theirs[name]) for name in theirs}
     return {
@@ -77,7 +77,7 @@ def doubled(batch):
 
 
 def exact_gradients(config_path, accumulate: int, batch, stage: str, share: slice):
-    """What each optimiser is given, in double precision, where rounding decides nothing.
+    """What each optimizer is given, in double precision, where rounding decides nothing.
 
     In single precision parts differ from the whole by 1e-6 of the largest gradient, and so does the whole batch from
     itself with its pairs in another order.
@@ -97,7 +97,7 @@ EXACT = 1e-12
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_gradients_are_those_of_the_whole_batch(tiny_config, batch, stage):
-    """Of the model's optimiser and of the discriminator's; the model's by way of the discriminator after its step."""
+    """Of the model's optimizer and of the discriminator's; the model's by way of the discriminator after its step."""
     whole = exact_gradients(tiny_config, 1, batch, stage, WHOLE)
     parts = exact_gradients(tiny_config, 4, batch, stage, WHOLE)
     assert set(whole) == ({"flow"} if stage == "flow" else {"discriminator", "full"})
@@ -189,7 +189,7 @@ def test_a_batch_that_is_not_cut_is_generated_once(tiny_config, batch, monkeypat
 def test_a_part_that_is_not_finite_undoes_the_step_of_all(tiny_config, batch, pair):
     """Also where the discriminator had taken its own, and parts before it had gradients."""
     trainer, optimizers = entered(trainer_of(tiny_config, 4), "full")
-    trainer.train_step(batch, optimizers)  # so that the optimisers have moments
+    trainer.train_step(batch, optimizers)  # so that the optimizers have moments
     before = copy.deepcopy([trainer.state_dict(), optimizers.state_dict()])
     batch.source[pair, 0, 3, 3] = float("nan")
     with pytest.raises(NotFiniteError):

@@ -90,7 +90,7 @@ def test_test_scores_the_images_of_the_checkpoint(tested, tiny_config, checkpoin
         out = model.transfer(pair.source[None], pair.source_structure[None], pair.target_structure[None])
         errors.append((out.image[0] - pair.target).abs().mean() / 2)  # L1 is in units of [0, 1]
         written = np.asarray(Image.open(tested / "images" / f"{pair.name}.jpg")).astype(int)
-        assert np.abs(written - to_uint8(out.image[0])).mean() < 3  # grey levels; JPEG
+        assert np.abs(written - to_uint8(out.image[0])).mean() < 3  # gray levels; JPEG
     metrics = json.loads((tested / "metrics.json").read_text())["metrics"]
     assert metrics["l1"] == pytest.approx(float(torch.stack(errors).mean()), rel=1e-4)
 

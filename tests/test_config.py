@@ -89,7 +89,7 @@ def test_a_value_of_a_derived_config_reaches_all_places_of_its_base(derived):
     config = load_config(derived("kernel_sizes = [3, 5]"))
     stages = config.trainer.stages
     assert config.model.renderer.kernel_sizes == [3, 5]
-    assert [stage.losses.regularisation.kernel_sizes for stage in stages[:2]] == [[3, 5], [3, 5]]
+    assert [stage.losses.regularization.kernel_sizes for stage in stages[:2]] == [[3, 5], [3, 5]]
 
 
 def test_a_place_can_be_overridden_by_itself(tiny_config):
@@ -167,7 +167,7 @@ def test_a_config_without_a_knob_is_refused(tmp_path):
         load_config(path)
 
 
-def test_a_missing_config_answers_with_its_neighbour():
+def test_a_missing_config_answers_with_its_neighbor():
     with pytest.raises(ConfigError, match=r"did you mean 'gfla_market\.py'"):
         load_config(CONFIGS / "gfla_markt.py")
 
@@ -235,7 +235,7 @@ FULL = {
         ([{**STAGE, "losses": dict(a=dict(type="PairTrainer", model=None, stages=[]))}], "not a posegen.losses.Loss"),
         ([{**FULL, "losses": dict(a=dict(type="AdversarialLoss", mode="wgan"))}], "mode must be"),
         ([{**STAGE, "losses": dict(a=dict(type="SamplingCorrectness", levels=[3, 2]))}], r"levels \[3, 2\] are not"),
-        ([{**STAGE, "losses": dict(a=dict(type="AffineRegularisation", kernel_sizes=[3]))}], r"kernel_sizes \[3\]"),
+        ([{**STAGE, "losses": dict(a=dict(type="AffineRegularization", kernel_sizes=[3]))}], r"kernel_sizes \[3\]"),
         (
             [{**FULL, "losses": dict(a=dict(type="StyleLoss", layers=["relu1_3"]))}],
             "VGG19Features has no layer relu1_3",

@@ -113,9 +113,9 @@ class Bars(Dataset):
 
 
 def bar_pair(structure, index):
-    colours = torch.from_numpy(np.random.default_rng(index).uniform(-1, 1, (3, 1, 8))).float()
+    colors = torch.from_numpy(np.random.default_rng(index).uniform(-1, 1, (3, 1, 8))).float()
     source, target = torch.zeros(3, HEIGHT, WIDTH), torch.zeros(3, HEIGHT, WIDTH)
-    source[:, :, 4:12], target[:, :, 7:15] = colours, colours
+    source[:, :, 4:12], target[:, :, 7:15] = colors, colors
     flow, visible, foreground = (torch.zeros(c, HEIGHT, WIDTH) for c in (2, 1, 1))
     flow[0, :, 7:15] = -3
     foreground[..., 7:15] = 1
@@ -300,7 +300,7 @@ class Meddling(HeatmapEncoder):
         return super().encode(keypoints, size)
 
 
-class Grey(HeatmapEncoder):
+class Gray(HeatmapEncoder):
     def draw(self, structure):
         return super().draw(structure)[..., :1]
 
@@ -350,7 +350,7 @@ POINTS = Keypoints([[4.0, 8.0], [12.0, 3.0]], [True, True])
         (Blind, "gives moved points the same structure"),
         (Unfit, r"shape \(2, 15, 24\)"),
         (Meddling, "changes the key points it is given"),
-        (Grey, "gives no picture"),
+        (Gray, "gives no picture"),
         (Proud, "points all missing: the structure has values that are not finite"),
         (OneSided, "is not the mirrored structure"),
     ],
@@ -382,8 +382,8 @@ def test_a_layout_whose_names_do_not_exchange_shows_in_the_mirror():
         (dict(partner=(1, 1)), "'left' is not the mirror partner of its mirror partner"),
         (dict(partner=(0,)), "1 partners for 2 points"),
         (dict(limbs=((0, 2),)), "lines between points it has not"),
-        (dict(colours=((0, 0, 0),)), "1 colours for 2 points"),
-        (dict(colours=((0, 0, 0), (0, 0, 256))), "colours that are not"),
+        (dict(colors=((0, 0, 0),)), "1 colors for 2 points"),
+        (dict(colors=((0, 0, 0), (0, 0, 256))), "colors that are not"),
     ],
 )
 def test_a_layout_that_is_not_of_one_piece_is_told(change, words):

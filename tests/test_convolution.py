@@ -99,7 +99,7 @@ def test_its_gradient_has_a_gradient_too(monkeypatch):
 
 @pytest.mark.parametrize("fewest", [2**24, 2**40], ids=["all", "filters alone"])
 def test_many_gradients_at_once_are_those_of_torch(monkeypatch, fewest):
-    """As a vectorised Jacobian asks for them."""
+    """As a vectorized Jacobian asks for them."""
     monkeypatch.setattr(convolution, "FEWEST_PRODUCTS", dict.fromkeys(LAYOUTS, fewest))
     values = inputs(3, torch.float64, 32, 32, 128, 128)
     weights = torch.randn(2, 2, 128, 32, 32, dtype=torch.float64)

@@ -67,7 +67,7 @@ def point(keypoints: Keypoints, name: str) -> list[float] | None:
 def test_the_layout_is_known_by_name_and_its_mirror_exchanges_right_and_left() -> None:
     layout = get_layout("human36m")
     assert len(layout) == 17
-    assert len(layout.colours) == len(set(layout.colours)) == 17
+    assert len(layout.colors) == len(set(layout.colors)) == 17
     for k, partner in enumerate(layout.partner):
         assert layout.partner[partner] == k
         swapped = layout.names[k].replace("right", "?").replace("left", "right").replace("?", "left")
@@ -191,14 +191,14 @@ def test_heat_maps_keep_the_place_between_pixels_and_missing_points_are_empty(
     assert (structure[4] == 0).all()
 
 
-def test_the_skeleton_is_drawn_in_the_layouts_colours_up_to_its_peak(encoder: DanceStructureEncoder) -> None:
+def test_the_skeleton_is_drawn_in_the_layouts_colors_up_to_its_peak(encoder: DanceStructureEncoder) -> None:
     keypoints = human36m_from_openpose(standing())
     drawn = encoder.encode(keypoints, (64, 64))[17:]
     assert drawn.max() == 255
     knee = POINT["right knee"]
-    assert drawn[:, 50, 26].tolist() == list(HUMAN36M.colours[knee])
+    assert drawn[:, 50, 26].tolist() == list(HUMAN36M.colors[knee])
     thigh = drawn[:, 45, 26]  # half-way up; lines are antialiased
-    assert (thigh - torch.tensor(HUMAN36M.colours[knee])).abs().max() < 30
+    assert (thigh - torch.tensor(HUMAN36M.colors[knee])).abs().max() < 30
     assert (drawn[:, :, :15] == 0).all()
     small = DanceStructureEncoder(HUMAN36M, skeleton_peak=1.0).encode(keypoints, (64, 64))
     torch.testing.assert_close(small[17:] * 255, drawn)
@@ -220,7 +220,7 @@ def test_a_structure_shows_its_skeleton(peak: float) -> None:
     picture = encoder.draw(structure)
     assert picture.shape == (64, 64, 3)
     assert picture.dtype == np.uint8
-    assert picture[50, 26].tolist() == list(HUMAN36M.colours[POINT["right knee"]])
+    assert picture[50, 26].tolist() == list(HUMAN36M.colors[POINT["right knee"]])
     np.testing.assert_allclose(picture, structure[17:].permute(1, 2, 0).numpy() * (255 / peak), atol=0.51)
 
 
@@ -521,7 +521,7 @@ def test_drawn_clips_have_the_promised_shapes_and_ranges(size: tuple[int, int]) 
 
 
 def away_from_edges(topmost: np.ndarray, reach: int = 2) -> torch.Tensor:
-    """Pixels whose whole neighbourhood shows one part: 1 1 H W in {0, 1}."""
+    """Pixels whose whole neighborhood shows one part: 1 1 H W in {0, 1}."""
     alike = np.ones(topmost.shape, bool)
     for dy in range(-reach, reach + 1):
         for dx in range(-reach, reach + 1):
@@ -532,7 +532,7 @@ def away_from_edges(topmost: np.ndarray, reach: int = 2) -> torch.Tensor:
 @pytest.mark.parametrize("previous", [False, True])
 def test_the_flow_leads_to_the_same_surface(previous: bool) -> None:
     # At 192 pixels a pattern's period is 13 pixels or more and its edges are one wide: away from the parts' edges,
-    # bilinear samples err by a few grey levels at edges in the pattern, and by next to nothing elsewhere.
+    # bilinear samples err by a few gray levels at edges in the pattern, and by next to nothing elsewhere.
     data = dolls(size=(192, 192), frames=3)
     for index in range(4):
         clip, dance = data[index], data.dance(index)

@@ -144,7 +144,7 @@ def share_of(batch, share: slice):
 
 
 def gradients(trainer, batch, stage: int, share: slice) -> dict[str, list[torch.Tensor]]:
-    """What each optimiser is given in a step on a share of the batch."""
+    """What each optimizer is given in a step on a share of the batch."""
     for one in trainer.stages:
         one.optimizer = SGD
         one.discriminator_optimizer = SGD if one.discriminator_optimizer else None
@@ -165,7 +165,7 @@ def gradients(trainer, batch, stage: int, share: slice) -> dict[str, list[torch.
 
 CLIP_LOSSES = dict(
     l1=dict(type="ReconstructionLoss"),
-    regularisation=dict(type="AffineRegularisation", kernel_sizes=[3, 3]),
+    regularization=dict(type="AffineRegularization", kernel_sizes=[3, 3]),
     **ADVERSARIAL,
 )
 STEPS = {"flow": 0, "full": 1, "clips": 0}

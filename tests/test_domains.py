@@ -184,7 +184,7 @@ def test_the_ablations_share_everything_but_the_renderer():
             "data": (config.train_dataloader, config.val_dataloader, config.test_dataloader, config.randomness),
             "discriminator": (config.trainer.discriminator, full.discriminator_optimizer),
             "optimizer": (full.optimizer, full.lr_schedule),
-            "losses": {k: v for k, v in full.losses.items() if k not in ("correctness", "limbs", "regularisation")},
+            "losses": {k: v for k, v in full.losses.items() if k not in ("correctness", "limbs", "regularization")},
             "renderer": {k: v for k, v in config.model.renderer.items() if k != "type"},
         }
         same = same or shared

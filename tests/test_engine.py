@@ -139,7 +139,7 @@ def test_a_stage_gives_no_gradient_to_networks_that_it_does_not_train(tiny_confi
 
 
 def converted(folder: Path, trained: Path) -> Path:
-    """The trained model's weights as ``posegen convert`` writes them: no optimisers, no iteration."""
+    """The trained model's weights as ``posegen convert`` writes them: no optimizers, no iteration."""
     weights = {name: value for name, value in stored(trained)["state_dict"].items() if name.startswith("model.")}
     path = folder / "converted.pth"
     torch.save({"state_dict": weights, "meta": {"converted_from": "x"}}, path)

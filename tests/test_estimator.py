@@ -79,7 +79,7 @@ def save_pose(path: Path) -> None:
     """SimCC of 17 points: where the picture's reddest column and row are, twice as fine, each point shifted by its own;
     one of them hardly sure. RTMPose gets RGB, so red is channel 0."""
     node = onnx.helper.make_node
-    sure = np.where(np.array(COCO_17) == UNSEEN, 0.05, 0.4)  # red is 2.2 after normalisation: 0.9, and 0.1
+    sure = np.where(np.array(COCO_17) == UNSEEN, 0.05, 0.4)  # red is 2.2 after normalization: 0.9, and 0.1
 
     def places(length: int, shifts: np.ndarray) -> np.ndarray:
         found = np.zeros((1, len(COCO_17), length, 2 * length), np.float32)

@@ -239,10 +239,10 @@ def test_a_metric_that_drops_out_takes_no_other_of_a_similar_name_with_it(tmp_pa
     assert list(found.scores) == ["ssim_256"]
 
 
-class MeanColour(SetMetric):
-    """Distance of mean colours: a metric of sets whose value is known by hand."""
+class MeanColor(SetMetric):
+    """Distance of mean colors: a metric of sets whose value is known by hand."""
 
-    extractor = "mean colour"
+    extractor = "mean color"
 
     def extract(self, images):
         return images.double().mean((2, 3)).numpy()
@@ -257,11 +257,11 @@ class MeanColour(SetMetric):
         return f"from {generated} and {real} images"
 
 
-SETS = replace(PLAIN, metrics={"colour": {"type": "MeanColour"}})
+SETS = replace(PLAIN, metrics={"color": {"type": "MeanColor"}})
 
 
 def test_a_metric_of_sets_compares_with_the_real_images(tmp_path, parts):
-    parts(MeanColour)
+    parts(MeanColor)
     given = pairs(tmp_path)
     white = [write(tmp_path / "real" / f"{k}.png", np.full((*SIZE, 3), 255, np.uint8)) for k in range(3)]
     with pytest.raises(ConfigError, match="compares sets with the targets"):
@@ -271,30 +271,30 @@ def test_a_metric_of_sets_compares_with_the_real_images(tmp_path, parts):
     fewer = evaluate(given, trained, Options(real=white[:2], cache=tmp_path / "cache", draws=0))
     assert found.context["real_digest"] != fewer.context["real_digest"]
     made = np.mean([np.asarray(Image.open(pair.generated), float).mean((0, 1)) for pair in given], axis=0)
-    assert found.scores["colour"].value == pytest.approx(np.abs(255 - made).mean(), rel=1e-9)
-    assert "colour: from 5 and 3 images" in found.notes
-    assert found.scores["colour"].ci95[0] < found.scores["colour"].value < found.scores["colour"].ci95[1]
+    assert found.scores["color"].value == pytest.approx(np.abs(255 - made).mean(), rel=1e-9)
+    assert "color: from 5 and 3 images" in found.notes
+    assert found.scores["color"].ci95[0] < found.scores["color"].value < found.scores["color"].ci95[1]
 
 
 def test_real_images_are_the_targets_only_where_the_protocol_says_so(tmp_path, parts):
-    parts(MeanColour)
+    parts(MeanColor)
     given = pairs(tmp_path)
-    assert evaluate(given, SETS, Options(cache=tmp_path / "cache")).scores["colour"].n == 5
+    assert evaluate(given, SETS, Options(cache=tmp_path / "cache")).scores["color"].n == 5
     found = evaluate(given, replace(SETS, real="training images"), Options(cache=tmp_path / "cache"))
-    assert "training images: give their folder with --real" in found.not_computed["colour"]
+    assert "training images: give their folder with --real" in found.not_computed["color"]
 
 
 def test_a_metric_that_looks_at_images_otherwise_has_features_of_its_own(tmp_path, parts):
     """Also where it inherits the name of an extractor."""
-    parts(MeanColour)
+    parts(MeanColor)
 
     @parts
-    class LeftHalf(MeanColour):
+    class LeftHalf(MeanColor):
         def extract(self, images):
             return super().extract(images[..., : images.shape[-1] // 2])
 
     given = pairs(tmp_path)
-    kinds = {"whole": "MeanColour", "left": "LeftHalf"}
+    kinds = {"whole": "MeanColor", "left": "LeftHalf"}
     both = replace(PLAIN, metrics={name: {"type": kind} for name, kind in kinds.items()})
     alone = replace(PLAIN, metrics={"left": {"type": "LeftHalf"}})
     found = evaluate(given, both, Options(cache=tmp_path / "both", draws=0)).scores
@@ -307,7 +307,7 @@ def test_metrics_of_one_extractor_share_its_features_and_their_values_stay_the_s
     looked: list[int] = []
 
     @parts
-    class Mean(MeanColour):
+    class Mean(MeanColor):
         def extract(self, images):
             looked.append(len(images))
             return super().extract(images)
@@ -332,9 +332,9 @@ def test_metrics_of_one_extractor_share_its_features_and_their_values_stay_the_s
 
 
 def test_one_image_is_no_set(tmp_path, parts):
-    parts(MeanColour)
+    parts(MeanColor)
     found = evaluate(pairs(tmp_path, 1), SETS, Options(cache=tmp_path / "cache"))
-    assert "needs 2 generated images" in found.not_computed["colour"]
+    assert "needs 2 generated images" in found.not_computed["color"]
 
 
 def test_masked_metrics_get_the_body_from_key_points_of_the_target(tmp_path, parts):
@@ -372,12 +372,12 @@ def test_lossy_files_of_either_side_are_told(tmp_path):
 
 
 def test_real_images_are_looked_at_before_anything_is_scored(tmp_path, parts):
-    parts(MeanColour)
+    parts(MeanColor)
     real = [write(tmp_path / "real" / "a.png", picture(0)), write(tmp_path / "real" / "b.png", picture(0, (20, 20)))]
     real.append(write(tmp_path / "real" / "c.png", np.zeros(SIZE, np.uint8)))
     with pytest.raises(DataError) as caught:
         evaluate(pairs(tmp_path), replace(SETS, real="training images"), Options(real=real))
-    assert "c.png: not a colour image" in str(caught.value)
+    assert "c.png: not a color image" in str(caught.value)
     assert "real images are of other sizes than the generated ones" in str(caught.value)
 
 
@@ -422,7 +422,7 @@ def test_everything_wrong_with_the_files_is_said_at_once(tmp_path):
     with pytest.raises(DataError) as caught:
         evaluate(given, PLAIN)
     text = str(caught.value)
-    for part in ("0.png: not a colour image", "1.png: has an alpha channel", "2.png: truncated", "4.png: no such file",
+    for part in ("0.png: not a color image", "1.png: has an alpha channel", "2.png: truncated", "4.png: no such file",
                  "5.png: not an image", "several sizes: 3 of 48×32", "1 of 50×32 (such as 3.png)"):  # fmt: skip
         assert part in text
 

@@ -72,8 +72,8 @@ def test_the_plugin_brings_the_layout_and_its_parts():
     assert isinstance(encoder(), StructureEncoder)
 
 
-def test_the_layout_has_68_points_with_names_partners_and_colours():
-    assert len(IBUG_68) == len(set(IBUG_68.names)) == len(IBUG_68.partner) == len(IBUG_68.colours) == 68
+def test_the_layout_has_68_points_with_names_partners_and_colors():
+    assert len(IBUG_68) == len(set(IBUG_68.names)) == len(IBUG_68.partner) == len(IBUG_68.colors) == 68
     assert IBUG_68.names[0] == "jaw 1"
     assert IBUG_68.names[36] == "right eye 1"
     assert IBUG_68.names[67] == "inner lip 8"
@@ -193,7 +193,7 @@ def test_the_face_is_closed_over_the_forehead_two_thirds_as_high_as_the_jaw_is_d
 @pytest.mark.parametrize(
     ("label", "inside"), [(1, 8), (3, 33), (5, 57), (6, 62)], ids=["face", "nose", "mouth", "tongue"]
 )
-def test_parts_are_labelled(label, inside):
+def test_parts_are_labeled(label, inside):
     points = face_points(128)
     x, y = np.rint(points[inside]).astype(int)
     offset = {6: 4}.get(label, -3)  # into the part
@@ -275,7 +275,7 @@ def test_wrong_input_of_the_encoder_is_refused():
 
 
 def write_frame(root: Path, video: str, frame: str, level: int, split: str = "train", size: int = 64) -> None:
-    """A grey frame whose level says which it is, and its landmarks, moved right by the level's tenth."""
+    """A gray frame whose level says which it is, and its landmarks, moved right by the level's tenth."""
     write_image(root / f"{split}_data" / video / f"{frame}.png", np.full((size, size, 3), level, np.uint8))
     file = root / f"{split}_keypoints" / video / f"{frame}.txt"
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -564,8 +564,8 @@ def test_warping_along_the_exact_flow_gives_the_frame(faces, previous):
     assert np.mean(still) > 3 * np.mean(errors)
 
 
-def test_away_from_edges_the_flow_leads_to_the_same_colour():
-    # At 192 pixels, within parts: bilinear sampling of smooth colours errs by about a grey level (1 / 127.5).
+def test_away_from_edges_the_flow_leads_to_the_same_color():
+    # At 192 pixels, within parts: bilinear sampling of smooth colors errs by about a gray level (1 / 127.5).
     data = drawn(size=(192, 192), frames=2)
     for index in range(3):
         clip, (look, pose, background) = data[index], data.scene(index)
@@ -580,7 +580,7 @@ def test_away_from_edges_the_flow_leads_to_the_same_colour():
 
 
 def away_from_edges(topmost: torch.Tensor, reach: int) -> torch.Tensor:
-    """Pixels T H W whose whole neighbourhood shows one part."""
+    """Pixels T H W whose whole neighborhood shows one part."""
     planes = topmost.float()[:, None]
     pooled = torch.nn.functional.max_pool2d(torch.cat([planes, -planes], 1), 2 * reach + 1, 1, reach)
     return pooled[:, 0] == -pooled[:, 1]
@@ -598,7 +598,7 @@ def test_visibility_agrees_with_a_finely_drawn_reference():
         parts = build_parts(look)
         picture = draw(look, parts, pose, background)
         frame, points = picture.topmost[1], picture.local[:, 1]
-        shift = (fine - 1) / 2  # the centre of the first pixel stays at its place
+        shift = (fine - 1) / 2  # the center of the first pixel stays at its place
         large = pose._replace(x=pose.x * fine + shift, y=pose.y * fine + shift, scale=pose.scale * fine)
         wall = np.zeros((64 * fine, 64 * fine, 3), np.float32)
         finely = draw(look, parts, large.pick(slice(1)), wall)
@@ -693,8 +693,8 @@ def test_faces_talk_blink_and_turn():
 def test_no_two_faces_look_alike():
     data = drawn(24, frames=1)
     drawn_clips = [data[k] for k in range(24)]
-    colours = torch.stack([clip.frames[0][:, clip.foreground[0, 0] > 0].mean(1) for clip in drawn_clips])
-    distance = torch.cdist(colours, colours)[~torch.eye(24, dtype=torch.bool)]
+    colors = torch.stack([clip.frames[0][:, clip.foreground[0, 0] > 0].mean(1) for clip in drawn_clips])
+    distance = torch.cdist(colors, colors)[~torch.eye(24, dtype=torch.bool)]
     assert distance.mean() > 0.3
     assert (distance < 0.02).float().mean() < 0.02
     assert len({data.scene(k)[0].haircut for k in range(24)}) >= 4

@@ -73,7 +73,7 @@ def test_sampling_correctness(case):
 
 
 @pytest.mark.parametrize("size", [3, 5])
-def test_affine_regularisation(size):
+def test_affine_regularization(size):
     stored = arrays("losses")
     flow = stored[f"affine{size}:flow"].clone().requires_grad_()
     loss = affine_residual(flow, size).mean()

@@ -53,7 +53,7 @@ def imports(tree: ast.AST) -> list[tuple[int, str]]:
     return found
 
 
-def offences(source: str) -> list[str]:
+def offenses(source: str) -> list[str]:
     """What breaks the law in the source of a module of the core."""
     tree = ast.parse(source)
     found = [
@@ -70,7 +70,7 @@ def offences(source: str) -> list[str]:
 
 @pytest.mark.parametrize("path", CORE, ids=name)
 def test_the_core_knows_no_plugin_no_data_set_and_no_domain(path):
-    assert offences(path.read_text(encoding="utf-8")) == []
+    assert offenses(path.read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.parametrize("path", [p for p in CORE if p.parts[-2] in ("data", "models", "losses", "engine")], ids=name)
@@ -92,11 +92,11 @@ def test_the_core_counts_no_key_points(path):
     ],
 )
 def test_the_law_would_be_noticed_when_broken(source):
-    assert offences(source)
+    assert offenses(source)
 
 
 def test_docstrings_may_speak_of_anything():
-    assert offences('"""Market-1501, people."""\nx = 1\n"""Of COCO."""\n') == []
+    assert offenses('"""Market-1501, people."""\nx = 1\n"""Of COCO."""\n') == []
 
 
 ROOMS = {  # which rooms of the core a room may import from, beside registry, records, errors and plugins

@@ -18,7 +18,7 @@ from posegen.errors import DataError
 
 @pytest.fixture
 def picture():
-    """A smooth 20×30 picture: JPEG keeps it to a few grey levels."""
+    """A smooth 20×30 picture: JPEG keeps it to a few gray levels."""
     y, x = np.mgrid[:20, :30]
     return np.stack([x * 8, y * 12, 255 - x * 4], 2).astype(np.uint8)
 
@@ -71,7 +71,7 @@ def test_an_ending_that_names_no_format_is_refused(tmp_path, picture):
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "LA", "RGBA", "CMYK"])
-def test_every_colour_mode_becomes_rgb(tmp_path, picture, mode):
+def test_every_color_mode_becomes_rgb(tmp_path, picture, mode):
     path = tmp_path / ("a.jpg" if mode == "CMYK" else "a.png")
     Image.fromarray(picture).convert(mode).save(path)
     image = read_image(path)
@@ -79,7 +79,7 @@ def test_every_colour_mode_becomes_rgb(tmp_path, picture, mode):
     assert image.dtype == np.uint8
 
 
-def test_grey_of_16_bits_keeps_its_range(tmp_path):
+def test_gray_of_16_bits_keeps_its_range(tmp_path):
     levels = np.array([[0, 128 * 257, 255 * 257]], np.uint16)
     Image.fromarray(levels).save(tmp_path / "a.png")
     assert read_image(tmp_path / "a.png")[0, :, 0].tolist() == [0, 128, 255]

@@ -9,7 +9,7 @@ import torch
 
 from posegen.errors import ConfigError, InputError
 from posegen.losses import (
-    AffineRegularisation,
+    AffineRegularization,
     FeatureCache,
     PerceptualLoss,
     ReconstructionLoss,
@@ -78,8 +78,8 @@ def test_best_cosine_is_the_same_in_chunks_and_at_once():
     torch.testing.assert_close(best_cosine(source, target), best_cosine(source, target, most_elements=1))
 
 
-def test_affine_regularisation_takes_one_window_a_level():
-    loss = AffineRegularisation(kernel_sizes=(3,))
+def test_affine_regularization_takes_one_window_a_level():
+    loss = AffineRegularization(kernel_sizes=(3,))
     batch = None
     torch.manual_seed(0)
     flows = [torch.randn(1, 2, 8, 8)]

@@ -1,4 +1,4 @@
-"""The networks: shapes, initialisation, and errors that say what does not fit."""
+"""The networks: shapes, initialization, and errors that say what does not fit."""
 
 from __future__ import annotations
 
@@ -121,11 +121,11 @@ def test_a_block_that_makes_maps_again_computes_no_convolution_twice(channels, s
     assert set(used) == ({kind == "conv2d"} if channels == 128 else set())
 
 
-def test_instance_norm_loses_the_colour_of_the_source():
+def test_instance_norm_loses_the_color_of_the_source():
     assert change_by_another_hue("instance") < 1e-3
 
 
-def test_group_norm_keeps_the_colour_of_the_source():
+def test_group_norm_keeps_the_color_of_the_source():
     """Why the paper-doll config uses group norm in G."""
     assert change_by_another_hue("group") > 1e-2
 

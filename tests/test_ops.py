@@ -139,7 +139,7 @@ def test_wild_flows_are_no_crash_and_no_wild_index(value):
     assert torch.isfinite(gathered).all()
 
 
-def test_patches_are_neighbours():
+def test_patches_are_neighbors():
     source, _, flow = maps(0)
     built = patches(source, flow, 3)  # B C 9 H W
     torch.testing.assert_close(built[:, :, 4], source)

@@ -44,7 +44,7 @@ def seen_subject(pair: Pair) -> torch.Tensor:
 
 
 def away_from_edges(topmost: np.ndarray, reach: int) -> np.ndarray:
-    """Pixels whose whole neighbourhood shows one part."""
+    """Pixels whose whole neighborhood shows one part."""
     alike = np.ones(topmost.shape, bool)
     for dy in range(-reach, reach + 1):
         for dx in range(-reach, reach + 1):
@@ -87,7 +87,7 @@ def test_pairs_are_named_like_test_pairs_of_the_published_code(pairs: list[Pair]
 
 def test_the_flow_leads_to_the_same_surface() -> None:
     # At 256 pixels a pattern's period is 17 pixels or more and its edges are one wide. Away from the parts'
-    # edges, bilinear sampling errs by a grey level or two (0.02 = 2.5 of 255), save at edges in the pattern.
+    # edges, bilinear sampling errs by a gray level or two (0.02 = 2.5 of 255), save at edges in the pattern.
     size = (256, 256)
     data = dolls(size=size)
     for index in range(4):
@@ -115,7 +115,7 @@ def test_visibility_agrees_with_a_finely_drawn_source() -> None:
         pair, scene = data[index], data.scene(index)
         placed = scene.source.placed
         affines = placed.affines * fine
-        affines[:, :, 2] += (fine - 1) / 2  # the centre of the first pixel stays at its place
+        affines[:, :, 2] += (fine - 1) / 2  # the center of the first pixel stays at its place
         large = draw(scene.parts, type(placed)(affines, placed.order), np.zeros((64 * fine, 64 * fine, 3), np.float32))
         topmost = draw(scene.parts, scene.target.placed, scene.background).topmost
         row, column = np.nonzero(topmost != BACKGROUND)
@@ -176,9 +176,9 @@ def test_right_is_at_the_viewers_left_unless_seen_from_behind(pairs: list[Pair])
 
 
 def test_no_two_people_look_alike(pairs: list[Pair]) -> None:
-    # Mean colours of people: random colours in [-1, 1]³ are about 1.3 apart, means over a person less.
-    colours = torch.stack([pair.target[:, pair.foreground[0] > 0].mean(1) for pair in pairs])
-    distance = torch.cdist(colours, colours)[~torch.eye(len(pairs), dtype=torch.bool)]
+    # Mean colors of people: random colors in [-1, 1]³ are about 1.3 apart, means over a person less.
+    colors = torch.stack([pair.target[:, pair.foreground[0] > 0].mean(1) for pair in pairs])
+    distance = torch.cdist(colors, colors)[~torch.eye(len(pairs), dtype=torch.bool)]
     assert distance.mean() > 0.35
     assert (distance < 0.03).float().mean() < 0.02
 

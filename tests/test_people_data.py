@@ -426,7 +426,7 @@ def test_a_pair_is_image_structure_and_name(tmp_path, encoder):
     assert len(collate_pairs([pair, pair])) == 2
 
 
-def test_heat_maps_are_the_full_exponential_about_the_truncated_centre(tmp_path, encoder):
+def test_heat_maps_are_the_full_exponential_about_the_truncated_center(tmp_path, encoder):
     """y = 5.99 is in row 5; x = 40.3 in column 40; a missing point is an empty map."""
     root = market(tmp_path)
     text = HEADER + row("a.png", y=[5.99] * 17 + [-1], x=[40.3] * 18) + row("b.png")
@@ -609,13 +609,13 @@ def test_the_data_sets_have_what_data_sets_have(tmp_path, encoder):
 
 
 def dot(x, y, size=(128, 64)):
-    """Grey with one white 5×5 square about (x, y), and the key point there."""
+    """Gray with one white 5×5 square about (x, y), and the key point there."""
     image = np.full((*size, 3), 128, np.uint8)
     image[y - 2 : y + 3, x - 2 : x + 3] = 255
     return image, Keypoints(np.array([[x, y]]), np.ones(1))
 
 
-def centre_of_light(image):
+def center_of_light(image):
     weight = image[:, :, 0].astype(float) - 128
     rows, columns = np.mgrid[: image.shape[0], : image.shape[1]]
     return np.array([(weight * columns).sum(), (weight * rows).sum()]) / weight.sum()
@@ -623,18 +623,18 @@ def centre_of_light(image):
 
 @pytest.mark.parametrize("side", ["source", "target"])
 def test_a_dot_and_its_key_point_move_together(side):
-    """Resampling spreads the square, so its centre of light is good to about a tenth of a pixel."""
+    """Resampling spreads the square, so its center of light is good to about a tenth of a pixel."""
     moved = []
     for seed in range(10):
         image, keypoints = dot(20, 30)
         rng = np.random.default_rng(seed)
         image, keypoints = getattr(PublishedAugmentation(), side)(image, keypoints, rng)
-        np.testing.assert_allclose(centre_of_light(image), keypoints.points[0], atol=0.1)
+        np.testing.assert_allclose(center_of_light(image), keypoints.points[0], atol=0.1)
         moved.append(np.abs(keypoints.points[0] - (20, 30)).max())
     assert max(moved) > 1
 
 
-def test_what_comes_from_outside_is_grey():
+def test_what_comes_from_outside_is_gray():
     image = np.zeros((20, 10, 3), np.uint8)
     keypoints = Keypoints(np.zeros((1, 2)), np.ones(1))
     moved, _ = PublishedAugmentation().move(image, keypoints, Motion(0, (3, 0), 1))
@@ -650,11 +650,11 @@ def test_draws_stay_in_range_and_the_target_moves_less():
     assert 0.95 <= min(scales) < 0.96 < 1.04 < max(scales) <= 1.05
     assert 4.5 < max(abs(v) for d in draws for v in d.shift) <= 5
     image, keypoints = dot(32, 64)
-    centre = np.array([31.5, 63.5])
+    center = np.array([31.5, 63.5])
     for seed in range(20):
         _, moved = augmentation.target(image, keypoints, np.random.default_rng(seed))
-        # half of the shift, and a fifth of the angle on a point 0.7 pixels from the centre
-        assert np.abs(moved.points[0] - centre - 0.5).max() < 2.5 + 0.05
+        # half of the shift, and a fifth of the angle on a point 0.7 pixels from the center
+        assert np.abs(moved.points[0] - center - 0.5).max() < 2.5 + 0.05
 
 
 def test_draws_differ_and_each_comes_back(tmp_path, encoder):
@@ -720,7 +720,7 @@ def test_without_identities_the_mirror_image_is_the_target(coco_root, encoder):
     pickle.loads(pickle.dumps(data))[0]
 
 
-def test_the_crop_has_the_sizes_proportions_and_grey_outside_the_image(coco_root, encoder):
+def test_the_crop_has_the_sizes_proportions_and_gray_outside_the_image(coco_root, encoder):
     assert crop_box((10, 20, 20, 40), (100, 100), (64, 32), padding=0.15) == (7, 14, 33, 66)
     assert crop_box((10, 20, 40, 20), (100, 100), (50, 50), padding=0.0) == (10, 10, 50, 50)
     assert crop_box((-1e9, -1e9, 2e9, 2e9), (100, 80), (100, 80), padding=0.0) == (0, 0, 80, 100)

@@ -10,10 +10,10 @@ from posegen.registry import DISCRIMINATORS, LOSSES, MODELS
 from .conftest import CONFIGS
 
 WEIGHTS = {
-    "flow": {"SamplingCorrectness": 20, "AffineRegularisation": 0.01},
+    "flow": {"SamplingCorrectness": 20, "AffineRegularization": 0.01},
     "full": {
         "SamplingCorrectness": 5,
-        "AffineRegularisation": 0.0025,
+        "AffineRegularization": 0.0025,
         "ReconstructionLoss": 5,
         "PerceptualLoss": 0.5,
         "StyleLoss": 500,
@@ -74,7 +74,7 @@ def test_feature_layers(name, losses):
         layers = tuple(CORRECTNESS[level] for level in levels)
         assert correctness.needs == {"source": layers, "target": layers}
         assert (correctness.window, correctness.sigma) == (4, 2)
-        assert list(some["AffineRegularisation"].kernel_sizes) == list(ATTENTION[name].values())
+        assert list(some["AffineRegularization"].kernel_sizes) == list(ATTENTION[name].values())
     assert losses["full"]["AdversarialLoss"].mode == "lsgan"
 
 

@@ -164,7 +164,7 @@ def distance(metric: SetMetric, generated: np.ndarray, real: np.ndarray) -> floa
 
 
 def from_scratch(generated: np.ndarray, real: np.ndarray) -> float:
-    """Fréchet distance in another way: tr (Σg Σr)^(1/2) is the nuclear norm of Xg Xrᵀ, of centred features."""
+    """Fréchet distance in another way: tr (Σg Σr)^(1/2) is the nuclear norm of Xg Xrᵀ, of centered features."""
     x, y = ((f - f.mean(0)) / np.sqrt(len(f) - 1) for f in (generated.astype(np.float64), real.astype(np.float64)))
     shift = generated.mean(0, dtype=np.float64) - real.mean(0, dtype=np.float64)
     return float(shift @ shift + (x**2).sum() + (y**2).sum() - 2 * np.linalg.norm(x @ y.T, "nuc"))
@@ -446,10 +446,10 @@ def test_unknown_features() -> None:
 # Statistics of real sets, kept ------------------------------------------------------------------------------
 
 
-class Colours(SetMetric):
-    """The mean colour, and a line in a file for each batch it looked at."""
+class Colors(SetMetric):
+    """The mean color, and a line in a file for each batch it looked at."""
 
-    extractor = "mean colour"
+    extractor = "mean color"
 
     def __init__(self, log: Path, wait: float = 0) -> None:
         super().__init__()
@@ -483,7 +483,7 @@ class Kept:
             Image.fromarray(rng.integers(0, 256, (6, 4, 3), dtype=np.uint8)).save(path)
 
     def get(self, key: str = "protocol", wait: float = 0) -> dict[str, np.ndarray]:
-        statistics, count = real_statistics(Colours(self.log, wait), self.files, read, key, self.cache, batch_size=2)
+        statistics, count = real_statistics(Colors(self.log, wait), self.files, read, key, self.cache, batch_size=2)
         assert count == statistics["count"] == len(self.files)
         return statistics
 
@@ -526,7 +526,7 @@ def test_any_change_does(kept: Kept, monkeypatch) -> None:
     assert len(kept.batches) == 8  # 2 and 2
     kept.get(key="another protocol")
     assert len(kept.batches) == 10
-    monkeypatch.setattr(Colours, "extractor", "median colour")
+    monkeypatch.setattr(Colors, "extractor", "median color")
     kept.get()
     assert len(kept.batches) == 12
 
@@ -556,7 +556,7 @@ def test_two_processes_at_once_do_the_work_once(kept: Kept) -> None:
 def test_progress_is_told_where_there_is_work(kept: Kept) -> None:
     told: list[int] = []
     for _ in range(2):
-        real_statistics(Colours(kept.log), kept.files, read, "key", kept.cache, batch_size=2, progress=told.append)
+        real_statistics(Colors(kept.log), kept.files, read, "key", kept.cache, batch_size=2, progress=told.append)
     assert told == [2, 4, 5]
 
 

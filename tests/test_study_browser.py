@@ -240,12 +240,12 @@ def test_the_surround_of_the_images_is_the_same_in_light_and_dark(browser, page,
     page(study())
     press(browser, " ")
     ready(browser, 0)
-    colours = {}
+    colors = {}
     for scheme in ("light", "dark"):
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
         script = "return ['.stage', 'body'].map(s => getComputedStyle(document.querySelector(s)).backgroundColor)"
-        colours[scheme] = browser.execute_script(script)
+        colors[scheme] = browser.execute_script(script)
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
-    assert colours["light"][0] == colours["dark"][0]
-    assert colours["light"][1] != colours["dark"][1]
+    assert colors["light"][0] == colors["dark"][0]
+    assert colors["light"][1] != colors["dark"][1]

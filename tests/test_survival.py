@@ -282,7 +282,7 @@ class NaNLoss(nn.Module):
 def test_a_step_that_is_not_finite_leaves_nothing(tiny_config, where):
     """Also where the discriminator had taken its own, which was finite (a loss, a gradient)."""
     trainer, batch, optimizers = entered(tiny_config, 1)
-    trainer.train_step(batch, optimizers)  # so that the optimisers have moments
+    trainer.train_step(batch, optimizers)  # so that the optimizers have moments
     if where in ("target", "source"):
         getattr(batch, where)[0, 0, 3, 3] = float("nan")
     if where == "loss":

@@ -58,7 +58,7 @@ NARROW: dict[str, object] = {"size": [32, 32]} | {
 
 
 def lively(model: torch.nn.Module) -> torch.nn.Module:
-    """As a model begins, its pictures are grey, whatever the pose."""
+    """As a model begins, its pictures are gray, whatever the pose."""
     for parameter in model.parameters():
         if parameter.ndim == 4:
             torch.nn.init.kaiming_normal_(parameter)

@@ -357,7 +357,7 @@ HOSTILE = {
     "external storage": ("image", external, "stored in other files"),
     "a group": ("image", lambda group, root: group.create_group("image"), "no dataset"),
     "floats": ("image", lambda group, root: group.update(image=np.zeros((40, 40, 3))), "must be uint8, H W 3"),
-    "grey": ("image", lambda group, root: group.update(image=np.zeros((40, 40), np.uint8)), "must be uint8, H W 3"),
+    "gray": ("image", lambda group, root: group.update(image=np.zeros((40, 40), np.uint8)), "must be uint8, H W 3"),
     "empty": ("image", lambda group, root: group.update(image=np.zeros((0, 4, 3), np.uint8)), "must be uint8"),
     "objects": (
         "image",
@@ -480,7 +480,7 @@ def fine(camera: Camera, factor: int) -> Camera:
 
 
 def test_flow_and_visibility_are_exact(kind):
-    # Both pictures drawn 12 times as fine: the surface at a pixel's centre has one colour in both.
+    # Both pictures drawn 12 times as fine: the surface at a pixel's center has one color in both.
     factor, data = 12, solids(kind=kind, size=(40, 40))
     different = counted = 0
     for index in range(6):
@@ -576,7 +576,7 @@ def test_cars_stand_on_four_wheels_and_are_longer_than_high():
 
 
 def test_one_azimuth_on_the_left_side_sees_the_front_to_the_left():
-    # A car's front has lamps, of a colour that nothing else has: to the left of the middle, seen from its left side.
+    # A car's front has lamps, of a color that nothing else has: to the left of the middle, seen from its left side.
     data = solids(length=8)
     for index in range(8):
         scene = data.scene(index)
@@ -633,11 +633,11 @@ def test_compressed_renders_are_the_same(root):
 
 def test_a_file_that_was_replaced_is_read_anew(root):
     path = root / "data_car.hdf5"
-    for colour in (10, 200):
+    for color in (10, 200):
         path.unlink()
         with h5py.File(path, "w") as file:
             for name in NAMES:
-                image = np.full((40, 40, 3), colour, np.uint8)
+                image = np.full((40, 40, 3), color, np.uint8)
                 file.create_dataset(f"{name}/image", data=image, compression="gzip")
                 file.create_dataset(f"{name}/pose", data=[int(k) for k in name.split("_")[-2:]])
         assert np.array_equal(to_uint8(view_pairs(root, "test")[0].source), image)

@@ -1,4 +1,4 @@
-"""Pictures: colours of flows, masks, warping, sheets."""
+"""Pictures: colors of flows, masks, warping, sheets."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def constant(x: float, y: float, size: tuple[int, int] = (6, 9)) -> torch.Tensor
     return torch.tensor([float(x), float(y)]).view(2, 1, 1).expand(2, *size)
 
 
-def hue(colour: np.ndarray) -> float:
-    return colorsys.rgb_to_hsv(*(colour / 255))[0]
+def hue(color: np.ndarray) -> float:
+    return colorsys.rgb_to_hsv(*(color / 255))[0]
 
 
 # Flows ----------------------------------------------------------------------------------------------------
@@ -63,7 +63,7 @@ def test_a_zero_flow_is_white(largest: float | None) -> None:
     assert (picture == 255).all()
 
 
-def test_a_constant_flow_has_one_colour_and_the_opposite_one_another() -> None:
+def test_a_constant_flow_has_one_color_and_the_opposite_one_another() -> None:
     right, left = flow_to_rgb(constant(3, 0)), flow_to_rgb(constant(-3, 0))
     assert len(np.unique(right.reshape(-1, 3), axis=0)) == 1
     assert abs(hue(right[0, 0]) - hue(left[0, 0])) > 0.3

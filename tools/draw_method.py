@@ -31,7 +31,7 @@ from posegen.visualization import flow_to_rgb, mask_to_rgb, to_picture, warp
 
 POINTS = 6  # whose way is drawn
 CLOSE_UP = 9  # pixels around a point that are shown, in each direction
-COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#42d4f4")
+COLORS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#42d4f4")
 
 
 @dataclass(frozen=True)
@@ -99,15 +99,15 @@ def draw_flow(made: Made) -> Figure:
     for row, line in enumerate(axes):
         _show(line[0], to_picture(made.batch.target[row]))
         _show(line[1], to_picture(made.batch.source[row]))
-        for colour, (x, y) in zip(COLOURS, _points(made, row), strict=True):
-            line[0].plot(x, y, "o", color=colour, markeredgecolor="white", markersize=8)
+        for color, (x, y) in zip(COLORS, _points(made, row), strict=True):
+            line[0].plot(x, y, "o", color=color, markeredgecolor="white", markersize=8)
             there = _position(made.flow(row), x, y)
-            line[1].annotate("", there, (x, y), arrowprops=dict(arrowstyle="-", color=colour, linewidth=1.5))
-            line[1].plot(*there, "o", color=colour, markeredgecolor="white", markersize=8)
+            line[1].annotate("", there, (x, y), arrowprops=dict(arrowstyle="-", color=color, linewidth=1.5))
+            line[1].plot(*there, "o", color=color, markeredgecolor="white", markersize=8)
         exact = made.exact_flow[row]
         largest = max(1.0, float(exact.norm(dim=0).max()))
         _show(line[2], flow_to_rgb(made.flow(row), largest))
-        _show(line[3], _grey_where_hidden(flow_to_rgb(exact, largest), made.visible[row]))
+        _show(line[3], _gray_where_hidden(flow_to_rgb(exact, largest), made.visible[row]))
         _show(line[4], to_picture(moved[row]))
     return figure
 
@@ -142,16 +142,16 @@ def draw_attention(made: Made) -> Figure:
         titles += [f"source around l + w(l),\nlevel {level}: its patch", f"kernel k(l),\nlevel {level}"]
     points = _points(made, 0)[:2] + _spread_most(made, 2)
     figure, axes = _panels(len(points), titles)
-    for colour, (x, y), line in zip(COLOURS, points, axes, strict=False):
+    for color, (x, y), line in zip(COLORS, points, axes, strict=False):
         _show(line[0], to_picture(made.batch.target[0]))
-        line[0].plot(x, y, "o", color=colour, markeredgecolor="white", markersize=9)
+        line[0].plot(x, y, "o", color=color, markeredgecolor="white", markersize=9)
         _close_up(line[0], (x, y))
         for number, level in enumerate(levels):
-            _draw_patch(made, level, (x, y), colour, line[1 + 2 * number], line[2 + 2 * number])
+            _draw_patch(made, level, (x, y), color, line[1 + 2 * number], line[2 + 2 * number])
     return figure
 
 
-def _draw_patch(made: Made, level: int, point: tuple[float, float], colour: str, picture: Axes, kernel: Axes) -> None:
+def _draw_patch(made: Made, level: int, point: tuple[float, float], color: str, picture: Axes, kernel: Axes) -> None:
     """The patch of the source that a point of the first pair takes features from, and the weights of its places."""
     step = made.size[0] // made.kernels[level].shape[-2]
     column, row = (int((value + 0.5) // step) for value in point)
@@ -165,7 +165,7 @@ def _draw_patch(made: Made, level: int, point: tuple[float, float], colour: str,
     for tap in range(side**2):
         left = x + (tap % side - side / 2) * step
         top = y + (tap // side - side / 2) * step
-        picture.add_patch(Rectangle((left, top), step, step, fill=False, edgecolor=colour, linewidth=1.2))
+        picture.add_patch(Rectangle((left, top), step, step, fill=False, edgecolor=color, linewidth=1.2))
     _close_up(picture, (x, y))
     kernel.imshow(weights.view(side, side), cmap="Greys", vmin=0, vmax=1)
     for tap, weight in enumerate(weights.tolist()):
@@ -202,7 +202,7 @@ def _position(flow: Tensor, x: float, y: float) -> tuple[float, float]:
     return x + right, y + down
 
 
-def _grey_where_hidden(picture: np.ndarray, visible: Tensor) -> np.ndarray:
+def _gray_where_hidden(picture: np.ndarray, visible: Tensor) -> np.ndarray:
     shown = picture.copy()
     shown[visible[0].numpy() == 0] = 150
     return shown
@@ -223,9 +223,9 @@ def _show(axis: Axes, picture: np.ndarray) -> None:
     axis.imshow(picture, interpolation="nearest")
 
 
-def _close_up(axis: Axes, centre: tuple[float, float]) -> None:
-    axis.set_xlim(centre[0] - CLOSE_UP, centre[0] + CLOSE_UP)
-    axis.set_ylim(centre[1] + CLOSE_UP, centre[1] - CLOSE_UP)
+def _close_up(axis: Axes, center: tuple[float, float]) -> None:
+    axis.set_xlim(center[0] - CLOSE_UP, center[0] + CLOSE_UP)
+    axis.set_ylim(center[1] + CLOSE_UP, center[1] - CLOSE_UP)
 
 
 if __name__ == "__main__":

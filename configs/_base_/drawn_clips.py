@@ -34,7 +34,7 @@ trainer = dict(
                 correctness=dict(
                     type="SamplingCorrectness", levels="${levels}", only=[1], weight=20, masked="${masked}"
                 ),
-                regularisation=dict(type="AffineRegularisation", kernel_sizes="${kernel_sizes}", weight=0.01),
+                regularization=dict(type="AffineRegularization", kernel_sizes="${kernel_sizes}", weight=0.01),
             ),
         ),
         dict(
@@ -49,7 +49,7 @@ trainer = dict(
                 correctness=dict(
                     type="SamplingCorrectness", levels="${levels}", only=[1], weight=60, masked="${masked}"
                 ),
-                regularisation=dict(type="AffineRegularisation", kernel_sizes="${kernel_sizes}", weight=0.03),
+                regularization=dict(type="AffineRegularization", kernel_sizes="${kernel_sizes}", weight=0.03),
                 reconstruction=dict(type="ReconstructionLoss", weight=10),
                 perceptual=dict(type="PerceptualLoss", layers=["relu1_1", "relu2_1"], weight=0.5),
                 style=dict(type="StyleLoss", layers=["relu2_1"], weight=20),

@@ -36,7 +36,7 @@ trainer = dict(
             clip_gradient=None,
             losses=dict(
                 correctness=dict(type="SamplingCorrectness", levels="${levels}", weight=20),
-                regularisation=dict(type="AffineRegularisation", kernel_sizes="${kernel_sizes}", weight=0.01),
+                regularization=dict(type="AffineRegularization", kernel_sizes="${kernel_sizes}", weight=0.01),
             ),
         ),
         dict(
@@ -50,7 +50,7 @@ trainer = dict(
             discriminator_optimizer=dict(type="Adam", lr=1e-5, betas=(0.0, 0.999)),
             losses=dict(
                 correctness=dict(type="SamplingCorrectness", levels="${levels}", weight=5),
-                regularisation=dict(type="AffineRegularisation", kernel_sizes="${kernel_sizes}", weight=0.0025),
+                regularization=dict(type="AffineRegularization", kernel_sizes="${kernel_sizes}", weight=0.0025),
                 reconstruction=dict(type="ReconstructionLoss", weight=5),
                 perceptual=dict(type="PerceptualLoss", weight=0.5),
                 style=dict(type="StyleLoss", weight=500),

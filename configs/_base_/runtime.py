@@ -4,7 +4,7 @@ default_scope = "posegen"
 train_cfg = dict(type="StagedTrainLoop", val_interval=5000, max_skipped=10)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
-optim_wrapper = dict(constructor="StageOptimizers")  # each stage says itself how it is optimised
+optim_wrapper = dict(constructor="StageOptimizers")  # each stage says itself how it is optimized
 
 default_hooks = dict(
     timer=dict(type="IterTimerHook"),

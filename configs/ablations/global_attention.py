@@ -10,7 +10,7 @@ model = dict(flow_estimator=None)
 _full = _base_.trainer.stages[1]
 _full.train = ["renderer"]
 _full.lr_scale = dict()
-for _name in ("correctness", "limbs", "regularisation"):
+for _name in ("correctness", "limbs", "regularization"):
     _full.losses.pop(_name)  # there is no flow
 
 trainer = dict(stages=[_full])

@@ -44,12 +44,12 @@ quietly() {  # a command whose output matters only where it fails
 }
 quietly "$bin/posegen" train "$config" --work-dir run "${few[@]}"
 quietly "$bin/posegen" test "$config" "$(cat run/last_checkpoint)" --work-dir run "${few[@]}"
-grep -q '"colour_error": [0-9]' run/metrics.json
+grep -q '"color_error": [0-9]' run/metrics.json
 test -s run/test_sheet.png
 
 "$bin/python" -m pip uninstall -q -y posegen-shapes
 "$bin/posegen" list > after.txt
-if grep -e MovingShapes -e CornerEncoder -e ShapeColour after.txt; then exit 1; fi
+if grep -e MovingShapes -e CornerEncoder -e ShapeColor after.txt; then exit 1; fi
 grep -q "^datasets " after.txt
 if "$bin/posegen" train "$config" --work-dir none "${few[@]}" 2> refused.txt; then exit 1; fi
 grep -q "is called 'MovingShapes'" refused.txt || { cat refused.txt; exit 1; }

@@ -14,7 +14,7 @@ from posegen.registry import STRUCTURE_ENCODERS
 
 @STRUCTURE_ENCODERS.register_module()
 class DanceStructureEncoder:
-    """One Gaussian heat map a key point, then the skeleton drawn in colours: 17 + 3 channels.
+    """One Gaussian heat map a key point, then the skeleton drawn in colors: 17 + 3 channels.
 
     Heat maps: ``exp(-|l - p|² / 2σ²)``, 1 at the point, whose place between pixels is kept; a missing point is an
     empty map. Skeleton: red, green, blue, 0 to *skeleton_peak*; a limb is drawn where both its ends are present.
@@ -53,7 +53,7 @@ class DanceStructureEncoder:
         return self.heatmaps.decode(structure[:-3])
 
     def mirror(self, structure: Tensor) -> Tensor:
-        """The structure K+3 H W of the mirror image: right and left exchanged, the skeleton drawn anew in the colours
+        """The structure K+3 H W of the mirror image: right and left exchanged, the skeleton drawn anew in the colors
         of the new sides. A point outside the picture is drawn at its edge."""
         maps = structure[:-3][list(self.layout.partner)].flip(-1)
         size = (maps.shape[-2], maps.shape[-1])

@@ -225,7 +225,7 @@ IRISES = ((0.25, 0.15, 0.08), (0.2, 0.35, 0.6), (0.25, 0.45, 0.25), (0.4, 0.4, 0
 
 
 def _random_look(rng: Generator, sharpness: float) -> Look:
-    hair = _random_colour(rng) if rng.random() < 0.12 else _jitter(rng, HAIRS[rng.integers(len(HAIRS))])
+    hair = _random_color(rng) if rng.random() < 0.12 else _jitter(rng, HAIRS[rng.integers(len(HAIRS))])
     skin = _jitter(rng, SKINS[rng.integers(len(SKINS))])
     man = rng.random() < 0.5
     return Look(
@@ -257,8 +257,8 @@ def _random_look(rng: Generator, sharpness: float) -> Look:
         hair=hair,
         iris=_jitter(rng, IRISES[rng.integers(len(IRISES))]),
         lips=np.float32(0.45) * skin + np.float32(0.55) * _jitter(rng, (0.72, 0.2, 0.26)),
-        shirt=_random_colour(rng),
-        frame=np.float32(0.5) * _random_colour(rng),
+        shirt=_random_color(rng),
+        frame=np.float32(0.5) * _random_color(rng),
         brow=np.float32(0.75) * hair,
         skin_texture=_random_skin_texture(rng),
         hair_texture=_random_texture(rng, 3, (6, 22), 0.05, (1.0, 0.3, 1.0)),
@@ -288,12 +288,12 @@ def _random_texture(
     return Texture(waves.astype(np.float32), weights.astype(np.float32))
 
 
-def _random_colour(rng: Generator) -> Array:
+def _random_color(rng: Generator) -> Array:
     return np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.25, 0.95), rng.uniform(0.3, 0.95)), np.float32)
 
 
-def _jitter(rng: Generator, colour: Sequence[float]) -> Array:
-    return np.clip(np.array(colour) + rng.uniform(-0.04, 0.04, 3), 0, 1).astype(np.float32)
+def _jitter(rng: Generator, color: Sequence[float]) -> Array:
+    return np.clip(np.array(color) + rng.uniform(-0.04, 0.04, 3), 0, 1).astype(np.float32)
 
 
 # Motion -----------------------------------------------------------------------------------------------------
@@ -331,13 +331,13 @@ def _random_motion(rng: Generator, frames: int, size: tuple[int, int]) -> Pose:
 
 def _random_background(rng: Generator, size: tuple[int, int], look: Look) -> Array:
     """A wall, plain, shaded or patterned, that can be told from hair and skin; H W 3 in [0, 1]."""
-    colour = _random_colour(rng)
-    while min(np.abs(colour - look.hair).sum(), np.abs(colour - look.skin).sum()) < 0.45:
-        colour = _random_colour(rng)
+    color = _random_color(rng)
+    while min(np.abs(color - look.hair).sum(), np.abs(color - look.skin).sum()) < 0.45:
+        color = _random_color(rng)
     height, width = size
     y, x = np.meshgrid(np.arange(height) / min(size), np.arange(width) / min(size), indexing="ij")
     strength, frequency = ((0.0, (1, 2)), (0.08, (1, 4)), (0.12, (8, 40)))[rng.integers(3)]
     texture = _random_texture(rng, 3, frequency, strength, (1, 1, 0))
-    wall = colour + texture(x.astype(np.float32), y.astype(np.float32), np.zeros_like(x, np.float32))
+    wall = color + texture(x.astype(np.float32), y.astype(np.float32), np.zeros_like(x, np.float32))
     slope = rng.uniform(-0.2, 0.2, 2)
     return np.clip(wall * (1 + slope[0] * (x - 0.5) + slope[1] * (y - 0.5))[..., None], 0, 1).astype(np.float32)

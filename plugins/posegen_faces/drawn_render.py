@@ -2,7 +2,7 @@
 
 A head is an ellipsoid with a narrower chin, seen from afar. Units: half the height of the head. A part knows for any
 place in the picture which point of it is there (``find``), and where in the picture any point of it is (``place``); a
-pose changes both, never the part's colours, which are functions of its own points (u, v, w). So two pictures show the
+pose changes both, never the part's colors, which are functions of its own points (u, v, w). So two pictures show the
 same surface. Everything works element by element, for the poses of all frames of a clip at once.
 """
 
@@ -54,20 +54,20 @@ class Pose(NamedTuple):
 
 @dataclass(frozen=True)
 class Texture:
-    """Waves over (u, v, w): ``waves`` K 4 (frequencies in radians per unit, phase), ``weights`` K 3, of the colours."""
+    """Waves over (u, v, w): ``waves`` K 4 (frequencies in radians per unit, phase), ``weights`` K 3, of the colors."""
 
     waves: Array
     weights: Array
 
     def __call__(self, u: Array, v: Array, w: Array) -> Array:
-        """What is added to the colours at each point, N 3."""
+        """What is added to the colors at each point, N 3."""
         points = np.stack([u, v, w, np.ones_like(u)], -1)
         return np.sin(points @ self.waves.T) @ self.weights
 
 
 @dataclass(frozen=True)
 class Look:
-    """Whose face it is. Lengths in units; colours are RGB in [0, 1]."""
+    """Whose face it is. Lengths in units; colors are RGB in [0, 1]."""
 
     width: float  # of the head, as a part of its height
     taper: float  # how much narrower the chin is
@@ -108,7 +108,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Picture:
-    """Drawings of T frames: ``image`` T H W 3 in [0, 1]; ``topmost`` T H W, the index of the part at each pixel centre
+    """Drawings of T frames: ``image`` T H W 3 in [0, 1]; ``topmost`` T H W, the index of the part at each pixel center
     or ``BACKGROUND``; ``local`` 3 T H W, the point of that part there."""
 
     image: Array
@@ -224,7 +224,7 @@ class Part:
         return head.show(u, v, w)
 
     def paint(self, u: Array, v: Array, w: Array) -> Array:
-        """Colours N 3 of points N of the part."""
+        """Colors N 3 of points N of the part."""
         raise NotImplementedError
 
     def soft(self, distance: Array) -> Array:
@@ -318,19 +318,19 @@ class Skin(Part):
 
     def paint(self, u: Array, v: Array, w: Array) -> Array:
         look = self.look
-        colour = look.skin + look.skin_texture(u, v, w)
+        color = look.skin + look.skin_texture(u, v, w)
         side = np.abs(u)
         cheek = np.exp(-(((side - 0.5) / 0.2) ** 2) - ((v - 0.3) / 0.18) ** 2)[..., None]
-        colour = colour + 0.3 * cheek * (look.lips - colour)
+        color = color + 0.3 * cheek * (look.lips - color)
         socket = np.exp(-(((side - look.eye_x) / 0.24) ** 2) - ((v - look.eye_y + 0.06) / 0.16) ** 2)
         chin = np.exp(-((u / 0.3) ** 2) - ((v - look.mouth_y - 0.2) / 0.07) ** 2)
-        colour = colour * (1 - 0.16 * socket - 0.14 * chin - 0.22 * np.clip(side - 0.45, 0, 1) - 0.05 * u)[..., None]
+        color = color * (1 - 0.16 * socket - 0.14 * chin - 0.22 * np.clip(side - 0.45, 0, 1) - 0.05 * u)[..., None]
         if look.beard > 0:
             line = look.mouth_y - 0.16 - 0.28 * side * side - v
             lips = 0.1 - np.hypot(u / 2.2, v - look.mouth_y)
             grown = look.beard * np.clip(0.5 - np.maximum(line, lips) * 9, 0, 1)[..., None]
-            colour = colour + grown * (look.hair * 0.9 + 0.5 * look.hair_texture(u, v, w) - colour)
-        return colour
+            color = color + grown * (look.hair * 0.9 + 0.5 * look.hair_texture(u, v, w) - color)
+        return color
 
 
 def lids(look: Look, pose: Pose, u: Array) -> tuple[Array, Array]:
@@ -370,9 +370,9 @@ class Iris(Part):
 
     def paint(self, u: Array, v: Array, w: Array) -> Array:
         off = np.hypot(np.abs(u) - self.look.eye_x, v - self.look.eye_y)
-        colour = self.look.iris + self.soft(off - 0.45 * self.look.eye_height) * (0.05 - self.look.iris)
+        color = self.look.iris + self.soft(off - 0.45 * self.look.eye_height) * (0.05 - self.look.iris)
         glint = np.hypot(np.abs(u) - self.look.eye_x + 0.03, v - self.look.eye_y + 0.03) - 0.022
-        return colour + self.soft(glint) * (1 - colour)
+        return color + self.soft(glint) * (1 - color)
 
 
 class Lashes(Part):
@@ -553,7 +553,7 @@ class Flat(Part):
 
 
 class Nose(Flat):
-    """A nose: it stands out towards its tip, so it moves further than the cheeks."""
+    """A nose: it stands out toward its tip, so it moves further than the cheeks."""
 
     def __init__(self, look: Look) -> None:
         super().__init__(look)
@@ -578,8 +578,8 @@ class Nose(Flat):
         light = 0.12 * along * (1 - edge) - 0.3 * along * edge**2 - 0.05
         under = np.clip((v - look.nose_length + 0.05) * 9, 0, 1)
         holes = np.hypot((np.abs(u) - 0.52 * look.nose_width) / 1.3, v - look.nose_length + 0.045) - 0.03
-        colour = look.skin * (1 + light - 0.18 * under)[..., None]
-        return colour * (1 - 0.65 * self.soft(holes))
+        color = look.skin * (1 + light - 0.18 * under)[..., None]
+        return color * (1 - 0.65 * self.soft(holes))
 
 
 class Glasses(Flat):
@@ -670,9 +670,9 @@ def exact_flow(
 ) -> tuple[Array, NDArray[np.bool_]]:
     """The backward flow from T pictures to an origin each, and where what it points at can be seen there.
 
-    The flow of a pixel whose centre shows a point of a part leads to where the origin's pose puts that point. It is
+    The flow of a pixel whose center shows a point of a part leads to where the origin's pose puts that point. It is
     visible if that lies within the image and the origin shows the same point of the same part there, tested at the
-    exact position, not at a pixel centre. The background does not move.
+    exact position, not at a pixel center. The background does not move.
 
     Args:
         origin: poses (arrays T 1 1) of the pictures that the flow leads to.

@@ -13,10 +13,10 @@ from posegen.data.files import MOST_OF_A_FRAME, read_text
 from posegen.data.keypoints import KeypointLayout, Keypoints
 from posegen.errors import DataError
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
-# Name, number of points, colour: in the order of the points.
-GROUPS: tuple[tuple[str, int, Colour], ...] = (
+# Name, number of points, color: in the order of the points.
+GROUPS: tuple[tuple[str, int, Color], ...] = (
     ("jaw", 17, (200, 200, 200)),  # from the right ear over the chin to the left ear
     ("right eyebrow", 5, (255, 170, 0)),  # from outside to inside
     ("left eyebrow", 5, (255, 255, 0)),  # from inside to outside
@@ -56,7 +56,7 @@ IBUG_68 = KeypointLayout(
     names=tuple(f"{name} {i}" for name, count, _ in GROUPS for i in range(1, count + 1)),
     partner=PARTNER,
     limbs=tuple(pair for curve in CURVES for pair in itertools.pairwise(curve)),
-    colours=tuple(colour for _, count, colour in GROUPS for _ in range(count)),
+    colors=tuple(color for _, count, color in GROUPS for _ in range(count)),
 )
 
 LAYOUTS = (IBUG_68,)

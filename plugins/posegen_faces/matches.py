@@ -9,7 +9,7 @@ from torch import Tensor
 from .layouts import IBUG_68
 
 # Where landmarks that hardly move with a face's expression lie on a generic head that looks at the viewer: to the
-# right, down and towards the viewer, from the head's middle, in half its height. Only how they lie to each other
+# right, down and toward the viewer, from the head's middle, in half its height. Only how they lie to each other
 # matters: an affine map fits the head to the landmarks of a picture.
 GENERIC_HEAD = {
     17: (-0.50, -0.26, 0.55),  # ends of the eyebrows

@@ -38,7 +38,7 @@ PARTS = (
 )
 """Face, eyebrows, nose, eyes, mouth, tongue: those further down are filled over those before."""
 
-LABEL_COLOURS = np.array(
+LABEL_COLORS = np.array(
     [(0, 0, 0), (96, 72, 60), (150, 110, 40), (40, 120, 80), (50, 100, 190), (190, 50, 70), (120, 20, 90)], np.uint8
 )
 
@@ -69,7 +69,7 @@ class FaceStructureEncoder:
         divisor: of distances, in pixels; published: 3, at 256×256. At another size S, ``3 * S / 256`` gives the
             same values to the same place of a face.
         image_edges: whether edges of the image outside the face are drawn; without, points alone drive a face.
-        canny: lower and upper threshold of the Canny edges, of grey levels 0..255.
+        canny: lower and upper threshold of the Canny edges, of gray levels 0..255.
 
     Raises:
         ConfigError: a layout of other points; a divisor that is not positive.
@@ -142,14 +142,14 @@ class FaceStructureEncoder:
     def _edges_outside(self, image: np.ndarray, size: tuple[int, int], labels: np.ndarray) -> np.ndarray:
         if image.dtype != np.uint8 or image.shape != (*size, 3):
             raise InputError(f"an image is uint8 {(*size, 3)}; got {image.dtype} {image.shape}")
-        grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
-        return ((cv2.Canny(grey, *self.canny) > 0) & (labels == 0)).astype(np.uint8)
+        gray = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
+        return ((cv2.Canny(gray, *self.canny) > 0) & (labels == 0)).astype(np.uint8)
 
     def draw(self, structure: Tensor) -> np.ndarray:
-        """A picture of a structure 16 H W: parts in colours, edges in white; uint8 H W 3, RGB."""
+        """A picture of a structure 16 H W: parts in colors, edges in white; uint8 H W 3, RGB."""
         array = structure.detach().float().cpu().numpy()
-        labels = np.clip(np.rint(array[-1]), 0, len(LABEL_COLOURS) - 1).astype(np.int64)
-        return np.where(array[0][..., None] > 0.5, np.uint8(255), LABEL_COLOURS[labels])
+        labels = np.clip(np.rint(array[-1]), 0, len(LABEL_COLORS) - 1).astype(np.int64)
+        return np.where(array[0][..., None] > 0.5, np.uint8(255), LABEL_COLORS[labels])
 
 
 def with_forehead(keypoints: Keypoints) -> tuple[np.ndarray, np.ndarray]:

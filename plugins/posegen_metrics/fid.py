@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from posegen.evaluation import NotComputable, centred_interval
+from posegen.evaluation import NotComputable, centered_interval
 from posegen.registry import METRICS
 
 from .inception import FEATURES, InceptionMetric
@@ -21,7 +21,7 @@ class FID(InceptionMetric):
     """``fid``: how far two normal distributions are apart, one fitted to the features of each set; 0 or more.
 
     In float64, and without a matrix square root: the trace of ``(Σg Σr)^(1/2)`` is the sum of the singular values of
-    ``Cg Rr``, where ``Cgᵀ Cg = Σg`` and ``Rr Rrᵀ = Σr``: each is the centred features, or a root taken once.
+    ``Cg Rr``, where ``Cgᵀ Cg = Σg`` and ``Rr Rrᵀ = Σr``: each is the centered features, or a root taken once.
 
     Args:
         features: one of ``clean``, ``legacy_tensorflow``, ``legacy_pytorch`` (pytorch-fid's), ``torchvision``; see
@@ -42,17 +42,17 @@ class FID(InceptionMetric):
     def statistics(self, features: np.ndarray) -> dict[str, np.ndarray]:
         """``mean`` D and ``root`` R, D by the smaller of N and D: ``R Rᵀ`` is the covariance (of N - 1). Both float64.
         NotComputable: a single image."""
-        mean, centred = _centred(features)
-        if len(centred) <= len(mean):
-            return {"mean": mean, "root": centred.T}
-        values, vectors = np.linalg.eigh(centred.T @ centred)
+        mean, centered = _centered(features)
+        if len(centered) <= len(mean):
+            return {"mean": mean, "root": centered.T}
+        values, vectors = np.linalg.eigh(centered.T @ centered)
         return {"mean": mean, "root": vectors * np.sqrt(values.clip(min=0))}
 
     def compare(self, generated: np.ndarray, real: dict[str, np.ndarray]) -> dict[str, float]:
         """``fid``. NotComputable: a single image."""
-        mean, centred = _centred(generated)
-        singular = np.linalg.svd(centred @ real["root"], compute_uv=False)
-        traces = np.square(centred).sum() + np.square(real["root"]).sum()
+        mean, centered = _centered(generated)
+        singular = np.linalg.svd(centered @ real["root"], compute_uv=False)
+        traces = np.square(centered).sum() + np.square(real["root"]).sum()
         distance = np.square(mean - real["mean"]).sum() + traces - 2 * singular.sum()
         return {"fid": max(0.0, float(distance))}  # rounding may leave less than nothing of equal sets
 
@@ -73,7 +73,7 @@ class FID(InceptionMetric):
             spread = (times @ squares - count * np.square(offset).sum()) / (count - 1)
             root = _trace_of_root(rooted, times)
             drawn.append(np.square(offset).sum() + spread + trace - 2 * root)
-        return {"fid": centred_interval(value, drawn)}
+        return {"fid": centered_interval(value, drawn)}
 
     def advice(self, generated: int, real: int) -> str:
         """Says so where a set is too small for a covariance of full rank."""
@@ -86,7 +86,7 @@ class FID(InceptionMetric):
         )
 
 
-def _centred(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _centered(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The mean D, and C N D with ``Cᵀ C`` the covariance, float64, of features N D."""
     count = len(features)
     if count < FID.least_images:
@@ -97,7 +97,7 @@ def _centred(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _trace_of_root(rows: np.ndarray, times: np.ndarray) -> float:
-    """Sum of the singular values of centred rows N R over √(N - 1), each row taken as many *times*.
+    """Sum of the singular values of centered rows N R over √(N - 1), each row taken as many *times*.
 
     From the eigenvalues of the smaller Gram matrix: half the digits of the singular values, enough for a spread.
     """

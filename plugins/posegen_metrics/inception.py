@@ -103,12 +103,12 @@ class PyTorchFIDNetwork(Network):
 
 class TorchvisionNetwork(Network):
     """torchvision's Inception v3, trained on ImageNet later, after a bilinear resize of the whole image to 299×299
-    (antialiased where it shrinks) and ImageNet's normalisation."""
+    (antialiased where it shrinks) and ImageNet's normalization."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         with torch.device("meta"):
-            # transform_input: the weights are Google's and want [-1, 1]; torchvision undoes ImageNet's normalisation
+            # transform_input: the weights are Google's and want [-1, 1]; torchvision undoes ImageNet's normalization
             network = inception_v3(weights=None, aux_logits=True, transform_input=True, init_weights=False)
         self.network = _load(network, path)
         self.classifier = self.network.fc

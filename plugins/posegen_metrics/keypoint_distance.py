@@ -32,7 +32,7 @@ class KeypointDistance(ImageMetric):
     The head's size is that of the target: the distance from nose to neck. MPII's own is 0.6 × the diagonal of a box
     around the head, which key points do not have; for an adult seen from the front both are about 17 cm (our reckoning
     from body measures: a head 23 cm high and 17 wide; the nose's tip some 17 above the middle of the shoulders). It
-    shrinks where a head is seen from above or bent towards the camera. So this ``pckh`` is comparable with itself, not
+    shrinks where a head is seen from above or bent toward the camera. So this ``pckh`` is comparable with itself, not
     with MPII's.
 
     NaN: ``pckh`` of an image whose target lacks nose or neck, or has both in one place; ``akd`` where no point is in

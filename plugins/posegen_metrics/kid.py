@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from posegen.errors import ConfigError
-from posegen.evaluation import NotComputable, centred_interval
+from posegen.evaluation import NotComputable, centered_interval
 from posegen.registry import METRICS
 
 from .inception import FEATURES, InceptionMetric
@@ -94,7 +94,7 @@ class KID(InceptionMetric):
             across += _mean_kernel(rows, real["features"]) @ block
         # That of the real images among each other is the same in every draw, and drops out of the spread
         drawn = within / (count * (count - 1)) - 2 * across / count
-        return {"kid": centred_interval(value, drawn)}
+        return {"kid": centered_interval(value, drawn)}
 
 
 def _in_order(features: np.ndarray) -> np.ndarray:

@@ -223,7 +223,7 @@ CFLD_PROTOCOL = Protocol(
         "padding": "spec: protocols names padding for PATN's script only",
         "real": f"unknown list, taken as the whole one; {CFLD} issue 17: the training set",
         "mask": f"{CFLD} issue 37: no masked score is printed",
-        "metrics.fid": "unknown resizing, taken as bilinear with antialiasing and ImageNet's normalisation; weights: "
+        "metrics.fid": "unknown resizing, taken as bilinear with antialiasing and ImageNet's normalization; weights: "
         "torchvision's (spec: protocols)",
         "metrics.lpips": "unknown version, taken as 0.1; AlexNet: spec: protocols",
         "metrics.ssim": f"{SAID_SSIM}; {CFLD} issue 37",

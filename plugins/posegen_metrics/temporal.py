@@ -93,8 +93,8 @@ def _estimate(frames: Tensor) -> tuple[Tensor, Tensor]:
     """Flow B T-1 2 H W from each frame of B T 3 H W in [-1, 1], but the first, to the one before it; and where it is
     visible there, B T-1 1 H W."""
     estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    grey = ((frames.mean(2) + 1) * 127.5).round().byte().cpu().numpy()  # B T H W
-    pairs = [(now, before) for clip in grey for before, now in pairwise(clip)]
+    gray = ((frames.mean(2) + 1) * 127.5).round().byte().cpu().numpy()  # B T H W
+    pairs = [(now, before) for clip in gray for before, now in pairwise(clip)]
 
     def flows(ends: list[tuple[np.ndarray, np.ndarray]]) -> Tensor:
         found = [estimator.calc(first, second, None) for first, second in ends]  # type: ignore[call-overload]

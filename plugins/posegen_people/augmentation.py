@@ -13,7 +13,7 @@ from posegen.registry import AUGMENTATIONS
 
 @dataclass(frozen=True)
 class Motion:
-    """A rotation by ``angle`` degrees (clockwise on the screen) and a ``scale`` about the image's centre,
+    """A rotation by ``angle`` degrees (clockwise on the screen) and a ``scale`` about the image's center,
     then a ``shift`` (x, y) in pixels."""
 
     angle: float
@@ -21,11 +21,11 @@ class Motion:
     scale: float
 
     def matrix(self, size: tuple[int, int]) -> np.ndarray:
-        """The 2×3 matrix that moves a point of an image of *size* (H, W); pixel centres on whole numbers."""
-        centre = np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
+        """The 2×3 matrix that moves a point of an image of *size* (H, W); pixel centers on whole numbers."""
+        center = np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
         cosine, sine = np.cos(np.radians(self.angle)), np.sin(np.radians(self.angle))
         turn = self.scale * np.array([[cosine, -sine], [sine, cosine]])
-        return np.column_stack([turn, centre + self.shift - turn @ centre])
+        return np.column_stack([turn, center + self.shift - turn @ center])
 
 
 @AUGMENTATIONS.register_module()
@@ -34,14 +34,14 @@ class PublishedAugmentation:
 
     The source image is rotated by ±``rotation``, shifted by ±``shift`` each way and scaled by ``scale``, all
     drawn evenly. The target image gets a draw of its own, of which a fifth of the angle, half of the shift
-    and no scale are taken. What comes from outside the image is grey. Image and key points are moved by one and
-    the same matrix, about the image's centre; pixels are interpolated bilinearly.
+    and no scale are taken. What comes from outside the image is gray. Image and key points are moved by one and
+    the same matrix, about the image's center; pixels are interpolated bilinearly.
 
     Args:
         rotation: degrees.
         shift: pixels of the size the net sees.
         scale: smallest and largest factor.
-        fill: grey level 0..255.
+        fill: gray level 0..255.
     """
 
     def __init__(

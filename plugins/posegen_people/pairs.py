@@ -42,7 +42,7 @@ from .annotations import (
 from .augmentation import PublishedAugmentation
 from .layouts import OPENPOSE_18
 
-GREY = 128
+GRAY = 128
 FASHION_PREFIXES = ("fasion", "fasion-resize", "fashion", "fashion-resize")
 """How the lists of DeepFashion are spelled in what people share; the first is the published spelling."""
 IDENTITIES = (re.compile(r"(-?\d+)_c\d+s\d+_"), re.compile(r"(fashion.+?id\d{8})"))
@@ -446,7 +446,7 @@ class CocoPairs(PeoplePairs):
     the mirror image of the person with left and right points exchanged. A category that names its points may
     have others than COCO's 17; what OpenPose does not have is left out.
 
-    The person's box is grown, made to the proportions of *size*, cut out (grey outside the image) and
+    The person's box is grown, made to the proportions of *size*, cut out (gray outside the image) and
     resized. ``skipped`` counts the annotations that are not used, by reason.
 
     Args:
@@ -704,9 +704,9 @@ def cut_out(
     padding: float = 0.15,  # as crop_box takes it
     resample: str = "bicubic",
 ) -> View:
-    """The person's crop at *size*, grey where it reaches out of the image, and the points in pixels of it."""
+    """The person's crop at *size*, gray where it reaches out of the image, and the points in pixels of it."""
     left, top, right, bottom = crop_box(box, image.shape[:2], size, padding)
-    crop = np.asarray(mmcv.imcrop(image, np.array([left, top, right - 1, bottom - 1]), pad_fill=GREY))
+    crop = np.asarray(mmcv.imcrop(image, np.array([left, top, right - 1, bottom - 1]), pad_fill=GRAY))
     moved = Keypoints(keypoints.points - (left, top), keypoints.present)
     scaled = moved.scale(size[1] / (right - left), size[0] / (bottom - top))
     return View(resize_image(crop, size, resample), scaled)

@@ -4,7 +4,7 @@ Dressed, articulated figures drawn on the fly from a seed, each in two poses, wi
 visibility between them. Nothing is downloaded, and nothing is stored.
 
 All lengths are in body units (1 = about the height of a standing person) until a pose is framed in pixels;
-angles are in radians, 0 = straight down, positive towards the right of the image.
+angles are in radians, 0 = straight down, positive toward the right of the image.
 """
 
 from __future__ import annotations
@@ -257,7 +257,7 @@ def _random_wear(rng: Generator, sharpness: float) -> Wear:
     man = rng.random() < 0.5
     return Wear(
         skin=_jitter(rng, SKINS[rng.integers(len(SKINS))]),
-        hair=_random_colour(rng) if dyed else _jitter(rng, HAIRS[rng.integers(len(HAIRS))]),
+        hair=_random_color(rng) if dyed else _jitter(rng, HAIRS[rng.integers(len(HAIRS))]),
         haircut=str(rng.choice(HAIRCUTS)),
         hat=rng.random() < 0.12,
         beard=man and rng.random() < 0.35,
@@ -269,33 +269,33 @@ def _random_wear(rng: Generator, sharpness: float) -> Wear:
         sleeve=float(rng.choice([0.02, 0.3, 0.55, 1.0, 1.7, 2.0, 2.0])),
         neckline=str(rng.choice(["round", "vee", "wide", "high"])),
         front=str(rng.choice(FRONTS)),
-        trim=_random_colour(rng),
+        trim=_random_color(rng),
         bottoms=shirt if kind == "dress" else _random_pattern(rng, sharpness, (0.08, 0.2)),
         bottoms_kind=kind,
         trouser=rng.uniform(0.35, 0.95) if kind == "shorts" else float(rng.choice([1.5, 1.92, 1.92])),
-        shoes=_random_colour(rng),
+        shoes=_random_color(rng),
         sharpness=sharpness,
     )
 
 
-def _random_colour(rng: Generator) -> Array:
-    """Mostly saturated; now and then a white, a grey or a black."""
+def _random_color(rng: Generator) -> Array:
+    """Mostly saturated; now and then a white, a gray or a black."""
     if rng.random() < 0.15:
         return np.full(3, rng.choice([0.1, 0.3, 0.92]), np.float32)
     return np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.5, 1), rng.uniform(0.4, 1)), np.float32)
 
 
-def _jitter(rng: Generator, colour: Sequence[float]) -> Array:
-    return np.clip(np.array(colour) + rng.uniform(-0.04, 0.04, 3), 0, 1).astype(np.float32)
+def _jitter(rng: Generator, color: Sequence[float]) -> Array:
+    return np.clip(np.array(color) + rng.uniform(-0.04, 0.04, 3), 0, 1).astype(np.float32)
 
 
 def _random_pattern(rng: Generator, sharpness: float, periods: tuple[float, float]) -> Pattern:
-    first = second = _random_colour(rng)
+    first = second = _random_color(rng)
     while np.abs(first - second).sum() < 0.7:  # a pattern that nobody can see is none
-        second = _random_colour(rng)
+        second = _random_color(rng)
     return Pattern(
         kind=str(rng.choice(PATTERNS)),
-        colours=np.stack([first, second]),
+        colors=np.stack([first, second]),
         period=rng.uniform(*periods),
         phase=(rng.random(), rng.random()),
         waves=np.c_[rng.uniform(-0.8, 0.8, (4, 2)), rng.uniform(0, 2 * np.pi, 4)],
@@ -522,18 +522,18 @@ def random_background(size: tuple[int, int], rng: Generator) -> Array:
     """H W 3: a plain or structured wall, sometimes with a floor; contrast varies."""
     height, width = size
     v, u = np.mgrid[:height, :width].astype(np.float32) / height
-    colour = _random_wall(rng, height)(u, v)
+    color = _random_wall(rng, height)(u, v)
     if rng.random() < 0.45:
         edge = np.clip((v - rng.uniform(0.62, 0.82)) * height + 0.5, 0, 1)[..., None]
-        colour = colour + edge * (_random_wall(rng, height)(u, v * 1.6) - colour)
-    return np.ascontiguousarray(colour, np.float32)
+        color = color + edge * (_random_wall(rng, height)(u, v * 1.6) - color)
+    return np.ascontiguousarray(color, np.float32)
 
 
 def _random_wall(rng: Generator, sharpness: float) -> Callable[[Array, Array], Array]:
     pattern = _random_pattern(rng, sharpness, (0.15, 0.4))
     contrast = rng.uniform(0.15, 0.75)
-    pale = np.float32(rng.uniform(0, 0.45)) * (1 - pattern.colours[0])
-    ground = pattern.colours[0] + pale
-    pattern.colours[1] = ground + contrast * (pattern.colours[1] - ground)
-    pattern.colours[0] = ground
+    pale = np.float32(rng.uniform(0, 0.45)) * (1 - pattern.colors[0])
+    ground = pattern.colors[0] + pale
+    pattern.colors[1] = ground + contrast * (pattern.colors[1] - ground)
+    pattern.colors[0] = ground
     return pattern

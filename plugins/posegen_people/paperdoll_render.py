@@ -1,7 +1,7 @@
 """Drawing paper dolls: flat textured parts under affine maps, and the exact flow between two such pictures.
 
 A part lives in coordinates of its own, (u, v) in body units (1 = the height of a person): u across, v along.
-A pose maps them to pixels. Shape and colour are functions of (u, v) alone: two poses show the same surface.
+A pose maps them to pixels. Shape and color are functions of (u, v) alone: two poses show the same surface.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Array: TypeAlias = NDArray[np.floating]
 Shape: TypeAlias = Callable[[Array, Array], Array]
 """(u, v), both N, to the signed distance N from the outline in body units, negative inside."""
 Paint: TypeAlias = Callable[[Array, Array], Array]
-"""(u, v), both N, to colours N 3 in [0, 1]."""
+"""(u, v), both N, to colors N 3 in [0, 1]."""
 
 BACKGROUND = -1
 
@@ -44,7 +44,7 @@ class Placed:
 
 @dataclass(frozen=True)
 class Picture:
-    """A drawing: ``image`` H W 3 in [0, 1]; ``topmost`` H W, the index of the part at each pixel centre or
+    """A drawing: ``image`` H W 3 in [0, 1]; ``topmost`` H W, the index of the part at each pixel center or
     ``BACKGROUND``; ``local`` H W 2, the (u, v) of that part there."""
 
     image: Array
@@ -60,7 +60,7 @@ def draw(parts: Sequence[Part], placed: Placed, background: Array) -> Picture:
 def draw_all(parts: Sequence[Part], poses: Sequence[Placed], background: Array) -> list[Picture]:
     """One drawing a pose, each exactly as :func:`draw` makes it, in less time: what is the same for all is done once.
 
-    Shape and colours of a part are computed for all pictures together, because at the sizes in use it is the number
+    Shape and colors of a part are computed for all pictures together, because at the sizes in use it is the number
     of calls that costs, not that of pixels. They are painted together where the depth orders allow it.
     """
     height, width = background.shape[:2]
@@ -72,7 +72,7 @@ def draw_all(parts: Sequence[Part], poses: Sequence[Placed], background: Array) 
     for index, drawn in _common_order([list(placed.order) for placed in poses]):
         stroke = strokes[index] if len(drawn) == len(poses) else strokes[index].within(drawn, height * width)
         below = image.take(stroke.place, 0)
-        image[stroke.place] = below + stroke.opacity * (stroke.colour - below)
+        image[stroke.place] = below + stroke.opacity * (stroke.color - below)
         topmost[stroke.inner_place] = index
         local[stroke.inner_place] = stroke.inner_local
     images, shape = image.reshape(-1, height, width, 3), (len(poses), height, width)
@@ -82,12 +82,12 @@ def draw_all(parts: Sequence[Part], poses: Sequence[Placed], background: Array) 
 @dataclass(frozen=True)
 class Stroke:
     """What one part puts on the pixels of several pictures, which are numbered through: ``place`` N, ``opacity`` N 1
-    and ``colour`` N 3 of the pixels it touches; ``inner_place`` M and ``inner_local`` M 2, (u, v), of those whose
-    centre it covers. Places rise within a picture, and from picture to picture."""
+    and ``color`` N 3 of the pixels it touches; ``inner_place`` M and ``inner_local`` M 2, (u, v), of those whose
+    center it covers. Places rise within a picture, and from picture to picture."""
 
     place: NDArray[np.intp]
     opacity: Array
-    colour: Array
+    color: Array
     inner_place: NDArray[np.intp]
     inner_local: Array
 
@@ -98,7 +98,7 @@ class Stroke:
         return Stroke(
             self.place[outer],
             self.opacity[outer],
-            self.colour[outer],
+            self.color[outer],
             self.inner_place[inner],
             self.inner_local[inner],
         )
@@ -183,9 +183,9 @@ def exact_flow(
 ) -> tuple[Array, NDArray[np.bool_]]:
     """The backward flow from one picture of *parts* to another, and where what it points at can be seen.
 
-    The flow of a pixel whose centre shows part i at (u, v) leads to where the source puts (u, v) of part i.
+    The flow of a pixel whose center shows part i at (u, v) leads to where the source puts (u, v) of part i.
     It is visible if it lies within the image and no part is drawn over part i there, tested at the exact
-    position, not at a pixel centre. A part's own edge hides nothing. The background does not move.
+    position, not at a pixel center. A part's own edge hides nothing. The background does not move.
 
     Returns:
         flow 2 H W in pixels, channel 0 right and channel 1 down; visible H W.
@@ -329,7 +329,7 @@ def without(shape: Shape, hole: Shape) -> Shape:
     return lambda u, v: np.maximum(shape(u, v), -hole(u, v))
 
 
-# Colours --------------------------------------------------------------------------------------------------
+# Colors --------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -338,7 +338,7 @@ class Pattern:
 
     Args:
         kind: one of :data:`PATTERNS`.
-        colours: 2 3 in [0, 1], ground and figure.
+        colors: 2 3 in [0, 1], ground and figure.
         period: of the repeat, in the units of (u, v).
         phase: in periods, for u and v.
         waves: 4 3, direction (2) and phase of the waves that make blotches.
@@ -346,22 +346,22 @@ class Pattern:
     """
 
     kind: str
-    colours: Array
+    colors: Array
     period: float
     phase: tuple[float, float]
     waves: Array
     sharpness: float
 
     def __call__(self, u: Array, v: Array) -> Array:
-        """Colours N 3 at (u, v)."""
-        first, second = self.colours
+        """Colors N 3 at (u, v)."""
+        first, second = self.colors
         if self.kind == "solid":
             return np.broadcast_to(first, (*u.shape, 3))
         weight = self._figure(u / self.period + self.phase[0], v / self.period + self.phase[1])
         return first + weight[..., None] * (second - first)
 
     def _figure(self, u: Array, v: Array) -> Array:
-        """How much of the second colour, 0..1, at (u, v) in periods."""
+        """How much of the second color, 0..1, at (u, v) in periods."""
         if self.kind == "gradient":
             return 0.5 - 0.5 * np.cos(np.pi * 0.45 * v)
         if self.kind == "horizontal stripes":
@@ -417,7 +417,7 @@ class Body:
 
 @dataclass(frozen=True)
 class Wear:
-    """Looks: what is put on the body, and its colours (RGB in [0, 1])."""
+    """Looks: what is put on the body, and its colors (RGB in [0, 1])."""
 
     skin: Array
     hair: Array
@@ -471,7 +471,7 @@ def signs(body: Body) -> tuple[int, int]:
 
 
 def _shaded(paint: Paint, half_width: float) -> Paint:
-    """A round look: darker towards the sides, more on one of them. Moves with the part."""
+    """A round look: darker toward the sides, more on one of them. Moves with the part."""
 
     def shaded(u: Array, v: Array) -> Array:
         across = u * (1 / half_width) + 0.25
@@ -524,8 +524,8 @@ def _shin(name: str, body: Body, wear: Wear, sign: int) -> Part:
     foot = ellipse(sign * 0.022, length + 0.012, 0.056, 0.032)
 
     def paint(u: Array, v: Array) -> Array:
-        colour = wear.skin + wear.soft(v - hem) * (wear.bottoms(u, v + body.thigh) - wear.skin)
-        return colour + wear.soft(length - 0.018 - v) * (wear.shoes - colour)
+        color = wear.skin + wear.soft(v - hem) * (wear.bottoms(u, v + body.thigh) - wear.skin)
+        return color + wear.soft(length - 0.018 - v) * (wear.shoes - color)
 
     shape = union(capsule(length, start, end), foot)
     return Part(name, shape, (-0.082, -start, 0.082, length + 0.05), _shaded(paint, 0.06))
@@ -559,28 +559,28 @@ def _torso(body: Body, wear: Wear) -> Part:
     wide = float(widths.max()) + round_ + 0.01
 
     def paint(u: Array, v: Array) -> Array:
-        colour = _decorate(wear, u, v, wear.shirt(u, v))
+        color = _decorate(wear, u, v, wear.shirt(u, v))
         if not body.behind and wear.neckline in ("vee", "wide"):
             cut = np.abs(u) * 1.3 + v - 0.115 if wear.neckline == "vee" else np.hypot(u, v * 1.2) - 0.062
-            colour = colour + wear.soft(cut) * (wear.skin - colour)
+            color = color + wear.soft(cut) * (wear.skin - color)
         if wear.bottoms_kind == "dress":
-            return colour + wear.soft(np.abs(v - 0.62 * body.torso) - 0.014) * (wear.trim - colour)
-        return colour + wear.soft(belt - v) * (wear.bottoms(u, v - belt) - colour)
+            return color + wear.soft(np.abs(v - 0.62 * body.torso) - 0.014) * (wear.trim - color)
+        return color + wear.soft(belt - v) * (wear.bottoms(u, v - belt) - color)
 
     return Part("torso", shape, (-wide, -0.03, wide, body.torso + 0.06), _shaded(paint, wide))
 
 
-def _decorate(wear: Wear, u: Array, v: Array, colour: Array) -> Array:
+def _decorate(wear: Wear, u: Array, v: Array, color: Array) -> Array:
     """What is on the front of a shirt."""
     if wear.front == "open":
-        return colour + wear.soft(np.abs(u) - 0.028) * (wear.trim - colour)
+        return color + wear.soft(np.abs(u) - 0.028) * (wear.trim - color)
     if wear.front == "badge":
-        return colour + wear.soft(np.hypot(u, v - 0.12) - 0.042) * (wear.trim - colour)
+        return color + wear.soft(np.hypot(u, v - 0.12) - 0.042) * (wear.trim - color)
     if wear.front == "band":
-        return colour + wear.soft(np.abs(v - 0.13) - 0.03) * (wear.trim - colour)
+        return color + wear.soft(np.abs(v - 0.13) - 0.03) * (wear.trim - color)
     if wear.front == "pocket":
-        return colour + wear.soft(np.maximum(np.abs(u - 0.045), np.abs(v - 0.1)) - 0.024) * (wear.trim - colour)
-    return colour
+        return color + wear.soft(np.maximum(np.abs(u - 0.045), np.abs(v - 0.1)) - 0.024) * (wear.trim - color)
+    return color
 
 
 def _skirt(body: Body, wear: Wear) -> Part:
@@ -621,18 +621,18 @@ def _face(a: float, b: float, wear: Wear) -> Paint:
 
     def paint(u: Array, v: Array) -> Array:
         side = np.abs(u)
-        colour = wear.skin + 0.35 * spot(side, v, (0.58 * a, 0.42 * b), (0.2 * a, 0.16 * b)) * (wear.lips - wear.skin)
+        color = wear.skin + 0.35 * spot(side, v, (0.58 * a, 0.42 * b), (0.2 * a, 0.16 * b)) * (wear.lips - wear.skin)
         if wear.beard:
-            colour = colour + wear.soft(0.36 * b - v) * (wear.hair - colour)
+            color = color + wear.soft(0.36 * b - v) * (wear.hair - color)
         bent = v + wear.smile * side * side * (b / (a * a))
-        colour = colour + spot(u, bent, (0, 0.62 * b), (0.38 * a, 0.08 * b)) * (wear.lips - colour)
-        colour = colour - 0.18 * spot(u, v, (0.03 * a, 0.3 * b), (0.1 * a, 0.1 * b)) * colour
-        colour = colour + spot(side, v, (eye_u, eye_v), (0.21 * a, 0.17 * b)) * (0.97 - colour)
-        colour = colour + spot(side, v, (eye_u, eye_v), (0.12 * a, 0.14 * b)) * (wear.eyes - colour)
+        color = color + spot(u, bent, (0, 0.62 * b), (0.38 * a, 0.08 * b)) * (wear.lips - color)
+        color = color - 0.18 * spot(u, v, (0.03 * a, 0.3 * b), (0.1 * a, 0.1 * b)) * color
+        color = color + spot(side, v, (eye_u, eye_v), (0.21 * a, 0.17 * b)) * (0.97 - color)
+        color = color + spot(side, v, (eye_u, eye_v), (0.12 * a, 0.14 * b)) * (wear.eyes - color)
         if wear.glasses:
             ring = np.abs(np.hypot((side - eye_u) / 1.1, v - eye_v) - 0.3 * a) - 0.03 * a
-            colour = colour + wear.soft(ring) * (wear.eyes - colour)
-        return colour + spot(side, v, (eye_u, eye_v - 0.3 * b), (0.22 * a, 0.05 * b)) * (wear.hair - colour)
+            color = color + wear.soft(ring) * (wear.eyes - color)
+        return color + spot(side, v, (eye_u, eye_v - 0.3 * b), (0.22 * a, 0.05 * b)) * (wear.hair - color)
 
     return paint
 

@@ -49,7 +49,7 @@ FILL = 0.94
 
 @dataclass(frozen=True)
 class Scene:
-    """What a pair is drawn from: an object, the two cameras with their views, the background's colour."""
+    """What a pair is drawn from: an object, the two cameras with their views, the background's color."""
 
     thing: Object
     source: Camera
@@ -65,7 +65,7 @@ class DrawnSolids(Dataset[Pair]):
 
     The views are those of the structure encoder: its azimuths, the whole way around, and its elevations; the two of a
     pair differ. The same (seed, index, size) gives the same pair, in any order and in any process. The camera is
-    orthographic; the object's light and texture are fixed to it, so that a surface has one colour in all views.
+    orthographic; the object's light and texture are fixed to it, so that a surface has one color in all views.
 
     Args:
         length: number of pairs.
@@ -189,27 +189,27 @@ LAMP, TAIL, METAL = np.array([1.0, 0.96, 0.72]), np.array([0.85, 0.08, 0.06]), n
 WOODS = ((0.55, 0.34, 0.18), (0.72, 0.52, 0.32), (0.36, 0.22, 0.13), (0.86, 0.72, 0.52), (0.2, 0.2, 0.22))
 
 
-def random_colour(rng: Generator) -> Array:
-    """Mostly saturated; now and then a white, a grey or a black."""
+def random_color(rng: Generator) -> Array:
+    """Mostly saturated; now and then a white, a gray or a black."""
     if rng.random() < 0.15:
         return np.full(3, rng.choice([0.15, 0.4, 0.9]))
     return np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.5, 0.95), rng.uniform(0.45, 0.95)))
 
 
-def other_colour(rng: Generator, first: Array, difference: float = 0.7) -> Array:
-    """A random colour that can be told from *first*: by so much, summed over channels."""
-    second = random_colour(rng)
+def other_color(rng: Generator, first: Array, difference: float = 0.7) -> Array:
+    """A random color that can be told from *first*: by so much, summed over channels."""
+    second = random_color(rng)
     while np.abs(second - first).sum() < difference:
-        second = random_colour(rng)
+        second = random_color(rng)
     return second
 
 
 @dataclass(frozen=True)
 class Pattern:
-    """A texture of two colours (2 3) with a *period* in units of the object; *pixel*: the width of its edges."""
+    """A texture of two colors (2 3) with a *period* in units of the object; *pixel*: the width of its edges."""
 
     kind: str
-    colours: Array
+    colors: Array
     period: float
     phase: tuple[float, float]
     angle: float
@@ -217,8 +217,8 @@ class Pattern:
     pixel: float
 
     def __call__(self, u: Array, v: Array) -> Array:
-        """Colours N 3 of places (u, v) of a face, N each."""
-        return self.colours[0] + self._share(u, v)[:, None] * (self.colours[1] - self.colours[0])
+        """Colors N 3 of places (u, v) of a face, N each."""
+        return self.colors[0] + self._share(u, v)[:, None] * (self.colors[1] - self.colors[0])
 
     def _share(self, u: Array, v: Array) -> Array:
         if self.kind == "plain":
@@ -248,11 +248,11 @@ def _edge(distance: Array, sharp: float) -> Array:
 
 
 def random_pattern(rng: Generator, pixel: float, periods: tuple[float, float], first: Array | None = None) -> Pattern:
-    """A pattern of random kind, colours and period."""
-    ground = random_colour(rng) if first is None else first
+    """A pattern of random kind, colors and period."""
+    ground = random_color(rng) if first is None else first
     return Pattern(
         kind=str(rng.choice(PATTERNS)),
-        colours=np.stack([ground, other_colour(rng, ground)]),
+        colors=np.stack([ground, other_color(rng, ground)]),
         period=rng.uniform(*periods),
         phase=(rng.random(), rng.random()),
         angle=float(rng.choice([0, 0, np.pi / 2, np.pi / 4])),
@@ -272,13 +272,13 @@ def on_faces(pattern: Pattern) -> Paint:
     return paint
 
 
-def plain(colour: Sequence[float] | Array) -> Paint:
-    """Paint of one colour."""
-    return lambda points, face: np.broadcast_to(np.asarray(colour, float), points.shape)
+def plain(color: Sequence[float] | Array) -> Paint:
+    """Paint of one color."""
+    return lambda points, face: np.broadcast_to(np.asarray(color, float), points.shape)
 
 
-def _blend(colours: Array, share: Array, colour: Array) -> Array:
-    return colours + share[:, None] * (colour - colours)
+def _blend(colors: Array, share: Array, color: Array) -> Array:
+    return colors + share[:, None] * (color - colors)
 
 
 def _within(distance_u: Array, distance_v: Array, sharp: float) -> Array:
@@ -318,13 +318,13 @@ def random_car(rng: Generator, pixel: float) -> list[Solid]:
     """The solids of a car of random build and paint; *pixel*: about the size of one, in units of the object."""
     kind = str(rng.choice(list(CARS)))
     build = _random_car_build(rng, kind)
-    colour = random_colour(rng)
-    pattern = random_pattern(rng, pixel, (0.16, 0.34), colour)
+    color = random_color(rng)
+    pattern = random_pattern(rng, pixel, (0.16, 0.34), color)
     solids = [_car_body(rng, build, pattern, pixel), _car_cabin(rng, build, pattern, pixel)]
     solids += _car_wheels(rng, build, pixel)
     if kind == "pickup":
         solids += _pickup_bed(build, on_faces(pattern))
-    return solids + _car_extras(rng, build, kind, colour, pixel)
+    return solids + _car_extras(rng, build, kind, color, pixel)
 
 
 def _random_car_build(rng: Generator, kind: str) -> CarBuild:
@@ -350,30 +350,30 @@ def _car_body(rng: Generator, build: CarBuild, pattern: Pattern, pixel: float) -
     lamp_height = build.floor + 0.62 * (build.waist - build.floor)
     lamp, lamp_place = rng.uniform(0.028, 0.042), side * rng.uniform(0.6, 0.75)
     grille = np.array([0.16, 0.16, 0.18]) if rng.random() < 0.7 else METAL
-    band, stripe = other_colour(rng, pattern.colours[0]), rng.choice(["none", "sill", "racing", "belt"])
+    band, stripe = other_color(rng, pattern.colors[0]), rng.choice(["none", "sill", "racing", "belt"])
     door = rng.uniform(-0.05, 0.02)
 
     def paint(points: Array, face: np.ndarray) -> Array:
         x, y, z = points.T
-        colours = on_faces(pattern)(points, face)
+        colors = on_faces(pattern)(points, face)
         if stripe == "sill":
-            colours = _blend(colours, _edge(build.floor + 0.045 - z, sharp), band)
+            colors = _blend(colors, _edge(build.floor + 0.045 - z, sharp), band)
         if stripe == "belt":
-            colours = _blend(colours, _edge(0.022 - np.abs(z - lamp_height + 0.02), sharp), band)
+            colors = _blend(colors, _edge(0.022 - np.abs(z - lamp_height + 0.02), sharp), band)
         if stripe == "racing":
-            colours = _blend(colours, _edge(0.045 - np.abs(y), sharp) * (face // 2 != 1), band)
+            colors = _blend(colors, _edge(0.045 - np.abs(y), sharp) * (face // 2 != 1), band)
         at_side = face // 2 == 1
         gaps = np.abs(np.stack([x - door, x - door - 0.2, x - door + 0.2])).min(0)
-        colours = _blend(colours, at_side * _edge(0.004 - gaps, sharp), 0.35 * pattern.colours[0])
+        colors = _blend(colors, at_side * _edge(0.004 - gaps, sharp), 0.35 * pattern.colors[0])
         arch = np.hypot(np.abs(x) - _axle(build), z - build.wheel)
-        colours = _blend(colours, at_side * _edge(1.16 * build.wheel - arch, sharp), np.full(3, 0.07))
+        colors = _blend(colors, at_side * _edge(1.16 * build.wheel - arch, sharp), np.full(3, 0.07))
         lamps = _within(lamp * 1.3 - np.abs(np.abs(y) - lamp_place), lamp - np.abs(z - lamp_height), sharp)
-        colours = _blend(colours, (face == FRONT) * lamps, LAMP)
-        colours = _blend(colours, (face == BACK) * lamps, TAIL)
+        colors = _blend(colors, (face == FRONT) * lamps, LAMP)
+        colors = _blend(colors, (face == BACK) * lamps, TAIL)
         middle = _within(lamp_place * 0.5 - np.abs(y), 0.032 - np.abs(z - lamp_height + 0.01), sharp)
-        colours = _blend(colours, (face == FRONT) * middle, grille)
+        colors = _blend(colors, (face == FRONT) * middle, grille)
         plate = _within(0.06 - np.abs(y), 0.02 - np.abs(z - build.floor - 0.045), sharp)
-        return _blend(colours, (face == BACK) * plate, np.full(3, 0.93))
+        return _blend(colors, (face == BACK) * plate, np.full(3, 0.93))
 
     low, high = (-half, -side, build.floor), (half, side, build.waist)
     return tapered(low, high, paint, (*build.nose, 0.012))
@@ -396,29 +396,29 @@ def _car_cabin(rng: Generator, build: CarBuild, pattern: Pattern, pixel: float) 
 
     def paint(points: Array, face: np.ndarray) -> Array:
         x, y, z = points.T
-        colours = on_faces(pattern)(points, face)
+        colors = on_faces(pattern)(points, face)
         up = (z - foot) / (roof - foot)
         tall = np.minimum(z - foot - frame * 0.6, roof - frame - z)
         across = half - side * up - np.abs(y) - frame
         ends = _within(across, tall, sharp)
-        colours = _blend(colours, ((face == FRONT) | (face == BACK)) * ends, glass)
+        colors = _blend(colors, ((face == FRONT) | (face == BACK)) * ends, glass)
         along = np.minimum(x - start - back * up, end - front * up - x) - frame * 1.3
         along = np.minimum(along, np.abs(x[:, None] - pillars).min(1) - frame * 0.55)
         if panels and end - start > 0.7:
             along = np.minimum(along, x - pillars[-1])
-        colours = _blend(colours, ((face == LEFT) | (face == RIGHT)) * _within(along, tall, sharp), glass)
+        colors = _blend(colors, ((face == LEFT) | (face == RIGHT)) * _within(along, tall, sharp), glass)
         if sunroof:
             middle = (start + back + end - front) / 2
             hole = _within(0.09 - np.abs(x - middle), 0.1 - np.abs(y), sharp)
-            colours = _blend(colours, (face == TOP) * hole, glass)
-        return colours
+            colors = _blend(colors, (face == TOP) * hole, glass)
+        return colors
 
     return tapered((start, -half, foot), (end, half, roof), paint, (front, back, side))
 
 
 def _car_wheels(rng: Generator, build: CarBuild, pixel: float) -> list[Solid]:
     sharp, spokes = 1 / pixel, int(rng.choice([0, 4, 5, 6]))
-    hub = METAL if rng.random() < 0.6 else random_colour(rng)
+    hub = METAL if rng.random() < 0.6 else random_color(rng)
     rim = rng.uniform(0.58, 0.72) * build.wheel
 
     def paint(points: Array, face: np.ndarray) -> Array:
@@ -444,10 +444,10 @@ def _pickup_bed(build: CarBuild, paint: Paint) -> list[Solid]:
     ]
 
 
-def _car_extras(rng: Generator, build: CarBuild, kind: str, colour: Array, pixel: float) -> list[Solid]:
+def _car_extras(rng: Generator, build: CarBuild, kind: str, color: Array, pixel: float) -> list[Solid]:
     """Bumpers, mirrors, and now and then a sign or a load on the roof, or a wing."""
     half, side = build.length / 2, build.width / 2
-    dark = plain((0.2, 0.2, 0.22) if rng.random() < 0.6 else 0.75 * colour)
+    dark = plain((0.2, 0.2, 0.22) if rng.random() < 0.6 else 0.75 * color)
     low, high = build.floor, build.floor + rng.uniform(0.035, 0.055)
     solids = [
         box((half - 0.03, -side * 0.97, low), (half + 0.018, side * 0.97, high), dark),
@@ -459,17 +459,17 @@ def _car_extras(rng: Generator, build: CarBuild, kind: str, colour: Array, pixel
         solids.append(box((place - 0.018, inner, sill + 0.015), (place + 0.018, outer, sill + 0.05), dark))
     chance = rng.random()
     if chance < 0.26:
-        solids.append(_on_the_roof(rng, build, colour, pixel))
+        solids.append(_on_the_roof(rng, build, color, pixel))
     elif chance < 0.5 and kind in ("saloon", "coupe"):
-        solids += _wing(build, plain(other_colour(rng, colour, 0.3)))
+        solids += _wing(build, plain(other_color(rng, color, 0.3)))
     return solids
 
 
-def _on_the_roof(rng: Generator, build: CarBuild, colour: Array, pixel: float) -> Solid:
+def _on_the_roof(rng: Generator, build: CarBuild, color: Array, pixel: float) -> Solid:
     start, end = build.cabin[0] + build.slants[1], build.cabin[1] - build.slants[0]
     middle, roof = (start + end) / 2, build.roof
     if rng.random() < 0.5:
-        sign = plain(other_colour(rng, colour))
+        sign = plain(other_color(rng, color))
         return box((middle - 0.035, -0.08, roof), (middle + 0.035, 0.08, roof + 0.045), sign)
     load, reach = on_faces(random_pattern(rng, pixel, (0.1, 0.2))), min(0.2, (end - start) / 2)
     return box((middle - reach, -0.12, roof), (middle + reach, 0.12, roof + 0.07), load)
@@ -512,7 +512,7 @@ def random_chair(rng: Generator, pixel: float) -> list[Solid]:
         lean=rng.uniform(0.04, 0.26),
         leg=rng.uniform(0.04, 0.062),
     )
-    wood = np.array(WOODS[rng.integers(len(WOODS))]) if rng.random() < 0.7 else random_colour(rng)
+    wood = np.array(WOODS[rng.integers(len(WOODS))]) if rng.random() < 0.7 else random_color(rng)
     cover = on_faces(random_pattern(rng, pixel, (0.14, 0.3)))
     back_cover = cover if rng.random() < 0.6 else on_faces(random_pattern(rng, pixel, (0.14, 0.3)))
     solids = [_chair_seat(build, cover), *_chair_back(rng, build, back_cover, wood)]
@@ -533,7 +533,7 @@ def _chair_back(rng: Generator, build: ChairBuild, cover: Paint, wood: Array) ->
     frame = plain(wood)
 
     def panel(y0: float, y1: float, z0: float, z1: float, paint: Paint, depth: float = thick) -> Solid:
-        return box((-depth / 2, y0, z0), (depth / 2, y1, z1), paint, centre=foot, pitch=build.lean)
+        return box((-depth / 2, y0, z0), (depth / 2, y1, z1), paint, center=foot, pitch=build.lean)
 
     kind = rng.choice(["whole", "whole", "raised", "slats", "bars"])
     if kind == "whole":
@@ -558,7 +558,7 @@ def _chair_legs(rng: Generator, build: ChairBuild, wood: Array) -> list[Solid]:
         pitch = float(np.sign(at_x) * splay)
         for at_y in (-y, y):
             low, high = (-leg / 2, -leg / 2, -top / np.cos(pitch)), (leg / 2, leg / 2, 0.02)
-            legs.append(box(low, high, paint, centre=(at_x, at_y, top), pitch=pitch))
+            legs.append(box(low, high, paint, center=(at_x, at_y, top), pitch=pitch))
     if rng.random() < 0.4 and not splay:
         foot, bar = rng.uniform(0.3, 0.5) * top, 0.028
         legs += [box((-x, s * y - bar / 2, foot), (x, s * y + bar / 2, foot + bar), paint) for s in (-1, 1)]
@@ -566,16 +566,16 @@ def _chair_legs(rng: Generator, build: ChairBuild, wood: Array) -> list[Solid]:
 
 
 def _pedestal(rng: Generator, build: ChairBuild, wood: Array) -> list[Solid]:
-    colour = METAL if rng.random() < 0.5 else wood
+    color = METAL if rng.random() < 0.5 else wood
     top = build.seat - build.thickness
-    solids = [column(0.035, top, plain(colour), (0, 0, 0))]
+    solids = [column(0.035, top, plain(color), (0, 0, 0))]
     if rng.random() < 0.5:
-        return [*solids, column(rng.uniform(0.2, 0.25), 0.035, plain(colour), (0, 0, 0), sides=16)]
+        return [*solids, column(rng.uniform(0.2, 0.25), 0.035, plain(color), (0, 0, 0), sides=16)]
     reach = rng.uniform(0.24, 0.29)
     return [
         *solids,
-        box((-reach, -0.025, 0), (reach, 0.025, 0.05), plain(colour)),
-        box((-0.025, -reach, 0), (0.025, reach, 0.05), plain(colour)),
+        box((-reach, -0.025, 0), (reach, 0.025, 0.05), plain(color)),
+        box((-0.025, -reach, 0), (0.025, reach, 0.05), plain(color)),
     ]
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.floating]
 Paint: TypeAlias = Callable[[Array, NDArray[np.intp]], Array]
-"""Points N 3 in the part's coordinates and the face each lies on, N, to colours N 3 in [0, 1]."""
+"""Points N 3 in the part's coordinates and the face each lies on, N, to colors N 3 in [0, 1]."""
 
 BACKGROUND = -1
 AGREE = 1e-4  # in units of the object: depths that differ by less are the same surface
@@ -33,20 +33,20 @@ class Solid:
     """A convex part: the points X with ``normals @ X <= offsets``, in coordinates of its own.
 
     ``normals`` F 3 of length 1, ``offsets`` F; ``corners`` N 3, points whose hull holds it. ``frame`` 3 3, a rotation,
-    and ``centre`` 3 place it in the object: X_object = frame @ X + centre.
+    and ``center`` 3 place it in the object: X_object = frame @ X + center.
     """
 
     normals: Array
     offsets: Array
     corners: Array
     paint: Paint
-    centre: Array = field(default_factory=lambda: np.zeros(3))
+    center: Array = field(default_factory=lambda: np.zeros(3))
     frame: Array = field(default_factory=lambda: np.eye(3))
 
     def in_object(self) -> tuple[Array, Array, Array]:
         """Normals, offsets and corners in object coordinates."""
         normals = self.normals @ self.frame.T
-        return normals, self.offsets + normals @ self.centre, self.corners @ self.frame.T + self.centre
+        return normals, self.offsets + normals @ self.center, self.corners @ self.frame.T + self.center
 
 
 class Object:
@@ -68,9 +68,9 @@ class Object:
 
 @dataclass(frozen=True)
 class Camera:
-    """An orthographic camera, which shows the object point ``middle`` at the picture's centre, ``scale`` pixels a unit.
+    """An orthographic camera, which shows the object point ``middle`` at the picture's center, ``scale`` pixels a unit.
 
-    ``azimuth`` and ``elevation`` in radians: azimuth 0 looks at the object's front, it grows towards its left side.
+    ``azimuth`` and ``elevation`` in radians: azimuth 0 looks at the object's front, it grows toward its left side.
     """
 
     azimuth: float
@@ -87,7 +87,7 @@ class Camera:
         return np.array([-s, c, 0]), np.array([-se * c, -se * s, ce]), np.array([-ce * c, -ce * s, -se])
 
     def project(self, points: Array) -> tuple[Array, Array, Array]:
-        """x and y in pixels, the centre of the first pixel at 0, and depth, of object points N 3."""
+        """x and y in pixels, the center of the first pixel at 0, and depth, of object points N 3."""
         right, up, away = self.axes
         moved = points - self.middle
         height, width = self.size
@@ -197,7 +197,7 @@ def draw(thing: Object, camera: Camera, background: Array) -> Array:
     for index, row, column in seen.by_part(len(thing.solids)):
         solid, at_x, at_y = thing.solids[index], x[column], y[row]
         face = planes[index].face(at_x, at_y)
-        local = (camera.unproject(at_x, at_y, seen.depth[row, column]) - solid.centre) @ solid.frame
+        local = (camera.unproject(at_x, at_y, seen.depth[row, column]) - solid.center) @ solid.frame
         image[row, column] = np.clip(solid.paint(local, face), 0, 1) * thing.shades[index][face, None]
     inner = [image[i::SAMPLES, j::SAMPLES] for i in range(SAMPLES) for j in range(SAMPLES)]
     return sum(inner[1:], start=inner[0]) / np.float32(SAMPLES**2)
@@ -206,8 +206,8 @@ def draw(thing: Object, camera: Camera, background: Array) -> Array:
 def exact_flow(thing: Object, source: Camera, target: Camera) -> tuple[Array, NDArray[np.bool_], NDArray[np.bool_]]:
     """The backward flow from the *target* picture to the *source* picture, and where what it points at can be seen.
 
-    The flow of a pixel whose centre shows a point of the surface leads to where the source shows that point. It is
-    visible if its face is turned to the source's camera and the ray at that exact place, no pixel centre, hits this
+    The flow of a pixel whose center shows a point of the surface leads to where the source shows that point. It is
+    visible if its face is turned to the source's camera and the ray at that exact place, no pixel center, hits this
     point first. The background does not move; it is visible where the source shows it too.
 
     Returns:
@@ -230,7 +230,7 @@ def exact_flow(thing: Object, source: Camera, target: Camera) -> tuple[Array, ND
 
 
 def _turned_to(thing: Object, source: Camera, target: Camera, seen: Seen) -> NDArray[np.bool_]:
-    """Whether the face that the target sees at each pixel centre is turned to the source's camera; H W."""
+    """Whether the face that the target sees at each pixel center is turned to the source's camera; H W."""
     turned = np.zeros(seen.part.shape, bool)
     planes, away = target.planes(thing), source.axes[2]
     for index, row, column in seen.by_part(len(thing.solids)):
@@ -255,13 +255,13 @@ def _hidden(thing: Object, camera: Camera, x: Array, y: Array, depth: Array) -> 
 
 
 def box(
-    low: Sequence[float], high: Sequence[float], paint: Paint, centre: Sequence[float] = (0, 0, 0), pitch: float = 0
+    low: Sequence[float], high: Sequence[float], paint: Paint, center: Sequence[float] = (0, 0, 0), pitch: float = 0
 ) -> Solid:
     """A box from *low* to *high* in its own coordinates; turned by *pitch* (radians) about y, its top then backwards.
 
     Faces: front, back (x), left, right (y), top, bottom (z).
     """
-    return tapered(low, high, paint, centre=centre, pitch=pitch)
+    return tapered(low, high, paint, center=center, pitch=pitch)
 
 
 FRONT, BACK, LEFT, RIGHT, TOP, BOTTOM = range(6)
@@ -272,7 +272,7 @@ def tapered(
     high: Sequence[float],
     paint: Paint,
     top: tuple[float, float, float] = (0, 0, 0),
-    centre: Sequence[float] = (0, 0, 0),
+    center: Sequence[float] = (0, 0, 0),
     pitch: float = 0,
 ) -> Solid:
     """A box whose top is drawn in: by *top* = (at the front, at the back, at either side). Faces as :func:`box`."""
@@ -290,10 +290,10 @@ def tapered(
     )
     c, s = np.cos(pitch), np.sin(pitch)
     frame = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
-    return Solid(normals, (normals * on).sum(1), corners, paint, np.array(centre, float), frame)
+    return Solid(normals, (normals * on).sum(1), corners, paint, np.array(center, float), frame)
 
 
-def wheel(radius: float, width: float, paint: Paint, centre: Sequence[float], sides: int = 14) -> Solid:
+def wheel(radius: float, width: float, paint: Paint, center: Sequence[float], sides: int = 14) -> Solid:
     """A prism of *sides* about the y axis. Faces: the sides, then left and right."""
     angles = 2 * np.pi * (np.arange(sides) + 0.5) / sides
     around = np.stack([np.cos(angles), np.zeros(sides), np.sin(angles)], 1)
@@ -302,12 +302,12 @@ def wheel(radius: float, width: float, paint: Paint, centre: Sequence[float], si
     edges = angles + np.pi / sides
     rim = radius * np.stack([np.cos(edges), np.zeros(sides), np.sin(edges)], 1)
     corners = np.concatenate([rim + np.array([0, width / 2, 0]), rim - np.array([0, width / 2, 0])])
-    return Solid(normals, offsets, corners, paint, np.array(centre, float))
+    return Solid(normals, offsets, corners, paint, np.array(center, float))
 
 
-def column(radius: float, height: float, paint: Paint, centre: Sequence[float], sides: int = 10) -> Solid:
-    """A prism of *sides* about the z axis, its foot at *centre*. Faces: the sides, then top and bottom."""
+def column(radius: float, height: float, paint: Paint, center: Sequence[float], sides: int = 10) -> Solid:
+    """A prism of *sides* about the z axis, its foot at *center*. Faces: the sides, then top and bottom."""
     lying = wheel(radius, height, paint, (0, 0, 0), sides)
     upright = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]], float)  # y becomes z
     normals, corners = lying.normals @ upright.T, lying.corners @ upright.T
-    return Solid(normals, lying.offsets, corners, paint, np.array(centre, float) + np.array([0, 0, height / 2]))
+    return Solid(normals, lying.offsets, corners, paint, np.array(center, float) + np.array([0, 0, height / 2]))

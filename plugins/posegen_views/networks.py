@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from posegen.errors import InputError
 from posegen.models import FlowPyramid, LocalAttentionRenderer, Renderer, published
-from posegen.models.layers import GROUP, INIT_GAIN, NormKind, Residual, Up, initialise
+from posegen.models.layers import GROUP, INIT_GAIN, NormKind, Residual, Up, initialize
 from posegen.models.layers import norm as make_norm
 from posegen.models.renderer import encode_all
 from posegen.registry import FLOW_ESTIMATORS, RENDERERS
@@ -53,7 +53,7 @@ class ViewFlowEstimator(FlowPyramid):
         self.structure_channels, self.image_channels = structure_channels, image_channels
         deepest = min(base_width * 2 ** (depth - 1), max_width)
         self.turn = with_norms(Residual(deepest + structure_channels, deepest), norm)
-        initialise(self.turn, init_gain)
+        initialize(self.turn, init_gain)
 
     def forward(self, source: Tensor, source_structure: Tensor, target_structure: Tensor) -> tuple[list, list]:
         """Flows w and masks m of a source image B 3 H W in [-1, 1] and two views B S 1 1.
@@ -62,7 +62,7 @@ class ViewFlowEstimator(FlowPyramid):
             Flows, one B 2 h w a level, in pixels of h×w; masks, one B 1 h w a level in [0, 1]. Coarse to fine.
 
         Raises:
-            InputError: a size that cannot be halved *depth* times, or leaves nothing to normalise over.
+            InputError: a size that cannot be halved *depth* times, or leaves nothing to normalize over.
         """
         *shallow, deepest = self.encode(source)
         turn = spread(source_structure - target_structure, deepest.shape[-2:])

@@ -1,5 +1,5 @@
 // A pose that is dragged. value: {width, height, points: [[x, y, present], …]}, in pixels of a picture of that size.
-// props.start: where the slider begins, points in the same pixels; props.layout: {names, partner, connections, colours};
+// props.start: where the slider begins, points in the same pixels; props.layout: {names, partner, connections, colors};
 // props.background: a picture's address, or "".
 // Tells 'moved' whenever the points change; what is told while a point is dragged is thinned out.
 const SVG = "http://www.w3.org/2000/svg";
@@ -22,7 +22,7 @@ const make = (name, attributes, parent) => {
   return node;
 };
 const copy = (points) => points.map((point) => [...point]);
-const colour = (k) => `rgb(${layout.colours[k].join(",")})`;
+const color = (k) => `rgb(${layout.colors[k].join(",")})`;
 
 function build() {
   const { width, height } = props.value;
@@ -33,11 +33,11 @@ function build() {
   if (props.background) {
     make("image", { href: props.background, x: -0.5, y: -0.5, width, height, preserveAspectRatio: "none" }, svg);
   }
-  lines = layout.connections.map(([, end]) => make("line", { class: "connection", stroke: colour(end), "stroke-width": unit }, svg));
+  lines = layout.connections.map(([, end]) => make("line", { class: "connection", stroke: color(end), "stroke-width": unit }, svg));
   joints = layout.names.map((name, k) => {
     const joint = make("g", { class: "joint", tabindex: k === current ? 0 : -1, role: "button", "data-joint": k }, svg);
     make("circle", { class: "grip", r: 4.5 * unit }, joint);
-    make("circle", { class: "dot", r: dot, fill: colour(k) }, joint);
+    make("circle", { class: "dot", r: dot, fill: color(k) }, joint);
     joint.style.setProperty("--ring", `${0.6 * dot}px`);
     joint.style.setProperty("--focused", `${1.4 * dot}px`);
     joint.addEventListener("pointerdown", (event) => begin(event));
@@ -225,7 +225,7 @@ function button(name, title, action) {
   tools.appendChild(node);
 }
 
-function labelled(text, control) {
+function labeled(text, control) {
   const label = document.createElement("label");
   label.append(text, control);
   tools.appendChild(label);
@@ -237,7 +237,7 @@ list.addEventListener("change", () => {
   choose(Number(list.value));
   hint.textContent = `${told(current)}. Shift+Tab leads to it.`;
 });
-labelled("Point", list);
+labeled("Point", list);
 button("Undo", "Take back the last change", undo);
 button("Mirror", "Exchange left and right", mirror);
 button("Smaller", "Shrink the pose about its middle", () => scale(1 / 1.08));
@@ -250,7 +250,7 @@ if (props.interpolates) {
   slider.addEventListener("pointerdown", remember);
   slider.addEventListener("input", interpolate);
   slider.addEventListener("change", () => tell(true));
-  labelled("From source pose to this one", slider);
+  labeled("From source pose to this one", slider);
 }
 
 function renew() {

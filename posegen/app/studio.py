@@ -40,7 +40,7 @@ class Made:
     """A result and what explains it, all at the model's size.
 
     ``layers``: pictures uint8 H W 3 by caption: the result, the source as the model saw it and, of a model with flows,
-    the flow in colours, the mask and the warped source. ``levels``: coarse to fine. ``drawn``: the target structure.
+    the flow in colors, the mask and the warped source. ``levels``: coarse to fine. ``drawn``: the target structure.
     """
 
     layers: dict[str, np.ndarray]
@@ -335,8 +335,8 @@ def neutral_pose(layout: KeypointLayout, frame: tuple[int, int]) -> Keypoints:
     """
     steps = _graph_distances(layout)
     count = len(layout)
-    centred = np.eye(count) - 1 / count
-    values, vectors = np.linalg.eigh(-0.5 * centred @ steps**2 @ centred)
+    centered = np.eye(count) - 1 / count
+    values, vectors = np.linalg.eigh(-0.5 * centered @ steps**2 @ centered)
     axes = vectors[:, ::-1] * np.sqrt(np.maximum(values[::-1], 0))  # the longest first
     partner = list(layout.partner)
     # An axis is even or odd under the mirror: the longest even one stands upright, the longest odd one lies across.

@@ -69,7 +69,7 @@ def layout_value(layout: KeypointLayout) -> dict[str, Any]:
         "names": list(layout.names),
         "partner": [*layout.partner],
         "connections": [[*pair] for pair in layout.limbs],
-        "colours": [[*colour] for colour in layout.colours],
+        "colors": [[*color] for color in layout.colors],
     }
 
 

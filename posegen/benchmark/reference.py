@@ -3,7 +3,7 @@
 Patches are built for local attention, convolutions and instance norms are torch's own, maps keep the layout that images
 come in, every loss runs the feature network anew and keeps what it looked at, what norm and act make of a map is kept
 for the backward pass, sampling correctness computes all cosines at once, a heat map is an exponential at every pixel, a
-sample is made from the text of its lists. Everything else (networks, weights, other losses, optimisers) is the
+sample is made from the text of its lists. Everything else (networks, weights, other losses, optimizers) is the
 project's, so that a difference has one of these causes.
 Where the description leaves a choice, the cheaper one is taken: features as deep as a loss asks and no deeper, no
 gradient for the frozen feature network, heat maps in single precision.

@@ -415,7 +415,7 @@ def _doubled(value: Any) -> Any:
 
 
 def _gradients(trainer: PairTrainer, batch: PairBatch) -> Mapping[str, Tensor]:
-    """The losses of a training step and the gradients that its optimisers are given; no weight changes."""
+    """The losses of a training step and the gradients that its optimizers are given; no weight changes."""
     networks = {trainer.stage.name: trainer.stage.train_networks, "discriminator": ("discriminator",)}
     recorders = {}
     for optimizer, names in networks.items():
@@ -429,7 +429,7 @@ def _gradients(trainer: PairTrainer, batch: PairBatch) -> Mapping[str, Tensor]:
 
 
 class GradientRecorder(OptimWrapper):
-    """An optimiser that keeps the gradients of a step and changes no weight.
+    """An optimizer that keeps the gradients of a step and changes no weight.
 
     Gradients are kept by part of a network, in one piece: some single ones, as of a bias before an instance norm, are
     nothing but rounding.
@@ -444,7 +444,7 @@ class GradientRecorder(OptimWrapper):
         self.gradients: dict[str, list[Tensor]] = {}
 
     def step(self, **kwargs: Any) -> None:
-        """Keep what an optimiser would use."""
+        """Keep what an optimizer would use."""
         for name, parameter in self.named:
             if parameter.grad is not None:
                 part = ".".join(name.removeprefix("model.").split(".")[:2])

@@ -17,13 +17,13 @@ from .keypoints import KeypointLayout, Keypoints, get_layout
 class HeatmapEncoder:
     """One Gaussian map a key point: ``exp(-|l - p|² / 2σ²)``, 1 at the point; a missing point is an empty map.
 
-    The centre is truncated to whole pixels, as published for single images, or kept as it is. A Gaussian is the
+    The center is truncated to whole pixels, as published for single images, or kept as it is. A Gaussian is the
     product of two one-dimensional ones, so a map costs H + W exponentials instead of H·W.
 
     Args:
         layout: name of a key-point layout that a plugin brings, or the layout itself.
         sigma: standard deviation in pixels of the encoded size.
-        subpixel: keep the centre where it is, between pixels.
+        subpixel: keep the center where it is, between pixels.
     """
 
     def __init__(self, layout: str | KeypointLayout, sigma: float = 6.0, subpixel: bool = False) -> None:
@@ -34,17 +34,17 @@ class HeatmapEncoder:
 
     def encode(self, keypoints: Keypoints, size: tuple[int, int]) -> Tensor:
         """Heat maps K H W in [0, 1] of points in pixels of an image of *size* (H, W)."""
-        centres = np.where(keypoints.present[:, None], keypoints.points, 0)
-        centres = centres if self.subpixel else np.trunc(centres)
-        columns = self._gaussian(centres[:, 0], size[1]) * keypoints.present[:, None]
-        rows = self._gaussian(centres[:, 1], size[0])
+        centers = np.where(keypoints.present[:, None], keypoints.points, 0)
+        centers = centers if self.subpixel else np.trunc(centers)
+        columns = self._gaussian(centers[:, 0], size[1]) * keypoints.present[:, None]
+        rows = self._gaussian(centers[:, 1], size[0])
         # torch multiplies in a third of NumPy's time
         return torch.from_numpy(rows)[:, :, None] * torch.from_numpy(columns)[:, None, :]
 
-    def _gaussian(self, centres: np.ndarray, length: int) -> np.ndarray:
-        if not self.subpixel and centres.size and centres.min() >= 0 and centres.max() < length:
-            return _gaussians(self.sigma, length)[centres.astype(np.intp)]
-        return _exponentials(np.arange(length, dtype=np.float32) - centres[:, None].astype(np.float32), self.sigma)
+    def _gaussian(self, centers: np.ndarray, length: int) -> np.ndarray:
+        if not self.subpixel and centers.size and centers.min() >= 0 and centers.max() < length:
+            return _gaussians(self.sigma, length)[centers.astype(np.intp)]
+        return _exponentials(np.arange(length, dtype=np.float32) - centers[:, None].astype(np.float32), self.sigma)
 
     def decode(self, structure: Tensor) -> Keypoints:
         """The points of heat maps K H W: the place of each maximum; empty maps are missing points."""
@@ -65,13 +65,13 @@ def _exponentials(offsets: np.ndarray, sigma: float) -> np.ndarray:
 
 @functools.lru_cache(maxsize=16)
 def _gaussians(sigma: float, length: int) -> np.ndarray:
-    """Those of all whole centres on a line of *length* pixels, a row a centre: windows of a single one."""
+    """Those of all whole centers on a line of *length* pixels, a row a center: windows of a single one."""
     one = _exponentials(np.arange(1 - length, length, dtype=np.float32), sigma)
     return np.lib.stride_tricks.sliding_window_view(one, length)[::-1]
 
 
 def draw_skeleton(keypoints: Keypoints, layout: KeypointLayout, size: tuple[int, int]) -> np.ndarray:
-    """Limbs and points on black, in the colours of *layout*: uint8, H W 3, RGB, of *size* (H, W).
+    """Limbs and points on black, in the colors of *layout*: uint8, H W 3, RGB, of *size* (H, W).
 
     Lines are a 64th of the shorter side wide, one pixel at least; points stand at whole pixels. A limb is drawn where
     both its ends are present.
@@ -82,8 +82,8 @@ def draw_skeleton(keypoints: Keypoints, layout: KeypointLayout, size: tuple[int,
     at = [(int(x), int(y)) for x, y in np.rint(points)]
     for first, second in layout.limbs:
         if keypoints.present[first] and keypoints.present[second]:
-            cv2.line(canvas, at[first], at[second], layout.colours[second], thickness, cv2.LINE_AA)
-    for point, present, colour in zip(at, keypoints.present, layout.colours, strict=True):
+            cv2.line(canvas, at[first], at[second], layout.colors[second], thickness, cv2.LINE_AA)
+    for point, present, color in zip(at, keypoints.present, layout.colors, strict=True):
         if present:
-            cv2.circle(canvas, point, thickness, colour, -1, cv2.LINE_AA)
+            cv2.circle(canvas, point, thickness, color, -1, cv2.LINE_AA)
     return canvas

@@ -26,12 +26,12 @@ IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
 def read_image(path: str | Path, most_pixels: int = MOST_PIXELS) -> np.ndarray:
-    """The image in a file: uint8, H W 3, RGB. Grey, palette and alpha images are converted; alpha is dropped.
+    """The image in a file: uint8, H W 3, RGB. Gray, palette and alpha images are converted; alpha is dropped.
 
     An EXIF orientation is ignored: the pixels stand as they are stored, which is what the coordinates of the
     annotated data sets count (the published loaders read them so too). Format and size are taken from the header,
     and refused, before anything is decoded; the checksums of a PNG are compared. Pillow decodes, because it refuses
-    a truncated JPEG where OpenCV fills the missing part with grey; grey images of 16 bits then go through OpenCV,
+    a truncated JPEG where OpenCV fills the missing part with gray; gray images of 16 bits then go through OpenCV,
     because Pillow would clip them.
 
     Raises:

@@ -54,24 +54,24 @@ def _parents(layout: KeypointLayout, in_start: np.ndarray, in_end: np.ndarray) -
 
     The points from which most limbs go are roots, those that both poses have before the others.
     """
-    neighbours: dict[int, list[int]] = {point: [] for point in range(len(layout)) if in_start[point] or in_end[point]}
+    neighbors: dict[int, list[int]] = {point: [] for point in range(len(layout)) if in_start[point] or in_end[point]}
     for one, other in layout.limbs:
-        if one in neighbours and other in neighbours:
-            neighbours[one].append(other)
-            neighbours[other].append(one)
+        if one in neighbors and other in neighbors:
+            neighbors[one].append(other)
+            neighbors[other].append(one)
 
     def order(point: int) -> tuple[bool, int]:
-        return not (in_start[point] and in_end[point]), -len(neighbours[point])
+        return not (in_start[point] and in_end[point]), -len(neighbors[point])
 
     parents: dict[int, int | None] = {}
-    for root in sorted(neighbours, key=order):
+    for root in sorted(neighbors, key=order):
         if root in parents:
             continue
         parents[root] = None
         reached = deque([root])
         while reached:
             point = reached.popleft()
-            for child in neighbours[point]:
+            for child in neighbors[point]:
                 if child not in parents:
                     parents[child] = point
                     reached.append(child)

@@ -22,14 +22,14 @@ class KeypointLayout:
         names: one a point, in order.
         partner: for each point the index of its mirror image (itself on the middle line).
         limbs: pairs of indices that are drawn as lines.
-        colours: one RGB triple 0..255 a point; a limb takes the colour of its second point.
+        colors: one RGB triple 0..255 a point; a limb takes the color of its second point.
     """
 
     name: str
     names: tuple[str, ...]
     partner: tuple[int, ...]
     limbs: tuple[tuple[int, int], ...]
-    colours: tuple[tuple[int, int, int], ...]
+    colors: tuple[tuple[int, int, int], ...]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -37,7 +37,7 @@ class KeypointLayout:
 
 @dataclass
 class Keypoints:
-    """Points of one subject: ``points`` K 2, (x, y) in pixels of its image, the centre of the first pixel at (0, 0);
+    """Points of one subject: ``points`` K 2, (x, y) in pixels of its image, the center of the first pixel at (0, 0);
     ``present`` K bool, False where a point is missing (its coordinates then mean nothing)."""
 
     points: np.ndarray

@@ -23,7 +23,7 @@ class ClipTrainer(Trainer):
     """Trains a clip model through stages, a clip an iteration, in chunks.
 
     A stage that renders makes each frame from the one it made before, and hands the last one of a chunk on to the next
-    without its gradient; each chunk is a step of the optimisers. A stage without the renderer has no frame of its own
+    without its gradient; each chunk is a step of the optimizers. A stage without the renderer has no frame of its own
     to go on from: there the true frame before is the previous one. Losses are summed over the frames of a chunk, those
     of flows over both origins too.
 

@@ -26,7 +26,7 @@ def in_several_processes() -> bool:
 def average_gradients(parameters: Sequence[nn.Parameter], loss: Tensor) -> Tensor:
     """Replace each gradient by its mean over all processes, in one reduction; does nothing in a single process.
 
-    A stage's optimiser knows exactly which parameters train, so no parameter is ever "unused", and networks that run
+    A stage's optimizer knows exactly which parameters train, so no parameter is ever "unused", and networks that run
     twice in a step (the discriminator) or not at all (the renderer in the flow stage) need no special care.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The optimisers of all stages: one for the networks a stage trains, one for the discriminator."""
+"""The optimizers of all stages: one for the networks a stage trains, one for the discriminator."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class StageOptimizers:
     """Builds ``{stage name: ..., "discriminator": ...}`` from the stages of a :class:`Trainer`.
 
     Each stage begins with fresh moments, as published. The arguments are mmengine's and unused: a stage says itself how
-    it is optimised.
+    it is optimized.
     """
 
     def __init__(self, optim_wrapper_cfg: Any = None, paramwise_cfg: Any = None) -> None:
         pass
 
     def __call__(self, model: nn.Module) -> OptimWrapperDict:
-        """The optimisers of *model*, a trainer or a wrapper around one."""
+        """The optimizers of *model*, a trainer or a wrapper around one."""
         trainer: Any = unwrapped(model)
         wrappers = {stage.name: _stage_optimizer(trainer, stage) for stage in trainer.stages}
         adversarial = next((stage for stage in trainer.stages if stage.discriminator_optimizer), None)

@@ -353,7 +353,7 @@ def _to_cpu(state: Any) -> Any:
 
 
 def _states(schedulers: Any) -> Any:
-    """States of mmengine's schedulers: a list of them, or one by optimiser."""
+    """States of mmengine's schedulers: a list of them, or one by optimizer."""
     if isinstance(schedulers, dict):
         return {name: _states(some) for name, some in schedulers.items()}
     return [scheduler.state_dict() for scheduler in schedulers]

@@ -24,7 +24,7 @@ class Stage(nn.Module):
         train: networks of the model that train: ``"flow_estimator"``, ``"renderer"``. A stage without the renderer
             renders no image.
         losses: configs of losses by name; each has its weight.
-        optimizer: config of the optimiser of these networks, for example ``dict(type="Adam", lr=1e-4)``.
+        optimizer: config of the optimizer of these networks, for example ``dict(type="Adam", lr=1e-4)``.
         lr_scale: factors of the learning rate by network, 1 where not given.
         discriminator_optimizer: the same for the discriminator; needed where a loss is adversarial.
         clip_gradient: largest norm of the gradient of these networks, None for no limit.

@@ -73,7 +73,7 @@ class Trainer(BaseModel):
 
     @property
     def discriminators(self) -> dict[str, nn.Module]:
-        """The discriminators there are, by the names of their optimisers."""
+        """The discriminators there are, by the names of their optimizers."""
         both = {"discriminator": self.discriminator, "temporal_discriminator": self.temporal_discriminator}
         return {name: network for name, network in both.items() if network is not None}
 
@@ -157,7 +157,7 @@ class Trainer(BaseModel):
         self._undo = Undo([self.model, *self.discriminators.values()])
 
     def _in_network(self) -> torch.autocast:
-        """Where networks run, in bfloat16 if so configured; losses and optimisers stay outside, in full precision."""
+        """Where networks run, in bfloat16 if so configured; losses and optimizers stay outside, in full precision."""
         device = next(self.model.parameters()).device.type
         return torch.autocast(device, torch.bfloat16, enabled=self.autocast)
 

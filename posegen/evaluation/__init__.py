@@ -1,6 +1,6 @@
 """The bases of all metrics, protocols, and how values are shown and kept. Metrics themselves come from plugins."""
 
-from .metric import ImageBatch, ImageMetric, NotComputable, PairMetric, SetMetric, centred_interval
+from .metric import ImageBatch, ImageMetric, NotComputable, PairMetric, SetMetric, centered_interval
 from .protocol import Protocol, get_protocol, protocols, variations
 from .published import PublishedScore, published_scores
 from .results import Evaluation, ImagePair, Score, read_evaluation
@@ -17,7 +17,7 @@ __all__ = [
     "PublishedScore",
     "Score",
     "SetMetric",
-    "centred_interval",
+    "centered_interval",
     "get_protocol",
     "metrics_table",
     "protocols",

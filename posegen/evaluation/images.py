@@ -20,7 +20,7 @@ from .protocol import Protocol
 from .results import ImagePair
 
 LOSSY = {".jpg", ".jpeg", ".webp"}
-COLOUR_MODES = {"RGB", "YCbCr", "CMYK"}
+COLOR_MODES = {"RGB", "YCbCr", "CMYK"}
 WHITE = 255
 
 
@@ -37,7 +37,7 @@ def check_images(
     """Decode every file once, those of *real* too, and say all that is wrong at once.
 
     Raises:
-        DataError: missing, truncated or unknown files, grey or alpha images, generated images of several sizes, true
+        DataError: missing, truncated or unknown files, gray or alpha images, generated images of several sizes, true
             or real images of another size where the protocol does not resize them.
     """
     problems: list[str] = []
@@ -161,8 +161,8 @@ def _size_or_problem(path: Path) -> tuple[int, int] | str:
         mode, has_alpha = image.mode, "A" in image.getbands() or "transparency" in image.info
     if has_alpha:
         return f"{path}: has an alpha channel; lay it over the background it is meant for"
-    if mode not in COLOUR_MODES:
-        return f"{path}: not a colour image (mode {mode}); convert it to RGB"
+    if mode not in COLOR_MODES:
+        return f"{path}: not a color image (mode {mode}); convert it to RGB"
     return size
 
 

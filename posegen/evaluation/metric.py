@@ -220,7 +220,7 @@ class SetMetric(BaseMetric):
         """
         values = self.compare(generated, real)
         drawn = [self.compare(generated[rng.integers(len(generated), size=len(generated))], real) for _ in range(draws)]
-        return {name: centred_interval(value, [each[name] for each in drawn]) for name, value in values.items()}
+        return {name: centered_interval(value, [each[name] for each in drawn]) for name, value in values.items()}
 
     def advice(self, generated: int, real: int) -> str:
         """What a reader should know of values from so many images; empty: nothing."""
@@ -231,8 +231,8 @@ class SetMetric(BaseMetric):
         pairs, made = as_pairs(data_batch, *data_samples)
         out = _prepare(made)
         _check_finite(pairs.names, out)
-        generated = self.extract(_quantised(out.image))
-        real = self.extract(_quantised(pairs.target)) if self.needs_real else generated
+        generated = self.extract(_quantized(out.image))
+        real = self.extract(_quantized(pairs.target)) if self.needs_real else generated
         rows = list(zip(generated, real, strict=True))
         each = len(rows) // len(data_batch)  # one result an item of the data set, see PairMetric
         self.results += [rows[start : start + each] for start in range(0, len(rows), each)]
@@ -249,13 +249,13 @@ class SetMetric(BaseMetric):
             return {}
 
 
-def centred_interval(value: float, drawn: Sequence[float] | np.ndarray) -> tuple[float, float]:
+def centered_interval(value: float, drawn: Sequence[float] | np.ndarray) -> tuple[float, float]:
     """*value* plus the 2.5 and 97.5 % quantiles of resampled values around their own mean."""
     low, high = np.quantile(np.asarray(drawn) - np.mean(drawn), (0.025, 0.975))
     return float(value + low), float(value + high)
 
 
-def _quantised(images: Tensor) -> Tensor:
+def _quantized(images: Tensor) -> Tensor:
     return images.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
 
 

@@ -20,7 +20,7 @@ OpenCV's does not."""
 ROUND_TRIPS = ("none", "png", "jpeg-75", "jpeg-95")
 """How images are stored before they are scored; a number is JPEG's quality, with Pillow's 4:2:0 chroma."""
 PADDINGS = ("none", "white-square")
-"""``white-square``: to the longer side's square, centred, with white."""
+"""``white-square``: to the longer side's square, centered, with white."""
 UNKNOWN = "unknown"
 """What a source begins with where nobody has said; the field's value is then a guess, and says so."""
 _NOT_SCORING = ("name", "citation", "sources")

@@ -20,7 +20,7 @@ ARROWS = {True: "↑", False: "↓", None: ""}
 
 
 def metrics_table(values: dict[str, float], metrics: Iterable[PairMetric]) -> Table:
-    """One row a value: name, value, unit, and an arrow towards the better side (↑ higher, ↓ lower).
+    """One row a value: name, value, unit, and an arrow toward the better side (↑ higher, ↓ lower).
 
     Args:
         values: by name, as mmengine's evaluator returns them, prefixes included.

@@ -1,7 +1,7 @@
 """One file a loss, one signature for all: ``loss(step) -> scalar``, multiplied by its ``weight`` in the config."""
 
 from .adversarial import AdversarialLoss, TemporalAdversarialLoss
-from .affine import AffineRegularisation
+from .affine import AffineRegularization
 from .correctness import SamplingCorrectness
 from .features import VGG19Features
 from .matched_points import MatchedPoints, point_error
@@ -12,7 +12,7 @@ from .style import StyleLoss
 
 __all__ = [
     "AdversarialLoss",
-    "AffineRegularisation",
+    "AffineRegularization",
     "FeatureCache",
     "FeatureMemory",
     "Loss",

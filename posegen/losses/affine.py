@@ -1,4 +1,4 @@
-"""Affine regularisation: neighbouring locations should move together (GFLA equation 4)."""
+"""Affine regularization: neighboring locations should move together (GFLA equation 4)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .step import Loss, Step
 
 
 @LOSSES.register_module()
-class AffineRegularisation(Loss):
+class AffineRegularization(Loss):
     """Σ over levels of the mean squared residual of the best affine fit to each n×n window of sampling coordinates.
 
     Args:

@@ -75,7 +75,7 @@ def sampling_correctness(
 
     Args:
         source, target: features B C h w; they are constants, no gradient reaches them.
-        flow: B 2 h' w'; at another resolution it is resized by nearest neighbour, its values unchanged (published).
+        flow: B 2 h' w'; at another resolution it is resized by nearest neighbor, its values unchanged (published).
         mask: B 1 H W or None; locations count as much as the mask there.
 
     Returns:

@@ -1,4 +1,4 @@
-"""VGG-19 features (``spec: losses``). Images enter as they are, in [-1, 1], not re-normalised."""
+"""VGG-19 features (``spec: losses``). Images enter as they are, in [-1, 1], not re-normalized."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class VGG19Features(nn.Module):
                 self.register_buffer(f"bias{block}_{index}", torch.zeros(width), persistent=False)
                 channels = width
         if weights == "random":
-            self._randomise()
+            self._randomize()
         else:
             self._load(_weights_file(weights))
 
@@ -73,7 +73,7 @@ class VGG19Features(nn.Module):
                     break
         return features
 
-    def _randomise(self) -> None:
+    def _randomize(self) -> None:
         generator = torch.Generator().manual_seed(RANDOM_SEED)
         for name in self.names:
             weight = getattr(self, f"weight{name.removeprefix('relu')}")

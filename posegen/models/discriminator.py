@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..registry import DISCRIMINATORS
 from . import published
-from .layers import Down, act, act_, add_spectral_norm, initialise
+from .layers import Down, act, act_, add_spectral_norm, initialize
 
 
 @DISCRIMINATORS.register_module()
@@ -27,7 +27,7 @@ class ResidualDiscriminator(nn.Module):
         super().__init__()
         self.down = down_blocks(image_channels, widths)
         self.to_logits = nn.Conv2d(widths[-1], 1, 1)
-        initialise(self)
+        initialize(self)
         add_spectral_norm(self)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ class TemporalDiscriminator(nn.Module):
             [*down_blocks(image_channels, widths, Down3d), *down_blocks(folded, folded_widths, first_hidden=folded)]
         )
         self.to_logits = nn.Conv2d(folded_widths[-1], 1, 1)
-        initialise(self)
+        initialize(self)
         add_spectral_norm(self)
 
     def forward(self, clip: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..errors import ConfigError, InputError
 from ..registry import FLOW_ESTIMATORS
 from . import published
-from .layers import INIT_GAIN, NormKind, Skip, Up, encoder, initialise
+from .layers import INIT_GAIN, NormKind, Skip, Up, encoder, initialize
 
 
 class FlowPyramid(nn.Module):
@@ -23,7 +23,7 @@ class FlowPyramid(nn.Module):
         base_width: channels at level 1.
         max_width: most channels at any level.
         depth: encoder blocks; images must be multiples of 2^depth in both directions.
-        init_gain: gain of the orthogonal initialisation of all layers but the flow and mask heads; 0.02 as published.
+        init_gain: gain of the orthogonal initialization of all layers but the flow and mask heads; 0.02 as published.
             Before an instance norm the scale of a weight changes nothing but its effective learning rate, so a larger
             gain lets a larger learning rate train steadily.
         norm: ``"instance"`` as published, or ``"group"``.
@@ -54,15 +54,15 @@ class FlowPyramid(nn.Module):
         self.skip = nn.ModuleDict({str(k): Skip(widths[k]) for k in decoded})
         self.to_flow = nn.ModuleDict({str(k): nn.Conv2d(widths[k], 2 * origins, 3, padding=1) for k in self.levels})
         self.to_mask = nn.ModuleDict({str(k): nn.Conv2d(widths[k], origins, 3, padding=1) for k in self.levels})
-        initialise(self, init_gain)
-        initialise(self.to_flow)
-        initialise(self.to_mask)
+        initialize(self, init_gain)
+        initialize(self.to_flow)
+        initialize(self.to_mask)
 
     def encode(self, x: Tensor) -> list[Tensor]:
         """*x* and what each encoder block makes of it: maps by level.
 
         Raises:
-            InputError: a size that cannot be halved *depth* times, or leaves nothing to normalise over.
+            InputError: a size that cannot be halved *depth* times, or leaves nothing to normalize over.
         """
         self._check_size(*x.shape[-2:])
         encoded = [x]
@@ -128,6 +128,6 @@ class FlowEstimator(FlowPyramid):
             Flows, one B 2 h w a level, in pixels of h×w; masks, one B 1 h w a level in [0, 1]. Coarse to fine.
 
         Raises:
-            InputError: a size that cannot be halved *depth* times, or leaves nothing to normalise over.
+            InputError: a size that cannot be halved *depth* times, or leaves nothing to normalize over.
         """
         return self.decode(self.encode(torch.cat([source, source_structure, target_structure], dim=1)))

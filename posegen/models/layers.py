@@ -97,7 +97,7 @@ def norm(channels: int, kind: NormKind = "instance") -> nn.Module:
     """The norm of a block, with affine parameters.
 
     ``"instance"``, as published, takes each channel's mean and contrast over the image away, and with them the absolute
-    colours of the source. ``"group"`` does so for groups of 16 channels together, which keeps them.
+    colors of the source. ``"group"`` does so for groups of 16 channels together, which keeps them.
 
     Raises:
         ConfigError: another kind, or channels that are no whole groups.
@@ -127,7 +127,7 @@ def upsample_conv(a: int, b: int) -> nn.ConvTranspose2d:
 INIT_GAIN = 0.02
 
 
-def initialise(module: nn.Module, gain: float = INIT_GAIN) -> None:
+def initialize(module: nn.Module, gain: float = INIT_GAIN) -> None:
     """Convolutions orthogonal with *gain* (published: 0.02), biases 0; norms stay at 1 and 0."""
     for part in module.modules():
         if isinstance(part, (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d)):
@@ -151,7 +151,7 @@ class Encode(Block):
 
 
 def encoder(widths: Sequence[int], kind: NormKind = "instance") -> nn.ModuleList:
-    """Encode blocks, one between two neighbouring *widths*; the first takes images or structures.
+    """Encode blocks, one between two neighboring *widths*; the first takes images or structures.
 
     Those are no groups of channels, and in a fixed range anyway: under ``"group"`` the first block leaves them as they
     are.
@@ -224,7 +224,7 @@ class Down(nn.Module):
 
 
 def add_spectral_norm(module: nn.Module) -> None:
-    """Put spectral norm on every convolution of *module*; call after :func:`initialise`."""
+    """Put spectral norm on every convolution of *module*; call after :func:`initialize`."""
     for part in list(module.modules()):
         if isinstance(part, (nn.Conv2d, nn.Conv3d)):
             spectral_norm(part)

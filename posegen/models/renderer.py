@@ -12,7 +12,7 @@ from ..errors import ConfigError
 from ..ops import LocalAttention, sample_bilinear
 from ..registry import RENDERERS
 from . import published
-from .layers import INIT_GAIN, NormKind, Residual, ToImage, Up, encoder, initialise
+from .layers import INIT_GAIN, NormKind, Residual, ToImage, Up, encoder, initialize
 
 
 class Renderer(nn.Module):
@@ -27,8 +27,8 @@ class Renderer(nn.Module):
         depth: levels of the encoders.
         image_channels: channels of an image.
         reduction: ``"mean"`` as published, or ``"sum"``; see :class:`posegen.ops.LocalAttention`.
-        init_gain: gain of the orthogonal initialisation of all layers but attention and the last; 0.02 as published.
-        norm: ``"instance"`` as published, or ``"group"``, which keeps the source's absolute colours.
+        init_gain: gain of the orthogonal initialization of all layers but attention and the last; 0.02 as published.
+        norm: ``"instance"`` as published, or ``"group"``, which keeps the source's absolute colors.
 
     Attributes:
         flow_levels: where it wants a flow and a mask; none: it takes no flow.
@@ -69,11 +69,11 @@ class Renderer(nn.Module):
         )
         self.to_image = ToImage(widths[0], image_channels)
         self._look_at_images()
-        initialise(self, init_gain)
-        initialise(self.to_image)
+        initialize(self, init_gain)
+        initialize(self.to_image)
         for name, row in self.named_children():
             if name.startswith("attention"):
-                initialise(row)
+                initialize(row)
 
     def _target_encoder(self) -> nn.ModuleList:
         return encoder([self.structure_channels, *self.widths[1:]], self.norm)

@@ -1,4 +1,4 @@
-"""How far a flow is from being affine, window by window (GFLA section 3.1, the regularisation of the flow)."""
+"""How far a flow is from being affine, window by window (GFLA section 3.1, the regularization of the flow)."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def sampling_positions(flow: Tensor) -> Tensor:
         flow: B 2 h w, pixels of h×w; channel 0 to the right, channel 1 down.
 
     Returns:
-        B 2 h w, pixel coordinates (x, y), the centre of the first pixel at 0. At least float32: half-precision types
+        B 2 h w, pixel coordinates (x, y), the center of the first pixel at 0. At least float32: half-precision types
         cannot hold a position to a fraction of a pixel.
     """
     flow = flow.to(torch.promote_types(flow.dtype, torch.float32))
@@ -65,7 +65,7 @@ def sample_by_gather(source: Tensor, positions: Tensor) -> Tensor:
 
 
 def sample_gaussian(source: Tensor, flow: Tensor, size: int = 4, sigma: float = 2.0) -> Tensor:
-    """Sample a map along a flow with a Gaussian window of size×size taps, weights normalised to 1.
+    """Sample a map along a flow with a Gaussian window of size×size taps, weights normalized to 1.
 
     A wider window than bilinear: its gradient sees further, which is why the sampling correctness loss uses it (GFLA
     section 3.1 and ``spec: losses``).

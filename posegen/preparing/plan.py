@@ -203,7 +203,7 @@ class Preparation:
         summary: what it reads and makes, in a line.
         plan: makes the plan. It opens lists, and no image; it writes nothing.
         example: the rest of a command line, ``downloads/hands data/hands``.
-        wishes: the names of the :class:`Wishes` that it can fulfil.
+        wishes: the names of the :class:`Wishes` that it can fulfill.
     """
 
     name: str
@@ -213,7 +213,7 @@ class Preparation:
     wishes: frozenset[str] = frozenset()
 
     def check_wishes(self, wishes: Wishes) -> None:
-        """Raise ConfigError for wishes that it cannot fulfil."""
+        """Raise ConfigError for wishes that it cannot fulfill."""
         options = [f"--{name.replace('_', '-')}" for name in sorted(wishes.given() - self.wishes)]
         if options:
             raise ConfigError(f"the preparation {self.name!r} takes no {' and no '.join(options)}")

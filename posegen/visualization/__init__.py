@@ -1,4 +1,4 @@
-"""Pictures of what a model does: flows in colour, masks, warped sources, sheets of samples."""
+"""Pictures of what a model does: flows in color, masks, warped sources, sheets of samples."""
 
 from .flow import flow_to_rgb, flow_wheel, mask_to_rgb, to_picture, warp
 from .sheet import overlay, sample_sheet

@@ -18,7 +18,7 @@ SMOOTHING = 4  # the wheel is drawn this many times larger, for a smooth edge
 
 
 def flow_to_rgb(flow: Tensor | np.ndarray, largest: float | None = None) -> np.ndarray:
-    """A flow in the colours of the Middlebury wheel: hue is direction, saturation is length, white is none.
+    """A flow in the colors of the Middlebury wheel: hue is direction, saturation is length, white is none.
 
     Args:
         flow: 2 H W, a tensor or an array, any unit; channel 0 to the right, channel 1 down. What is not finite becomes
@@ -43,12 +43,12 @@ def flow_to_rgb(flow: Tensor | np.ndarray, largest: float | None = None) -> np.n
     # mmcv divides by the longest vector it sees: an extra row holds one of length 1.
     unit_row = np.zeros_like(vectors[:1])
     unit_row[0, 0, 0] = 1
-    colours = mmcv.flow2rgb(np.concatenate([vectors, unit_row]))[:-1]
-    return np.round(colours * 255).astype(np.uint8)
+    colors = mmcv.flow2rgb(np.concatenate([vectors, unit_row]))[:-1]
+    return np.round(colors * 255).astype(np.uint8)
 
 
 def flow_wheel(size: int, background: tuple[int, int, int] = (255, 255, 255)) -> np.ndarray:
-    """The legend: a disc where each place has the colour of the flow that leads there from the middle.
+    """The legend: a disc where each place has the color of the flow that leads there from the middle.
 
     Args:
         size: diameter in pixels. background: RGB outside the disc.
@@ -64,7 +64,7 @@ def flow_wheel(size: int, background: tuple[int, int, int] = (255, 255, 255)) ->
 
 
 def mask_to_rgb(mask: Tensor | np.ndarray) -> np.ndarray:
-    """A mask in grey, uint8 H W 3: white is warped, black is generated.
+    """A mask in gray, uint8 H W 3: white is warped, black is generated.
 
     Args:
         mask: 1 H W or H W in [0, 1], a tensor or an array.

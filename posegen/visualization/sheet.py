@@ -39,7 +39,7 @@ def sample_sheet(
     """A sheet of samples: source, structures, flow, mask, warped source, result, target.
 
     Flow and mask are the finest of the model's. Where the data set knows the exact flow, it stands beside,
-    grey where the source does not show the place. A model without flows has no such columns.
+    gray where the source does not show the place. A model without flows has no such columns.
 
     Args:
         batch: the pairs.
@@ -143,9 +143,9 @@ def _common_length(flows: list[Tensor]) -> float:
 def _legend(columns: Columns, largest: float, size: tuple[int, int]) -> str:
     if FLOW not in columns and EXACT not in columns:
         return ""
-    lines = [f"flow: where in the source a pixel comes from; full colour = {largest:g} px of {size[0]}x{size[1]}"]
+    lines = [f"flow: where in the source a pixel comes from; full color = {largest:g} px of {size[0]}x{size[1]}"]
     if EXACT in columns:
-        lines.append("exact flow: grey = not visible in the source")
+        lines.append("exact flow: gray = not visible in the source")
     if MASK in columns:
         lines.append("mask: white = warped, black = generated")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Curves as SVG: where lines, ticks and stages stand; the page's template draws them in its own colours."""
+"""Curves as SVG: where lines, ticks and stages stand; the page's template draws them in its own colors."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from .terminal import number, shares
 WIDTH, HEIGHT = 360, 190  # of a chart, in units of its SVG; curves stand between these margins
 LEFT, RIGHT, TOP, BOTTOM = 46, 350, 22, 162
 MOST_POINTS = 300  # a curve has more pixels on no screen
-MOST_LINES = 6  # in a chart: as many as the page has colours
+MOST_LINES = 6  # in a chart: as many as the page has colors
 STEEP = 30.0  # a curve that spans this factor is drawn over a logarithmic axis
 
 
 @dataclass(frozen=True)
 class Line:
-    """A curve: where it goes, as SVG's ``points``, its number among the page's colours, its last value."""
+    """A curve: where it goes, as SVG's ``points``, its number among the page's colors, its last value."""
 
     name: str
     points: str
-    colour: int
+    color: int
     last: str
 
 
@@ -90,8 +90,8 @@ def _chart(curves: Mapping[str, Points], stages: Sequence[RunStage], end: int) -
     up = _Axis(low, high, BOTTOM, TOP, logarithmic)
     across = _Axis(0, max(end, 1), LEFT, RIGHT, False)
     lines = [
-        Line(name, _path(points, across, up), colour, number(points[-1][1]))
-        for colour, (name, points) in enumerate(curves.items())
+        Line(name, _path(points, across, up), color, number(points[-1][1]))
+        for color, (name, points) in enumerate(curves.items())
     ]
     title = next(iter(curves)) if len(curves) == 1 else _common(list(curves))
     begins = [(across(stage.start), stage.name) for stage in stages if stage.iters]

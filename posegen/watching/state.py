@@ -34,7 +34,7 @@ class RunState:
         iteration, total: done, and in all; total 0: unknown.
         seconds: an iteration; 0: unknown.
         losses: curves by name, of the losses that are trained now; the sum, ``loss``, first.
-        rates: learning rates, by optimiser.
+        rates: learning rates, by optimizer.
         measured, validation: curves by name.
         memory: MiB by name.
         skipped, unreadable: steps, and samples, left out so far.
@@ -178,7 +178,7 @@ def _losses(scalars: Scalars, last: dict[str, float]) -> dict[str, Points]:
 
 
 def _rates(last: dict[str, float], status: RunStatus | None) -> dict[str, float]:
-    """Learning rates by optimiser, those of other stages left out."""
+    """Learning rates by optimizer, those of other stages left out."""
     rates = {name.removesuffix(".lr"): value for name, value in last.items() if name.endswith(".lr")}
     if status is None or status.stage is None:
         return rates

@@ -17,7 +17,7 @@ from .scalars import Points, finite
 from .state import GONE, SILENT, RunState, duration
 from .status import FAILED, LEFT, TRAINED
 
-COLOURS = {TRAINED: "green", LEFT: "yellow", FAILED: "red", GONE: "red", SILENT: "yellow"}
+COLORS = {TRAINED: "green", LEFT: "yellow", FAILED: "red", GONE: "red", SILENT: "yellow"}
 TICKS, PLAIN_TICKS = "▁▂▃▄▅▆▇█", ".:-=+*#@"
 SPARK_WIDTH = 28
 MOST_VALIDATED = 12
@@ -44,7 +44,7 @@ def waiting(work_dir: str) -> Text:
 
 def _headline(run: RunState) -> Text:
     line = Text(printable(str(run.work_dir)), style="bold")
-    return line.append("  ").append(printable(run.words), style=COLOURS.get(run.state, "cyan"))
+    return line.append("  ").append(printable(run.words), style=COLORS.get(run.state, "cyan"))
 
 
 def _progress(run: RunState, console: Console) -> RenderableType:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Others = Sequence[tuple[str, Evaluation]]
 
 HEADINGS = ("metric", "choice", "score", "difference", "÷ half the interval")
-BETTER, WORSE, UNDIRECTED = "#2a6fb0", "#d9762b", "#777777"  # told apart by the colour-blind too
+BETTER, WORSE, UNDIRECTED = "#2a6fb0", "#d9762b", "#777777"  # told apart by the color-blind too
 KEY = "blue: scores better, orange: worse than the base; shaded: the base's 95 % interval"
 ROW, PANEL = 0.26, 0.95  # inches: of a bar, and of what a panel needs besides
 
@@ -73,7 +73,7 @@ def sensitivity_markdown(base: Evaluation, others: Others) -> str:
 
 
 def sensitivity_picture(base: Evaluation, others: Others) -> np.ndarray:
-    """The differences as bars, a panel a metric, the farthest first; grey: the base's 95 % interval. uint8 H W 3."""
+    """The differences as bars, a panel a metric, the farthest first; gray: the base's 95 % interval. uint8 H W 3."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -126,8 +126,8 @@ def _rows(metric: str, score: Score, others: Others) -> list[tuple[str, str, str
 
 
 def _draw(axis: Axes, metric: str, score: Score, moved: Sequence[Shift]) -> None:
-    colours = {None: (UNDIRECTED, UNDIRECTED), True: (BETTER, WORSE), False: (WORSE, BETTER)}
-    up, down = colours[score.higher_is_better]
+    colors = {None: (UNDIRECTED, UNDIRECTED), True: (BETTER, WORSE), False: (WORSE, BETTER)}
+    up, down = colors[score.higher_is_better]
     places = range(len(moved))
     if score.ci95 is not None and finite(*score.ci95):
         axis.axvspan(score.ci95[0] - score.value, score.ci95[1] - score.value, color="0.9", zorder=0)

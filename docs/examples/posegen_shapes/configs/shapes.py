@@ -26,7 +26,7 @@ model = dict(
     ),
 )  # fmt: skip
 
-_regularisation = dict(type="AffineRegularisation", kernel_sizes="${kernel_sizes}", weight=0.01)
+_regularization = dict(type="AffineRegularization", kernel_sizes="${kernel_sizes}", weight=0.01)
 trainer = dict(
     type="PairTrainer",
     autocast=False,
@@ -40,7 +40,7 @@ trainer = dict(
             optimizer=dict(type="Adam", lr=1e-3),
             losses=dict(
                 correctness=dict(type="SamplingCorrectness", levels="${levels}", weight=20),
-                regularisation=_regularisation,
+                regularization=_regularization,
             ),
         ),
         dict(
@@ -52,7 +52,7 @@ trainer = dict(
             discriminator_optimizer=dict(type="Adam", lr=1e-4),
             losses=dict(
                 correctness=dict(type="SamplingCorrectness", levels="${levels}", weight=20),
-                regularisation=_regularisation,
+                regularization=_regularization,
                 reconstruction=dict(type="ReconstructionLoss", weight=10),
                 perceptual=dict(type="PerceptualLoss", layers=["relu1_1", "relu2_1"], weight=0.5),
                 adversarial=dict(type="AdversarialLoss", weight=0.1),
@@ -86,8 +86,8 @@ test_dataloader = dict(
     collate_fn=_collate,
     dataset=dict(length="${test_length}", seed=3, **_data),
 )
-val_evaluator = [dict(type="ShapeColour"), dict(type="FlowError")]
-test_evaluator = [dict(type="ShapeColour"), dict(type="PSNR"), dict(type="FlowError")]
+val_evaluator = [dict(type="ShapeColor"), dict(type="FlowError")]
+test_evaluator = [dict(type="ShapeColor"), dict(type="PSNR"), dict(type="FlowError")]
 
 train_cfg = dict(type="StagedTrainLoop", val_interval=500)
 val_cfg = dict(type="ValLoop")

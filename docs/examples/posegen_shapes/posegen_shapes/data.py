@@ -49,9 +49,9 @@ class MovingShapes(Dataset):
         rng = np.random.default_rng([self.seed, index])
         ground = np.kron(rng.uniform(-0.6, 0.6, (3, -(-self.size[0] // 4), -(-self.size[1] // 4))), np.ones((4, 4)))
         ground = ground[:, : self.size[0], : self.size[1]]
-        colours, wave = rng.uniform(-1, 1, (2, 3)), rng.uniform(-4, 4, 2)
+        colors, wave = rng.uniform(-1, 1, (2, 3)), rng.uniform(-4, 4, 2)
         first, second = self._place(rng), self._place(rng)
-        source, target = (self._picture(place, ground, colours, wave) for place in (first, second))
+        source, target = (self._picture(place, ground, colors, wave) for place in (first, second))
         flow, visible = self._flow(first, second)
         return Pair(
             source=source,
@@ -90,9 +90,9 @@ class MovingShapes(Dataset):
         pixels = np.stack([columns, rows]) - place[:, 2, None, None]
         return np.einsum("ij,jhw->ihw", np.linalg.inv(place[:, :2]), pixels)
 
-    def _picture(self, place: np.ndarray, ground: np.ndarray, colours: np.ndarray, wave: np.ndarray) -> Tensor:
+    def _picture(self, place: np.ndarray, ground: np.ndarray, colors: np.ndarray, wave: np.ndarray) -> Tensor:
         weight = 0.5 + 0.5 * np.sin(np.einsum("i,ihw->hw", wave, self._own(place)))
-        arrow = colours[0, :, None, None] * weight + colours[1, :, None, None] * (1 - weight)
+        arrow = colors[0, :, None, None] * weight + colors[1, :, None, None] * (1 - weight)
         return torch.from_numpy(np.where(self._inside(place), arrow, ground).astype(np.float32))
 
     def _flow(self, source: np.ndarray, target: np.ndarray) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""The colour of the shape."""
+"""The color of the shape."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from posegen.registry import METRICS
 
 
 @METRICS.register_module()
-class ShapeColour(PairMetric):
-    """``colour_error``: mean absolute difference on the shape alone, colours on a scale of 0 to 255.
+class ShapeColor(PairMetric):
+    """``color_error``: mean absolute difference on the shape alone, colors on a scale of 0 to 255.
 
     Nothing is measured where the data set does not know the shape.
     """
 
-    units = {"colour_error": "levels"}
-    higher_is_better = {"colour_error": False}
+    units = {"color_error": "levels"}
+    higher_is_better = {"color_error": False}
 
     def measure(self, batch: PairBatch, out: Transfer) -> dict[str, Tensor]:
-        """``colour_error`` of each image; NaN where no shape is seen."""
+        """``color_error`` of each image; NaN where no shape is seen."""
         if batch.foreground is None:
             return {}
         difference = (out.image - batch.target).abs().mean(1, keepdim=True) * 127.5
         shape = batch.foreground
-        return {"colour_error": (difference * shape).flatten(1).sum(1) / shape.flatten(1).sum(1)}
+        return {"color_error": (difference * shape).flatten(1).sum(1) / shape.flatten(1).sum(1)}

@@ -14,7 +14,7 @@ ARROW = KeypointLayout(
     names=("tip", "right barb", "right foot", "left foot", "left barb"),
     partner=(0, 4, 3, 2, 1),
     limbs=((0, 1), (1, 2), (2, 3), (3, 4), (4, 0)),
-    colours=((255, 255, 255), (255, 64, 64), (255, 160, 0), (0, 160, 255), (64, 64, 255)),
+    colors=((255, 255, 255), (255, 64, 64), (255, 160, 0), (0, 160, 255), (64, 64, 255)),
 )
 
 
@@ -40,7 +40,7 @@ class CornerEncoder:
         return torch.from_numpy((cones * keypoints.present[:, None, None]).astype(np.float32))
 
     def draw(self, structure: Tensor) -> np.ndarray:
-        """The cones of a structure K H W in the colours of their corners: uint8, H W 3, RGB."""
-        colours = torch.tensor(self.layout.colours, dtype=torch.float32)
-        picture = (structure[..., None].cpu().float() * colours[:, None, None]).amax(0)
+        """The cones of a structure K H W in the colors of their corners: uint8, H W 3, RGB."""
+        colors = torch.tensor(self.layout.colors, dtype=torch.float32)
+        picture = (structure[..., None].cpu().float() * colors[:, None, None]).amax(0)
         return picture.round().to(torch.uint8).numpy()

@@ -33,7 +33,7 @@ def test_the_structure_encoder_keeps_its_contract():
 
 
 def test_the_metric_keeps_its_contract():
-    check_metric(METRICS.build_part(dict(type="ShapeColour")))
+    check_metric(METRICS.build_part(dict(type="ShapeColor")))
 
 
 def test_corners_are_read_from_text(tmp_path):
