@@ -109,8 +109,7 @@ ROOMS = {  # which rooms of the core a room may import from, beside registry, re
     "checking": {"data"},
     "preparing": {"data", "evaluation", "checking"},
     "visualization": {"data", "ops"},
-    "watching": {"data", "visualization"},
-    "engine": {"models", "losses", "data", "visualization", "watching"},
+    "engine": {"models", "losses", "data", "visualization"},
 }
 
 

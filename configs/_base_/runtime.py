@@ -13,7 +13,8 @@ default_hooks = dict(
     checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=5000, max_keep_ckpts=3),
     sampler_seed=None,
     statistics=dict(type="TrainingStatistics"),
-    status=dict(type="RunStatusFile", report=True),
+    status=dict(type="RunStatusFile"),
+    progress=dict(type="ProgressLine"),
 )
 custom_hooks = [dict(type="SampleSheets", interval=1000)]
 log_processor = dict(by_epoch=False, window_size=50)

@@ -25,14 +25,12 @@ from . import (
     parts,
     plugins,
     prepare,
-    report,
     share,
     show,
     study,
     test,
     train,
     transfer,
-    watch,
     weights,
 )
 
@@ -40,8 +38,6 @@ COMMANDS: dict[str, ModuleType] = {
     "prepare": prepare,
     "check": check,
     "train": train,
-    "watch": watch,
-    "report": report,
     "test": test,
     "evaluate": evaluate,
     "leaderboard": leaderboard,

@@ -1,6 +1,6 @@
 """What makes mmengine's Runner train a staged GAN, and what mends mmengine where it needs it."""
 
-from . import run_status, sample_sheets, statistics  # noqa: F401  register themselves
+from . import progress, run_status, sample_sheets, statistics  # noqa: F401  they register their hooks
 from .checkpoint import PlainCheckpoints, VerifiedCheckpoints, load_weights, read_checkpoint
 from .clip_trainer import ClipTrainer
 from .distributed import GradientAveraging, unwrapped

@@ -1,13 +1,16 @@
-"""What a run tells of itself while it trains, and the page it leaves at its end: the hook behind ``posegen watch``."""
+"""``WORK_DIR/status.json``: the current state of a run, for programs that monitor it."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import os
 import platform
 import socket
 import statistics
 import time
 from collections import deque
-from os import getpid
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,141 +19,169 @@ from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 
 from ..registry import HOOKS
-from ..watching.status import BEAT, FAILED, LEFT, TRAINED, TRAINING, VALIDATING, RunStage, RunStatus, write_status
 from .interruption import Interrupted
 from .provenance import revision, versions
 
-REPORT = "report.html"
-_REMEMBERED = 21  # iterations whose times say how long one takes: a slower stage has its own pace after eleven
+STATUS = "status.json"
+INTERVAL = 5.0
+"""Seconds between two updates of the file, as long as an iteration takes less."""
+WINDOW = 21
+"""Number of recent iterations whose median is the time of one: a slower stage shows after eleven."""
+
+
+class RunHook(Hook):
+    """A hook that is also told how a run ended; mmengine calls its ``after_run`` only if nothing failed."""
+
+    def run_ended(self, runner: Any, error: BaseException | None) -> None:
+        """Called by :class:`~.runner.SafeRunner` after everything else, with the exception that ended the run."""
+
+
+@dataclass(frozen=True)
+class RunStage:
+    """One stage of a run: iterations ``start`` to ``start + iters`` train ``networks`` on ``losses``."""
+
+    name: str
+    start: int
+    iters: int
+    networks: list[str]
+    losses: list[str]
+
+
+@dataclass
+class RunStatus:
+    """Content of ``status.json``.
+
+    Args:
+        started: start of this process's part of the run, in seconds since 1970.
+        stages: stages in the order in which they run; stages of no iterations are left out.
+        host: name of the machine.
+        process: process number of the first process.
+        made_with: device, number of processes, seed and versions, as text.
+        state: ``training``, ``validating``, ``trained``, ``left`` (interrupted by a signal, checkpoint saved) or
+            ``failed``.
+        message: the error that ended the run; during a validation, its progress.
+        iteration: number of iterations done.
+        updated: time of this update, in seconds since 1970.
+        seconds: median time of a recent iteration, without validations and checkpoints; 0 before the first.
+        checkpoint: path of the newest checkpoint; empty before the first.
+    """
+
+    started: float
+    stages: list[RunStage]
+    host: str = ""
+    process: int = 0
+    made_with: dict[str, str] = field(default_factory=dict)
+    state: str = "training"
+    message: str = ""
+    iteration: int = 0
+    updated: float = 0.0
+    seconds: float = 0.0
+    checkpoint: str = ""
+
+
+def write_status(work_dir: str | Path, status: RunStatus) -> None:
+    """Replace the file atomically. It is not flushed to the disk: a few seconds later it is written again."""
+    path = Path(work_dir) / STATUS
+    temporary = path.with_name(f".{STATUS}.part")
+    try:
+        temporary.write_text(json.dumps(dataclasses.asdict(status), indent=1) + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class Pace:
+    """Median time of the recent iterations.
+
+    The median, because mmengine counts the writing of a checkpoint to the iteration after it.
+    """
+
+    def __init__(self) -> None:
+        self._times: deque[float] = deque(maxlen=WINDOW)
+
+    def add(self, seconds: float) -> None:
+        """Add the time of an iteration."""
+        self._times.append(seconds)
+
+    @property
+    def seconds(self) -> float:
+        """Time of an iteration; 0 before the first."""
+        return statistics.median(self._times) if self._times else 0.0
 
 
 @HOOKS.register_module()
-class RunStatusFile(Hook):
-    """Keeps ``WORK_DIR/status.json`` up to date, for ``posegen watch``: the stage, the iteration, its speed, whether
-    the run is alive. Every 5 seconds, and once at the end, whatever ends it. Trained to the end, it writes
-    ``WORK_DIR/report.html``.
+class RunStatusFile(RunHook):
+    """Keeps ``WORK_DIR/status.json`` up to date: every 5 seconds, at each validation, and when the run ends.
 
-    That either cannot be written is a warning in the log: no training ends because nobody can watch it.
-
-    Args:
-        report: False writes no page.
+    If the file cannot be written, a warning goes to the log and training continues.
     """
 
     priority = "LOWEST"
 
-    def __init__(self, report: bool = True) -> None:
-        self.report = report
-        self._known: dict[str, Any] = {}
-        self._state, self._message = TRAINING, ""
-        self._done = 0
-        self._times: deque[float] = deque(maxlen=_REMEMBERED)
+    def __init__(self) -> None:
+        self._status: RunStatus | None = None
+        self._pace = Pace()
         self._written = float("-inf")
         self._warned = False
 
     def before_train(self, runner: Any) -> None:
-        """Say what the run is."""
+        """Describe the run."""
         trainer = runner.train_loop.trainer
         stages = [
             RunStage(s.name, trainer.start_of(s), s.iters, list(s.train_networks), list(s.losses))
             for s in trainer.stages
             if s.iters
         ]
-        self._known = {
-            "started": time.time(),
-            "stages": stages,
-            "host": socket.gethostname(),
-            "process": getpid(),
-            "made_with": _made_with(runner),
-        }
-        self._done = runner.iter
+        self._status = RunStatus(time.time(), stages, socket.gethostname(), os.getpid(), _made_with(runner))
+        self._status.iteration = runner.iter
         self._write(runner)
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Say where the run is, if it is time to."""
-        self._done = batch_idx + 1
-        self._note_time(runner)
-        self._write_if_due(runner)
-
-    def _note_time(self, runner: Any) -> None:
-        """mmengine's time of an iteration, data included."""
-        times = runner.message_hub.log_scalars.get("train/time")
+        """Update the iteration."""
+        times = runner.message_hub.log_scalars.get("train/time")  # written by mmengine's IterTimerHook
         if times is not None:
-            self._times.append(float(times.current()))
-
-    @property
-    def _seconds(self) -> float:
-        """An iteration: the median, for mmengine counts the writing of a checkpoint to the iteration after it."""
-        return statistics.median(self._times) if self._times else 0.0
+            self._pace.add(float(times.current()))
+        if self._status is not None:
+            self._status.iteration = batch_idx + 1
+        self._write(runner, only_if_due=True)
 
     def before_val(self, runner: Any) -> None:
-        """A validation begins."""
-        self._state, self._message = VALIDATING, ""
-        self._write(runner)
+        """Say that a validation begins."""
+        self._write(runner, "validating")
 
     def after_val_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """A validation may take long."""
-        self._message = f"batch {batch_idx + 1} of {len(runner.val_dataloader)}"
-        self._write_if_due(runner)
+        """Update the progress of the validation."""
+        message = f"batch {batch_idx + 1} of {len(runner.val_dataloader)}"
+        self._write(runner, "validating", message, only_if_due=True)
 
     def after_val(self, runner: Any) -> None:
-        """Training goes on."""
-        self._state, self._message = TRAINING, ""
+        """Say that training continues."""
         self._write(runner)
 
-    def end(self, runner: Any, error: BaseException | None) -> None:
-        """Say how the run ended: called by :class:`~.runner.SafeRunner`, after everything else."""
-        if not self._known:
-            return  # it never began
-        self._state, self._message = _ended(error)
-        self._write(runner)
-        if self.report and error is None and is_main_process():
-            self._write_report(runner)
+    def run_ended(self, runner: Any, error: BaseException | None) -> None:
+        """Say how the run ended."""
+        if error is None:
+            self._write(runner, "trained")
+        elif isinstance(error, Interrupted):
+            self._write(runner, "left", str(error))
+        else:
+            self._write(runner, "failed", f"{type(error).__name__}: {error}")
 
-    def _write_if_due(self, runner: Any) -> None:
-        if time.monotonic() - self._written >= BEAT:
-            self._write(runner)
-
-    def _write(self, runner: Any) -> None:
+    def _write(self, runner: Any, state: str = "training", message: str = "", only_if_due: bool = False) -> None:
+        if self._status is None or (only_if_due and time.monotonic() - self._written < INTERVAL):
+            return
         self._written = time.monotonic()
         if not is_main_process():
             return
-        status = RunStatus(
-            state=self._state,
-            iteration=self._done,
-            updated=time.time(),
-            seconds=self._seconds,
-            checkpoint=str(runner.message_hub.runtime_info.get("last_ckpt") or ""),
-            message=self._message,
-            **self._known,
-        )
+        self._status.state, self._status.message = state, message
+        self._status.updated, self._status.seconds = time.time(), self._pace.seconds
+        self._status.checkpoint = str(runner.message_hub.runtime_info.get("last_ckpt") or "")
         try:
-            write_status(runner.work_dir, status)
-        except (OSError, ValueError, TypeError) as error:
-            self._warn(runner, f"status.json was not written, posegen watch shows an older one: {error}")
-
-    def _warn(self, runner: Any, message: str) -> None:
-        if not self._warned:
+            write_status(runner.work_dir, self._status)
+        except OSError as error:
+            if not self._warned:
+                runner.logger.warning(f"{STATUS} was not written: {error}")
             self._warned = True
-            runner.logger.warning(message)
-
-    def _write_report(self, runner: Any) -> None:
-        from ..watching.report import write_report
-
-        path = Path(runner.work_dir) / REPORT
-        try:
-            write_report(runner.work_dir, path)
-        except Exception as error:  # whatever a sheet or a log of anybody's leads to
-            runner.logger.warning(f"{path} was not written: {type(error).__name__}: {error}")
-        else:
-            runner.logger.info(f"report: {path}")
-
-
-def _ended(error: BaseException | None) -> tuple[str, str]:
-    if error is None:
-        return TRAINED, ""
-    if isinstance(error, Interrupted):
-        return LEFT, str(error)
-    return FAILED, f"{type(error).__name__}: {error}"
 
 
 def _made_with(runner: Any) -> dict[str, str]:

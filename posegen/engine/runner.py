@@ -27,7 +27,7 @@ from .distributed import in_first_process, start_processes_without_gpu, unwrappe
 from .interruption import shield_worker
 from .provenance import revision, versions
 from .randomness import SeededSamples
-from .run_status import RunStatusFile
+from .run_status import RunHook
 from .trainer import check_accumulation
 from .unreadable import skipping
 
@@ -205,7 +205,7 @@ class SafeRunner(Runner):
         return super().wrap_model(model_wrapper_cfg, model)
 
     def train(self) -> nn.Module:
-        """mmengine's; whatever ends it, the hook that keeps the run's status hears of it."""
+        """Train; every :class:`~.run_status.RunHook` is told how the run ended."""
         ended_by: BaseException | None = None
         try:
             return super().train()
@@ -214,8 +214,8 @@ class SafeRunner(Runner):
             raise
         finally:
             for hook in self.hooks:
-                if isinstance(hook, RunStatusFile):
-                    hook.end(self, ended_by)
+                if isinstance(hook, RunHook):
+                    hook.run_ended(self, ended_by)
 
     def load_or_resume(self) -> None:
         """Resume where that was asked for and there is something to resume, else load :attr:`start_from`."""
