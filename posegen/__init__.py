@@ -5,12 +5,21 @@ model = posegen.load_model("configs/gfla_fashion.py", checkpoint="x.pth")
 out = model.transfer(source, source_structure, target_structure)
 """
 
+import importlib as _importlib
 from typing import TYPE_CHECKING
 from typing import Any as _Any
 
+from . import plugin_access as _plugin_access
 from ._torchvision import make_importable as _make_torchvision_importable
 
 _make_torchvision_importable()
+
+
+def _plugins() -> _Any:
+    return _importlib.import_module(".plugins", __name__)
+
+
+_plugin_access.provide(_plugins)
 
 from . import ops  # noqa: E402
 from .api import from_pretrained, load_model  # noqa: E402

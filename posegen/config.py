@@ -20,9 +20,9 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import Registry
 from torch.utils.data import DataLoader
 
-from . import plugins
-from .data.files import read_text
+from . import plugin_access
 from .errors import ConfigError, DataError, nearest
+from .files import read_text
 from .registry import DATA_SAMPLERS, KINDS, LOOPS, check_arguments
 from .untrusted import RefusedError, walk
 
@@ -165,11 +165,11 @@ def _complete(config: Config, path: Path, overrides: Mapping[str, Any], plugin_f
     resolved = _Resolver(config._cfg_dict).resolve(config._cfg_dict, ())
     if path.suffix in DATA_SUFFIXES:
         _check_names(resolved, path)  # only now: a name may have been a reference
-    for report in plugins.load():
+    for report in plugin_access.load():
         if report.error:  # a part of another plugin may go by the name that the config means
             warnings.warn(f"plugin {report.name!r} failed to load and is left out: {report.error}", stacklevel=2)
     for plugin in named:
-        plugins.load_named(plugin)
+        plugin_access.load_named(plugin)
     _check_required(config, path)
     _check_sections(resolved)
     _check_parts(resolved, "")
@@ -185,8 +185,8 @@ def _named_plugins(config: Config, path: Path, also: Sequence[str | Path]) -> li
     values = config.get("plugins") or []
     if not isinstance(values, (list, tuple)) or not all(isinstance(value, str) for value in values):
         raise ConfigError(f"{path}: 'plugins' is a list of files and modules; got {values!r}")
-    given = [plugins.absolute(plugin, Path.cwd()) for plugin in also]
-    own = [plugins.absolute(plugin, path.parent) for plugin in values]
+    given = [plugin_access.absolute(plugin, Path.cwd()) for plugin in also]
+    own = [plugin_access.absolute(plugin, path.parent) for plugin in values]
     refused = [plugin for plugin in own if plugin not in given]
     if refused and path.suffix != ".py":
         raise ConfigError(
@@ -317,7 +317,7 @@ def _check_required(config: Config, path: Path) -> None:
     required = config.get("requires", {})
     if not isinstance(required, Mapping) or not all(isinstance(package, str) for package in required.values()):
         raise ConfigError(f"{path}: 'requires' has the package of each plugin by the plugin's name; got {required!r}")
-    there = {report.name for report in plugins.load() if not report.error}
+    there = {report.name for report in plugin_access.load() if not report.error}
     missing = [f"  - {name!r}, of {package or 'no package'}" for name, package in required.items() if name not in there]
     if missing:
         raise ConfigError(

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from .benchmark.measure import time_in_turn
-from .data.files import written_whole
 from .errors import InputError, PosegenError, nearest
+from .files import written_whole
 from .version import __version__
 
 SUFFIXES = {"onnx": ".onnx", "torch-export": ".pt2"}

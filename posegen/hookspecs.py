@@ -1,105 +1,95 @@
-"""Every hook a plugin can implement, one function with one docstring each.
+"""Hooks that a plugin can implement, one function with one docstring each.
 
-A plugin is a module named by an entry point of group ``posegen``. It implements any of these under the same name,
-marked with :data:`hookimpl`:
+A plugin is a module named by an entry point of group ``posegen``, or a file given with ``--plugin``. It implements any
+of these functions under the same name, marked with :data:`hookimpl`:
 
     from posegen.hookspecs import hookimpl
 
     @hookimpl
     def posegen_register():
-        from . import datasets  # noqa: F401  its classes register themselves
+        from . import datasets  # noqa: F401  registers its classes
 
-Where such a module says ``posegen_hook_version = 1``, it is loaded by a posegen of that :data:`HOOK_VERSION` only, and
-refused by any other with a message that names both versions.
+A plugin that sets ``posegen_hook_version`` is loaded only by a posegen of the same :data:`HOOK_VERSION`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 if TYPE_CHECKING:
     from .data.keypoints import KeypointLayout, Keypoints
-    from .evaluation import Protocol, PublishedScore
-    from .evaluation.pairing import NamingConvention
-    from .poses import StructureEstimator
-    from .preparing import Preparation
-    from .weights import WeightsFile
 
-HOOK_VERSION = 1
-"""Raised by one whenever a hook is removed, or changes what it is given or must return; not when one is added."""
+HOOK_VERSION = 2
+"""Raised by one whenever a hook is removed or its arguments or return value change; not when a hook is added."""
 
 hookspec = pluggy.HookspecMarker("posegen")
 hookimpl = pluggy.HookimplMarker("posegen")
 
 
+@dataclass(frozen=True)
+class Command:
+    """A command of ``posegen``.
+
+    Args:
+        name: name on the command line.
+        summary: one line for ``posegen --help``.
+        module: dotted name of the module that implements it, imported only when the command is called. It has
+            ``add_arguments(parser)``, which adds arguments to an ``argparse.ArgumentParser``, and ``run(parsed)``,
+            which returns the exit status.
+    """
+
+    name: str
+    summary: str
+    module: str
+
+
 @hookspec
 def posegen_register() -> None:
-    """Import the modules in which the plugin's parts register themselves. Called once, after all plugins are found."""
+    """Import the modules whose classes register themselves as parts. Called once, when the plugin is loaded."""
 
 
 @hookspec
-def posegen_keypoint_layouts() -> Sequence[KeypointLayout]:  # type: ignore[empty-body]
-    """Return the key-point layouts the plugin brings; configs call them by name."""
+def posegen_catalogue() -> Sequence[Any]:  # type: ignore[empty-body]
+    """Return the records that the plugin brings, of any of these types, in any order.
+
+    - :class:`posegen.data.KeypointLayout`: a key-point layout, which configs name
+    - :class:`posegen.poses.StructureEstimator`: an estimator of key points, for ``posegen transfer``
+    - :class:`posegen.preparing.Preparation`: a data set that ``posegen prepare`` can prepare
+    - :class:`posegen.evaluation.Protocol`: an evaluation protocol, for ``posegen evaluate --protocol``
+    - :class:`posegen.evaluation.PublishedScore`: a published score, shown in reports beside measured ones
+    - :class:`posegen.evaluation.pairing.NamingConvention`: a scheme of result file names, for ``posegen evaluate``
+    - :class:`posegen.weights.WeightsFile`: a file of pretrained weights, for ``posegen weights``
+    - :class:`posegen.sharing.SharedModel`: a shared model inside the package, which commands take by name
+
+    Names are unique by type across all plugins.
+    """
 
 
-@hookspec(firstresult=True)
+@hookspec
+def posegen_commands() -> Sequence[Command]:  # type: ignore[empty-body]
+    """Return the commands that the plugin adds to ``posegen``. Called for ``posegen --help``: keep imports light."""
+
+
+@hookspec
 def posegen_read_keypoints(path: Path, layout: KeypointLayout, image: Path | None) -> Keypoints | None:
-    """Read one subject's key points in *layout* from a file a user has, or return None for a format that is not yours.
+    """Read the key points of one subject in *layout* from a file; return None for another format or layout.
 
-    ``image`` is the photograph the points belong to, for files that hold many; None where the user gave none: then a
-    file of one subject is read, and one of several is an error. A file that is of your format and broken is a
-    :class:`posegen.errors.DataError` that names file and row. Where the file says so, set the key points' ``frame``,
-    the size of the picture whose pixels they count, and ``chosen``, which subject of several they are.
+    ``image`` is the image the points belong to, for files that hold many; without it, read a file of one subject and
+    raise for a file of several. Raise :class:`posegen.errors.DataError` with file and row for a broken file. Set
+    ``frame`` of the result, the size in pixels that the coordinates refer to, and ``chosen``, the index among several
+    subjects, if the file tells.
     """
 
 
-@hookspec(firstresult=True)
+@hookspec
 def posegen_write_keypoints(path: Path, keypoints: Keypoints, layout: KeypointLayout) -> Path | None:
-    """Write one subject's key points so that posegen_read_keypoints reads them, or return None for a layout not yours.
+    """Write the key points of one subject so that posegen_read_keypoints reads them; return None for another layout.
 
-    ``path`` has no ending: the plugin adds that of its format, and returns where the file is. The points count pixels
-    of their picture, whose size ``keypoints.frame`` is where it is known.
+    ``path`` has no suffix: add the suffix of the format, and return the path of the file. Coordinates are pixels of
+    an image of size ``keypoints.frame``, if that is known.
     """
-
-
-@hookspec
-def posegen_shared_models() -> Mapping[str, Path]:  # type: ignore[empty-body]
-    """Return the shared models that lie in the plugin's package, folders by name; commands take the names for folders.
-
-    A folder is as ``posegen share`` writes it. ``posegen.from_pretrained`` and ``posegen.Inferencer`` take the names,
-    too; a path that exists goes before a name.
-    """
-
-
-@hookspec
-def posegen_structure_estimators() -> Sequence[StructureEstimator]:  # type: ignore[empty-body]
-    """Return what finds key points in images; ``posegen transfer`` asks it for pictures that have none beside them."""
-
-
-@hookspec
-def posegen_protocols() -> Sequence[Protocol]:  # type: ignore[empty-body]
-    """Return the evaluation protocols the plugin brings; ``posegen evaluate --protocol`` calls them by name."""
-
-
-@hookspec
-def posegen_published_scores() -> Sequence[PublishedScore]:  # type: ignore[empty-body]
-    """Return figures that others have published, each with its source and protocol; reports set them beside ours."""
-
-
-@hookspec
-def posegen_naming_conventions() -> Sequence[NamingConvention]:  # type: ignore[empty-body]
-    """Return how methods name their results; ``posegen evaluate`` finds the true image of each by them."""
-
-
-@hookspec
-def posegen_weights() -> Sequence[WeightsFile]:  # type: ignore[empty-body]
-    """Return the files of pretrained weights that its parts read; ``posegen weights`` lists and verifies them."""
-
-
-@hookspec
-def posegen_preparations() -> Sequence[Preparation]:  # type: ignore[empty-body]
-    """Return how what people download becomes what the plugin's loaders read: ``posegen prepare``, by name."""

@@ -17,14 +17,14 @@ from PIL import Image
 from rich.progress import track
 from torch import Tensor
 
-from . import plugins
+from . import plugin_access
 from .api import load_model
 from .config import is_config, load_config, require
 from .data import KeypointLayout, Keypoints, StructureEncoder, encode_structure
-from .data.files import read_json
 from .data.images import read_image, resize_image, to_tensor, to_uint8
 from .data.keypoints import shown
 from .errors import ConfigError, DataError, InputError, PosegenError
+from .files import read_json
 from .ops import resize_flow, warp
 from .records import PairBatch, Transfer
 from .registry import DATASETS, STRUCTURE_ENCODERS
@@ -592,8 +592,7 @@ def keypoints_in(path: Path, layout: KeypointLayout, image: Path | None) -> Keyp
     Raises:
         DataError: no plugin reads it; says what it holds.
     """
-    answers = plugins.call_each("posegen_read_keypoints", path=path, layout=layout, image=image)
-    _, found = next(answers, ("", None))
+    found = plugin_access.first("posegen_read_keypoints", path=path, layout=layout, image=image)
     if found is None:
         raise DataError(
             path,

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from . import plugins
+from . import catalogue
 from .data import Keypoints, StructureEncoder, get_layout
-from .data.files import link_out, natural_order, read_bytes
 from .data.images import IMAGE_ENDINGS, MOST_BYTES, read_image
 from .errors import ConfigError, DataError, InputError, MissingWeightsError, PosegenError, nearest
+from .files import link_out, natural_order, read_bytes
 from .inference import oddity_of, read_keypoints
 
 BESIDE = "_keypoints"
@@ -300,25 +300,8 @@ def _largest(figures: Sequence[Figure], picture: Path | None) -> Keypoints:
 
 
 def estimators() -> list[StructureEstimator]:
-    """The estimators that plugins bring (hook ``posegen_structure_estimators``).
-
-    Raises:
-        ConfigError: a plugin brings something else, or two bring one of the same name.
-    """
-    found: dict[str, tuple[str, StructureEstimator]] = {}
-    for plugin, brought in plugins.call_each("posegen_structure_estimators"):
-        if not isinstance(brought, Sequence) or not all(isinstance(one, StructureEstimator) for one in brought):
-            raise ConfigError(
-                f"plugin {plugin!r}: posegen_structure_estimators gives no sequence of StructureEstimator"
-            )
-        for one in brought:
-            if one.name in found:
-                raise ConfigError(
-                    f"the plugins {found[one.name][0]!r} and {plugin!r} both bring an estimator called {one.name!r}; "
-                    "uninstall one of them"
-                )
-            found[one.name] = plugin, one
-    return [one for _, one in found.values()]
+    """Return all estimators of key points that plugins bring."""
+    return catalogue.all(StructureEstimator)
 
 
 def _load_estimator(subjects: Sequence[Subject], encoder: StructureEncoder, name: str | None) -> Estimate:

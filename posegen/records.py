@@ -9,8 +9,6 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from .registry import FUNCTIONS
-
 
 @dataclass
 class Pair:
@@ -168,7 +166,6 @@ class Animation(NamedTuple):
     masks: Origins
 
 
-@FUNCTIONS.register_module()
 def collate_clips(clips: Sequence[Clip]) -> ClipBatch:
     """Stack clips of one length into a batch. A field that any clip lacks is None in the batch."""
     return ClipBatch(**_stack(clips))
@@ -214,7 +211,6 @@ def collate(records: Sequence[Pair] | Sequence[Clip]) -> PairBatch | ClipBatch:
     return collate_pairs(cast("Sequence[Pair]", records))
 
 
-@FUNCTIONS.register_module()
 def collate_pairs(pairs: Sequence[Pair]) -> PairBatch:
     """Stack pairs into a batch. A field that any pair lacks is None in the batch."""
     return PairBatch(**_stack(pairs))

@@ -19,6 +19,7 @@ from mmengine import registry as mmengine_registry
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import Registry
 
+from . import plugin_access
 from .errors import ConfigError, UnknownNameError, nearest
 
 
@@ -29,12 +30,12 @@ class PartRegistry(Registry):
     """
 
     def _register_module(self, module: Any, module_name: str | list[str] | None = None, force: bool = False) -> None:
+        if not getattr(module, "__module__", "").startswith("posegen."):
+            self.import_from_location()  # parts of the core take their names first
         names = [module_name or module.__name__] if isinstance(module_name, (str, type(None))) else module_name
         for name in names:
             if name in self.module_dict and not force:
-                from . import plugins
-
-                first, second = plugins.origin(self.module_dict[name]), plugins.origin(module)
+                first, second = plugin_access.origin(self.module_dict[name]), plugin_access.origin(module)
                 raise ConfigError(
                     f"two parts are called {name!r}, a {self.name.replace('_', ' ')} each: the one of {first}, which "
                     f"stays, and the one of {second}; rename one of them, or uninstall one of the two"
@@ -47,9 +48,7 @@ class PartRegistry(Registry):
         Raises:
             UnknownNameError: naming the parts there are, and the nearest.
         """
-        from . import plugins
-
-        plugins.load()
+        plugin_access.load()
         found = None if self._is_of_python(key) else super().get(key)
         if "." in key and (found is None or not _is_registered(found, self._get_root_registry())):
             raise UnknownNameError(
@@ -57,10 +56,9 @@ class PartRegistry(Registry):
             )
         if found is None:
             names = sorted(self.module_dict)
-            failed = "".join(f"\nplugin {p.name!r} failed to load: {p.error}" for p in plugins.load() if p.error)
             raise UnknownNameError(
                 f"no {self.name.replace('_', ' ')} is called {key!r}{nearest(key, names)}\n"
-                f"there are: {', '.join(names) or 'none'}{failed}"
+                f"there are: {', '.join(names) or 'none'}{plugin_access.failures()}"
             )
         return found
 
@@ -134,7 +132,7 @@ HOOKS = _child("hook", mmengine_registry.HOOKS, locations=["posegen.engine"])
 # Trades of mmengine's Runner that the engine room fills; not listed to users as kinds of part.
 LOOPS = _child("loop", mmengine_registry.LOOPS, locations=["posegen.engine"])
 DATA_SAMPLERS = _child("data_sampler", mmengine_registry.DATA_SAMPLERS, locations=["posegen.engine"])
-FUNCTIONS = _child("function", mmengine_registry.FUNCTIONS, locations=["posegen.records"])
+FUNCTIONS = _child("function", mmengine_registry.FUNCTIONS, locations=["posegen.data.collate"])
 MODEL_WRAPPERS = _child("model_wrapper", mmengine_registry.MODEL_WRAPPERS, locations=["posegen.engine"])
 OPTIM_WRAPPER_CONSTRUCTORS = _child(
     "optim_wrapper_constructor", mmengine_registry.OPTIM_WRAPPER_CONSTRUCTORS, locations=["posegen.engine"]

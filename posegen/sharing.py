@@ -9,6 +9,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -18,11 +19,13 @@ import torch
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from . import plugins
+from . import catalogue, plugin_access
 from .config import load_plain, read_plain, require, unresolved
+from .data.keypoints import KeypointLayout
 from .engine.checkpoint import check_weights
 from .engine.checkpoint_files import write_safetensors, write_whole
 from .errors import CheckpointError, ConfigError, MissingWeightsError, PosegenError, nearest
+from .plugin_access import PluginReport
 from .registry import DATASETS, MODELS, REGISTRIES
 from .version import __version__
 from .weights import read_weights, sha256
@@ -236,12 +239,11 @@ def _texts(node: Any, where: str = "") -> Iterator[tuple[str, str]]:
             yield from _texts(value, f"{where}.{key}".lstrip("."))
 
 
-def _bringing(name: str) -> list[plugins.PluginReport]:
-    """The plugins that bring a part, or a layout, of that name."""
-    owners = [plugins.owner(registry.module_dict[name]) for registry in REGISTRIES if name in registry.module_dict]
-    reports = {report.name: report for report in plugins.load()}
-    layouts = plugins.call_each("posegen_keypoint_layouts")
-    owners += [reports[plugin] for plugin, found in layouts for layout in found if layout.name == name]
+def _bringing(name: str) -> list[PluginReport]:
+    """Return the plugins that bring a part or a key-point layout of a name."""
+    parts = [registry.module_dict[name] for registry in REGISTRIES if name in registry.module_dict]
+    layouts = [layout for layout in catalogue.all(KeypointLayout) if layout.name == name]
+    owners = [*map(plugin_access.owner, parts), *map(catalogue.owner_of, layouts)]
     return [owner for owner in owners if owner is not None]
 
 
@@ -311,23 +313,24 @@ def is_on_hub(folder: str | Path) -> bool:
     return _OF_HUB.match(_text_of(folder)) is not None
 
 
-def shared_models() -> dict[str, Path]:
-    """The folders of the shared models that plugins ship, by name.
+@dataclass(frozen=True)
+class SharedModel:
+    """A shared model inside the package of a plugin.
 
-    Raises:
-        ConfigError: two plugins ship models of one name, or one does not say where they lie.
-        PosegenError: a plugin failed; names it.
+    Args:
+        name: name that commands, ``posegen.from_pretrained`` and ``posegen.Inferencer`` take; an existing path of that
+            name takes precedence.
+        folder: folder as ``posegen share`` writes it.
     """
-    found: dict[str, tuple[str, Path]] = {}
-    for plugin, models in plugins.call_each("posegen_shared_models"):
-        if not isinstance(models, Mapping) or not all(isinstance(place, (str, Path)) for place in models.values()):
-            raise ConfigError(f"plugin {plugin!r}: posegen_shared_models gives no folders by name")
-        for name, place in models.items():
-            if name in found:
-                both = f"{found[name][0]!r} and {plugin!r}"
-                raise ConfigError(f"the plugins {both} both ship a shared model called {name!r}; uninstall one of them")
-            found[name] = plugin, Path(place)
-    return {name: place for name, (_, place) in sorted(found.items())}
+
+    name: str
+    folder: Path
+
+
+def shared_models() -> dict[str, Path]:
+    """Return the folders of the shared models that plugins bring, by name."""
+    models = sorted(catalogue.all(SharedModel), key=lambda model: model.name)
+    return {model.name: model.folder for model in models}
 
 
 def is_shared(folder: str | Path) -> bool:

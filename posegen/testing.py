@@ -27,7 +27,7 @@ from .data import KeypointLayout, Keypoints, structure_of
 from .errors import ConfigError
 from .evaluation import PairMetric
 from .ops import warp
-from .plugins import PluginReport
+from .plugin_access import PluginReport
 from .records import Clip, Pair, PairBatch, Transfer, collate_clips, collate_pairs
 
 PAIR_SHAPES = {

@@ -56,7 +56,6 @@ from posegen_views.views import ViewPairs
 from posegen import plugins
 from posegen.config import load_config
 from posegen.data import HeatmapEncoder
-from posegen.data.files import MOST_OF_A_FRAME, MOST_OF_A_LIST
 from posegen.data.images import MOST_BYTES, read_image
 from posegen.engine.checkpoint import read_checkpoint
 from posegen.engine.checkpoint_files import write_checkpoint
@@ -64,6 +63,7 @@ from posegen.engine.convert import convert
 from posegen.errors import PosegenError
 from posegen.evaluation.pairing import NamingConvention, pair_images
 from posegen.evaluation.protocol import read_protocol
+from posegen.files import MOST_OF_A_FRAME, MOST_OF_A_LIST
 from posegen.models.discriminator import ResidualDiscriminator
 from posegen.models.published import DOWN, SPECTRAL
 from posegen.study import define_study

@@ -19,8 +19,8 @@ from posegen_people.annotations import check_name, parse_annotations, parse_pair
 
 from posegen.config import load_config
 from posegen.data import files
-from posegen.data.files import MOST_OF_A_FRAME, check_file, find_file, link_out, read_json, read_text
 from posegen.errors import ConfigError, DataError
+from posegen.files import MOST_OF_A_FRAME, check_file, find_file, link_out, read_json, read_text
 
 from .bad_inputs import GOOD, NO_NAMES, OUTSIDE_NAMES
 

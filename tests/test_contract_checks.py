@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
-from posegen import plugins
+from posegen import catalogue, plugins
 from posegen.data import HeatmapEncoder, KeypointLayout, Keypoints, get_layout
 from posegen.data.images import write_image
 from posegen.errors import ConfigError
@@ -85,9 +85,8 @@ def test_a_shipped_metric_keeps_its_contract(name):
 
 
 def test_the_shipped_layouts_are_of_one_piece():
-    for found in plugins.hook().posegen_keypoint_layouts():
-        for layout in found:
-            check_layout(layout)
+    for layout in catalogue.all(KeypointLayout):
+        check_layout(layout)
 
 
 # Breaking the contract of data sets
@@ -471,7 +470,7 @@ class Plugin:
         METRICS.register_module(name="ErrorOfATest", module=Error)
 
     @hookimpl
-    def posegen_keypoint_layouts(self):
+    def posegen_catalogue(self):
         return [BAR]
 
 
@@ -479,7 +478,7 @@ class Plugin:
 def test_the_fixture_registers_a_plugin_for_one_test(posegen_plugin, time):  # noqa: F811
     assert "ErrorOfATest" not in METRICS.module_dict  # not the second time either
     report = posegen_plugin(Plugin(), "mine")
-    assert (report.name, report.hooks) == ("mine", ["posegen_keypoint_layouts", "posegen_register"])
+    assert (report.name, report.hooks) == ("mine", ["posegen_catalogue", "posegen_register"])
     assert METRICS.get("ErrorOfATest") is Error
     assert get_layout("bar") is BAR
 
@@ -490,7 +489,7 @@ def test_what_the_fixture_registered_is_gone_with_its_hooks():
         plugins.add(Plugin(), "mine")
         assert [report.name for report in plugins.load()] == [*before[0], "mine"]
     assert before == ([report.name for report in plugins.load()], {k: dict(KINDS[k].module_dict) for k in KINDS})
-    with pytest.raises(ConfigError, match="no key-point layout is called 'bar'"):
+    with pytest.raises(ConfigError, match="no keypoint layout is called 'bar'"):
         get_layout("bar")
 
 

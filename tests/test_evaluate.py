@@ -545,7 +545,7 @@ def test_a_report_does_not_overwrite_what_is_not_a_report(tmp_path, capsys):
     ("wrong", "said"),
     [
         (["--target", "none"], "there is no such folder"),
-        (["--protocol", "nope"], "there is no protocol 'nope'"),
+        (["--protocol", "nope"], "no protocol is called 'nope'"),
         (["--metrics", "simm"], "did you mean 'ssim'"),
         (["--keypoints", "none", "--layout", "openpose18"], "Every image that is scored needs its key points"),
     ],

@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from posegen.data.files import written_whole
 from posegen.data.images import read_image, resize_image, to_tensor, to_uint8, write_image
 from posegen.errors import DataError
+from posegen.files import written_whole
 
 
 @pytest.fixture

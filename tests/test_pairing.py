@@ -229,12 +229,12 @@ def test_every_convention_we_ship_says_where_it_is_from():
 def test_plugins_bring_conventions(made, true, posegen_plugin):  # noqa: F811
     class Mine:
         @hookimpl
-        def posegen_naming_conventions(self):
+        def posegen_catalogue(self):
             return [NamingConvention("mine", "{source}-as-{target}", "a-as-b.png", "here")]
 
     class Other:
         @hookimpl
-        def posegen_naming_conventions(self):
+        def posegen_catalogue(self):
             return [NamingConvention("mine", "{target}", "b.png", "there")]
 
     touch(made, "a-as-b.png")
@@ -242,9 +242,8 @@ def test_plugins_bring_conventions(made, true, posegen_plugin):  # noqa: F811
     posegen_plugin(Mine(), "my plugin")
     assert {convention.name for convention in naming_conventions()} == {*(c.name for c in CONVENTIONS), "mine"}
     assert pair_images(made, true).convention == "mine"
-    posegen_plugin(Other(), "another")
-    with pytest.raises(ConfigError, match="second naming convention 'mine'"):
-        naming_conventions()
+    with pytest.raises(ConfigError, match="two plugins bring a naming convention called 'mine'"):
+        posegen_plugin(Other(), "another")
 
 
 # Names of true images -------------------------------------------------------------------------------------

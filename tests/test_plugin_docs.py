@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from posegen import hookspecs, plugins, testing
+from posegen import catalogue, hookspecs, plugins, testing
 from posegen.cli import COMMANDS, main
-from posegen.data import Keypoints, get_layout
+from posegen.data import KeypointLayout, Keypoints, get_layout
 from posegen.registry import DATASETS, KINDS, METRICS, STRUCTURE_ENCODERS
 from posegen.testing import check_dataset, check_metric, check_structure_encoder, posegen_plugin  # noqa: F401
 
@@ -116,13 +116,9 @@ def test_the_page_of_hooks_has_every_hook_and_no_other():
 
 
 @pytest.mark.parametrize("name", sorted(HOOKS))
-def test_a_hook_is_documented_with_its_arguments_and_its_docstring(name):
+def test_a_hook_is_documented_with_its_arguments_and_an_example(name):
     arguments, _, text = sections(HOOK_PAGE)[name].partition("\n")
     assert arguments == ", ".join(inspect.signature(HOOKS[name]).parameters)
-    plain = " ".join(text.replace("`", "").split())
-    for paragraph in (inspect.getdoc(HOOKS[name]) or "").split("\n\n"):
-        said = " ".join(re.sub(r":class:`([^`]*)`", r"\1", paragraph).replace("`", "").split())
-        assert said in plain
     assert f"def {name}(" in text, "no example"
 
 
@@ -167,4 +163,4 @@ def test_a_layout_of_a_file_is_gone_with_it(folder):
         plugins.load_named("my_squares.py")
         assert len(get_layout("square")) == 4
     assert Path("my_squares.py").exists()
-    assert "square" not in [layout.name for found in plugins.hook().posegen_keypoint_layouts() for layout in found]
+    assert "square" not in [layout.name for layout in catalogue.all(KeypointLayout)]

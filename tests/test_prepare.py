@@ -417,7 +417,7 @@ class Eyes:
     """Finds all points along the diagonal of an image, and nobody in one that begins black."""
 
     @hookimpl
-    def posegen_structure_estimators(self):
+    def posegen_catalogue(self):
         def estimate(pixels: np.ndarray) -> list[Figure]:
             height, width = pixels.shape[:2]
             places = np.linspace(0.1, 0.9, 18)[:, None] * (width, height)
@@ -934,7 +934,7 @@ def test_a_wrong_command_line_says_what_is_wrong(words, said, capsys, tmp_path, 
 
 class Letters:
     @hookimpl
-    def posegen_preparations(self):
+    def posegen_catalogue(self):
         def plan(found: Sources, wishes: Wishes) -> Plan:
             texts = [member for member in found.members if member.ending == ".txt"]
             return Plan([Copy((text,), (f"train/{text.parts[-1]}",)) for text in texts] + [Write((), ("n",), "1")])

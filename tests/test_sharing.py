@@ -23,7 +23,7 @@ from posegen.engine.checkpoint_files import write_safetensors
 from posegen.errors import CheckpointError, ConfigError, MissingWeightsError, PosegenError
 from posegen.hookspecs import hookimpl
 from posegen.registry import DATASETS
-from posegen.sharing import CARD, CONFIG, WEIGHTS, shared_config
+from posegen.sharing import CARD, CONFIG, WEIGHTS, SharedModel, shared_config
 from posegen.weights import read_metadata, read_weights, sha256
 
 from .conftest import CONFIGS, write_tiny
@@ -332,12 +332,12 @@ def test_a_plugin_that_is_a_file_is_loaded_by_who_trusts_it(folder):
 class Shipping:
     """A plugin that ships shared models."""
 
-    def __init__(self, models: object) -> None:
+    def __init__(self, models: dict[str, Path]) -> None:
         self.models = models
 
     @hookimpl
-    def posegen_shared_models(self):
-        return self.models
+    def posegen_catalogue(self):
+        return [SharedModel(name, folder) for name, folder in self.models.items()]
 
 
 @pytest.fixture
@@ -376,20 +376,10 @@ def test_a_file_is_no_shared_model(written):
         posegen.from_pretrained(written / CONFIG)
 
 
-def test_two_plugins_that_ship_models_of_one_name_are_told_of(shipping, written):
+def test_a_second_model_of_one_name_is_refused(shipping, written):
     shipping({"squares": written}, "one")
-    shipping({"squares": written}, "another")
-    with pytest.raises(ConfigError, match="both ship a shared model called 'squares'") as refused:
-        posegen.from_pretrained("squares")
-    assert "'one'" in str(refused.value)
-    assert "'another'" in str(refused.value)
-
-
-@pytest.mark.parametrize("models", [["squares"], {"squares": 3}])
-def test_a_plugin_that_gives_no_folders_is_named(shipping, models):
-    shipping(models)
-    with pytest.raises(ConfigError, match="plugin 'shipping': posegen_shared_models gives no folders by name"):
-        posegen.from_pretrained("squares")
+    with pytest.raises(ConfigError, match="two plugins bring a shared model called 'squares': 'one'"):
+        shipping({"squares": written}, "another")
 
 
 @pytest.mark.parametrize(

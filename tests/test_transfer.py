@@ -453,7 +453,7 @@ class Middle:
     fails = False
 
     @hookimpl
-    def posegen_structure_estimators(self):
+    def posegen_catalogue(self):
         return [StructureEstimator("middle", self.layout, lambda: self.estimate)]
 
     def estimate(self, image: np.ndarray) -> list[Figure]:

@@ -101,7 +101,7 @@ from posegen.hookspecs import hookimpl
 from posegen.weights import WeightsFile
 
 @hookimpl
-def posegen_weights():
+def posegen_catalogue():
     return [
         WeightsFile("right one", "right.pth", "https://example.org/right.pth", "{DIGEST}", used_by=("A", "B")),
         WeightsFile("odd one", "odd.pth", "https://example.org/odd.pth", "00000000"),

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from posegen.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from posegen.data.keypoints import KeypointLayout, Keypoints
-    from posegen.preparing import Preparation
 
 
 @hookimpl
@@ -20,11 +18,11 @@ def posegen_register() -> None:
 
 
 @hookimpl
-def posegen_keypoint_layouts() -> Sequence[KeypointLayout]:
-    """Human3.6M's 17 points."""
-    from .layouts import LAYOUTS
+def posegen_catalogue() -> list[Any]:
+    """Return Human3.6M's layout, FashionVideo, iPER, and data sets laid out like them."""
+    from . import layouts, preparing
 
-    return LAYOUTS
+    return [*layouts.LAYOUTS, *preparing.PREPARATIONS]
 
 
 @hookimpl
@@ -34,11 +32,3 @@ def posegen_read_keypoints(path: Path, layout: KeypointLayout, image: Path | Non
     from .layouts import HUMAN36M
 
     return read_human36m(path, image) if layout.names == HUMAN36M.names else None
-
-
-@hookimpl
-def posegen_preparations() -> Sequence[Preparation]:
-    """FashionVideo, iPER, and what is laid out like them."""
-    from . import preparing
-
-    return preparing.PREPARATIONS

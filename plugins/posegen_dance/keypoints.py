@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from posegen_people.annotations import openpose_keypoints, read_keypoints
 
-from posegen.data import Keypoints, files
+from posegen import files
+from posegen.data import Keypoints
 from posegen.errors import DataError
 
 from .layouts import HUMAN36M, human36m_from_openpose

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from posegen.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from posegen.data.keypoints import KeypointLayout, Keypoints
-    from posegen.preparing import Preparation
 
 
 @hookimpl
@@ -20,11 +18,11 @@ def posegen_register() -> None:
 
 
 @hookimpl
-def posegen_keypoint_layouts() -> Sequence[KeypointLayout]:
-    """The 68 landmarks of iBUG."""
-    from .layouts import LAYOUTS
+def posegen_catalogue() -> list[Any]:
+    """Return the 68 landmarks of iBUG, and talking faces."""
+    from . import layouts, preparing
 
-    return LAYOUTS
+    return [*layouts.LAYOUTS, *preparing.PREPARATIONS]
 
 
 @hookimpl
@@ -33,11 +31,3 @@ def posegen_read_keypoints(path: Path, layout: KeypointLayout, image: Path | Non
     from .layouts import IBUG_68, read_landmarks
 
     return read_landmarks(path) if path.suffix.lower() == ".txt" and layout.names == IBUG_68.names else None
-
-
-@hookimpl
-def posegen_preparations() -> Sequence[Preparation]:
-    """Talking faces."""
-    from . import preparing
-
-    return preparing.PREPARATIONS

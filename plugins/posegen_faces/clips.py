@@ -14,9 +14,9 @@ from torch.utils.data import Dataset
 
 from posegen.checking import Finding, Picture, Subject, as_findings
 from posegen.data import Keypoints, StructureEncoder, encode_structure
-from posegen.data.files import link_out, natural_order
 from posegen.data.images import read_image, resize_image, to_tensor
 from posegen.errors import ConfigError, DataError
+from posegen.files import link_out, natural_order
 from posegen.records import Clip
 from posegen.registry import DATASETS, STRUCTURE_ENCODERS
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from posegen.data.files import MOST_OF_A_FRAME, read_text
 from posegen.data.keypoints import KeypointLayout, Keypoints
 from posegen.errors import DataError
+from posegen.files import MOST_OF_A_FRAME, read_text
 
 Color = tuple[int, int, int]
 

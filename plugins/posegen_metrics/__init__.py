@@ -6,15 +6,9 @@ The same door as anybody's plugin: an entry point of group ``posegen``. Values a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 from posegen.hookspecs import hookimpl
-
-if TYPE_CHECKING:
-    from posegen.evaluation import Protocol, PublishedScore
-    from posegen.evaluation.pairing import NamingConvention
-    from posegen.weights import WeightsFile
 
 
 @hookimpl
@@ -37,32 +31,8 @@ def posegen_register() -> None:
 
 
 @hookimpl
-def posegen_weights() -> Sequence[WeightsFile]:
-    """Those of perceptual metrics and metrics of sets."""
-    from . import weights
+def posegen_catalogue() -> list[Any]:
+    """Return weights of perceptual and set metrics, protocols, published scores, and naming conventions."""
+    from . import naming, protocols, published, weights
 
-    return weights.ALL
-
-
-@hookimpl
-def posegen_protocols() -> Sequence[Protocol]:
-    """Those of papers, and ours."""
-    from . import protocols
-
-    return protocols.PROTOCOLS
-
-
-@hookimpl
-def posegen_published_scores() -> Sequence[PublishedScore]:
-    """Figures that have a source."""
-    from . import published
-
-    return published.PUBLISHED
-
-
-@hookimpl
-def posegen_naming_conventions() -> Sequence[NamingConvention]:
-    """Names that published methods give to results."""
-    from . import naming
-
-    return naming.CONVENTIONS
+    return [*weights.ALL, *protocols.PROTOCOLS, *published.PUBLISHED, *naming.CONVENTIONS]

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from posegen.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from posegen.data.keypoints import KeypointLayout, Keypoints
-    from posegen.poses import StructureEstimator
-    from posegen.preparing import Preparation
-    from posegen.weights import WeightsFile
 
 
 @hookimpl
@@ -22,11 +18,14 @@ def posegen_register() -> None:
 
 
 @hookimpl
-def posegen_keypoint_layouts() -> Sequence[KeypointLayout]:
-    """OpenPose's 18 points."""
-    from .layouts import LAYOUTS
+def posegen_catalogue() -> list[Any]:
+    """Return OpenPose's layout, Market-1501 and DeepFashion, RTMPose with its weights, and the model paperdolls."""
+    from posegen.sharing import SharedModel
 
-    return LAYOUTS
+    from . import estimator, layouts, preparing
+
+    shared = SharedModel("paperdolls", Path(__file__).with_name("shared") / "paperdolls")
+    return [*layouts.LAYOUTS, *preparing.PREPARATIONS, *estimator.ESTIMATORS, *estimator.ALL, shared]
 
 
 @hookimpl
@@ -45,33 +44,3 @@ def posegen_write_keypoints(path: Path, keypoints: Keypoints, layout: KeypointLa
     from .layouts import OPENPOSE_18
 
     return write_openpose(path, keypoints) if layout.names == OPENPOSE_18.names else None
-
-
-@hookimpl
-def posegen_shared_models() -> Mapping[str, Path]:
-    """One of paper dolls."""
-    return {"paperdolls": Path(__file__).with_name("shared") / "paperdolls"}
-
-
-@hookimpl
-def posegen_structure_estimators() -> Sequence[StructureEstimator]:
-    """RTMPose, which gives OpenPose's 18 points."""
-    from . import estimator
-
-    return estimator.ESTIMATORS
-
-
-@hookimpl
-def posegen_weights() -> Sequence[WeightsFile]:
-    """Those of RTMPose."""
-    from . import estimator
-
-    return estimator.ALL
-
-
-@hookimpl
-def posegen_preparations() -> Sequence[Preparation]:
-    """Market-1501 and DeepFashion."""
-    from . import preparing
-
-    return preparing.PREPARATIONS

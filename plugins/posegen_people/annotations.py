@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from posegen.data import Keypoints
-from posegen.data.files import check_name, read_json, read_text, written_whole
 from posegen.errors import DataError
+from posegen.files import check_name, read_json, read_text, written_whole
 
 from .layouts import OPENPOSE_18
 

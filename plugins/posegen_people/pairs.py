@@ -23,9 +23,9 @@ from torch.utils.data import Dataset
 
 from posegen.checking import Finding, Picture, Subject, as_findings
 from posegen.data import Keypoints, StructureEncoder
-from posegen.data.files import check_name, find_file, link_out, read_json, read_text
 from posegen.data.images import read_image, resize_image, to_tensor
 from posegen.errors import ConfigError, DataError
+from posegen.files import check_name, find_file, link_out, read_json, read_text
 from posegen.preparing import cut_middle
 from posegen.records import Pair
 from posegen.registry import AUGMENTATIONS, DATASETS, STRUCTURE_ENCODERS

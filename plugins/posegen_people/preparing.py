@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from posegen.data import Keypoints
-from posegen.data.files import MOST_OF_A_FRAME, MOST_OF_A_LIST, read_json, read_text
 from posegen.data.images import IMAGE_ENDINGS, read_image
 from posegen.errors import DataError
+from posegen.files import MOST_OF_A_FRAME, MOST_OF_A_LIST, read_json, read_text
 from posegen.preparing import (
     CopyImage,
     LeftOut,

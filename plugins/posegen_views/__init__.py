@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 from posegen.hookspecs import hookimpl
-
-if TYPE_CHECKING:
-    from posegen.preparing import Preparation
 
 
 @hookimpl
@@ -18,8 +14,8 @@ def posegen_register() -> None:
 
 
 @hookimpl
-def posegen_preparations() -> Sequence[Preparation]:
-    """ShapeNet's cars and chairs."""
+def posegen_catalogue() -> list[Any]:
+    """Return ShapeNet's cars and chairs."""
     from . import preparing
 
-    return preparing.PREPARATIONS
+    return [*preparing.PREPARATIONS]

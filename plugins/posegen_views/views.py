@@ -20,9 +20,9 @@ from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
 from posegen.checking import Finding, Picture, Subject, as_findings
-from posegen.data.files import link_out, read_text
 from posegen.data.images import MOST_PIXELS, resize_image, to_tensor
 from posegen.errors import ConfigError, DataError
+from posegen.files import link_out, read_text
 from posegen.records import Pair
 from posegen.registry import DATASETS, STRUCTURE_ENCODERS
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..data import KeypointLayout, Keypoints, StructureEncoder
-from ..data.files import natural_order, read_json
 from ..errors import DataError, InputError
+from ..files import natural_order, read_json
 from ..inference import as_keypoints, read_keypoints
 
 LONGEST_FRAME = 1 << 16

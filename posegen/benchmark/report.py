@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..data.files import written_whole
 from ..engine.trainer import computes_in_bfloat16
+from ..files import written_whole
 from ..version import __version__
 from .measure import Judged, Result
 

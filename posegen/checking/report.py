@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..data.files import printable, written_whole
+from ..files import printable, written_whole
 from .findings import Finding
 
 COLUMNS = ("split", "severity", "kind", "file", "row", "sample", "text")

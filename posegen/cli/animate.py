@@ -10,9 +10,9 @@ import numpy as np
 from rich.progress import track
 from torch import Tensor
 
-from ..data.files import link_out, natural_order
 from ..data.images import IMAGE_ENDINGS, resize_image, to_uint8
 from ..errors import DataError, PosegenError
+from ..files import link_out, natural_order
 from ..inference import Inferencer, Prepared
 from ..poses import BESIDE, Subject, check_in_sources, read_poses, source_subjects
 from ..records import Transfer

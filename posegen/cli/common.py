@@ -14,7 +14,7 @@ from ..config import is_config, load_config
 from ..data import StructureEncoder
 from ..errors import ConfigError, PosegenError
 from ..inference import Inferencer
-from ..plugins import PluginReport
+from ..plugin_access import PluginReport
 from ..registry import STRUCTURE_ENCODERS
 from ..sharing import is_shared
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from mmengine.config import Config
 
 from ..config import CONFIGS, find_config, shipped_configs
-from ..data.files import written_whole
 from ..errors import ConfigError
+from ..files import written_whole
 from .common import print_columns, refuse_to_overwrite
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from .. import plugins
+from .. import plugin_access
 from ..data import Keypoints, StructureEncoder
 from ..data.images import to_uint8, write_image
 from ..data.keypoints import shown
@@ -91,8 +91,7 @@ def _drawn(config: Config, model: Path, pairs: int) -> Any:
 def _write_points(path: Path, keypoints: Keypoints, encoder: StructureEncoder, frame: tuple[int, int]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     keypoints, layout = replace(keypoints, frame=frame), encoder.layout
-    answers = plugins.call_each("posegen_write_keypoints", path=path, keypoints=keypoints, layout=layout)
-    if next(answers, None) is None:
+    if plugin_access.first("posegen_write_keypoints", path=path, keypoints=keypoints, layout=layout) is None:
         raise ConfigError(f"no plugin writes {layout.name} key points (hook posegen_write_keypoints)")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .. import plugins
+from .. import plugin_access
 from ..evaluation import protocols
 from ..registry import KINDS
 from .common import add_plugin, load_plugins, print_columns
@@ -44,5 +44,5 @@ def run(parsed: argparse.Namespace) -> int:
 
 def plugin_of(part: object) -> str:
     """Name of the plugin that a part comes from; of the library, where it comes from none."""
-    owner = plugins.owner(part)
+    owner = plugin_access.owner(part)
     return owner.name if owner else part.__module__.partition(".")[0]

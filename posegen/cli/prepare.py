@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from .. import plugins
+from .. import plugin_access
 from ..errors import ConfigError, InputError
 from ..evaluation.protocol import get_protocol
 from ..preparing import Wishes, get_preparation, preparations, prepare, print_result
@@ -92,6 +92,6 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def _examples() -> str:
-    plugins.load()
+    plugin_access.load()
     lines = [f"  posegen prepare {one.name} {one.example}\n      {one.summary}" for one in preparations().values()]
     return "\n".join(["what can be prepared, and how:", *lines])

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..api import load_model
-from ..data.files import read_json
 from ..errors import DataError
+from ..files import read_json
 from ..sharing import CARD, check_destination, save_pretrained
 from ..weights import sha256
 from .common import add_config, read_config

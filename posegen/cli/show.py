@@ -6,7 +6,7 @@ import argparse
 import inspect
 from typing import Any
 
-from .. import plugins
+from .. import plugin_access
 from ..evaluation import Protocol, get_protocol
 from ..evaluation.report.rows import protocol_rows
 from ..registry import KINDS
@@ -44,7 +44,7 @@ def _show_protocol(protocol: Protocol) -> None:
 def _show_part(kind: str, name: str) -> None:
     """Where a part comes from, its arguments, its docstring."""
     part = KINDS[kind].get(name)
-    owner = plugins.owner(part)
+    owner = plugin_access.owner(part)
     package = f" ({owner.package})" if owner else ""
     print(f"{name}, one of the {kind}")
     print_columns([("plugin", f"{plugin_of(part)}{package}"), ("module", part.__module__), ("file", _file(part))])

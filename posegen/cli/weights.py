@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .. import plugins
+from .. import catalogue
 from ..losses.features import VGG19
 from ..weights import WeightsFile, sha256
 from .common import add_plugin, load_plugins, print_columns
@@ -19,8 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Print the table, and the addresses of what is missing; returns 1 where a file is damaged, else 0."""
     load_plugins(parsed)
-    brought = [file for _plugin, files in plugins.call_each("posegen_weights") for file in files]
-    files = list(dict.fromkeys([VGG19, *brought]))
+    files = [VGG19, *catalogue.all(WeightsFile)]
     checked = {file: _checksum(file, not parsed.no_verify) for file in files}
     print_columns(
         [

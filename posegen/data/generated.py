@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from ..errors import DataError
+from ..files import written_whole
 from ..version import __version__
-from .files import written_whole
 
 SOFTWARE = f"posegen {__version__}"
 COMMENT = "A generated picture, no photograph: posegen moved a source into another pose."
@@ -46,7 +46,7 @@ def write_generated(path: str | Path, picture: np.ndarray, quality: int = 95, to
         path: with an ending of :data:`FORMATS`; parent folders are made, and the file appears whole.
         picture: what was generated, uint8 H W 3, RGB.
         quality: of JPEG and WebP, 1 to 100.
-        to_disk: as of :func:`~posegen.data.files.written_whole`; False: for many that can be made again.
+        to_disk: as of :func:`~posegen.files.written_whole`; False: for many that can be made again.
 
     Raises:
         DataError: another ending.

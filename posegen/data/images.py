@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from ..errors import DataError, InputError
-from .files import read_bytes, written_whole
+from ..files import read_bytes, written_whole
 
 MOST_PIXELS = 64_000_000
 """The largest image that is decoded, in pixels: a small file can unfold to more memory than a machine has."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..errors import ConfigError, InputError, nearest
+from .. import catalogue
+from ..errors import InputError
 
 MOST_STRETCHED = 1.1
 """How far proportions may be apart of two pictures that show the same: tools round sides to multiples of 64."""
@@ -91,27 +91,9 @@ def shown(size: tuple[int, int]) -> str:
 
 
 def get_layout(name: str | KeypointLayout) -> KeypointLayout:
-    """The layout called *name* among those that plugins bring (hook ``posegen_keypoint_layouts``).
+    """Return the key-point layout of a name.
 
     Raises:
-        ConfigError: no layout of that name, naming those there are; or two plugins bring one of that name.
-        PosegenError: a plugin failed; names it.
+        UnknownNameError: no plugin brings a layout of that name.
     """
-    from .. import plugins
-
-    if isinstance(name, KeypointLayout):
-        return name
-    layouts: dict[str, dict[str, KeypointLayout]] = {}  # by name, then by the plugin that brings it
-    for plugin, found in plugins.call_each("posegen_keypoint_layouts"):
-        if not isinstance(found, Sequence) or not all(isinstance(layout, KeypointLayout) for layout in found):
-            raise ConfigError(f"plugin {plugin!r}: posegen_keypoint_layouts gives no sequence of KeypointLayout")
-        for layout in found:
-            layouts.setdefault(layout.name, {})[plugin] = layout
-    if name not in layouts:
-        raise ConfigError(
-            f"no key-point layout is called {name!r}{nearest(name, layouts)}\nthere are: {', '.join(sorted(layouts))}"
-        )
-    if len(layouts[name]) > 1:
-        owners = " and ".join(map(repr, sorted(layouts[name])))
-        raise ConfigError(f"the plugins {owners} both bring a key-point layout called {name!r}; uninstall one of them")
-    return next(iter(layouts[name].values()))
+    return name if isinstance(name, KeypointLayout) else catalogue.get(KeypointLayout, name)

@@ -21,8 +21,8 @@ from typing import Any, BinaryIO, NamedTuple
 import torch
 from safetensors.torch import save
 
-from ..data.files import flush_folder
 from ..errors import CheckpointError
+from ..files import flush_folder
 from ..untrusted import RefusedError, check_content
 from ..version import __version__
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, TypeVar
 
-from .. import plugins
-from ..data.files import check_name, link_out, natural_order, read_text
+from .. import catalogue
 from ..data.images import IMAGE_ENDINGS
 from ..errors import ConfigError, DataError
+from ..files import check_name, link_out, natural_order, read_text
 from .results import ImagePair
 
 OTHER_IMAGES = (".tif", ".tiff", ".gif", ".jp2", ".avif", ".heic", ".ppm", ".exr", ".npy")
@@ -94,17 +94,8 @@ class Pairing:
 
 
 def naming_conventions() -> list[NamingConvention]:
-    """All that plugins bring (hook ``posegen_naming_conventions``), in their order.
-
-    Raises:
-        ConfigError: two plugins bring different ones under one name.
-    """
-    found: dict[str, NamingConvention] = {}
-    for plugin, brought in plugins.call_each("posegen_naming_conventions"):
-        for convention in brought:
-            if found.setdefault(convention.name, convention) != convention:
-                raise ConfigError(f"plugin {plugin!r} brings a second naming convention {convention.name!r}")
-    return list(found.values())
+    """Return all naming conventions that plugins bring."""
+    return catalogue.all(NamingConvention)
 
 
 def find_images(folder: Path) -> list[Path]:

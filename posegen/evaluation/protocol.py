@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ..data.files import MOST_OF_A_FRAME, read_json
+from .. import catalogue
 from ..errors import ConfigError, DataError, nearest
+from ..files import MOST_OF_A_FRAME, read_json
 from ..registry import METRICS
 
 RESIZERS = ("none", "pillow-bicubic", "pillow-bilinear", "pillow-lanczos", "opencv-bilinear", "torchvision-bicubic")
@@ -134,40 +135,19 @@ CHOICES: dict[str, Sequence[str]] = {
 
 
 def protocols() -> dict[str, Protocol]:
-    """All protocols that plugins bring (hook ``posegen_protocols``), by name.
-
-    Raises:
-        ConfigError: two plugins bring different ones under one name.
-    """
-    from .. import plugins
-
-    found: dict[str, tuple[Protocol, str]] = {}
-    for plugin, brought in plugins.call_each("posegen_protocols"):
-        for protocol in brought:
-            if protocol.name in found and found[protocol.name][0] != protocol:
-                raise ConfigError(
-                    f"two plugins bring a protocol {protocol.name!r}: {found[protocol.name][1]} and {plugin}"
-                )
-            found[protocol.name] = (protocol, plugin)
-    return {name: protocol for name, (protocol, _plugin) in found.items()}
+    """Return all protocols that plugins bring, by name."""
+    return {protocol.name: protocol for protocol in catalogue.all(Protocol)}
 
 
 def get_protocol(name: str | Path) -> Protocol:
-    """The protocol called *name*, or the one in a JSON file, as ``results.json`` keeps it under ``definition``.
+    """Return the protocol of a name, or the one in a JSON file, as ``results.json`` keeps it under ``definition``.
 
     Raises:
-        ConfigError: there is none of that name, naming those there are; or the file is no protocol.
+        ConfigError: no protocol of that name, or the file holds none.
     """
-    known = protocols()
-    if str(name) in known:
-        return known[str(name)]
-    path = Path(name)
-    if path.suffix == ".json":
-        return read_protocol(path)
-    raise ConfigError(
-        f"there is no protocol {str(name)!r}{nearest(str(name), known)}\nthere are: {', '.join(sorted(known))}; "
-        "or give a .json file"
-    )
+    if str(name) not in protocols() and Path(name).suffix == ".json":
+        return read_protocol(Path(name))
+    return catalogue.get(Protocol, str(name))
 
 
 def read_protocol(path: Path) -> Protocol:

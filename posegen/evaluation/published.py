@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .. import plugins
+from .. import catalogue
 
 
 @dataclass(frozen=True)
@@ -30,5 +30,5 @@ class PublishedScore:
 
 
 def published_scores() -> list[PublishedScore]:
-    """All figures that plugins bring (hook ``posegen_published_scores``)."""
-    return [score for _plugin, brought in plugins.call_each("posegen_published_scores") for score in brought]
+    """Return all published scores that plugins bring."""
+    return catalogue.all(PublishedScore)

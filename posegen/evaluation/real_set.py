@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from ..data.files import written_whole
 from ..errors import DataError
+from ..files import written_whole
 from ..version import __version__
 from ..weights import sha256
 from .images import to_batch

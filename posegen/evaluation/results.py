@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..data.files import read_json
 from ..errors import ConfigError, DataError
+from ..files import read_json
 from .protocol import Protocol
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from rich.table import Table
 
-from ..data.files import written_whole
+from ..files import written_whole
 from ..version import __version__
 from .metric import PairMetric
 

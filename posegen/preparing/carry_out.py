@@ -16,8 +16,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ..checking import check_data, in_processes
-from ..data.files import check_name, link_out, natural_order, read_json, written_whole
 from ..errors import DataError, PosegenError
+from ..files import check_name, link_out, natural_order, read_json, written_whole
 from ..weights import sha256
 from .journal import Journal, Kept, Outcome, is_same
 from .plan import LeftOut, Plan, Preparation, Step, Wishes

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from ..data.files import check_name, written_whole
+from ..files import check_name, written_whole
 from ..weights import sha256
 from .plan import Step
 

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from .. import plugins
+from .. import catalogue
 from ..checking.findings import SIZE_BEFORE
 from ..data.images import read_image
-from ..errors import ConfigError, DataError, nearest
+from ..errors import ConfigError, DataError
 from ..evaluation.images import prepare_source
 from ..evaluation.protocol import Protocol
 from .sources import Member, Sources
@@ -220,34 +220,14 @@ class Preparation:
 
 
 def preparations() -> dict[str, Preparation]:
-    """All preparations that plugins bring (hook ``posegen_preparations``), by name.
-
-    Raises:
-        ConfigError: a plugin brings something else, or two bring one of the same name.
-    """
-    found: dict[str, tuple[str, Preparation]] = {}
-    for plugin, brought in plugins.call_each("posegen_preparations"):
-        if not isinstance(brought, Sequence) or not all(isinstance(one, Preparation) for one in brought):
-            raise ConfigError(f"plugin {plugin!r}: posegen_preparations gives no sequence of Preparation")
-        for one in brought:
-            if one.name in found:
-                raise ConfigError(
-                    f"the plugins {found[one.name][0]!r} and {plugin!r} both bring a preparation called "
-                    f"{one.name!r}; uninstall one of them"
-                )
-            found[one.name] = plugin, one
-    return {name: one for name, (_, one) in sorted(found.items())}
+    """Return all preparations that plugins bring, by name."""
+    return {one.name: one for one in sorted(catalogue.all(Preparation), key=lambda one: one.name)}
 
 
 def get_preparation(name: str) -> Preparation:
-    """The preparation called *name*.
+    """Return the preparation of a name.
 
     Raises:
-        ConfigError: there is none of that name; names those there are.
+        UnknownNameError: no plugin brings a preparation of that name.
     """
-    known = preparations()
-    if name not in known:
-        raise ConfigError(
-            f"there is no preparation {name!r}{nearest(name, known)}\nthere are: {', '.join(known) or 'none'}"
-        )
-    return known[name]
+    return catalogue.get(Preparation, name)

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..checking import Report, print_report, write_findings
-from ..data.files import printable, written_whole
+from ..files import printable, written_whole
 from ..version import __version__
 from .plan import LeftOut
 

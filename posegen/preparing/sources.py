@@ -24,8 +24,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, cast
 
-from ..data.files import check_file, check_name, link_out, written_whole
 from ..errors import DataError, PosegenError
+from ..files import check_file, check_name, link_out, written_whole
 
 ZIP, TAR, TAR_GZ = (".zip",), (".tar",), (".tar.gz", ".tgz")
 ARCHIVES = (*ZIP, *TAR, *TAR_GZ)

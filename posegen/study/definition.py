@@ -10,9 +10,9 @@ from typing import Any
 
 from PIL import Image
 
-from ..data.files import link_out, natural_order
 from ..data.images import IMAGE_ENDINGS, read_image
 from ..errors import ConfigError, DataError
+from ..files import link_out, natural_order
 
 QUESTIONS = {"prefer": "Which image is better?", "real": "Which image is real?"}
 MODES = tuple(QUESTIONS)

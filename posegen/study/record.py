@@ -15,8 +15,8 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from ..data.files import MOST_OF_A_LIST, read_bytes, written_whole
 from ..errors import ConfigError, DataError
+from ..files import MOST_OF_A_LIST, read_bytes, written_whole
 from .definition import Study
 from .trials import SIDES, make_trials
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...data.files import written_whole
 from ...errors import DataError, PosegenError
+from ...files import written_whole
 from ..published import PublishedScore, published_scores
 from ..results import Evaluation, read_evaluation
 from .compare import comparison

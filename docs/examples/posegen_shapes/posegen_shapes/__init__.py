@@ -8,7 +8,7 @@ from posegen.data import KeypointLayout, Keypoints
 from posegen.errors import DataError
 from posegen.hookspecs import hookimpl
 
-posegen_hook_version = 1
+posegen_hook_version = 2
 
 
 @hookimpl
@@ -18,8 +18,8 @@ def posegen_register() -> None:
 
 
 @hookimpl
-def posegen_keypoint_layouts() -> list[KeypointLayout]:
-    """The corners of an arrow."""
+def posegen_catalogue() -> list[KeypointLayout]:
+    """Return the layout of an arrow's corners."""
     from .structure import ARROW
 
     return [ARROW]

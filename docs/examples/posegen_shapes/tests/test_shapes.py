@@ -18,7 +18,7 @@ def shapes(posegen_plugin):
 
 
 def test_the_plugin_loads_with_its_hooks(shapes):
-    assert shapes.hooks == ["posegen_keypoint_layouts", "posegen_read_keypoints", "posegen_register"]
+    assert shapes.hooks == ["posegen_catalogue", "posegen_read_keypoints", "posegen_register"]
 
 
 @pytest.mark.parametrize("size", [(32, 32), (40, 24)])
@@ -39,8 +39,8 @@ def test_the_metric_keeps_its_contract():
 def test_corners_are_read_from_text(tmp_path):
     path = tmp_path / "corners.txt"
     path.write_text("1 2\n3 4\n5 6\n7 8\n9 10\n")
-    ((_, found),) = plugins.call_each("posegen_read_keypoints", path=path, layout=get_layout("arrow"), image=None)
+    found = plugins.first("posegen_read_keypoints", path=path, layout=get_layout("arrow"), image=None)
     assert np.array_equal(found.points, np.arange(1, 11).reshape(5, 2))
     path.write_text("1 2\n")
     with pytest.raises(DataError, match="needs 5 lines"):
-        list(plugins.call_each("posegen_read_keypoints", path=path, layout=get_layout("arrow"), image=None))
+        plugins.first("posegen_read_keypoints", path=path, layout=get_layout("arrow"), image=None)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from ..errors import DataError
+from .errors import DataError
 
 MOST_OF_A_LIST = 512 << 20
 """Bytes of the largest list that is read. The largest that people have is 240 MB of JSON; lists have some 100,000 rows,
