@@ -5,7 +5,6 @@ model = posegen.load_model("configs/gfla_fashion.py", checkpoint="x.pth")
 out = model.transfer(source, source_structure, target_structure)
 """
 
-import importlib as _importlib
 from typing import TYPE_CHECKING
 from typing import Any as _Any
 
@@ -16,7 +15,9 @@ _make_torchvision_importable()
 
 
 def _plugins() -> _Any:
-    return _importlib.import_module(".plugins", __name__)
+    from . import plugins
+
+    return plugins
 
 
 _plugin_access.provide(_plugins)

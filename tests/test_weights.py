@@ -9,6 +9,7 @@ import posegen_metrics.weights
 import pytest
 from torchvision import models
 
+from posegen import plugins
 from posegen.cli import main
 from posegen.errors import CheckpointError, MissingWeightsError
 from posegen.weights import WeightsFile, find_weights, sha256
@@ -122,7 +123,8 @@ def listed(home: Path, tmp_path: Path, capsys):
         table = printed.partition("\n\n")[0].splitlines()
         return status, {line.split("  ")[0]: line for line in table[1:]}, printed
 
-    return run
+    with plugins.temporary():
+        yield run
 
 
 def test_missing_files_are_listed_with_their_addresses_and_are_no_failure(listed, home: Path) -> None:
