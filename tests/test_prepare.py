@@ -919,7 +919,7 @@ def test_the_help_and_the_list_name_what_plugins_bring(capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["marke", "a", "b"], "no preparation 'marke'; did you mean 'market'?"),
+        (["marke", "a", "b"], "no preparation is called 'marke'; did you mean 'market'?"),
         (["market"], "NAME, SRC and DST are needed"),
         (["market", "no/such", "b"], "no such file"),
         (["market", "a", "b", "--workers", "-1"], "--workers is 0 or more"),
