@@ -17,8 +17,8 @@ from hypothesis import strategies as some
 from posegen_faces.layouts import parse_landmarks
 from posegen_people.annotations import check_name, parse_annotations, parse_pairs, read_annotations, read_pairs
 
+from posegen import files
 from posegen.config import load_config
-from posegen.data import files
 from posegen.errors import ConfigError, DataError
 from posegen.files import MOST_OF_A_FRAME, check_file, find_file, link_out, read_json, read_text
 

@@ -522,10 +522,14 @@ def test_where_several_estimators_fit_one_must_be_named(place, here, middle, cap
 
 
 @pytest.mark.parametrize("layout", ["human36m", "no such layout"])
-def test_an_estimator_of_other_points_is_not_asked(place, here, middle, capsys, monkeypatch, layout):
-    middle.layout = layout
-    error = refused(capsys, monkeypatch, "transfer", place / "shared", "bare.png", "c.json", "--estimator", "middle")
-    assert ("no estimator called 'middle'" if layout == "human36m" else "no key-point layout") in error
+def test_an_estimator_of_other_points_is_not_asked(place, here, capsys, monkeypatch, layout):
+    with plugins.temporary():
+        other = Middle()
+        other.layout = layout
+        plugins.add(other, "other")
+        arguments = [place / "shared", "bare.png", "c.json", "--estimator", "middle"]
+        error = refused(capsys, monkeypatch, "transfer", *arguments)
+    assert ("no estimator called 'middle'" if layout == "human36m" else "no keypoint layout") in error
 
 
 # animate and interpolate
