@@ -13,7 +13,7 @@ from posegen.config import load_config
 from posegen.engine import ClipTrainer, PairTrainer, StageOptimizers
 from posegen.engine.convert import convert
 from posegen.errors import CheckpointError, ConfigError, InputError
-from posegen.losses import FeatureCache, FeatureMemory, Loss
+from posegen.losses import Loss
 from posegen.models import (
     BaselineRenderer,
     ClipModel,
@@ -280,16 +280,6 @@ def test_each_image_passes_the_feature_network_once_a_chunk():
     assert len(passes) == 9
 
 
-def test_features_of_a_detached_view_are_detached_ones_of_the_same_image():
-    memory = FeatureMemory(lambda image, layers: dict.fromkeys(layers, image * 2))
-    image = torch.rand(1, 3, 4, 4, requires_grad=True) * 1
-    attached = FeatureCache(memory, {"generated": image}, [{"generated": ("a",)}])("generated", "a")
-    detached = FeatureCache(memory, {"source": image.detach()}, [{"source": ("a",)}])("source", "a")
-    assert attached.requires_grad
-    assert not detached.requires_grad
-    assert torch.equal(attached, detached)
-
-
 def test_both_discriminators_learn_and_neither_keeps_a_gradient():
     made = trainer(ADVERSARIAL)
     before = {name: [p.clone() for p in d.parameters()] for name, d in made.discriminators.items()}
@@ -401,18 +391,6 @@ def test_masked_correctness_asks_for_masks_and_sees_the_foreground_alone(masks):
     before = made._losses(chunk, {})["correctness"]
     batch.frames[..., 24:] = 0.5  # outside the foreground, and out of the features' reach of it
     torch.testing.assert_close(made._losses(chunk, {})["correctness"], before)
-
-
-@pytest.mark.parametrize("first", ["attached", "detached"])
-def test_features_with_a_gradient_come_whoever_asks_first(first):
-    memory = FeatureMemory(lambda image, layers: dict.fromkeys(layers, image * 2))
-    image = torch.rand(1, 3, 4, 4, requires_grad=True) * 1
-    asked = {"attached": (image, {"a"}), "detached": (image.detach(), {"b"})}
-    order = [first, *({"attached", "detached"} - {first})]
-    got = {name: memory(*asked[name]) for name in order}
-    assert got["attached"]["a"].requires_grad
-    assert not got["detached"]["b"].requires_grad
-    assert memory(image, {"a", "b"})["b"].requires_grad
 
 
 def test_every_frame_of_every_clip_is_scored():

@@ -93,7 +93,7 @@ def test_adversarial_terms(mode):
     loss, logits = AdversarialLoss(mode), stored["adv:pred"]
     assert relative_error(loss.real(logits), stored[f"adv:{mode}:d_real"]) < BAR
     assert relative_error(loss.generated(logits), stored[f"adv:{mode}:d_fake"]) < BAR
-    step = posegen.losses.Step(batch=None, out=None, features=None, judged=logits)  # type: ignore[arg-type]
+    step = posegen.losses.LossInputs(batch=None, out=None, features=None, logits=logits)  # type: ignore[arg-type]
     assert relative_error(loss(step), stored[f"adv:{mode}:g"]) < BAR
     halved = (stored[f"adv:{mode}:d_real"] + stored[f"adv:{mode}:d_fake"]) / 2
     assert relative_error(loss.discriminate(logits, logits), halved) < BAR

@@ -8,7 +8,7 @@ import torch
 from posegen_people.limb_flow import _peaks
 
 from posegen.data import HeatmapEncoder, Keypoints
-from posegen.losses import FeatureCache, Step
+from posegen.losses import FeatureCache, LossInputs
 from posegen.records import PairBatch, Transfer
 from posegen.registry import DATASETS, LOSSES
 
@@ -23,8 +23,8 @@ def dolls():
     return collate_pairs([data[i] for i in range(8)])
 
 
-def step(batch: PairBatch, flows: list[torch.Tensor]) -> Step:
-    return Step(batch, Transfer(torch.empty(0), flows, []), FeatureCache(lambda image, layers: {}, {}, []))
+def step(batch: PairBatch, flows: list[torch.Tensor]) -> LossInputs:
+    return LossInputs(batch, Transfer(torch.empty(0), flows, []), FeatureCache(lambda image, layers: {}, {}, []))
 
 
 def test_the_exact_flow_of_dolls_is_nearly_what_their_limbs_say(dolls):

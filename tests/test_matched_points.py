@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from posegen.errors import ConfigError
-from posegen.losses import FeatureCache, Step, point_error
+from posegen.losses import FeatureCache, LossInputs, point_error
 from posegen.records import Clip, Pair, PairBatch, Transfer, collate
 from posegen.registry import LOSSES
 from posegen.testing import check_pair_dataset
@@ -20,12 +20,12 @@ LOSS = dict(type="MatchedPoints")
 NAN = float("nan")
 
 
-def step(matches: torch.Tensor | None, flows: list[torch.Tensor]) -> Step:
+def step(matches: torch.Tensor | None, flows: list[torch.Tensor]) -> LossInputs:
     """Pairs with *matches* B M 4 whose images say nothing."""
     count = len(flows[0])
     image, structure = torch.zeros(count, 3, SIZE, SIZE), torch.zeros(count, 1, SIZE, SIZE)
     batch = PairBatch(image, structure, image, structure, ["a"] * count, matches=matches)
-    return Step(batch, Transfer(torch.empty(0), flows, []), FeatureCache(lambda image, layers: {}, {}, []))
+    return LossInputs(batch, Transfer(torch.empty(0), flows, []), FeatureCache(lambda image, layers: {}, {}, []))
 
 
 def loss(matches: torch.Tensor | None, *flows: torch.Tensor) -> torch.Tensor:

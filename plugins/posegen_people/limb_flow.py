@@ -7,7 +7,7 @@ from torch import Tensor
 
 from posegen.data.keypoints import KeypointLayout, get_layout
 from posegen.errors import ConfigError
-from posegen.losses import Loss, Step, point_error
+from posegen.losses import Loss, LossInputs, point_error
 from posegen.registry import LOSSES
 
 
@@ -47,14 +47,14 @@ class LimbFlow(Loss):
         self.shares = (torch.arange(samples) + 0.5) / samples
         self.aside = thickness * torch.tensor([-1.0, 0.0, 1.0]).repeat(samples)[:samples]
 
-    def forward(self, step: Step) -> Tensor:
-        batch = step.batch
+    def forward(self, inputs: LossInputs) -> Tensor:
+        batch = inputs.batch
         size = (batch.target.shape[-2], batch.target.shape[-1])
         source, in_source = self._limbs(batch.source_structure)
         target, in_target = self._limbs(batch.target_structure)
         present = (in_source & in_target)[..., None].expand(target.shape[:3]).flatten(1)  # B L·samples
         points, moved = target.flatten(1, 2), (source - target).flatten(1, 2)
-        terms = [point_error(flow.float(), points, moved, present, size) for flow in step.out.flows]
+        terms = [point_error(flow.float(), points, moved, present, size) for flow in inputs.out.flows]
         return torch.stack(terms).sum()
 
     def _limbs(self, structure: Tensor) -> tuple[Tensor, Tensor]:

@@ -28,7 +28,7 @@ from torch.utils.data import Dataset
 from ..data import Keypoints
 from ..engine import PairTrainer
 from ..errors import ConfigError
-from ..losses import FeatureCache, PerceptualLoss, SamplingCorrectness, Step, VGG19Features
+from ..losses import FeatureCache, LossInputs, SamplingCorrectness, VGG19Features
 from ..losses.correctness import EPSILON
 from ..models import LocalAttentionRenderer, PairModel
 from ..models.layers import Block, Convolution, InstanceNorm
@@ -130,11 +130,11 @@ class WholeMatrixCorrectness(SamplingCorrectness):
     Arguments as :class:`SamplingCorrectness`, without masks.
     """
 
-    def forward(self, step: Step) -> Tensor:
+    def forward(self, inputs: LossInputs) -> Tensor:
         terms = []
-        for level, flow in zip(self.levels, step.out.flows, strict=True):
-            if level in self.judged:
-                source, target = (step.features(image, f"relu{level + 1}_1") for image in ("source", "target"))
+        for level, flow in zip(self.levels, inputs.out.flows, strict=True):
+            if level in self.included:
+                source, target = (inputs.features(image, f"relu{level + 1}_1") for image in ("source", "target"))
                 terms.append(correctness_by_matrix(source, target, flow, self.window, self.sigma))
         return torch.stack(terms).sum()
 
@@ -160,19 +160,17 @@ class PlainFeatures(nn.Module):
 
     def __init__(self, network: VGG19Features, whole: bool = False) -> None:
         super().__init__()
-        self.network, self.names, self.whole = network, network.names, whole
+        self.network, self.whole = network.network[:-1], whole  # the last pool gives no feature
+        self.names = network.names
 
     def forward(self, image: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
         """Features by layer name, as :meth:`VGG19Features.forward`."""
         features: dict[str, Tensor] = {}
         x = image
-        for name in self.names:
-            key = name.removeprefix("relu")
-            if key.endswith("_1") and key != "1_1":
-                x = F.max_pool2d(x, 2)
-            weight, bias = (getattr(self.network, f"{what}{key}") for what in ("weight", "bias"))
-            x = F.relu(F.conv2d(x, weight, bias, padding=1))
-            if name in layers:
+        names = iter(self.names)
+        for module in self.network:
+            x = module(x)
+            if isinstance(module, nn.ReLU) and (name := next(names)) in layers:
                 features[name] = x
                 if len(features) == len(set(layers)) and not self.whole:
                     break
@@ -188,7 +186,7 @@ class PublishedTrainer(PairTrainer):
         losses = {}
         for name, loss in self.stage.losses.items():
             features = FeatureCache(self._features, images, [loss.needs])  # type: ignore[list-item]
-            losses[name] = loss.weight * loss(Step(batch, out, features, judged))
+            losses[name] = loss.weight * loss(LossInputs(batch, out, features, judged))
         return losses
 
 
@@ -221,18 +219,8 @@ def _published_stage(stage: Mapping[str, Any]) -> dict[str, Any]:
     return {**stage, "losses": losses}
 
 
-class PlainPerceptualLoss(PerceptualLoss):
-    """By ``l1_loss``, which keeps the features of both images. Arguments as :class:`PerceptualLoss`."""
-
-    def forward(self, step: Step) -> Tensor:
-        """As :meth:`PerceptualLoss.forward`."""
-        pairs = [(step.features("generated", layer), step.features("target", layer)) for layer in self.layers]
-        return torch.stack([F.l1_loss(generated.float(), target.float()) for generated, target in pairs]).sum()
-
-
 PUBLISHED_LOSSES: dict[str, Callable[..., Any]] = {
     "SamplingCorrectness": WholeMatrixCorrectness,
-    "PerceptualLoss": PlainPerceptualLoss,
 }
 
 

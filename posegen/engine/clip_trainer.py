@@ -11,7 +11,7 @@ from mmengine.optim import OptimWrapperDict
 from torch import Tensor
 
 from ..errors import ConfigError
-from ..losses import FeatureCache, FeatureMemory, Step
+from ..losses import FeatureCache, LossInputs
 from ..models.clip_model import join
 from ..records import Animation, ClipBatch, Frame, Origins, PairBatch, Transfer
 from ..registry import MODELS
@@ -152,11 +152,11 @@ class ClipTrainer(Trainer):
         return judged, log
 
     def _losses(self, chunk: Chunk, judged: dict[int, Tensor]) -> dict[str, Tensor]:
-        memory = FeatureMemory(self._features)
+        computed: dict = {}
         values: dict[str, list[Tensor]] = {}
         for t, frame in zip(chunk.numbers, chunk.out, strict=True):
-            from_reference = self._step(chunk, t, chunk.batch.reference, frame, "reference", memory)
-            from_previous = self._step(chunk, t, self._looked_at_before(chunk, t), frame, "previous", memory)
+            from_reference = self._step(chunk, t, chunk.batch.reference, frame, "reference", computed)
+            from_previous = self._step(chunk, t, self._looked_at_before(chunk, t), frame, "previous", computed)
             for name, loss in self.stage.losses.items():
                 if loss in (self.stage.adversarial, self.stage.temporal_adversarial):
                     continue
@@ -166,7 +166,7 @@ class ClipTrainer(Trainer):
                 values.setdefault(name, []).append(loss.weight * value)
         for name, loss in self.stage.losses.items():
             if id(loss) in judged:
-                values[name] = [loss.weight * loss(Step(None, None, None, judged[id(loss)]))]  # type: ignore[arg-type]
+                values[name] = [loss.weight * loss(LossInputs(None, None, None, judged[id(loss)]))]  # type: ignore[arg-type]
         return {name: torch.stack(frames).sum() for name, frames in values.items()}
 
     def _looked_at_before(self, chunk: Chunk, t: int) -> Tensor:
@@ -174,7 +174,7 @@ class ClipTrainer(Trainer):
             return chunk.generated_before(t).detach()
         return chunk.true_before(t)
 
-    def _step(self, chunk: Chunk, t: int, source: Tensor, frame: Frame, origin: str, memory: FeatureMemory) -> Step:
+    def _step(self, chunk: Chunk, t: int, source: Tensor, frame: Frame, origin: str, computed: dict) -> LossInputs:
         """Frame *t* as losses see it: a pair with one of its origins."""
         batch = chunk.batch
         structure = batch.reference_structure if origin == "reference" else chunk.structure_before(t)
@@ -190,7 +190,7 @@ class ClipTrainer(Trainer):
         )
         out = Transfer(frame.image, getattr(frame.flows, origin), getattr(frame.masks, origin))
         images = {"source": source, "target": pair.target, "generated": frame.image}
-        return Step(pair, out, FeatureCache(memory, images, self.stage.feature_needs))
+        return LossInputs(pair, out, FeatureCache(self._features, images, self.stage.feature_needs, computed))
 
     @torch.no_grad()
     def test_step(self, data: ClipBatch) -> list[Animation]:

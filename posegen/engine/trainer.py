@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..compiling import compile_networks
 from ..errors import ConfigError
-from ..losses import AdversarialLoss, FeatureCache, SamplingCorrectness, Step
+from ..losses import AdversarialLoss, FeatureCache, LossInputs, SamplingCorrectness
 from ..records import PairBatch, Transfer
 from ..registry import DISCRIMINATORS, FEATURE_NETWORKS, MODELS, check_arguments
 from .distributed import average_gradients
@@ -319,8 +319,8 @@ class PairTrainer(Trainer):
     def _losses(self, batch: PairBatch, out: Transfer) -> dict[str, Tensor]:
         judged = None if self.stage.adversarial is None else self._judge(self.discriminator, out.image)
         images = {"source": batch.source, "target": batch.target, "generated": out.image}
-        step = Step(batch, out, FeatureCache(self._features, images, self.stage.feature_needs), judged)
-        return {name: loss.weight * loss(step) for name, loss in self.stage.losses.items()}
+        inputs = LossInputs(batch, out, FeatureCache(self._features, images, self.stage.feature_needs), judged)
+        return {name: loss.weight * loss(inputs) for name, loss in self.stage.losses.items()}
 
     @torch.no_grad()
     def val_step(self, data: PairBatch) -> list[Transfer]:

@@ -1,26 +1,25 @@
-"""One file a loss, one signature for all: ``loss(step) -> scalar``, multiplied by its ``weight`` in the config."""
+"""Losses, one file each, with one signature: ``loss(inputs) -> scalar``; the trainer multiplies by ``weight``."""
 
 from .adversarial import AdversarialLoss, TemporalAdversarialLoss
 from .affine import AffineRegularization
+from .base import FeatureCache, Loss, LossInputs
 from .correctness import SamplingCorrectness
 from .features import VGG19Features
 from .matched_points import MatchedPoints, point_error
 from .perceptual import PerceptualLoss
 from .reconstruction import ReconstructionLoss
-from .step import FeatureCache, FeatureMemory, Loss, Step
 from .style import StyleLoss
 
 __all__ = [
     "AdversarialLoss",
     "AffineRegularization",
     "FeatureCache",
-    "FeatureMemory",
     "Loss",
+    "LossInputs",
     "MatchedPoints",
     "PerceptualLoss",
     "ReconstructionLoss",
     "SamplingCorrectness",
-    "Step",
     "StyleLoss",
     "TemporalAdversarialLoss",
     "VGG19Features",

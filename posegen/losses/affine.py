@@ -1,4 +1,4 @@
-"""Affine regularization: neighboring locations should move together (GFLA equation 4)."""
+"""Regularization of the flow: neighboring locations move affinely (GFLA, arXiv 2003.00696, section 3.1)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..ops import affine_residual
 from ..registry import LOSSES
-from .step import Loss, Step
+from .base import Loss, LossInputs
 
 
 @LOSSES.register_module()
@@ -27,6 +27,6 @@ class AffineRegularization(Loss):
         super().__init__(weight)
         self.kernel_sizes = tuple(kernel_sizes)
 
-    def forward(self, step: Step) -> Tensor:
-        windows = zip(step.out.flows, self.kernel_sizes, strict=True)
+    def forward(self, inputs: LossInputs) -> Tensor:
+        windows = zip(inputs.out.flows, self.kernel_sizes, strict=True)
         return torch.stack([affine_residual(flow.float(), size).mean() for flow, size in windows]).sum()

@@ -1,4 +1,4 @@
-"""Sampling correctness: does the flow find what it should? (GFLA equation 3)"""
+"""Sampling correctness: the flow finds the most similar source features (GFLA, arXiv 2003.00696, section 3.1)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from ..errors import ConfigError
 from ..ops import sample_gaussian
 from ..registry import LOSSES
-from .step import Loss, Step
+from .base import Loss, LossInputs
 
 EPSILON = 1e-8
 
@@ -22,15 +22,15 @@ class SamplingCorrectness(Loss):
     """Σ over levels of mean_l exp(−μ(v_s→t(l), v_t(l)) / μ_max(l)) − e⁻¹, on features relu(k+1)_1 at level k.
 
     μ is the cosine; v_s→t are source features sampled along the flow; μ_max(l) is the best cosine over all source
-    locations: the loss is 0 where the flow finds the best match there is.
+    locations. The loss is 0 where the flow finds the best match.
 
     Args:
-        levels: of the flows, coarse to fine.
+        levels: levels of the flows, coarse to fine.
         weight: factor in the total; published: 20 in the flow stage, 5 after.
         window: taps of the Gaussian sampling window in each direction.
-        sigma: its standard deviation, in pixels of the features.
-        only: levels that are judged, None for all; published: all.
-        masked: the mean is weighted by the batch's ``foreground``, for data with masks (published for such clips).
+        sigma: standard deviation of that window, in pixels of the features.
+        only: the levels that the loss includes (default: all, as published).
+        masked: weight the mean by the batch's ``foreground``, as published for clips with masks.
     """
 
     looks_at = "flow"
@@ -48,22 +48,21 @@ class SamplingCorrectness(Loss):
         self.masked = masked
         self.levels = tuple(sorted(levels, reverse=True))
         self.window, self.sigma = window, sigma
-        self.judged = self.levels if only is None else tuple(only)
-        strange = sorted(set(self.judged) - set(self.levels))
-        if strange or not self.judged:
+        self.included = self.levels if only is None else tuple(only)
+        if not self.included or not set(self.included) <= set(self.levels):
             raise ConfigError(f"SamplingCorrectness: only must name some of the levels {[*self.levels]}, got {only}")
-        layers = tuple(f"relu{level + 1}_1" for level in self.judged)
+        layers = tuple(f"relu{level + 1}_1" for level in self.included)
         self.needs = {"source": layers, "target": layers}
 
-    def forward(self, step: Step) -> Tensor:
-        mask = step.batch.foreground if self.masked else None
+    def forward(self, inputs: LossInputs) -> Tensor:
+        mask = inputs.batch.foreground if self.masked else None
         if self.masked and mask is None:
             raise ConfigError("SamplingCorrectness: masked=True needs data with foreground masks")
         terms = []
-        for level, flow in zip(self.levels, step.out.flows, strict=True):
-            if level not in self.judged:
+        for level, flow in zip(self.levels, inputs.out.flows, strict=True):
+            if level not in self.included:
                 continue
-            source, target = (step.features(image, f"relu{level + 1}_1") for image in ("source", "target"))
+            source, target = (inputs.features(image, f"relu{level + 1}_1") for image in ("source", "target"))
             terms.append(sampling_correctness(source, target, flow, mask, self.window, self.sigma))
         return torch.stack(terms).sum()
 
@@ -71,12 +70,13 @@ class SamplingCorrectness(Loss):
 def sampling_correctness(
     source: Tensor, target: Tensor, flow: Tensor, mask: Tensor | None = None, window: int = 4, sigma: float = 2.0
 ) -> Tensor:
-    """The loss at one level.
+    """Compute the loss at one level.
 
     Args:
-        source, target: features B C h w; they are constants, no gradient reaches them.
+        source, target: features B C h w; constants, no gradient reaches them.
         flow: B 2 h' w'; at another resolution it is resized by nearest neighbor, its values unchanged (published).
-        mask: B 1 H W or None; locations count as much as the mask there.
+        mask: B 1 H W or None: the weight of each location.
+        window, sigma: of the Gaussian sampling window.
 
     Returns:
         A scalar in [0, 1 − e⁻¹] for non-negative features.
@@ -95,9 +95,9 @@ def sampling_correctness(
 
 @torch.no_grad()
 def best_cosine(source: Tensor, target: Tensor, most_elements: int = 1 << 22) -> Tensor:
-    """For each target location the largest cosine over all source locations: B h w from features B C h w.
+    """Compute for each target location the largest cosine over all source locations: B h w from features B C h w.
 
-    Worked off in chunks of target locations, so that memory grows with the number of locations, not its square.
+    Target locations are processed in chunks, so memory grows with the number of locations, not its square.
     """
     source_unit = F.normalize(source.float().flatten(2), dim=1)
     target_unit = F.normalize(target.float().flatten(2), dim=1).transpose(1, 2)  # B N C

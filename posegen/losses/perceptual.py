@@ -1,4 +1,4 @@
-"""Perceptual loss: the generated image looks like the target to a feature network."""
+"""Perceptual loss: features of the generated image against the target (GFLA, arXiv 2003.00696, section 3.2)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from ..errors import InputError
 from ..registry import LOSSES
-from .step import Loss, Step
+from .base import Loss, LossInputs
 
 
 @LOSSES.register_module()
@@ -32,14 +32,13 @@ class PerceptualLoss(Loss):
         self.layers = tuple(layers)
         self.needs = {"generated": self.layers, "target": self.layers}
 
-    def forward(self, step: Step) -> Tensor:
-        pairs = [(step.features("generated", layer), step.features("target", layer)) for layer in self.layers]
+    def forward(self, inputs: LossInputs) -> Tensor:
+        pairs = [(inputs.features("generated", layer), inputs.features("target", layer)) for layer in self.layers]
         return torch.stack([mean_difference(generated, target) for generated, target in pairs]).sum()
 
 
 def mean_difference(first: Tensor, second: Tensor) -> Tensor:
-    """The mean absolute difference, as ``l1_loss``, which keeps both tensors for the backward pass: this keeps signs,
-    a byte each, so that features of a target image need no memory once they were looked at."""
+    """Compute ``l1_loss(first, second)``, keeping one byte per number for the backward pass instead of both tensors."""
     if first.shape != second.shape:
         raise InputError(f"features differ in shape: {tuple(first.shape)} and {tuple(second.shape)}")
     return _MeanDifference.apply(first.float(), second.float())
@@ -48,11 +47,9 @@ def mean_difference(first: Tensor, second: Tensor) -> Tensor:
 class _MeanDifference(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, first: Tensor, second: Tensor) -> Tensor:
-        greater, less = (kind(first, second).view(torch.int8) for kind in (torch.gt, torch.lt))
-        ctx.save_for_backward(greater.sub_(less))
-        del less
-        parts = zip(first.split(1), second.split(1), strict=True)  # image by image: less memory at a time
-        return torch.stack([(one - other).abs_().mean() for one, other in parts]).mean()
+        ctx.save_for_backward((first > second).char() - (first < second).char())
+        images = zip(first.split(1), second.split(1), strict=True)  # one at a time: less memory
+        return torch.stack([(a - b).abs_().mean() for a, b in images]).mean()
 
     @staticmethod
     @once_differentiable

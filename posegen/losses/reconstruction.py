@@ -1,4 +1,4 @@
-"""Reconstruction: the generated image is the target, pixel by pixel."""
+"""Reconstruction loss: pixels of the generated image against the target (GFLA, arXiv 2003.00696, section 3.2)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..errors import ConfigError
 from ..registry import LOSSES
-from .step import Loss, Step
+from .base import Loss, LossInputs
 
 DIFFERENCES = {1: F.l1_loss, 2: F.mse_loss}
 
@@ -18,10 +18,10 @@ class ReconstructionLoss(Loss):
 
     Args:
         weight: factor in the total.
-        power: 1: the absolute difference, as published; 2: its square, which is what PSNR judges.
+        power: 1: absolute difference, as published; 2: squared difference, the one that PSNR measures.
 
     Raises:
-        ConfigError: another power.
+        ConfigError: *power* is neither.
     """
 
     def __init__(self, weight: float = 1.0, power: int = 1) -> None:
@@ -30,5 +30,5 @@ class ReconstructionLoss(Loss):
             raise ConfigError(f"ReconstructionLoss: power must be 1 or 2, got {power!r}")
         self.power = power
 
-    def forward(self, step: Step) -> Tensor:
-        return DIFFERENCES[self.power](step.out.image.float(), step.batch.target)
+    def forward(self, inputs: LossInputs) -> Tensor:
+        return DIFFERENCES[self.power](inputs.out.image.float(), inputs.batch.target)

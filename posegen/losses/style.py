@@ -1,4 +1,4 @@
-"""Style loss: the generated image has the target's statistics of features."""
+"""Style loss: Gram matrices of features (GFLA, arXiv 2003.00696, section 3.2; Gatys et al., CVPR 2016)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..registry import LOSSES
-from .step import Loss, Step
+from .base import Loss, LossInputs
 
 
 @LOSSES.register_module()
@@ -28,12 +28,12 @@ class StyleLoss(Loss):
         self.layers = tuple(layers)
         self.needs = {"generated": self.layers, "target": self.layers}
 
-    def forward(self, step: Step) -> Tensor:
-        pairs = [(step.features("generated", layer), step.features("target", layer)) for layer in self.layers]
+    def forward(self, inputs: LossInputs) -> Tensor:
+        pairs = [(inputs.features("generated", layer), inputs.features("target", layer)) for layer in self.layers]
         return torch.stack([F.l1_loss(gram(generated), gram(target)) for generated, target in pairs]).sum()
 
 
 def gram(features: Tensor) -> Tensor:
-    """Gram matrices B C C of features B C H W, divided by C·H·W. Float32 at least: sums of squares overflow half."""
-    flat = features.float().permute(0, 2, 3, 1).flatten(1, 2)  # as they lie in memory: no copy is made, or kept
+    """Compute Gram matrices B C C of features B C H W, divided by C·H·W, in float32: sums of squares overflow half."""
+    flat = features.float().permute(0, 2, 3, 1).flatten(1, 2)  # a view in the channels-last layout: no copy
     return flat.transpose(1, 2) @ flat / features[0].numel()
