@@ -20,7 +20,7 @@ from torch import Tensor
 from . import plugin_access
 from .api import load_model
 from .config import is_config, load_config, require
-from .data import KeypointLayout, Keypoints, StructureEncoder, encode_structure
+from .data import KeypointLayout, Keypoints, PoseDataset, StructureEncoder, require_dataset
 from .data.images import read_image, resize_image, to_tensor, to_uint8
 from .data.keypoints import shown
 from .errors import ConfigError, DataError, InputError, PosegenError
@@ -347,7 +347,7 @@ class Inferencer:
 
     def _points(self, structure: Structure, image: Picture | None, subject: int | None) -> Any:
         """Key points as such; anything else that the encoder may take as it is."""
-        layout = getattr(self.encoder, "layout", None)
+        layout = self.encoder.layout
         if isinstance(structure, (Keypoints, Tensor)):
             return structure
         if isinstance(structure, (str, Path)):
@@ -382,7 +382,7 @@ class Inferencer:
 
     def _fitted(self, frame: np.ndarray, name: str) -> np.ndarray:
         """A picture without key points: resized as a whole, unless its data set would look at them."""
-        if frame.shape[:2] != self.size and _preparation(self.config)[0] is not None:
+        if frame.shape[:2] != self.size and _test_dataset(self.config)[0].has_own_preparation():
             raise InputError(
                 f"{name}: has {frame.shape[0]}×{frame.shape[1]} pixels; beside a ready structure it must be as the "
                 f"model takes it, {self.size[0]}×{self.size[1]}: its data set prepares pictures by their key points"
@@ -468,7 +468,7 @@ def encode_subject(
     """
     prepared, points = prepare_checked(config, frame, keypoints, name)
     size = (prepared.shape[0], prepared.shape[1])
-    return prepared, encode_structure(encoder, points, size, None if image is None else prepared)[None]
+    return prepared, encoder.encode(points, size, None if image is None else prepared)[None]
 
 
 def prepare_checked(
@@ -535,8 +535,7 @@ def frame_of(structure: Structure, picture: np.ndarray) -> np.ndarray:
 def prepare_subject(config: Mapping[str, Any], image: np.ndarray, keypoints: Keypoints) -> tuple[np.ndarray, Keypoints]:
     """A photograph and its key points as the config's test data set would give them to the network.
 
-    The data set's class says how (:meth:`posegen.data.PairDataset.prepare`); one that does not say has the whole
-    photograph resized, and the points scaled with it.
+    The data set's class says how (:meth:`posegen.data.PoseDataset.prepare`). By default all of the image is resized.
 
     Args:
         config: the config; its ``size`` (H, W) is that of the result.
@@ -552,19 +551,15 @@ def prepare_subject(config: Mapping[str, Any], image: np.ndarray, keypoints: Key
     """
     keypoints = keypoints.within((image.shape[0], image.shape[1]))
     size = (int(config["size"][0]), int(config["size"][1]))
-    prepare, options = _preparation(config)
-    if prepare is not None:
-        return prepare(image, keypoints, size, options)
-    height, width = image.shape[:2]
-    return resize_image(image, size), keypoints.scale(size[1] / width, size[0] / height)
+    kind, options = _test_dataset(config)
+    return kind.prepare(image, keypoints, size, options)
 
 
-def _preparation(config: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """How the test data set prepares images, None where it does not say, and the data set's options."""
+def _test_dataset(config: Mapping[str, Any]) -> tuple[type[PoseDataset], dict[str, Any]]:
+    """The class of the test data set and its options; without one, the base class, which resizes whole images."""
     options = dict((config.get("test_dataloader") or {}).get("dataset") or {})
-    kind = options.pop("type", None)
-    dataset = DATASETS.get(kind) if isinstance(kind, str) else kind
-    return getattr(dataset, "prepare", None), options
+    kind = options.pop("type", PoseDataset)
+    return require_dataset(DATASETS.get(kind) if isinstance(kind, str) else kind), options
 
 
 def read_keypoints(path: Path, encoder: StructureEncoder, image: Path | None) -> Keypoints:

@@ -20,8 +20,8 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from . import catalogue, plugin_access
-from .config import load_plain, read_plain, require, unresolved
-from .data.keypoints import KeypointLayout
+from .config import load_plain, read_plain, require
+from .data import KeypointLayout, require_dataset
 from .engine.checkpoint import check_weights
 from .engine.checkpoint_files import write_safetensors, write_whole
 from .errors import CheckpointError, ConfigError, MissingWeightsError, PosegenError, nearest
@@ -172,31 +172,19 @@ def check_no_paths(content: Mapping[str, Any]) -> None:
 def _preparation(config: Config) -> dict[str, Any]:
     """The data set that says how images are prepared, with its options for that; empty: none says.
 
-    A data set lists the names of these options as ``prepare_options``. Of one that does not, all but texts that are
-    files of the data: those made with ``${data_root}``, and those with a slash.
-
     A data set that is drawn and reads nothing goes along whole, so that there is something to show wherever the model
-    is: it lists the names of the options that say what it draws as ``drawn_options``.
+    is (:attr:`posegen.data.PoseDataset.drawn_options`).
     """
     dataset = (config.get("test_dataloader") or {}).get("dataset") or {}
     kind = dataset.get("type")
     if not isinstance(kind, str):
         return {}
-    drawn = getattr(DATASETS.get(kind), "drawn_options", None)
-    if drawn is not None:
-        chosen = {name: _plain(dataset[name], f"test_dataloader.dataset.{name}") for name in drawn if name in dataset}
-        return {"type": kind, **chosen, "structure": "${structure}", "size": "${size}"}
-    if not hasattr(DATASETS.get(kind), "prepare"):
-        return {}
-    listed = getattr(DATASETS.get(kind), "prepare_options", None)
-    written = (unresolved(config).get("test_dataloader") or {}).get("dataset") or {}
-    kept = {"type": kind}
-    for name, value in dataset.items():
-        of_files = isinstance(value, str) and ("${data_root}" in str(written.get(name)) or re.search(r"[/\\]", value))
-        wanted = not of_files if listed is None else name in listed
-        if wanted and name not in ("type", "structure", "size"):
-            kept[name] = _plain(value, f"test_dataloader.dataset.{name}")
-    return kept
+    part = require_dataset(DATASETS.get(kind))
+    names = part.prepare_options if part.drawn_options is None else part.drawn_options
+    kept = {name: _plain(dataset[name], f"test_dataloader.dataset.{name}") for name in names if name in dataset}
+    if part.drawn_options is not None:
+        return {"type": kind, **kept, "structure": "${structure}", "size": "${size}"}
+    return {"type": kind, **kept} if part.has_own_preparation() else {}
 
 
 def _is_of_this_machine(text: str) -> bool:

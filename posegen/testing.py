@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from . import plugins
-from .data import KeypointLayout, Keypoints, structure_of
+from .data import KeypointLayout, Keypoints, StructureEncoder, require_dataset
 from .errors import ConfigError
 from .evaluation import PairMetric
 from .ops import warp
@@ -234,10 +234,12 @@ def _check_records(dataset: Any, samples: int, kind: type, shapes: dict[str, str
     name = _name(dataset)
     _require(len(dataset) > 0, f"{name} is empty")
     try:
-        structure = structure_of(dataset)
+        require_dataset(dataset)
     except ConfigError as error:
         raise AssertionError(str(error)) from error
-    channels = getattr(structure, "channels", None)
+    structure = dataset.structure
+    _require(isinstance(structure, StructureEncoder), f"{name}.structure is no posegen.data.StructureEncoder")
+    channels = structure.channels
     _require(
         isinstance(channels, int) and channels > 0, f"{name}.structure.channels must be a number; got {channels!r}"
     )
@@ -327,7 +329,7 @@ def _check_same_again(name: str, dataset: Any, indices: Sequence[int], records: 
 
 
 def _check_draws(name: str, dataset: Any, indices: Sequence[int]) -> None:
-    if not getattr(dataset, "augments", False):
+    if not dataset.augments:
         return
     for index in indices:
         _check_equal(
@@ -382,7 +384,7 @@ def _pairs(clip: Clip, previous: bool) -> list[Pair]:
 
 
 def _index(dataset: Any, number: int) -> Any:
-    return (number, 0) if getattr(dataset, "augments", False) else number
+    return (number, 0) if dataset.augments else number
 
 
 def _record(dataset: Any, number: int) -> Any:
@@ -430,8 +432,9 @@ def _mirror_difference(encoder: Any, structure: Tensor, mirrored: Tensor) -> flo
     the largest value where that is above 1."""
     scale = max(1.0, structure.abs().max().item())
     flipped = structure.flip(-1)
-    if hasattr(encoder, "mirror"):
-        flipped = encoder.mirror(structure)
+    own = encoder.mirror(structure)
+    if own is not None:
+        flipped = own
     elif len(flipped) == len(encoder.layout):
         flipped = flipped[list(encoder.layout.partner)]
     else:  # which channels exchange is not known: to each the one that fits best

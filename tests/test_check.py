@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 from rich.console import Console
-from torch.utils.data import Dataset
 
 from posegen.checking import Finding, Picture, Report, check_data, print_report, write_findings
 from posegen.checking.check import DRAWN_SAMPLES, look
 from posegen.cli import main
+from posegen.data import PairDataset
 from posegen.data.images import write_image
 from posegen.errors import ConfigError, DataError
 from posegen.registry import DATASETS
@@ -345,7 +345,7 @@ def test_what_only_the_constructor_knows_is_a_finding(tmp_path):
     assert "no model has two renders" in report.findings[0].text
 
 
-class Handmade(Dataset):
+class Handmade(PairDataset):
     """A data set of somebody's that says nothing of its files. Of its samples, two cannot be read."""
 
     def __init__(self, root: str = "", count: int = 40) -> None:

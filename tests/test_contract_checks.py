@@ -8,10 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import Dataset
 
 from posegen import catalogue, plugins
-from posegen.data import HeatmapEncoder, KeypointLayout, Keypoints, get_layout
+from posegen.data import HeatmapEncoder, KeypointLayout, Keypoints, PairDataset, get_layout
 from posegen.data.images import write_image
 from posegen.errors import ConfigError
 from posegen.evaluation import PairMetric
@@ -95,7 +94,7 @@ BAR = KeypointLayout("bar", ("left", "right"), (1, 0), ((0, 1),), ((255, 0, 0), 
 HEIGHT, WIDTH = 16, 24
 
 
-class Bars(Dataset):
+class Bars(PairDataset):
     """A striped bar that moves to the right by 3 pixels; *broken* names what is wrong with its records."""
 
     def __init__(self, broken=""):
@@ -227,12 +226,12 @@ class Forgetful(Bars):
     [
         (Unpicklable(), "cannot be pickled, which data-loader workers need"),
         (Endless(), "must be an IndexError: there are 5"),
-        (Undrawn(), "has no attribute 'structure'"),
+        (Undrawn(), "structure is no posegen.data.StructureEncoder"),
         (Empty(), "is empty"),
         (Unchanging(), "draws 0 and 1 are the same"),
         (Forgetful(), "from a pickled copy, as workers have it"),
     ],
-    ids=lambda value: type(value).__name__ if isinstance(value, Dataset) else "",
+    ids=lambda value: type(value).__name__ if isinstance(value, PairDataset) else "",
 )
 def test_a_data_set_that_breaks_the_contract_is_told(dataset, words):
     with pytest.raises(AssertionError, match=words):

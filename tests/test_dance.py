@@ -460,7 +460,7 @@ def test_a_folder_without_videos_is_an_error(tmp_path: Path) -> None:
         (dict(length=0), "length=0"),
         (dict(reference_among=0), "reference_among=0"),
         (dict(length=None), "training needs a length"),
-        (dict(structure=HeatmapEncoder(OPENPOSE_18)), "wants 'openpose18'"),
+        (dict(structure=HeatmapEncoder(OPENPOSE_18)), "takes key points of layout 'openpose18'"),
     ],
 )
 def test_settings_that_there_are_not_are_refused(tmp_path: Path, options: dict, problem: str) -> None:
@@ -635,7 +635,7 @@ def test_bad_settings_are_refused_and_iteration_ends() -> None:
         dolls(size=(15, 64))
     with pytest.raises(ConfigError, match="frames=0"):
         dolls(frames=0)
-    with pytest.raises(ConfigError, match="wants 'openpose18'"):
+    with pytest.raises(ConfigError, match="takes key points of layout 'openpose18'"):
         DancingDolls(1, HeatmapEncoder(OPENPOSE_18))
     with pytest.raises(IndexError, match="clip 20 of 20"):
         dolls()[20]

@@ -262,11 +262,11 @@ def test_two_processes_share_one_order_of_samples_draw_apart_and_the_first_alone
         assert status(process, tmp_path / f"notes{rank}") == 0, (tmp_path / f"notes{rank}").read_text()[-3000:]
 
     seen = [[json.loads(line) for line in (tmp_path / f"watch{rank}").read_text().splitlines()] for rank in (0, 1)]
+    dataset = DATASETS.build_part(load_config(config.with_name("tiny.py")).train_dataloader.dataset)
     samples = EndlessSampler(
-        range(5), seed=load_config(config.with_name("tiny.py")).train_dataloader.sampler.get("seed", 0)
+        dataset, seed=load_config(config.with_name("tiny.py")).train_dataloader.sampler.get("seed", 0)
     )
     order = list(itertools.islice(iter(samples), 8))
-    dataset = DATASETS.build_part(load_config(config.with_name("tiny.py")).train_dataloader.dataset)
     assert [name for pair in zip(*seen, strict=True) for one in pair for name in one["names"]] == [
         dataset[index].name for index in order
     ]

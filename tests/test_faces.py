@@ -462,7 +462,7 @@ def test_folders_that_are_not_there_are_named(tmp_path):
 def test_wrong_settings_of_clips_are_refused(tmp_path, options, message):
     with pytest.raises(ConfigError, match=message):
         clips(write_videos(tmp_path), **options)
-    with pytest.raises(ConfigError, match="wants 'hand'"):
+    with pytest.raises(ConfigError, match="takes key points of layout 'hand'"):
         FaceClips(tmp_path, "train", HeatmapEncoder(OTHER_LAYOUT), length=1)
 
 
@@ -720,7 +720,7 @@ def test_drawn_faces_end_and_take_configs():
     assert sum(1 for _ in data) == 2
     with pytest.raises(IndexError, match="clip 2 of 2"):
         data[2]
-    with pytest.raises(ConfigError, match="wants 'hand'"):
+    with pytest.raises(ConfigError, match="takes key points of layout 'hand'"):
         DrawnFaces(1, HeatmapEncoder(OTHER_LAYOUT))
 
 

@@ -158,6 +158,8 @@ def test_a_share_that_is_none_is_an_error(share):
 class Numbers:
     """Its samples are their numbers; those in *bad* cannot be read."""
 
+    augments = False
+
     def __init__(self, count: int, bad) -> None:
         self.count, self.bad = count, set(bad)
 

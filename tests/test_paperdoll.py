@@ -208,7 +208,7 @@ def test_bad_lengths_seeds_and_layouts_are_refused() -> None:
     with pytest.raises(ConfigError, match="seed=-1"):
         dolls(seed=-1)
     hand = KeypointLayout("hand", ("thumb", "finger"), (0, 1), ((0, 1),), ((255, 0, 0), (0, 255, 0)))
-    with pytest.raises(ConfigError, match="wants 'hand'"):
+    with pytest.raises(ConfigError, match="takes key points of layout 'hand'"):
         PaperDolls(1, HeatmapEncoder(hand))
 
 

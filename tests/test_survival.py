@@ -420,6 +420,8 @@ def test_random_numbers_are_a_function_of_where_the_run_is():
 class Drawing:
     """A data set that draws."""
 
+    augments = False
+
     def __len__(self):
         return 5
 

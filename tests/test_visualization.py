@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import colorsys
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,9 +12,7 @@ import torch.nn.functional as F
 from posegen_people.layouts import OPENPOSE_18
 from posegen_people.paperdoll import PaperDolls
 
-from posegen.data import HeatmapEncoder, structure_of
-from posegen.engine.sample_sheets import SampleSheets
-from posegen.errors import ConfigError
+from posegen.data import HeatmapEncoder
 from posegen.records import PairBatch, Transfer, collate_pairs
 from posegen.visualization import (
     flow_to_rgb,
@@ -210,14 +207,3 @@ def test_an_overlay_is_one_wide_picture() -> None:
     grid = cells(picture, 7, (128, 64), 1)[0, :, ::2, ::2]
     assert (grid[0] == to_picture(batch.source[0])).all()
     assert (grid[-1] == to_picture(out.image[0])).all()
-
-
-def test_a_data_set_whose_structures_cannot_be_drawn_is_named():
-    class Bare:
-        pass
-
-    with pytest.raises(ConfigError, match="data set Bare has no attribute 'structure' with a method 'draw'"):
-        structure_of(Bare())
-    runner = SimpleNamespace(val_dataloader=SimpleNamespace(dataset=Bare()))
-    with pytest.raises(ConfigError, match="Bare"):
-        SampleSheets().before_train(runner)

@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from mmengine.logging import print_log
-from torch.utils.data import Dataset
 
 from posegen.checking import Finding, Picture, Subject, as_findings
-from posegen.data import Keypoints, StructureEncoder
+from posegen.data import ClipDataset, Keypoints, StructureEncoder
 from posegen.data.images import read_image, resize_image, to_tensor
 from posegen.errors import ConfigError, DataError
 from posegen.files import link_out, natural_order
@@ -43,7 +42,7 @@ class Video(NamedTuple):
 
 
 @DATASETS.register_module()
-class DanceClips(Dataset[Clip]):
+class DanceClips(ClipDataset):
     """Clips of the videos of a folder: ``ROOT/{train,test}_256/train_A/VIDEO/FRAME.png`` and what stands beside it.
 
     Key points: OpenPose's in ``train_alphapose/VIDEO/FRAME.json`` (or ``FRAME_keypoints.json``, as OpenPose names
@@ -103,11 +102,7 @@ class DanceClips(Dataset[Clip]):
                 f"got {length=}, {reference_among=}, {limit=}"
             )
         self.structure: StructureEncoder = STRUCTURE_ENCODERS.build_part(structure)
-        if self.structure.layout.names != HUMAN36M.names:
-            raise ConfigError(
-                f"DanceClips has key points in layout {HUMAN36M.name!r}, "
-                f"the structure encoder wants {self.structure.layout.name!r}"
-            )
+        self.structure.require_layout(HUMAN36M, type(self).__name__)
         self.size = (int(size[0]), int(size[1]))
         self.length = length
         self.seed = seed

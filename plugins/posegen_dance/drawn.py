@@ -23,8 +23,8 @@ from posegen_people.paperdoll import (
 )
 from posegen_people.paperdoll_render import BACKGROUND, Array, Part, Picture, draw_all, exact_flows
 from torch import Tensor
-from torch.utils.data import Dataset
 
+from posegen.data import ClipDataset
 from posegen.errors import ConfigError
 from posegen.records import Clip
 from posegen.registry import DATASETS, STRUCTURE_ENCODERS
@@ -48,7 +48,7 @@ class Dance:
 
 
 @DATASETS.register_module()
-class DancingDolls(Dataset[Clip]):
+class DancingDolls(ClipDataset):
     """Clips of one synthetic person who moves smoothly before a wall, with exact flow, visibility and foreground.
 
     Every joint swings about a random stance in slow sines; the hips sway. What is in front of what stays so through a
@@ -84,11 +84,7 @@ class DancingDolls(Dataset[Clip]):
         self.size = (int(size[0]), int(size[1]))
         self.seed = seed
         self.structure = STRUCTURE_ENCODERS.build_part(structure)
-        if self.structure.layout.names != HUMAN36M.names:
-            raise ConfigError(
-                f"DancingDolls has the key points of {HUMAN36M.name!r}, "
-                f"and the structure encoder wants {self.structure.layout.name!r}"
-            )
+        self.structure.require_layout(HUMAN36M, type(self).__name__)
 
     def __len__(self) -> int:
         return self.length

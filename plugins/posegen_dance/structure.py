@@ -6,14 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posegen.data import HeatmapEncoder, KeypointLayout, Keypoints, get_layout
+from posegen.data import HeatmapEncoder, KeypointLayout, Keypoints, StructureEncoder, get_layout
 from posegen.data.heatmap import draw_skeleton
 from posegen.errors import ConfigError
 from posegen.registry import STRUCTURE_ENCODERS
 
 
 @STRUCTURE_ENCODERS.register_module()
-class DanceStructureEncoder:
+class DanceStructureEncoder(StructureEncoder):
     """One Gaussian heat map a key point, then the skeleton drawn in colors: 17 + 3 channels.
 
     Heat maps: ``exp(-|l - p|² / 2σ²)``, 1 at the point, whose place between pixels is kept; a missing point is an
@@ -40,7 +40,7 @@ class DanceStructureEncoder:
         self.skeleton_peak = skeleton_peak
         self.channels = len(self.layout) + 3
 
-    def encode(self, keypoints: Keypoints, size: tuple[int, int]) -> Tensor:
+    def encode(self, keypoints: Keypoints, size: tuple[int, int], image: np.ndarray | None = None) -> Tensor:
         """The structure K+3 H W, float32, of points in pixels of an image of *size* (H, W)."""
         return torch.cat([self.heatmaps.encode(keypoints, size), self._skeleton(keypoints, size)])
 

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
 from posegen.checking import Finding, Picture, Subject, as_findings
-from posegen.data import Keypoints, StructureEncoder, encode_structure
+from posegen.data import ClipDataset, Keypoints, StructureEncoder
 from posegen.data.images import read_image, resize_image, to_tensor
 from posegen.errors import ConfigError, DataError
 from posegen.files import link_out, natural_order
@@ -37,7 +36,7 @@ class Video:
 
 
 @DATASETS.register_module()
-class FaceClips(Dataset[Clip]):
+class FaceClips(ClipDataset):
     """Clips from videos of faces: a frame an image, a file of 68 landmarks a frame.
 
     ``ROOT/SPLIT_data/VIDEO/FRAME.{jpg,png}`` and ``ROOT/SPLIT_keypoints/VIDEO/FRAME.txt`` (68 rows ``x,y``). Frames
@@ -79,11 +78,11 @@ class FaceClips(Dataset[Clip]):
     ) -> None:
         self.structure: StructureEncoder = STRUCTURE_ENCODERS.build_part(structure)
         self.size = (int(size[0]), int(size[1]))
-        self.split = split
+        self.augments = split == "train"
         self.length = length
         self.seed = seed
         self.resample = resample
-        check_layout("FaceClips", self.structure)
+        self.structure.require_layout(IBUG_68, type(self).__name__)
         if split not in SPLITS:
             raise ConfigError(f"FaceClips: split is 'train' or 'test', got {split!r}")
         if length is None and split == "train":
@@ -91,11 +90,6 @@ class FaceClips(Dataset[Clip]):
         if length is not None and length < 1:
             raise ConfigError(f"FaceClips: length must be 1 or more, got {length}")
         self.videos = read_videos(root, split, limit, length or 1)
-
-    @property
-    def augments(self) -> bool:
-        """Whether clips differ from draw to draw; the training sampler then gives ``(number, draw)``."""
-        return self.split == "train"
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -171,15 +165,7 @@ class FaceClips(Dataset[Clip]):
         keypoints = Keypoints(video.points[number], np.ones(len(IBUG_68)))
         keypoints = keypoints.scale(self.size[1] / image.shape[1], self.size[0] / image.shape[0])
         image = resize_image(image, self.size, self.resample)
-        return to_tensor(image), encode_structure(self.structure, keypoints, self.size, image), keypoints.points
-
-
-def check_layout(name: str, structure: StructureEncoder) -> None:
-    """Raise ConfigError where an encoder is not of the 68 landmarks."""
-    if structure.layout.names != IBUG_68.names:
-        raise ConfigError(
-            f"{name} has the landmarks of {IBUG_68.name!r}, and the structure encoder wants {structure.layout.name!r}"
-        )
+        return to_tensor(image), self.structure.encode(keypoints, self.size, image), keypoints.points
 
 
 def read_videos(root: str | Path, split: str, limit: int | None = None, least: int = 1) -> list[Video]:

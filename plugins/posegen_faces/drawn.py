@@ -13,14 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.random import Generator
-from torch.utils.data import Dataset
 
-from posegen.data import Keypoints, StructureEncoder, encode_structure
+from posegen.data import ClipDataset, Keypoints, StructureEncoder
 from posegen.errors import ConfigError
 from posegen.records import Clip
 from posegen.registry import DATASETS, STRUCTURE_ENCODERS
 
-from .clips import check_layout
 from .drawn_render import (
     BACKGROUND,
     Array,
@@ -46,7 +44,7 @@ SMALLEST = 32
 
 
 @DATASETS.register_module()
-class DrawnFaces(Dataset[Clip]):
+class DrawnFaces(ClipDataset):
     """Clips of synthetic faces, with exact flow to the reference and to the previous frame, visibility and foreground.
 
     The reference is another moment of the same talk. The same (seed, index, size, frames) gives the same clip, in any
@@ -83,7 +81,7 @@ class DrawnFaces(Dataset[Clip]):
         self.size = (int(size[0]), int(size[1]))
         self.seed = seed
         self.structure: StructureEncoder = STRUCTURE_ENCODERS.build_part(structure)
-        check_layout("DrawnFaces", self.structure)
+        self.structure.require_layout(IBUG_68, type(self).__name__)
 
     def __len__(self) -> int:
         return self.length
@@ -104,7 +102,7 @@ class DrawnFaces(Dataset[Clip]):
         points = landmarks(look, pose)
         structures = torch.stack(
             [
-                encode_structure(self.structure, Keypoints(at, np.ones(len(IBUG_68))), self.size, level)
+                self.structure.encode(Keypoints(at, np.ones(len(IBUG_68))), self.size, level)
                 for at, level in zip(points, levels, strict=True)
             ]
         )

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posegen.data.keypoints import KeypointLayout, Keypoints, get_layout
+from posegen.data import KeypointLayout, Keypoints, StructureEncoder, get_layout
 from posegen.errors import ConfigError, InputError
 from posegen.registry import STRUCTURE_ENCODERS
 
@@ -47,7 +47,7 @@ FORESHORTENED = 2 / 3  # the mirrored jaw is so much flatter: a forehead
 
 
 @STRUCTURE_ENCODERS.register_module()
-class FaceStructureEncoder:
+class FaceStructureEncoder(StructureEncoder):
     """16 channels from the 68 landmarks of a face.
 
     - 0: the edge map, 0 or 1: the 14 curves, one pixel wide; where an image is given, also its Canny edges outside the
@@ -86,7 +86,7 @@ class FaceStructureEncoder:
     ) -> None:
         self.layout = get_layout(layout)
         self.divisor = divisor
-        self.uses_image = image_edges
+        self.image_edges = image_edges
         self.canny = (float(canny[0]), float(canny[1]))
         if self.layout.names != IBUG_68.names:
             raise ConfigError(
@@ -123,7 +123,7 @@ class FaceStructureEncoder:
             if len(found) == len(outline):
                 cv2.fillPoly(labels, [np.concatenate(found)], part.label)
             cv2.polylines(edges, found, isClosed=False, color=1)
-        if image is not None and self.uses_image:
+        if image is not None and self.image_edges:
             edges |= self._edges_outside(image, size, labels)
         structure[0], structure[-1] = edges, labels
         return torch.from_numpy(structure)

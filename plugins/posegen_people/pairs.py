@@ -19,10 +19,9 @@ import mmcv
 import numpy as np
 from mmengine.logging import print_log
 from pycocotools.coco import COCO
-from torch.utils.data import Dataset
 
 from posegen.checking import Finding, Picture, Subject, as_findings
-from posegen.data import Keypoints, StructureEncoder
+from posegen.data import Keypoints, PairDataset, StructureEncoder
 from posegen.data.images import read_image, resize_image, to_tensor
 from posegen.errors import ConfigError, DataError
 from posegen.files import check_name, find_file, link_out, read_json, read_text
@@ -60,7 +59,7 @@ class View(NamedTuple):
     keypoints: Keypoints
 
 
-class PeoplePairs(Dataset[Pair]):
+class PeoplePairs(PairDataset):
     """What all pairs of people have in common; a subclass says what a pair shows.
 
     An index is a number, or ``(number, draw)``: ``draw`` picks the random numbers of the augmentation, so an
@@ -86,18 +85,10 @@ class PeoplePairs(Dataset[Pair]):
         self.structure: StructureEncoder = STRUCTURE_ENCODERS.build_part(structure)
         self.size = (int(size[0]), int(size[1]))
         self.augmentation = None if augmentation is None else AUGMENTATIONS.build_part(augmentation)
+        self.augments = self.augmentation is not None
         self.seed = seed
         self.resample = resample
-        if self.structure.layout.names != OPENPOSE_18.names:
-            raise ConfigError(
-                f"{type(self).__name__} has key points in layout {OPENPOSE_18.name!r}, "
-                f"the structure encoder wants {self.structure.layout.name!r}"
-            )
-
-    @property
-    def augments(self) -> bool:
-        """Whether pairs differ from draw to draw; the training sampler then gives ``(number, draw)``."""
-        return self.augmentation is not None
+        self.structure.require_layout(OPENPOSE_18, type(self).__name__)
 
     def __len__(self) -> int:
         raise NotImplementedError
@@ -544,7 +535,7 @@ class CocoPairs(PeoplePairs):
     def _mirror(self, view: View) -> View:
         return View(
             np.ascontiguousarray(mmcv.imflip(view.image)),
-            view.keypoints.mirror(self.size[1], self.structure.layout),
+            view.keypoints.mirror(self.size[1], OPENPOSE_18),
         )
 
     def _pair_up(self) -> Iterator[tuple[int, int | None]]:

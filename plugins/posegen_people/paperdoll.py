@@ -17,9 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.random import Generator
-from torch.utils.data import Dataset
 
-from posegen.data.keypoints import Keypoints
+from posegen.data import Keypoints, PairDataset
 from posegen.errors import ConfigError
 from posegen.records import Pair
 from posegen.registry import DATASETS, STRUCTURE_ENCODERS
@@ -98,7 +97,7 @@ class Scene:
 
 
 @DATASETS.register_module()
-class PaperDolls(Dataset):
+class PaperDolls(PairDataset):
     """Pairs of pictures of one synthetic person, with exact flow, visibility and foreground.
 
     The same (seed, index, size) gives the same pair, in any order and in any process. Data sets of different
@@ -126,11 +125,7 @@ class PaperDolls(Dataset):
         self.size = (int(size[0]), int(size[1]))
         self.seed = seed
         self.structure = STRUCTURE_ENCODERS.build_part(structure)
-        if self.structure.layout.names != OPENPOSE_18.names:
-            raise ConfigError(
-                f"PaperDolls has the key points of {OPENPOSE_18.name!r}, "
-                f"and the structure encoder wants {self.structure.layout.name!r}"
-            )
+        self.structure.require_layout(OPENPOSE_18, type(self).__name__)
 
     def __len__(self) -> int:
         return self.length

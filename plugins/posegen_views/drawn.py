@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from numpy.random import Generator
 from numpy.typing import NDArray
-from torch.utils.data import Dataset
 
+from posegen.data import PairDataset
 from posegen.errors import ConfigError
 from posegen.records import Pair
 from posegen.registry import DATASETS, STRUCTURE_ENCODERS
@@ -60,7 +60,7 @@ class Scene:
 
 
 @DATASETS.register_module()
-class DrawnSolids(Dataset[Pair]):
+class DrawnSolids(PairDataset):
     """Pairs of pictures of one synthetic object from two views, with exact flow, visibility and foreground.
 
     The views are those of the structure encoder: its azimuths, the whole way around, and its elevations; the two of a

@@ -10,6 +10,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from posegen.data import StructureEncoder
 from posegen.errors import InputError
 from posegen.registry import STRUCTURE_ENCODERS
 
@@ -25,7 +26,7 @@ class View(NamedTuple):
 
 
 @STRUCTURE_ENCODERS.register_module()
-class ViewEncoder:
+class ViewEncoder(StructureEncoder):
     """A view as a one-hot vector of azimuths and one of elevations, one after the other (``spec: views``).
 
     Args:
@@ -37,16 +38,12 @@ class ViewEncoder:
     def __init__(self, azimuths: int = 18, elevations: int = 3, elevation_step: float = 10) -> None:
         self.azimuths, self.elevations, self.elevation_step = azimuths, elevations, elevation_step
         self.channels = azimuths + elevations
-
-    @property
-    def choices(self) -> dict[str, tuple[str, ...]]:
-        """What a view is chosen from by hand, in the order of its classes: the names of all azimuths and elevations."""
-        return {
-            "azimuth": tuple(f"{round(k * 360 / self.azimuths)}°" for k in range(self.azimuths)),
-            "elevation": tuple(f"{round(k * self.elevation_step)}°" for k in range(self.elevations)),
+        self.choices = {
+            "azimuth": tuple(f"{round(k * 360 / azimuths)}°" for k in range(azimuths)),
+            "elevation": tuple(f"{round(k * elevation_step)}°" for k in range(elevations)),
         }
 
-    def encode(self, view: View | tuple[int, int], size: Any = None) -> Tensor:
+    def encode(self, view: View | tuple[int, int], size: Any = None, image: np.ndarray | None = None) -> Tensor:
         """The structure, S 1 1, of the classes (azimuth, elevation); it has no size.
 
         Raises:

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 from mmengine.logging import print_log
-from torch.utils.data import Dataset
 
 from posegen.checking import Finding, Picture, Subject, as_findings
+from posegen.data import PairDataset
 from posegen.data.images import MOST_PIXELS, resize_image, to_tensor
 from posegen.errors import ConfigError, DataError
 from posegen.files import link_out, read_text
@@ -46,7 +46,7 @@ class Row(NamedTuple):
 
 
 @DATASETS.register_module()
-class ViewPairs(Dataset[Pair]):
+class ViewPairs(PairDataset):
     """Pairs of renders of one object, from ``ROOT/data_CATEGORY.hdf5`` and its id lists (``spec: formats, views``).
 
     The file has a group a render, called MODEL_AZIMUTH_ELEVATION, with ``image`` (H W 3 uint8) and ``pose`` (azimuth in
@@ -94,18 +94,13 @@ class ViewPairs(Dataset[Pair]):
             raise ConfigError(f"ViewPairs: category is a plain name, as in data_NAME.hdf5; got {category!r}")
         self.structure: ViewEncoder = STRUCTURE_ENCODERS.build_part(structure)
         self.size = (int(size[0]), int(size[1]))
-        self.split, self.seed = split, seed
+        self.seed, self.augments = seed, split == "train"
         self.path, *lists = _files(root, category, split)
         self._open: tuple[int, h5py.File] | None = None  # the process that opened it, and the file
         self.pairs, self.partners = self._read(*lists)
         self.pairs = self.pairs[:limit]
         if not self.pairs:
             raise DataError(lists[0], "no model has two renders in the list, so there is no pair")
-
-    @property
-    def augments(self) -> bool:
-        """Whether targets differ from draw to draw; the training sampler then gives ``(number, draw)``."""
-        return self.split == "train"
 
     def __len__(self) -> int:
         return len(self.pairs)

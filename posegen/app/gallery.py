@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..data import Keypoints
+from ..data import Keypoints, require_dataset
 from ..data.images import to_uint8
 from ..records import Clip, Pair
 from ..registry import DATASETS
@@ -63,7 +63,7 @@ def read_gallery(loaded: Loaded, most: int) -> Gallery:
     if options is None:
         return Gallery(note="its config names no test set")
     try:
-        dataset = DATASETS.build_part(options)
+        dataset = require_dataset(DATASETS.build_part(options))
         examples, drives = [], []
         for number in range(min(most, len(dataset))):
             record = dataset[number]
@@ -96,12 +96,14 @@ def _structures(
 ) -> tuple[Structure, Structure] | None:
     """The source's and the target's, as they are edited: as the data set says them, or decoded; where they are not
     edited, as they are. None: key points that neither says."""
-    if callable(getattr(dataset, "keypoints", None)):
-        said: list[Keypoints] = list(itertools.islice(dataset.keypoints(number), place + 1))
+    known = dataset.keypoints(number)
+    if known is not None:
+        said: list[Keypoints] = list(itertools.islice(known, place + 1))
         return said[0], said[place]
-    if callable(getattr(encoder, "decode", None)):
-        return encoder.decode(encoded[0]), encoder.decode(encoded[1])
-    return encoded if getattr(encoder, "layout", None) is None else None
+    decoded = encoder.decode(encoded[0]), encoder.decode(encoded[1])
+    if decoded[0] is not None:
+        return decoded
+    return encoded if encoder.layout is None else None
 
 
 def _drive(number: int, record: Pair | Clip, encoder: Any) -> list[Drive]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from ..data import KeypointLayout, Keypoints, encode_structure
+from ..data import KeypointLayout, Keypoints
 from ..data.images import IMAGE_ENDINGS, read_image, resize_image, to_tensor, to_uint8
 from ..data.interpolation import interpolate_keypoints
 from ..errors import ConfigError, DataError, InputError
@@ -78,10 +78,8 @@ class Studio:
     def __init__(self, loaded: Loaded, most_examples: int = 8, name: str = "model") -> None:
         self.loaded, self.name = loaded, name
         self.encoder, self.size = loaded.encoder, loaded.size
-        self.layout: KeypointLayout | None = getattr(self.encoder, "layout", None)
-        self.choices: dict[str, tuple[str, ...]] = (
-            dict(getattr(self.encoder, "choices", {})) if self.layout is None else {}
-        )
+        self.layout: KeypointLayout | None = self.encoder.layout
+        self.choices: dict[str, tuple[str, ...]] = dict(self.encoder.choices) if self.layout is None else {}
         self._busy = threading.Lock()
         self._encoded_sources = SourceCache()
         self.gallery: Gallery = read_gallery(loaded, most_examples) if most_examples else Gallery()
@@ -266,7 +264,7 @@ class Studio:
             return structure
         if isinstance(structure, Keypoints):
             _check_points(structure)
-            return encode_structure(self.encoder, structure, self.size, None)
+            return self.encoder.encode(structure, self.size)
         try:
             return self.encoder.encode(structure, self.size)
         except (TypeError, ValueError, AttributeError) as error:

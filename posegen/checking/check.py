@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
 
-from ..data import Keypoints
+from ..data import Keypoints, require_dataset
 from ..errors import ConfigError, DataError, PosegenError
 from ..registry import DATASETS, check_arguments
 from .findings import Finding, Picture, Subject, as_findings, size_before
@@ -89,15 +89,16 @@ def _datasets(config: Mapping[str, Any], splits: Sequence[str]) -> dict[str, Any
 def _check_split(split: str, dataset: Any, report: Report, run: Callable) -> list[tuple[Picture, Look]]:
     """Look at everything of a split; what each picture gave."""
     part, arguments = _part(dataset)
-    examine = getattr(part, "examine", None)
-    summary = Split(getattr(part, "__name__", type(dataset).__name__))
-    report.splits[split] = summary
-    if examine is None:
+    summary = report.splits[split] = Split(part.__name__)
+    named = None
+    with _what_it_raises(split, report):
+        named = part.examine(**arguments) if isinstance(dataset, Mapping) else None
+    if named is None:
         built = _build(split, dataset, report)
         if built is not None:
             _read_samples(split, built, arguments, report, run)
         return []
-    pictures = _examine(split, lambda: examine(**arguments), report)
+    pictures = _examine(split, named, report)
     looks = list(run(look, pictures, f"{split}: images"))
     looked = list(zip(pictures, looks, strict=True))
     report.add(split, (finding for _, found in looked for finding in found.findings))
@@ -118,19 +119,19 @@ def _check_split(split: str, dataset: Any, report: Report, run: Callable) -> lis
 def _part(dataset: Any) -> tuple[Any, dict[str, Any]]:
     """The class of a data set's config and the arguments; those of a data set that is built are not known."""
     if not isinstance(dataset, Mapping):
-        return None, {}
+        return type(require_dataset(dataset)), {}
     arguments = {key: value for key, value in dataset.items() if key not in ("type", "_scope_")}
-    part = DATASETS.get(dataset["type"]) if isinstance(dataset.get("type"), str) else None
-    if part is not None:
-        check_arguments(part, arguments, where=f"dataset {dataset['type']}")
+    kind = dataset.get("type")
+    part = require_dataset(kind if isinstance(kind, type) else DATASETS.get(str(kind)))
+    check_arguments(part, arguments, where=f"dataset {kind}")
     return part, arguments
 
 
-def _examine(split: str, examine: Callable[[], Iterable[Finding | Picture]], report: Report) -> list[Picture]:
+def _examine(split: str, named: Iterable[Finding | Picture], report: Report) -> list[Picture]:
     """The pictures that a data set names; its findings go to the report."""
     pictures = []
     with _what_it_raises(split, report):
-        for found in examine():
+        for found in named:
             if isinstance(found, Picture):
                 pictures.append(found)
             else:

@@ -80,7 +80,7 @@ def build_encoder(config: Config) -> StructureEncoder:
             f"{config.filename} has no top-level 'structure' and 'size': it does not say how to read key points"
         )
     encoder = STRUCTURE_ENCODERS.build_part(config.structure)
-    if not hasattr(encoder, "layout"):
+    if encoder.layout is None:
         raise ConfigError(
             f"{config.filename}: {type(encoder).__name__} makes no structure of key points; this command reads those"
         )

@@ -12,7 +12,7 @@ from typing import Any
 from mmengine.config import Config
 
 from .. import plugin_access
-from ..data import Keypoints, StructureEncoder
+from ..data import Keypoints, StructureEncoder, require_dataset
 from ..data.images import to_uint8, write_image
 from ..data.keypoints import shown
 from ..errors import ConfigError, PosegenError
@@ -62,10 +62,10 @@ def run(parsed: argparse.Namespace) -> int:
         _write_points(poses / name, encoder.decode(pair.target_structure), encoder, frame)
     print(f"{sources}: pictures of {shown(frame)} pixels, with their key points beside them")
     print(f"{poses}: key points of other poses; {targets}: how they truly look, to compare")
-    moves = hasattr(dataset, "motion")
+    moves = dataset.motion(0, FRAMES)
+    for number, points in enumerate(moves, 1):
+        _write_points(motion / f"{number:02d}", points, encoder, frame)
     if moves:
-        for number, points in enumerate(dataset.motion(0, FRAMES), 1):
-            _write_points(motion / f"{number:02d}", points, encoder, frame)
         print(f"{motion}: key points of a motion of {sources / names[0]}.png, a file a frame")
     print(f"what the model makes has {shown(config['size'])} pixels; with --resize-back, as many as the source")
     print("\n".join(["try:", *_commands(parsed.model, parsed.folder, motion if moves else None)]))
@@ -75,7 +75,7 @@ def run(parsed: argparse.Namespace) -> int:
 def _drawn(config: Config, model: Path, pairs: int) -> Any:
     """The test data set of a shared model, which is drawn: nothing of this machine is read."""
     options = dict((config.get("test_dataloader") or {}).get("dataset") or {})
-    if not hasattr(DATASETS.get(str(options.get("type"))) if options else None, "drawn_options"):
+    if not options or require_dataset(DATASETS.get(str(options.get("type")))).drawn_options is None:
         raise ConfigError(f"{model} was not tested on drawn data: give it pictures and key points of your own")
     height, width = config["size"]
     larger = max(1, min(LARGER, MOST_WIDE // max(height, width)))
@@ -83,7 +83,7 @@ def _drawn(config: Config, model: Path, pairs: int) -> Any:
     dataset = DATASETS.build_part({**options, "size": size})
     if len(dataset) < pairs:
         raise PosegenError(f"--pairs {pairs}: the test data have {len(dataset)}")
-    if not hasattr(dataset.structure, "decode"):
+    if dataset.structure.layout is None or dataset.structure.decode(dataset[0].source_structure) is None:
         raise ConfigError(f"{model}: {type(dataset.structure).__name__} makes no structure that gives key points back")
     return dataset
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from ..data import encode_structure
 from ..data.images import read_image, resize_image, to_tensor, to_uint8
 from ..data.interpolation import interpolate_keypoints
 from ..errors import PosegenError
@@ -72,14 +71,14 @@ def run(parsed: argparse.Namespace) -> int:
 
     inferencer = load_inferencer(parsed, config)
     prepared_image = to_tensor(image)
-    own = encode_structure(encoder, start, inferencer.size, image)
+    own = encoder.encode(start, inferencer.size, image)
     rest = round(parsed.pause * parsed.fps)
     shares = [_eased(frame / (parsed.frames - 1)) for frame in range(parsed.frames)]
 
     def frames() -> Iterator[Prepared]:
         for share in shares:
             pose = interpolate_keypoints(start, end, encoder.layout, share)
-            structure = encode_structure(encoder, pose, inferencer.size, None)
+            structure = encoder.encode(pose, inferencer.size)
             yield Prepared(prepared_image, own, structure, out.stem, picture.shape[:2])
 
     size = picture.shape[:2] if parsed.resize_back else inferencer.size

@@ -13,7 +13,6 @@ from mmengine.hooks import Hook
 from rich.console import Console
 
 from ..api import load_model
-from ..data import structure_of
 from ..data.generated import write_generated
 from ..data.images import to_uint8, write_image
 from ..engine import build_tester, load_weights, unwrapped
@@ -63,9 +62,7 @@ def run(parsed: argparse.Namespace) -> int:
     if report is None or protocol is None:
         return 0
     # a protocol without a size takes true images as the data set gives them
-    files: dict[str, tuple[Path, Path]] = (
-        getattr(runner.test_dataloader.dataset, "files", dict)() if protocol.size else {}
-    )
+    files: Mapping[str, tuple[Path, Path]] = runner.test_dataloader.dataset.files() if protocol.size else {}
     context = {"config": str(parsed.config), "checkpoint": str(parsed.checkpoint)}
     return score(parsed, saved_pairs(report / "images", files), report, context)
 
@@ -145,5 +142,5 @@ class TestSheet(Hook):
     def after_test_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Draw the first batch."""
         if batch_idx == 0 and is_main_process():
-            draw = structure_of(runner.test_dataloader.dataset).draw
+            draw = runner.test_dataloader.dataset.structure.draw
             write_image(self.path, sample_sheet(*as_pairs(data_batch, outputs[0]), draw, rows=self.rows))

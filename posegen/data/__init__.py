@@ -1,16 +1,18 @@
-"""Pairs, key points and their layouts, structure encoders."""
+"""Data sets, key points and their layouts, structure encoders."""
 
+from .datasets import ClipDataset, PairDataset, PoseDataset, require_dataset
 from .heatmap import HeatmapEncoder
 from .keypoints import KeypointLayout, Keypoints, get_layout
-from .structure import PairDataset, StructureEncoder, encode_structure, structure_of
+from .structure import StructureEncoder
 
 __all__ = [
+    "ClipDataset",
     "HeatmapEncoder",
     "KeypointLayout",
     "Keypoints",
     "PairDataset",
+    "PoseDataset",
     "StructureEncoder",
-    "encode_structure",
     "get_layout",
-    "structure_of",
+    "require_dataset",
 ]

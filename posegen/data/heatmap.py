@@ -11,10 +11,11 @@ from torch import Tensor
 
 from ..registry import STRUCTURE_ENCODERS
 from .keypoints import KeypointLayout, Keypoints, get_layout
+from .structure import StructureEncoder
 
 
 @STRUCTURE_ENCODERS.register_module()
-class HeatmapEncoder:
+class HeatmapEncoder(StructureEncoder):
     """One Gaussian map a key point: ``exp(-|l - p|² / 2σ²)``, 1 at the point; a missing point is an empty map.
 
     The center is truncated to whole pixels, as published for single images, or kept as it is. A Gaussian is the
@@ -32,7 +33,7 @@ class HeatmapEncoder:
         self.subpixel = subpixel
         self.channels = len(self.layout)
 
-    def encode(self, keypoints: Keypoints, size: tuple[int, int]) -> Tensor:
+    def encode(self, keypoints: Keypoints, size: tuple[int, int], image: np.ndarray | None = None) -> Tensor:
         """Heat maps K H W in [0, 1] of points in pixels of an image of *size* (H, W)."""
         centers = np.where(keypoints.present[:, None], keypoints.points, 0)
         centers = centers if self.subpixel else np.trunc(centers)

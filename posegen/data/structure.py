@@ -1,112 +1,73 @@
-"""What every structure encoder can do: say where things should go, and draw itself; and what a data set has."""
+"""Structure encoders: from key points, or another description of a pose, to the tensor a network sees."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from ..errors import ConfigError
-from ..records import Pair
-from .keypoints import KeypointLayout, Keypoints
+from .keypoints import KeypointLayout
 
 
-@runtime_checkable
-class StructureEncoder(Protocol):
-    """Turns key points into the structure a network sees.
+class StructureEncoder(ABC):
+    """Base class of structure encoders. A subclass sets ``channels`` and implements :meth:`encode` and :meth:`draw`.
 
-    It may have more; whoever asks for it goes on without it:
-
-    ``uses_image``: True where it also looks at the photograph itself. Its ``encode`` takes it, uint8 H W 3 of *size*,
-        as a third argument, or None where there is none. :func:`encode_structure` calls either.
-    ``decode(structure)``: what ``encode`` was given, of a structure S H W: key points in pixels of the structure.
-        ``posegen app`` edits examples of the test set by it, and ``posegen example`` writes their key points. Without
-        it the page shows no examples, unless the data set has ``keypoints``, and there is no ``posegen example``.
-    ``mirror(structure)``: the structure of the mirror image. :func:`posegen.testing.check_structure_encoder` compares
-        with it; without it channels are exchanged like the points, where there is one a point, or else guessed.
-    ``choices``: of an encoder of something else than key points, which then has no ``layout``: the names of the classes
-        of each thing that is chosen, ``{"azimuth": ("0°", "20°", ...)}``; its ``encode`` takes a tuple of a class's
-        number for each. ``posegen app`` shows a slider for each; without it, a field for JSON.
+    Attributes:
+        channels: number of channels S of a structure.
+        layout: layout of the key points that are encoded; None for an encoder of something else, which commands that
+            read key points refuse.
+        choices: only for an encoder without a layout whose input is a tuple of class numbers: the names of the classes
+            by quantity, ``{"azimuth": ("0°", "20°", ...)}``. ``posegen app`` shows a slider for each quantity.
     """
 
     channels: int
-    layout: KeypointLayout
+    layout: KeypointLayout = None  # type: ignore[assignment]  # see above; most encoders have one
+    choices: Mapping[str, tuple[str, ...]] = {}
 
-    def encode(self, keypoints: Keypoints, size: tuple[int, int]) -> Tensor:
-        """The structure, S H W, of points given in pixels of an image of *size* (H, W)."""
-        ...
+    @abstractmethod
+    def encode(self, pose: Any, size: tuple[int, int], image: np.ndarray | None = None) -> Tensor:
+        """Encode a pose as a structure S H W (or S 1 1), float32.
 
+        Args:
+            pose: :class:`Keypoints` in pixels of an image of *size*; without a layout, whatever the encoder takes.
+            size: (H, W) of the structure.
+            image: the photograph the pose belongs to, uint8 H W 3 of *size*; None if there is none. Most encoders do
+                not look at it.
+        """
+
+    @abstractmethod
     def draw(self, structure: Tensor) -> np.ndarray:
-        """A picture of a structure S H W: uint8, H W 3, RGB."""
-        ...
+        """Draw a structure S H W as an image: uint8, H W 3, RGB."""
 
+    def decode(self, structure: Tensor) -> Any:
+        """Recover the pose from a structure S H W, key points in pixels of the structure; None if it cannot be done.
 
-@runtime_checkable
-class PairDataset(Protocol):
-    """What every data set of pairs has.
+        ``posegen app`` edits examples of the test set by it, and ``posegen example`` writes their key points.
+        """
+        return None
 
-    It, and one of clips, may have more; whoever asks for it goes on without it:
+    def mirror(self, structure: Tensor) -> Tensor | None:
+        """Return the structure S H W of the mirror image, or None if the encoder does not know it.
 
-    ``augments``: True where samples differ from draw to draw. Training then asks for ``(index, draw)``, and otherwise
-        for a bare index: every round has the same samples.
-    ``keypoints(index)``: an iterable of the key points of a sample, in pixels of its images: the source's and the
-        target's; of a clip the reference's, then each frame's. ``posegen app`` edits examples of the test set by them;
-        without it, by the encoder's ``decode``.
-    ``examine(...)``: a class method, what :mod:`posegen.checking` asks for; without it ``posegen check`` reads every
-        sample instead of every file.
-    ``prepare(image, keypoints, size, options) -> (image, keypoints)``: a static method that ``posegen infer`` calls on
-        the photographs it is given, so that the network sees them as in training; without it they are resized as a
-        whole. ``image`` uint8 H W 3 of any size; ``size`` (H, W) of the image that is returned, whose pixels the
-        returned points count; ``options``: the arguments that the config gives the data set.
-    ``prepare_options``: the names of those that ``prepare`` looks at: they go with a model that is shared. Without it
-        all go but paths.
-    ``files() -> {name of a pair: (source, target)}``: where pairs show whole image files, the paths of the originals.
-        ``posegen test --protocol`` scores against these, resized as the protocol says; without it, against the targets
-        as the data set gives them.
-    ``drawn_options``: of a data set that is drawn, and reads nothing: the names of the options that say what it draws.
-        They go with a model that is shared, and ``posegen example`` draws by them; without it there are no examples.
-    ``motion(index, frames)``: of a drawn one, the key points of a motion that begins and ends with the source's pose,
-        in pixels of it. ``posegen example`` writes it; without it no motion is written.
-    """
+        :func:`posegen.testing.check_structure_encoder` compares with it. Without it, channels are exchanged like the
+        key points where there is one channel a point.
+        """
+        return None
 
-    structure: StructureEncoder
-    """What encoded the pairs' structures: it draws them on the sheets of samples."""
+    def require_layout(self, layout: KeypointLayout, dataset: str) -> None:
+        """Raise ConfigError if this encoder does not take the key points that a data set has.
 
-    def __len__(self) -> int:
-        """The number of pairs."""
-        ...
-
-    def __getitem__(self, index: int) -> Pair:
-        """The pair at a number."""
-        ...
-
-
-def encode_structure(
-    encoder: StructureEncoder, keypoints: Keypoints, size: tuple[int, int], image: np.ndarray | None
-) -> Tensor:
-    """The structure, S H W, by an encoder that looks at images or by one that does not.
-
-    Args:
-        encoder: of the structure.
-        keypoints: in pixels of an image of *size* (H, W).
-        image: that image, uint8 H W 3; None where there is none.
-    """
-    if getattr(encoder, "uses_image", False):
-        return encoder.encode(keypoints, size, image)  # type: ignore[call-arg]
-    return encoder.encode(keypoints, size)
-
-
-def structure_of(dataset: Any) -> StructureEncoder:
-    """The structure encoder that draws a data set's structures.
-
-    Raises:
-        ConfigError: the data set has none.
-    """
-    structure = getattr(dataset, "structure", None)
-    if not callable(getattr(structure, "draw", None)):
-        raise ConfigError(
-            f"the data set {type(dataset).__name__} has no attribute 'structure' with a method 'draw': sheets of "
-            "samples cannot show its structures\nGive it one (posegen.data.PairDataset says what a data set has)."
-        )
-    return structure  # type: ignore[return-value]
+        Args:
+            layout: layout of the key points of the data set.
+            dataset: name of the data set's class, for the message.
+        """
+        if self.layout is None or self.layout.names != layout.names:
+            own = "no key points" if self.layout is None else f"key points of layout {self.layout.name!r}"
+            raise ConfigError(
+                f"{dataset} has key points of layout {layout.name!r}, but the structure encoder {type(self).__name__} "
+                f"takes {own}"
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,20 +35,20 @@ class EndlessSampler(Sampler):
     process takes its share of one common order.
 
     Args:
-        dataset: anything with a length. If it has a true attribute ``augments``, each index comes as
-            ``(index, round)``, so that augmentation differs from round to round and is the same after a resume.
+        dataset: the data set. If it ``augments``, each index comes as ``(index, round)``, so that augmentation differs
+            from round to round and is the same after a resume.
         seed: of the order.
         shuffle: False runs through the data set in its own order.
     """
 
-    def __init__(self, dataset: Sized, seed: int = 0, shuffle: bool = True) -> None:
+    def __init__(self, dataset: Any, seed: int = 0, shuffle: bool = True) -> None:
         self.dataset, self.seed, self.shuffle = dataset, seed, shuffle
         self.rank, self.world_size = get_dist_info()
         self.start = 0  # samples this process has already seen
 
     def __iter__(self) -> Iterator[Any]:
         size = len(self.dataset)
-        augments = getattr(self.dataset, "augments", False)
+        augments = self.dataset.augments
         round_number, order = -1, torch.empty(0)
         position = self.start * self.world_size + self.rank
         while True:

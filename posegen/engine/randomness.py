@@ -41,7 +41,7 @@ class SeededSamples:
     def __getitem__(self, key: tuple[int, int]) -> Any:
         index, round_number = key
         seed_all(self.seed, index, round_number)
-        return self.dataset[key if getattr(self.dataset, "augments", False) else index]
+        return self.dataset[key if self.dataset.augments else index]
 
     def __getattr__(self, name: str) -> Any:
         if name == "dataset":  # not there yet while a worker unpickles this

@@ -19,6 +19,7 @@ from mmengine.utils import apply_to
 from torch import nn
 
 from ..config import RUNNER_KEYS, require, unresolved
+from ..data import require_dataset
 from ..errors import CheckpointError, ConfigError, PosegenError
 from ..registry import DATASETS, FEATURE_NETWORKS
 from .checkpoint import check_weights, load_weights, read_checkpoint
@@ -147,7 +148,7 @@ def _check_backends(config: Config) -> None:
 
 def _with_data(loader: Any) -> dict[str, Any]:
     """A data loader's config with its data set built."""
-    return {**loader, "dataset": DATASETS.build_part(loader["dataset"])}
+    return {**loader, "dataset": require_dataset(DATASETS.build_part(loader["dataset"]))}
 
 
 def refuse_to_overwrite(work_dir: str | Path, resume: bool) -> None:

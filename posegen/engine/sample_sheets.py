@@ -8,7 +8,6 @@ from typing import Any
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 
-from ..data import structure_of
 from ..data.images import write_image
 from ..records import Clip, as_pairs, collate
 from ..registry import HOOKS
@@ -29,10 +28,6 @@ class SampleSheets(Hook):
         self.interval, self.rows = interval, rows
         self._batch: Any = None
 
-    def before_train(self, runner: Any) -> None:
-        """Raise ConfigError before the training where the validation data set could not be drawn."""
-        structure_of(runner.val_dataloader.dataset)
-
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Write a sheet where one is due."""
         done = runner.iter + 1
@@ -50,7 +45,7 @@ class SampleSheets(Hook):
         trainer.eval()
         pairs, out = as_pairs(self._batch, trainer.val_step(self._batch)[0])
         trainer.train()
-        sheet = sample_sheet(pairs, out, structure_of(dataset).draw, rows=self.rows)
+        sheet = sample_sheet(pairs, out, dataset.structure.draw, rows=self.rows)
         path = Path(runner.work_dir) / "samples" / f"iter_{done}.png"
         write_image(path, sheet)
         runner.visualizer.add_image("samples", sheet, step=done)

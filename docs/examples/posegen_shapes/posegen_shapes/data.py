@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from posegen.data import Keypoints
+from posegen.data import Keypoints, PairDataset
 from posegen.errors import ConfigError
 from posegen.records import Pair
 from posegen.registry import DATASETS, STRUCTURE_ENCODERS
@@ -21,7 +20,7 @@ CORNERS = np.array([[0.0, -1.0], [0.8, 0.1], [0.4, 0.9], [-0.4, 0.9], [-0.8, 0.1
 
 
 @DATASETS.register_module()
-class MovingShapes(Dataset):
+class MovingShapes(PairDataset):
     """Pairs of pictures of one striped arrow that turns, grows and moves over a mottled ground.
 
     Args:

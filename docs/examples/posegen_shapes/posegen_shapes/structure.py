@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posegen.data import KeypointLayout, Keypoints, get_layout
+from posegen.data import KeypointLayout, Keypoints, StructureEncoder, get_layout
 from posegen.registry import STRUCTURE_ENCODERS
 
 ARROW = KeypointLayout(
@@ -19,7 +19,7 @@ ARROW = KeypointLayout(
 
 
 @STRUCTURE_ENCODERS.register_module()
-class CornerEncoder:
+class CornerEncoder(StructureEncoder):
     """One cone a corner: 1 at the corner, falling to 0 over *radius*; a missing corner is an empty map.
 
     Args:
@@ -32,7 +32,7 @@ class CornerEncoder:
         self.radius = radius
         self.channels = len(self.layout)
 
-    def encode(self, keypoints: Keypoints, size: tuple[int, int]) -> Tensor:
+    def encode(self, keypoints: Keypoints, size: tuple[int, int], image: np.ndarray | None = None) -> Tensor:
         """Cones K H W in [0, 1] of points in pixels of an image of *size* (H, W)."""
         rows, columns = np.mgrid[: size[0], : size[1]]
         x, y = (keypoints.points[:, axis, None, None] for axis in (0, 1))
