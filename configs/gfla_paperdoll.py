@@ -1,5 +1,5 @@
 # GFLA on paper dolls, drawn on the fly: no download. What `make demo` trains, in six minutes on two CPU cores,
-# with or without native bfloat16. What differs from the published setting is marked; why: docs/paperdolls.md.
+# with or without native bfloat16. Differences from the published setting are marked: docs/experiments/paperdolls.md.
 _base_ = "_base_/gfla_people.py"
 
 data_root = ""  # unused: nothing is read

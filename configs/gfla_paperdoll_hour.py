@@ -1,4 +1,4 @@
-# The paper-doll recipe for a little over an hour on two CPU cores; figures and curve in docs/paperdolls.md.
+# The paper-doll recipe for a little over an hour on two CPU cores; figures and curve in docs/experiments/paperdolls.md.
 _base_ = "gfla_paperdoll.py"
 
 flow_iters = 6500

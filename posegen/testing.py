@@ -4,7 +4,7 @@ Each check raises AssertionError with a sentence on what is wrong; none depends 
 
     pytest_plugins = ["posegen.testing"]  # gives tests the fixture posegen_plugin
 
-The page docs/testing_plugins.md shows all of them in use.
+The page docs/writing_plugins.md shows all of them in use.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # What the drawn clips share: 64×64, minutes on two CPU cores. What differs from the published setting, and why, is as
-# for paper dolls: docs/paperdolls.md.
+# for paper dolls: docs/experiments/paperdolls.md.
 _base_ = "clips.py"
 
 data_root = ""  # unused: nothing is read

@@ -1,4 +1,4 @@
-# Ablation: every target location attends to the whole source; no flow (docs/ablations.md).
+# Ablation: every target location attends to the whole source; no flow (docs/method.md).
 _base_ = "local_attention.py"
 
 renderer = "GlobalAttentionRenderer"

@@ -1,4 +1,4 @@
-# The paper's full model, in the budget of the ablations (docs/ablations.md).
+# The paper's full model, in the budget of the ablations (docs/method.md).
 _base_ = "../gfla_paperdoll.py"
 
 renderer = "LocalAttentionRenderer"

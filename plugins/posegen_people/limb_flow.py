@@ -1,4 +1,4 @@
-"""A loss of people's flows: limbs are where their key points say (not published; see docs/paperdolls.md)."""
+"""A loss of people's flows: limbs are where their key points say (not published: docs/experiments/paperdolls.md)."""
 
 from __future__ import annotations
 
