@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .benchmark.measure import time_in_turn
 from .errors import InputError, PosegenError, nearest
 from .files import written_whole
 from .version import __version__
@@ -175,7 +175,12 @@ def export(
         differences = _compare(run, examples, wanted, path)
         one = examples[BATCHES[0]]
         work = {"model": lambda: step(**one), "exported": lambda: run(one)}
-        seconds = time_in_turn(work, repeats, "cpu")
+        seconds: dict[str, list[float]] = {name: [] for name in work}
+        for _ in range(repeats):
+            for name, call in work.items():
+                start = time.perf_counter()
+                call()
+                seconds[name].append(time.perf_counter() - start)
     return Exported(path, differences, seconds, torch.get_num_threads())
 
 

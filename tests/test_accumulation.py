@@ -9,8 +9,8 @@ from unittest import mock
 
 import pytest
 import torch
+from benchmark.measure import peak_bytes
 
-from posegen.benchmark.measure import peak_bytes
 from posegen.cli import main
 from posegen.config import load_config
 from posegen.engine import NotFiniteError, StageOptimizers

@@ -26,11 +26,7 @@ from .conftest import CONFIGS, LAST
 from .golden_arrays import golden
 
 TOOLS = sorted((CONFIGS.parent / "tools").glob("*.py"))
-DOORS = [
-    path
-    for path in TOOLS
-    if path.stem not in ("time_steps", "time_evaluation", "benchmark", "draw_dolls", "draw_method")
-]  # no commands
+DOORS = [path for path in TOOLS if path.stem not in ("draw_dolls", "draw_method")]  # no commands
 PAIRS = 3  # test_length of the tiny config
 
 
