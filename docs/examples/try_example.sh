@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs the example package beside the built project in an environment of its own, trains it for a few steps, tests,
-# and uninstalls it. No file of the project may change. VENV: the project's own environment, whose libraries (torch, …)
-# are borrowed instead of installed again.
+# Install the example package beside the built project in a new environment, train it for a few steps, test and uninstall
+# it. Fails if a file of the project changes. VENV: the project's environment, whose libraries (torch, …) are linked
+# instead of installed again.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 project=$PWD
@@ -17,7 +17,7 @@ bin=$work/venv/bin
 packages=$("$bin/python" -c "import sysconfig; print(sysconfig.get_path('purelib'))")
 libraries=$("$own/bin/python" -c "import sysconfig; print(sysconfig.get_path('purelib'))")
 mkdir "$work/borrowed"
-for entry in "$libraries"/*; do  # all but posegen and the installer: those this environment has itself
+for entry in "$libraries"/*; do  # all but posegen and the installer, which the new environment has itself
   case $(basename "$entry") in
     *posegen* | pip | pip-* | setuptools | setuptools-* | *.pth | __pycache__) ;;
     *) ln -s "$entry" "$work/borrowed/" ;;
@@ -28,9 +28,9 @@ echo "$work/borrowed" > "$packages/borrowed.pth"
 "$bin/python" -m pip install -q -c constraints.txt hatchling
 "$bin/python" -m pip wheel -q --no-deps --no-build-isolation -w "$work/wheels" "$project"
 "$bin/python" -m pip install -q --no-deps "$work"/wheels/posegen-*.whl
-"$bin/python" -m pip install -q --no-build-isolation "$example"  # finds everything it depends on
+"$bin/python" -m pip install -q --no-build-isolation "$example"  # its dependencies are there
 
-cd "$work"  # nothing may come from the project's folder by standing in it
+cd "$work"  # not the project's folder: nothing may be imported from it
 "$bin/posegen" plugins | tee plugins.txt
 grep -q "^shapes .*posegen-shapes 1.0.0 .*$packages/posegen_shapes" plugins.txt
 "$bin/posegen" list > before.txt
@@ -39,7 +39,7 @@ grep -q "^datasets  *MovingShapes  *shapes " before.txt
 
 config=$example/configs/shapes.py
 few=(--cfg-options flow_iters=3 full_iters=3 test_length=4 batch_size=2)
-quietly() {  # a command whose output matters only where it fails
+quietly() {  # show the output of a command only if it fails
   "$@" > log.txt 2>&1 || { echo "failed with status $?: $*"; tail -40 log.txt; exit 1; }
 }
 quietly "$bin/posegen" train "$config" --work-dir run "${few[@]}"
