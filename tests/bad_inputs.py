@@ -50,6 +50,8 @@ from posegen_faces.structure import FaceStructureEncoder
 from posegen_people.annotations import read_annotations, read_keypoints, read_pairs
 from posegen_people.layouts import OPENPOSE_18
 from posegen_people.pairs import AnnotatedPairs, CocoPairs
+from posegen_study.pairing import define_study
+from posegen_study.record import Record, read_records
 from posegen_views.structure import ViewEncoder
 from posegen_views.views import ViewPairs
 
@@ -66,8 +68,6 @@ from posegen.evaluation.protocol import read_protocol
 from posegen.files import MOST_OF_A_FRAME, MOST_OF_A_LIST
 from posegen.models.discriminator import ResidualDiscriminator
 from posegen.models.published import DOWN, SPECTRAL
-from posegen.study import define_study
-from posegen.study.record import Record, read_records
 
 SEED = 20_200_302
 CONVENTIONS = [NamingConvention("same name", "{target}", "a.png", "here")]

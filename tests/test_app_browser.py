@@ -11,9 +11,9 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 import pytest
 from PIL import Image
+from posegen.app import Studio
 
 import posegen
-from posegen.app import Studio
 
 from .test_app import NECK, domain, openpose, write_model
 

@@ -154,7 +154,7 @@ def test_the_page_opens_with_the_model_and_its_examples(commands, monkeypatch):
         opened.extend(studios)
         raise PosegenError("opened")
 
-    monkeypatch.setattr("posegen.app.server.launch", launch)
+    monkeypatch.setattr("posegen_app.page.launch", launch)
     assert main(commands[-1][1:]) == 1
     assert opened[0].gallery.note == ""  # there are examples
 

@@ -10,7 +10,6 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
-
 from posegen.study import Record, Session, StudyServer, define_study
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (pip install selenium)")

@@ -11,7 +11,6 @@ from ..errors import PosegenError
 from ..version import __version__
 from . import (
     animate,
-    app,
     check,
     configs,
     convert,
@@ -27,7 +26,6 @@ from . import (
     prepare,
     share,
     show,
-    study,
     test,
     train,
     transfer,
@@ -45,8 +43,6 @@ COMMANDS: dict[str, ModuleType] = {
     "interpolate": interpolate,
     "infer": infer,
     "animate": animate,
-    "app": app,
-    "study": study,
     "convert": convert,
     "share": share,
     "export": export,

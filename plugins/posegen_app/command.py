@@ -1,0 +1,106 @@
+"""Command ``posegen app``."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from posegen.cli.common import add_config, add_model
+from posegen.errors import ConfigError
+
+if TYPE_CHECKING:
+    from posegen.inference import Inferencer
+
+LOOPBACK = "127.0.0.1"
+NAME = re.compile(r"\w[\w.-]{0,39}")
+MAX_COMPARED = 4
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``posegen app``."""
+    add_config(parser)
+    add_model(parser)
+    parser.add_argument(
+        "--compare",
+        action="append",
+        default=[],
+        metavar="NAME=[CONFIG:]CHECKPOINT",
+        help=f"another model to show beside the first for the same input: a checkpoint of CONFIG or of another "
+        f"config, or NAME=FOLDER for a shared model; repeatable, at most {MAX_COMPARED} times",
+    )
+    parser.add_argument("--port", type=int, default=0, help="port of the page (default: any free port)")
+    parser.add_argument(
+        "--host",
+        default=LOOPBACK,
+        help="address to listen on (default 127.0.0.1: this machine only); 0.0.0.0 admits everyone who reaches it",
+    )
+    parser.add_argument("--examples", type=int, default=8, metavar="N", help="samples of the test set (default 8)")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, … (default cpu)")
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Serve the page until Ctrl-C."""
+    compared = _parse_compared(parsed.compare)
+    print("loading the model and the page …", flush=True)
+    from .page import launch
+    from .page_model import PageModel, check_comparable
+    from .web import wait_for_interrupt
+
+    name = parsed.checkpoint.stem if parsed.checkpoint else _folder_name(parsed.config)
+    main = PageModel(_load(parsed), parsed.examples, name)
+    others = [PageModel(_load_other(parsed, value), 0, name) for name, value in compared]
+    check_comparable([main, *others])
+    page, address = launch([main, *others], parsed.config.stem, parsed.host, parsed.port)
+    if main.gallery.note:
+        print(f"note: no examples: {main.gallery.note}")
+    if parsed.host != LOOPBACK:
+        print(f"warning: everyone who reaches {parsed.host} can use this page, without a password")
+    print(f"Open {address} in a browser. Ctrl-C ends it.", flush=True)
+    wait_for_interrupt(page)
+    return 0
+
+
+def _parse_compared(given: list[str]) -> list[tuple[str, str]]:
+    """Split the values of ``--compare`` into names and models; ConfigError naming all invalid ones."""
+    pairs = [(name, value) for name, _, value in (text.partition("=") for text in given)]
+    problems = [
+        f"--compare {text}: give NAME=CHECKPOINT or NAME=CONFIG:CHECKPOINT; a name has letters, digits, '.', '_', '-'"
+        for text, (name, value) in zip(given, pairs, strict=True)
+        if not NAME.fullmatch(name) or not value
+    ]
+    problems += [f"--compare: {len(given)} models; at most {MAX_COMPARED}"] if len(given) > MAX_COMPARED else []
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return pairs
+
+
+def _load(parsed: argparse.Namespace) -> Inferencer:
+    from posegen.cli.common import read_model
+    from posegen.inference import Inferencer
+
+    return Inferencer(read_model(parsed), parsed.checkpoint, parsed.device, parsed.revision)
+
+
+def _load_other(parsed: argparse.Namespace, value: str) -> Inferencer:
+    """Load a model of ``--compare``; plugins are loaded."""
+    from posegen.cli.common import read_config
+    from posegen.config import load_config
+    from posegen.inference import Inferencer
+    from posegen.sharing import is_shared
+
+    path = Path(value)
+    if is_shared(path):
+        return Inferencer(path, None, parsed.device)
+    config, _, checkpoint = value.rpartition(":")
+    if config and not path.exists():
+        return Inferencer(load_config(config, {}, plugin_files=parsed.plugin), Path(checkpoint), parsed.device)
+    if is_shared(parsed.config):
+        raise ConfigError(f"--compare {value}: missing config of the checkpoint: give CONFIG:CHECKPOINT")
+    return Inferencer(read_config(parsed), path, parsed.device)
+
+
+def _folder_name(folder: Path) -> str:
+    """Name of a shared model in downloads; never a path out of a folder."""
+    return folder.name if folder.name not in ("", "..") else folder.resolve().name or "model"

@@ -1,0 +1,123 @@
+"""Examples from a config's test set: pictures with their structures, and clips that drive others."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from posegen.data import PoseDataset, StructureEncoder, require_dataset
+from posegen.data.images import to_uint8
+from posegen.inference import Inferencer
+from posegen.records import Clip, Pair
+from posegen.registry import DATASETS
+
+Structure = Any
+"""Key points in pixels of their picture; class numbers of an encoder with choices; a ready structure (tensor S H W); or
+anything else the encoder encodes."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A picture, uint8 H W 3, and its structure; None: unknown."""
+
+    picture: np.ndarray
+    structure: Structure
+
+
+@dataclass(frozen=True)
+class DrivingClip:
+    """A clip of the test set whose motion drives a source: its index, number of frames, and a drawing of one frame."""
+
+    name: str
+    index: int
+    frames: int
+    cover: np.ndarray
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Examples of the page.
+
+    Args:
+        examples: pairs of source and target.
+        clips: clips that drive a source.
+        dataset: the test set.
+        note: reason why there are no examples, or empty.
+    """
+
+    examples: list[tuple[Sample, Sample]] = field(default_factory=list)
+    clips: list[DrivingClip] = field(default_factory=list)
+    dataset: Any = None
+    note: str = ""
+
+    def structures(self, clip: DrivingClip, limit: int) -> list[Tensor]:
+        """Read the structures S H W of a clip's first *limit* frames.
+
+        Raises:
+            PosegenError: its files cannot be read any more.
+        """
+        return list(self.dataset[clip.index].structures[:limit])
+
+
+def read_gallery(model: Inferencer, limit: int) -> Gallery:
+    """Read at most *limit* samples of the config's test set; its files may be missing, which is noted."""
+    options = (model.config.get("test_dataloader") or {}).get("dataset")
+    if options is None:
+        return Gallery(note="the config has no test set")
+    try:
+        dataset = require_dataset(DATASETS.build_part(options))
+        examples, clips = [], []
+        for index in range(min(limit, len(dataset))):
+            record = dataset[index]
+            examples += _example(dataset, index, record, model.encoder)
+            clips += _driving_clip(index, record, model.encoder)
+    except Exception as error:  # third-party data sets raise anything, and the page works without examples
+        return Gallery(note=" ".join(str(error).split("\n")[:2]))
+    note = "" if examples else f"{type(dataset).__name__} does not know the key points of its structures"
+    return Gallery(examples, clips, dataset, note)
+
+
+def _example(
+    dataset: PoseDataset, index: int, record: Pair | Clip, encoder: StructureEncoder
+) -> list[tuple[Sample, Sample]]:
+    """Source and target of a pair; reference and middle frame of a clip."""
+    if isinstance(record, Clip):
+        middle = len(record.frames) // 2
+        images = record.reference, record.frames[middle]
+        encoded, place = (record.reference_structure, record.structures[middle]), middle + 1
+    else:
+        images, place = (record.source, record.target), 1
+        encoded = record.source_structure, record.target_structure
+    structures = _editable(dataset, index, place, encoded, encoder)
+    if structures is None:
+        return []
+    source, target = (Sample(to_uint8(image), one) for image, one in zip(images, structures, strict=True))
+    return [(source, target)]
+
+
+def _editable(
+    dataset: PoseDataset, index: int, place: int, encoded: tuple[Tensor, Tensor], encoder: StructureEncoder
+) -> tuple[Structure, Structure] | None:
+    """Structures of source and target as the page edits them: from the data set, or decoded.
+
+    Without an editor, the encoded structures; None: key points that neither data set nor encoder knows.
+    """
+    known = dataset.keypoints(index)
+    if known is not None:
+        poses = list(itertools.islice(known, place + 1))
+        return poses[0], poses[place]
+    decoded = encoder.decode(encoded[0]), encoder.decode(encoded[1])
+    if decoded[0] is not None:
+        return decoded
+    return encoded if encoder.layout is None else None
+
+
+def _driving_clip(index: int, record: Pair | Clip, encoder: StructureEncoder) -> list[DrivingClip]:
+    if not isinstance(record, Clip):
+        return []
+    cover = encoder.draw(record.structures[len(record.structures) // 2])
+    return [DrivingClip(record.name, index, len(record.structures), cover)]

@@ -1,0 +1,360 @@
+"""A model with everything the page asks of it: samples and structures in, explained results out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from posegen.data import KeypointLayout, Keypoints
+from posegen.data.images import IMAGE_ENDINGS, read_image, resize_image, to_uint8
+from posegen.data.interpolation import interpolate_keypoints
+from posegen.errors import ConfigError, DataError, InputError
+from posegen.inference import Inferencer, Prepared, prepare_subject, read_keypoints
+from posegen.poses import Subject, read_poses
+from posegen.visualization import flow_to_rgb, mask_to_rgb, warp
+
+from .explanation import Level, levels_of, recorded_kernels
+from .gallery import Gallery, Sample, Structure, read_gallery
+from .pose_files import read_clip_poses, read_page_file
+
+MAX_PIXELS = 24_000_000
+"""Maximum size of an uploaded picture: that of cameras; 72 MB when decoded."""
+MIN_DISTANCE = 0.08
+"""Minimum distance of mirror partners in a neutral pose, relative to the width, so that each can be dragged."""
+MAX_SIDE = 1024
+"""Maximum side, in pixels, at which an uploaded picture is stored; models see 64 to 256."""
+MAX_FRAMES = 120
+"""Maximum length of a clip; at 256×256 and one second a frame it takes two minutes on two cores."""
+RESULT, SOURCE, FLOW, MASK, WARPED = "result", "source", "flow", "mask", "warped source"
+
+
+@dataclass(frozen=True)
+class Output:
+    """A result with its explanation, all of the model's size.
+
+    Args:
+        layers: pictures uint8 H W 3 by caption: the result, the prepared source and, for a model with flows, the flow
+            in colors, the mask and the warped source.
+        levels: flows, masks and kernels, coarse to fine.
+        drawn: drawing of the target structure.
+    """
+
+    layers: dict[str, np.ndarray]
+    levels: list[Level]
+    drawn: np.ndarray | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W)."""
+        height, width = self.layers[RESULT].shape[:2]
+        return height, width
+
+
+class PageModel:
+    """A model of single images or of clips. Thread-safe; the model works for one thread at a time.
+
+    A model of clips generates a single picture as the first frame of a clip whose frame before is the source; the
+    explanation is that of the motion from the source.
+
+    Args:
+        inferencer: the model.
+        max_examples: maximum number of samples read from the config's test set.
+        name: name of the model in a comparison.
+
+    Attributes:
+        layout: layout of its key points; None: the structures are not key points.
+        choices: for an encoder of class numbers, the names of the classes by choice; its structure is a tuple of one
+            number for each choice. Empty: another kind of structure.
+        gallery: examples from the test set.
+    """
+
+    def __init__(self, inferencer: Inferencer, max_examples: int = 8, name: str = "model") -> None:
+        self.inferencer, self.name = inferencer, name
+        self.encoder, self.size = inferencer.encoder, inferencer.size
+        self.layout: KeypointLayout | None = self.encoder.layout
+        self.choices = dict(self.encoder.choices) if self.layout is None else {}
+        self._lock = threading.Lock()
+        self.gallery = read_gallery(inferencer, max_examples) if max_examples else Gallery()
+
+    # Files
+
+    def read_sample(self, paths: Sequence[Path]) -> Sample:
+        """Read a picture and, if given, its key-point file: one of the page's own or one that a plugin reads.
+
+        Args:
+            paths: the files, in any order.
+
+        Raises:
+            DataError: a file is broken or too large, there is no picture among them, or more than these two.
+        """
+        pictures = [path for path in paths if path.suffix.lower() in IMAGE_ENDINGS]
+        others = [path for path in paths if path not in pictures]
+        if len(pictures) != 1 or len(others) > 1:
+            raise DataError(
+                "the files",
+                f"{len(pictures)} pictures and {len(others)} other files",
+                "Give one picture and, if you have it, its key-point file.",
+            )
+        if others and self.layout is None:
+            raise DataError(others[0].name, "the structures of this model are not key points and not read from files")
+        picture = read_image(pictures[0], MAX_PIXELS)
+        return _reduced(picture, self._read_points(others[0], pictures[0], picture) if others else None)
+
+    def _read_points(self, path: Path, image: Path, picture: np.ndarray) -> Keypoints:
+        assert self.layout is not None
+        own = read_page_file(path, self.layout)
+        points = read_keypoints(path, self.encoder, image) if own is None else _only(own, path)
+        return points.within((picture.shape[0], picture.shape[1]))
+
+    def estimate(self, path: Path) -> Sample:
+        """Read a picture and estimate its key points.
+
+        Raises:
+            DataError: the picture is broken, or no figure is found in it.
+            ConfigError, MissingWeightsError: no plugin estimates such key points, or it cannot run here.
+        """
+        picture = read_image(path, MAX_PIXELS)
+        return _reduced(picture, read_poses([Subject(path.name, path, None)], self.encoder)[0])
+
+    def read_pose(self, paths: Sequence[Path], frame: tuple[int, int]) -> Keypoints:
+        """Read a target pose, in pixels of the model's size.
+
+        Args:
+            paths: a key-point file, its picture, or both; for a picture alone the key points are estimated.
+            frame: size (H, W) of the picture whose pixels the points count, if neither picture nor file says so.
+
+        Raises:
+            DataError: a file is broken, or there are others.
+            ConfigError, MissingWeightsError: see :meth:`estimate`.
+        """
+        others = [path for path in paths if path.suffix.lower() not in IMAGE_ENDINGS]
+        if len(paths) > len(others):
+            sample = self.read_sample(paths)
+            return self.prepared_points(self.estimate(paths[0]) if sample.structure is None else sample)
+        if len(others) != 1:
+            raise DataError("the files", f"{len(others)} key-point files", "Give one, and its picture if you have it.")
+        return self._prepare_pose(_only(read_clip_poses(others, self.encoder, MAX_FRAMES), others[0]), frame)
+
+    def read_clip(self, paths: Sequence[Path], frame: tuple[int, int]) -> list[Keypoints]:
+        """Read the poses of a clip, in pixels of the model's size: one file a frame, or the page's own file.
+
+        Args:
+            paths: key-point files.
+            frame: see :meth:`read_pose`.
+
+        Raises:
+            DataError: files are broken, all named at once, or there are too many frames.
+        """
+        return [self._prepare_pose(pose, frame) for pose in read_clip_poses(paths, self.encoder, MAX_FRAMES)]
+
+    def _prepare_pose(self, pose: Keypoints, frame: tuple[int, int]) -> Keypoints:
+        if pose.frame == self.size:
+            return pose  # already prepared when the page wrote it
+        height, width = pose.frame or frame
+        size = _stored_size(height, width)
+        points = pose.scale(size[1] / width, size[0] / height)
+        return self.prepared_points(Sample(np.zeros((*size, 3), np.uint8), points))
+
+    # Structures
+
+    def prepared_points(self, sample: Sample) -> Keypoints:
+        """Return a sample's key points in pixels of the model's size, prepared as the data set does."""
+        assert isinstance(sample.structure, Keypoints)
+        return prepare_subject(self.inferencer.config, sample.picture, sample.structure)[1]
+
+    def neutral(self, frame: tuple[int, int]) -> Keypoints:
+        """Return a pose to start with, for a picture of that size (H, W): that of an example, or one of the layout."""
+        assert self.layout is not None
+        if not self.gallery.examples:
+            return neutral_pose(self.layout, frame)
+        keypoints = self.gallery.examples[0][0].structure
+        return keypoints.scale(frame[1] / self.size[1], frame[0] / self.size[0])
+
+    def draw(self, structure: Structure) -> np.ndarray:
+        """Draw a prepared structure: uint8 H W 3."""
+        return self.encoder.draw(self._encode(structure))
+
+    def interpolate(self, sample: Sample, target: Keypoints, frames: int) -> list[Keypoints]:
+        """List poses from a sample's own to a target, both included, with ease-in and ease-out.
+
+        Raises:
+            InputError: fewer than 2 frames, or more than :data:`MAX_FRAMES`.
+        """
+        assert self.layout is not None
+        if not 2 <= frames <= MAX_FRAMES:
+            raise InputError(f"a clip has 2 to {MAX_FRAMES} frames, got {frames}")
+        start, layout = self.prepared_points(sample), self.layout
+        times = np.linspace(0, 1, frames)
+        return [interpolate_keypoints(start, target, layout, float(t * t * (3 - 2 * t))) for t in times]
+
+    def turn(self, choice: str, numbers: Sequence[int]) -> list[tuple[int, ...]]:
+        """List structures through all classes of a choice, starting at *numbers*; the other choices stay."""
+        place, count = list(self.choices).index(choice), len(self.choices[choice])
+        around = [(numbers[place] + step) % count for step in range(count)]
+        return [(*numbers[:place], number, *numbers[place + 1 :]) for number in around[:MAX_FRAMES]]
+
+    # Results
+
+    def generate(self, sample: Sample, target: Structure) -> Output:
+        """Move a sample into a structure.
+
+        Args:
+            sample: a picture with its structure.
+            target: key points are in pixels of the model's size.
+
+        Raises:
+            InputError: a pose has no point, or the encoder does not accept a structure.
+        """
+        prepared = self._prepare(sample, target)
+        renderer = getattr(self.inferencer.model, "renderer", None)
+        recorded = getattr(renderer, "attention_reference", self.inferencer.model)  # of clips: not of the frame before
+        with self._lock, recorded_kernels(recorded) as kernels:
+            _, out = next(iter(self.inferencer.frames([prepared], 1)))
+        source = prepared.source[None].to(out.image.device)
+        layers = {RESULT: to_uint8(out.image[0]), SOURCE: to_uint8(prepared.source)}
+        if out.flows:
+            flow, mask = out.flows[-1].float().cpu(), out.masks[-1].float().cpu()
+            layers |= {
+                FLOW: resize_image(flow_to_rgb(flow[0]), self.size, "nearest"),
+                MASK: resize_image(mask_to_rgb(mask[0]), self.size, "nearest"),
+                WARPED: to_uint8(warp(source, out.flows[-1])[0]),
+            }
+        return Output(layers, levels_of(out, kernels), self.encoder.draw(prepared.target_structure))
+
+    def frames(self, sample: Sample, targets: Iterable[Structure]) -> Iterator[np.ndarray]:
+        """Generate the frames, uint8 H W 3, of a clip in which a sample moves through structures.
+
+        Other threads may use the model between two frames. Arguments and errors: see :meth:`generate`.
+        """
+        generated = self.inferencer.frames((self._prepare(sample, target) for target in targets), 1)
+        while True:
+            with self._lock:
+                frame = next(generated, None)
+            if frame is None:
+                return
+            yield to_uint8(frame[1].image[0])
+
+    def _prepare(self, sample: Sample, target: Structure) -> Prepared:
+        picture, own = sample.picture, sample.structure
+        if isinstance(own, Keypoints):
+            _check_points(own)
+        else:
+            picture, own = resize_image(picture, self.size), self._encode(own)
+        blank = np.zeros((*self.size, 3), np.uint8)  # the target is in pixels of the model's size
+        return self.inferencer.prepare(picture, self._encode(target), own, blank)
+
+    def _encode(self, structure: Structure) -> Tensor:
+        """Encode a structure as S H W (or S 1 1); key points are in pixels of the model's size."""
+        if isinstance(structure, Tensor):
+            return structure
+        if isinstance(structure, Keypoints):
+            _check_points(structure)
+            return self.encoder.encode(structure, self.size)
+        try:
+            return self.encoder.encode(structure, self.size)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{type(self.encoder).__name__} cannot encode {str(structure)[:100]}: {error}") from error
+
+
+def check_comparable(models: Sequence[PageModel]) -> None:
+    """Raise ConfigError naming all models that cannot take the same input as the first, and duplicate names."""
+    first = models[0]
+    problems = [
+        f"{model.name} takes {_kind(model)}, {first.name} takes {_kind(first)}"
+        for model in models[1:]
+        if _kind(model) != _kind(first)
+    ]
+    names = [model.name for model in models]
+    problems += [f"two models are called {name!r}" for name in sorted(set(names)) if names.count(name) > 1]
+    if problems:
+        raise ConfigError("these models cannot be compared:\n" + "\n".join(f"  - {problem}" for problem in problems))
+
+
+def _kind(model: PageModel) -> str:
+    if model.layout is not None:
+        return f"key points of {model.layout.name}"
+    if model.choices:
+        return " and ".join(f"{len(names)} classes of {choice}" for choice, names in model.choices.items())
+    height, width = model.size
+    return f"structures of {type(model.encoder).__name__}, {model.encoder.channels} channels at {width}×{height}"
+
+
+def scaled(target: Structure, main: PageModel, model: PageModel) -> Structure:
+    """Convert a target of one model for another: key points to pixels of its size."""
+    if not isinstance(target, Keypoints):
+        return target
+    return target.scale(model.size[1] / main.size[1], model.size[0] / main.size[0])
+
+
+def _check_points(keypoints: Keypoints) -> None:
+    if not keypoints.present.any():
+        raise InputError("a pose needs at least one point")
+
+
+def _only(poses: Sequence[Keypoints], path: Path) -> Keypoints:
+    if len(poses) != 1:
+        raise DataError(path, f"has the {len(poses)} poses of a clip", "Upload it under Clip.")
+    return poses[0]
+
+
+def neutral_pose(layout: KeypointLayout, frame: tuple[int, int]) -> Keypoints:
+    """Build a symmetric pose in the shape of the layout's graph, in pixels of a picture of that size (H, W).
+
+    Distances approximate the number of limbs between points (classical multidimensional scaling), and mirror partners
+    are placed opposite each other.
+    """
+    steps = _graph_distances(layout)
+    count = len(layout)
+    centered = np.eye(count) - 1 / count
+    values, vectors = np.linalg.eigh(-0.5 * centered @ steps**2 @ centered)
+    axes = vectors[:, ::-1] * np.sqrt(np.maximum(values[::-1], 0))  # the longest first
+    partner = list(layout.partner)
+    # An axis is even or odd under the mirror: the longest even one becomes vertical, the longest odd one horizontal.
+    y = max((axes[:, k] + axes[partner, k] for k in range(count)), key=np.linalg.norm)
+    x = max((axes[:, k] - axes[partner, k] for k in range(count)), key=np.linalg.norm)
+    side = np.sign(np.array(partner) - np.arange(count))  # of two partners, the first is on the left
+    x = x * (-1 if (x * side).sum() > 0 else 1)
+    y = y * (-1 if y[0] > y.mean() else 1)  # the first point is in the upper half
+    across = _stretch(x, 0.25, 0.75)
+    across = np.where(np.abs(across - across[partner]) < MIN_DISTANCE, 0.5 - side * MIN_DISTANCE / 2, across)
+    points = np.stack([across, _stretch(y, 0.1, 0.9)], 1)
+    return Keypoints(points * [frame[1] - 1, frame[0] - 1], np.ones(count, bool))
+
+
+def _graph_distances(layout: KeypointLayout) -> np.ndarray:
+    """Number of limbs between any two points, K K; unconnected ones are one step further apart than any others."""
+    count = len(layout)
+    steps = np.full((count, count), np.inf)
+    np.fill_diagonal(steps, 0)
+    for first, second in layout.limbs:
+        steps[first, second] = steps[second, first] = 1
+    for between in range(count):
+        steps = np.minimum(steps, steps[:, between, None] + steps[between])
+    return np.where(np.isfinite(steps), steps, steps[np.isfinite(steps)].max() + 1)
+
+
+def _stretch(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Map *values* linearly to the range from *low* to *high*; equal values to its middle."""
+    span = np.ptp(values)
+    if span <= 1e-9:
+        return np.full(len(values), (low + high) / 2)
+    return low + (high - low) * (values - values.min()) / span
+
+
+def _stored_size(height: int, width: int) -> tuple[int, int]:
+    """Size (H, W) at which a picture is stored."""
+    shrink = min(1.0, MAX_SIDE / max(height, width))
+    return max(1, round(height * shrink)), max(1, round(width * shrink))
+
+
+def _reduced(picture: np.ndarray, keypoints: Keypoints | None) -> Sample:
+    """Resize a picture and its points to the size at which they are stored."""
+    height, width = picture.shape[:2]
+    size = _stored_size(height, width)
+    points = None if keypoints is None else keypoints.scale(size[1] / width, size[0] / height)
+    return Sample(resize_image(picture, size), points)

@@ -1,0 +1,121 @@
+"""Conversion between the page's values, plain data for the browser, and those of :mod:`posegen_app.page_model`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from posegen.data import KeypointLayout, Keypoints
+from posegen.data.generated import marks
+from posegen.errors import InputError
+from posegen.inference import as_keypoints
+
+from .explanation import Origin, explain_point
+from .page_model import SOURCE, Output
+from .web import data_address
+
+
+def pose_value(keypoints: Keypoints, size: tuple[int, int]) -> dict[str, Any]:
+    """Convert a pose in pixels of a picture of that size (H, W) to the value of the pose editor."""
+    return {"width": size[1], "height": size[0], "points": pose_points(keypoints, size)}
+
+
+def pose_points(keypoints: Keypoints, size: tuple[int, int]) -> list[list[float]]:
+    """List [x, y, present] for each point; a missing one is in the middle, where it can be dragged."""
+    middle = np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
+    points = np.where(keypoints.present[:, None], keypoints.points, middle)
+    return np.c_[np.round(points.astype(np.float64), 2), keypoints.present].tolist()
+
+
+def keypoints_of(value: Any, layout: KeypointLayout) -> Keypoints:
+    """Convert the pose editor's value, which a browser may have set to anything.
+
+    Raises:
+        InputError: not a pose of the layout.
+    """
+    points = value.get("points") if isinstance(value, dict) else None
+    if not isinstance(points, list) or len(points) != len(layout):
+        raise InputError(f"the page sent no pose of {len(layout)} points")
+    try:
+        return as_keypoints(points, layout)
+    except OverflowError as error:
+        raise InputError(f"the page sent a number that is too large: {error}") from error
+
+
+def numbers_of(value: Any, choices: Mapping[str, Sequence[str]]) -> tuple[int, ...]:
+    """Convert the choices editor's value, class numbers, which a browser may have set to anything.
+
+    Raises:
+        InputError: not one class of each choice.
+    """
+    numbers = value.get("numbers") if isinstance(value, dict) else None
+    counts = [len(names) for names in choices.values()]
+    if not isinstance(numbers, list) or len(numbers) != len(counts):
+        raise InputError(f"the page sent no {' and '.join(choices)}")
+    if not all(type(n) is int and 0 <= n < count for n, count in zip(numbers, counts, strict=True)):
+        raise InputError(f"the page sent invalid {' and '.join(choices)}: {str(numbers)[:100]}")
+    return tuple(numbers)
+
+
+def layout_value(layout: KeypointLayout) -> dict[str, Any]:
+    """Convert a layout for the pose editor."""
+    return {
+        "names": list(layout.names),
+        "partner": [*layout.partner],
+        "connections": [[*pair] for pair in layout.limbs],
+        "colors": [[*color] for color in layout.colors],
+    }
+
+
+def picture_address(picture: np.ndarray, generated: bool = False) -> str:
+    """Encode a picture, uint8 H W 3, as a PNG in a ``data:`` address; arguments as of :func:`png`."""
+    return data_address(png(picture, generated), "image/png")
+
+
+def png(picture: np.ndarray, generated: bool) -> bytes:
+    """Encode a picture, uint8 H W 3, as PNG; *generated*: its metadata say so."""
+    content = io.BytesIO()
+    Image.fromarray(picture).save(content, "png", compress_level=1, **(marks("PNG") if generated else {}))
+    return content.getvalue()
+
+
+def outputs_value(outputs: Mapping[str, Output]) -> dict[str, Any]:
+    """Convert the outputs of models for the same input, by model name, for the viewer."""
+    return {"models": [_output_value(name, output) for name, output in outputs.items()]}
+
+
+def _output_value(name: str, output: Output) -> dict[str, Any]:
+    height, width = output.size
+    layers = {caption: picture_address(picture, caption != SOURCE) for caption, picture in output.layers.items()}
+    return {"name": name, "width": width, "height": height, "layers": layers}
+
+
+def origins_value(output: Output, x: float, y: float) -> dict[str, Any]:
+    """Find the origin of a point of a result at each level, for the viewer.
+
+    Raises:
+        InputError: the point lies outside of the result.
+    """
+    if not output.levels:
+        return {"levels": [], "text": "This model has no flow, so no single place of the source to show."}
+    levels = []
+    for level in output.levels:
+        rows, columns = level.flow.shape[-2:]
+        levels.append({"title": f"{columns}×{rows}", **_origin_value(explain_point(level, x, y, output.size))})
+    return {"levels": levels}
+
+
+def _origin_value(origin: Origin | None) -> dict[str, Any]:
+    if origin is None:
+        return {"text": "The flow is not finite here. Has training diverged?", "source": None, "taps": []}
+    return {
+        "text": str(origin),
+        "cell": origin.cell,
+        "place": origin.place,
+        "source": origin.source,
+        "taps": [[tap.x, tap.y, tap.weight] for tap in origin.taps],
+    }

@@ -1,0 +1,147 @@
+"""Gradio with telemetry off, custom components, and a server limited to this machine: shared by the pages we ship."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import os
+import socket
+import threading
+from importlib.resources import files
+from typing import Any
+
+from posegen.errors import ConfigError
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when Gradio is imported
+
+try:
+    import gradio as gr
+except ImportError as error:
+    raise ConfigError(
+        f'This command needs Gradio, which cannot be imported ({error}). Install it: pip install "posegen[app]"'
+    ) from None
+
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["component", "data_address", "gr", "serve", "wait_for_interrupt"]
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+MAX_FILE_BYTES = 32 << 20
+"""Maximum size of an uploaded file."""
+MAX_WAITING = 64
+"""Maximum number of queued requests; further ones are refused with a message."""
+MAX_SESSIONS = 200
+"""Maximum number of browser sessions with stored pictures, about 5 MB each; the longest idle one is dropped first."""
+
+POLICY = (
+    "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' "
+    "'unsafe-inline'; base-uri 'self'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS = (
+    (b"content-security-policy", POLICY.encode()),  # the browser loads nothing from other hosts
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+)
+FONTS = ["system-ui", "sans-serif"]  # local fonts: Gradio's default ones are downloaded
+
+
+class Guard:
+    """ASGI middleware: refuse large request bodies and add :data:`HEADERS` to every response."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), *HEADERS]
+            await send(message)
+
+        app = self.app
+        if scope["type"] == "http" and scope["method"] in ("POST", "PUT", "PATCH"):
+            length = dict(scope["headers"]).get(b"content-length", b"")
+            if not length.isdigit():
+                app = PlainTextResponse("Content-Length is required.", 411)
+            elif int(length) > 2 * MAX_FILE_BYTES:
+                app = PlainTextResponse(f"The request exceeds {2 * MAX_FILE_BYTES:,} bytes.", 413)
+        await app(scope, receive, send_with_headers)
+
+
+def component(package: str, name: str, **options: Any) -> gr.HTML:
+    """Build a custom component from ``components/NAME.html``, ``.css`` and ``.js`` of a package."""
+    folder = files(package) / "components"
+    html, css, js = ((folder / f"{name}.{ending}").read_text(encoding="utf-8") for ending in ("html", "css", "js"))
+    return gr.HTML(html_template=html, css_template=css, js_on_load=js, apply_default_css=False, **options)
+
+
+def data_address(content: bytes, media_type: str) -> str:
+    """Encode a file as a ``data:`` address for a browser."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
+
+
+def serve(page: gr.Blocks, host: str = LOOPBACK[0], port: int = 0, css: str = "") -> str:
+    """Serve a page from background threads, until ``page.close()``.
+
+    Args:
+        page: the page.
+        host: address to listen on. Other than a loopback address, it gives access to everyone who reaches it.
+        port: 0 takes any free port.
+        css: additional style sheet.
+
+    Returns:
+        The address of the page.
+
+    Raises:
+        ConfigError: the host or port is unavailable.
+    """
+    page.queue(max_size=MAX_WAITING, default_concurrency_limit=1)
+    # A page elsewhere can point a name of its own at 127.0.0.1 (DNS rebinding); its requests carry that name.
+    hosts = [*LOOPBACK, "[::1]"] if host in LOOPBACK else ["*"]
+    middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=hosts), Middleware(Guard)]
+    _, address, _ = page.launch(
+        server_name=host,
+        server_port=_available_port(host, port),
+        prevent_thread_lock=True,
+        quiet=True,
+        share=False,
+        inbrowser=False,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        enable_monitoring=False,
+        footer_links=[],
+        allowed_paths=[],
+        max_file_size=MAX_FILE_BYTES,
+        max_threads=8,
+        state_session_capacity=MAX_SESSIONS,
+        theme=gr.themes.Default(font=FONTS, font_mono=["ui-monospace", "monospace"]),
+        css=css,
+        app_kwargs={"middleware": middleware, "docs_url": None, "redoc_url": None, "openapi_url": None},
+    )
+    return address
+
+
+def wait_for_interrupt(page: gr.Blocks) -> None:
+    """Block until Ctrl-C, then close the page."""
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        print()
+    finally:
+        page.close(verbose=False)
+
+
+def _available_port(host: str, port: int) -> int:
+    try:
+        with socket.create_server((host, port)) as probe:
+            return int(probe.getsockname()[1])
+    except (OSError, OverflowError) as error:
+        reason = "probably in use" if getattr(error, "errno", None) == errno.EADDRINUSE else str(error)
+        if port:
+            raise ConfigError(f"Port {port} is unavailable, {reason}. Choose another with --port.") from error
+        raise ConfigError(f"Cannot listen on {host}: {error}") from error
