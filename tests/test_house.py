@@ -105,7 +105,6 @@ ROOMS = {  # which rooms of the core a room may import from, beside registry, re
     "losses": {"ops"},
     "data": set(),
     "evaluation": {"data"},
-    "study": {"data"},
     "checking": {"data"},
     "preparing": {"data", "evaluation", "checking"},
     "visualization": {"data", "ops"},

@@ -1,44 +1,30 @@
-"""The page of a preference test in a real browser: Chromium, driven by selenium. Skipped where either is missing."""
+"""The page of a preference test in a browser."""
 
 from __future__ import annotations
 
 import json
-import shutil
-import threading
-import time
 
 import numpy as np
 import pytest
 from PIL import Image
-from posegen.study import Record, Session, StudyServer, define_study
+from posegen_study.pairing import define_study
+from posegen_study.record import Record
+from posegen_study.session import Session
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (pip install selenium)")
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (BROWSER and DRIVER), reason="no chromium and chromedriver (apt-get install chromium chromium-driver)"
-)
+from .browser import DESK, PHONE, Keys, chromium
 
-WAIT = 20  # seconds: the machine may be slow
-PHONE, DESK = (390, 844), (1280, 900)
 TRIALS = 4
 
 
 @pytest.fixture(scope="module")
-def browser():
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
+def browser(tmp_path_factory):
+    with chromium(tmp_path_factory.mktemp("downloads")) as browser:
+        yield browser
 
 
 @pytest.fixture
-def study(tmp_path):
-    """Defines a study of four pairs: noise on A, waves on B."""
+def folder(tmp_path):
+    """Images of four pairs: noise in a, waves in b, other waves in target."""
     for number in range(TRIALS):
         y, x = np.mgrid[:96, :64]
         waves = 128 + 100 * np.sin(x / (4 + number) + y / 9)
@@ -46,205 +32,156 @@ def study(tmp_path):
         for role, pixels in (("a", noise), ("b", waves), ("target", waves.T)):
             (tmp_path / role).mkdir(exist_ok=True)
             Image.fromarray(pixels.astype(np.uint8)).convert("RGB").save(tmp_path / role / f"{number}.png")
-    return lambda **options: define_study(tmp_path / "a", tmp_path / "b", **options)
+    return tmp_path
 
 
 @pytest.fixture
-def page(browser, tmp_path):
-    """Opens a study in the browser; at the end there must be no error on its console."""
+def open_study(browser, folder):
+    """Opens the page of a study; afterwards there must be no error on its console."""
+    from posegen_study.page import launch
+
     opened = []
 
-    def open_page(found, size=DESK):
-        record = Record(tmp_path / "study.jsonl", found.study)
-        server = StudyServer(Session(found.study, found.files, record, "ann"))
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        opened.append((server, thread))
-        # the window's own frame is not part of the page: the size of the page is what counts
-        browser.execute_cdp_cmd(
-            "Emulation.setDeviceMetricsOverride",
-            {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == PHONE},
-        )
-        browser.get(server.address)
-        wait(lambda: shown(browser, "begin") or shown(browser, "end"))
-        return server
+    def open_page(size=DESK, **options):
+        images = define_study(folder / "a", folder / "b", **options)
+        session = Session(images.study, images.files, Record(folder / "study.jsonl", images.study), "ann")
+        opened.append((session, *launch(session)))
+        browser.open(opened[-1][-1])
+        browser.resize(size)
+        browser.wait(lambda: browser.shown("#pair .begin"))
+        return opened[-1][-1]
 
     yield open_page
-    browser.get("about:blank")
-    for server, thread in opened:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-        server.session.close()
-    assert [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
-
-
-def wait(reached):
-    end = time.monotonic() + WAIT
-    while not reached():
-        assert time.monotonic() < end, "the page did not get there"
-        time.sleep(0.02)
-
-
-def element(browser, name):
-    return browser.find_element("id", name)
-
-
-def shown(browser, name):
-    return element(browser, name).is_displayed()
-
-
-def press(browser, keys):
-    browser.switch_to.active_element.send_keys(keys)
+    complaints = browser.complaints()
+    browser.open("about:blank")
+    for session, page, _ in opened:
+        page.close(verbose=False)
+        session.close()
+    assert complaints == []
 
 
 def ready(browser, trial):
-    """Wait until the images of a trial can be answered."""
-    wait(lambda: element(browser, "status").text == f"Pair {trial + 1} of {TRIALS}")
+    """Wait until a trial accepts an answer."""
+    browser.wait(lambda: browser.text("#pair .status") == f"Pair {trial + 1} of {TRIALS}")
 
 
-def choices(tmp_path):
-    lines = (tmp_path / "study.jsonl").read_text().splitlines()[1:]
+def choices(folder):
+    lines = (folder / "study.jsonl").read_text().splitlines()[1:]
     return [json.loads(line).get("choice", "undo") for line in lines]
 
 
-def fits(browser):
-    return browser.execute_script("return document.documentElement.scrollWidth <= document.documentElement.clientWidth")
-
-
-def test_a_study_by_keyboard_and_click_from_start_to_result(browser, page, study, tmp_path):
-    page(study())
-    press(browser, " ")
+def test_a_study_by_keys_and_clicks_from_start_to_results(browser, open_study, folder):
+    open_study()
+    browser.type(" ")
     ready(browser, 0)
-    press(browser, webdriver.Keys.ARROW_LEFT)
+    browser.type(Keys.ARROW_LEFT)
     ready(browser, 1)
-    press(browser, "2")
+    browser.type("2")
     ready(browser, 2)
-    press(browser, "u")
+    browser.type("u")
     ready(browser, 1)
-    element(browser, "left").click()
+    browser.press("#pair .left")
     ready(browser, 2)
-    press(browser, webdriver.Keys.ARROW_RIGHT)
+    browser.type(Keys.ARROW_RIGHT)
     ready(browser, 3)
-    element(browser, "right").click()
-    wait(lambda: shown(browser, "end"))
-    assert choices(tmp_path) == ["left", "right", "undo", "left", "right", "right"]
-    assert "chose the left side" in element(browser, "report").text
-    assert "50.0% (2 of 4)" in element(browser, "report").text
-    element(browser, "undo-end").click()
+    browser.press("#pair .right")
+    browser.wait(lambda: browser.shown("#pair .end"))
+    assert choices(folder) == ["left", "right", "undo", "left", "right", "right"]
+    browser.wait(lambda: "50.0% (2 of 4)" in browser.text("#results"))
+    browser.press("#pair .end .undo")
     ready(browser, 3)
-    assert choices(tmp_path)[-1] == "undo"
+    assert choices(folder)[-1] == "undo"
+    assert browser.text("#results") == ""
 
 
-def test_pausing_hides_the_images_and_loading_again_goes_on_at_the_same_trial(browser, page, study, tmp_path):
-    server = page(study())
-    press(browser, " ")
+def test_pause_and_reload_continue_at_the_same_trial_without_images_in_between(browser, open_study, folder):
+    address = open_study()
+    browser.type(" ")
     ready(browser, 0)
-    press(browser, "1")
+    browser.type("1")
     ready(browser, 1)
-    press(browser, "p")
-    wait(lambda: shown(browser, "begin"))
-    assert not shown(browser, "left")
-    press(browser, "1")  # answers nothing: no image is shown
-    browser.get(server.address)
-    wait(lambda: shown(browser, "begin"))
-    element(browser, "start").click()
+    browser.type("p")
+    browser.wait(lambda: browser.shown("#pair .begin"))
+    assert browser.text("#pair .title") == "Paused"
+    assert not browser.shown("#pair img")
+    browser.type("1")  # answers nothing, because no image is shown
+    browser.type(" ")
     ready(browser, 1)
-    assert choices(tmp_path) == ["left"]
+    browser.open(address)
+    browser.wait(lambda: browser.shown("#pair .begin"))
+    browser.press("#pair .start")
+    ready(browser, 1)
+    browser.type("2")
+    ready(browser, 2)
+    assert choices(folder) == ["left", "right"]
+    assert json.loads((folder / "study.jsonl").read_text().splitlines()[2])["views"] == 3
 
 
-def test_a_key_held_down_answers_once(browser, page, study, tmp_path):
-    page(study())
-    press(browser, " ")
+def test_a_held_key_answers_once(browser, open_study, folder):
+    open_study()
+    browser.type(" ")
     ready(browser, 0)
-    script = (
-        "document.body.dispatchEvent(new KeyboardEvent('keydown', {key: '1', repeat: arguments[0], bubbles: true}))"
-    )
-    browser.execute_script(script, False)
+    key = "document.body.dispatchEvent(new KeyboardEvent('keydown', {key: '1', repeat: arguments[0], bubbles: true}))"
+    browser.run(key, False)
     ready(browser, 1)
-    browser.execute_script(script, True)
-    time.sleep(0.2)
-    assert choices(tmp_path) == ["left"]
+    browser.run(key, True)
+    browser.type("2")
+    ready(browser, 2)
+    assert choices(folder) == ["left", "right"]
 
 
-def test_images_of_the_mode_real_stand_for_a_second_and_can_be_answered_after(browser, page, study, tmp_path):
-    page(study(mode="real", seconds=0.3))
-    press(browser, " ")
-    wait(lambda: element(browser, "status").text == "Left or right?")
-    image = browser.find_element("css selector", "#left img")
-    assert not image.is_displayed()
-    press(browser, "2")
-    wait(lambda: choices(tmp_path) == ["right"])
-    line = json.loads((tmp_path / "study.jsonl").read_text().splitlines()[1])
-    assert line["milliseconds"] >= 300
+def test_images_with_a_time_limit_can_be_answered_later(browser, open_study, folder):
+    open_study(mode="real", seconds=0.3)
+    browser.type(" ")
+    browser.wait(lambda: browser.text("#pair .status") == "Left or right?")
+    assert not browser.shown("#pair .left img")
+    browser.type("2")
+    browser.wait(lambda: choices(folder) == ["right"])
+    assert json.loads((folder / "study.jsonl").read_text().splitlines()[1])["milliseconds"] >= 300
 
 
-def test_both_images_have_one_size_though_their_files_do_not(browser, page, study, tmp_path):
-    for path in (tmp_path / "a").iterdir():
+def test_both_images_have_one_size_on_one_gray_in_light_and_dark(browser, open_study, folder):
+    for path in (folder / "a").iterdir():
         Image.open(path).resize((32, 48)).save(path)
-    page(study())
-    press(browser, " ")
+    open_study()
+    browser.type(" ")
     ready(browser, 0)
-    left, right = (browser.find_element("css selector", f"#{side} .frame").size for side in ("left", "right"))
+    left, right = (browser.find(f"#pair .{side} .frame").size for side in ("left", "right"))
     assert left == right
     assert left["width"] * 96 == pytest.approx(left["height"] * 64, rel=0.02)
+    colors = []
+    for scheme in ("light", "dark"):
+        browser.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        colors.append(browser.find("#pair .stage").value_of_css_property("background-color"))
+    browser.command("Emulation.setEmulatedMedia", features=[])
+    assert colors[0] == colors[1]
 
 
 @pytest.mark.parametrize("context", [False, True])
-def test_it_can_be_used_on_a_phone(browser, page, study, tmp_path, context):
-    page(study(target=tmp_path / "target") if context else study(), PHONE)
-    assert fits(browser)
-    element(browser, "start").click()
+def test_it_fits_a_phone(browser, open_study, folder, context):
+    open_study(PHONE, target=folder / "target" if context else None)
+    assert browser.fits()
+    browser.press("#pair .start")
     ready(browser, 0)
-    browser.save_screenshot(str(tmp_path / "phone.png"))
-    assert fits(browser)
-    assert len(browser.find_elements("css selector", "#context img")) == context
-    for name in ("left", "right", "undo", "pause"):  # within the first screen, and large enough for a finger
-        box = element(browser, name).rect
+    assert browser.fits()
+    assert browser.shown("#pair .context img") == context
+    for name in ("left", "right", "ask .undo", "pause"):  # on the first screen, and large enough for a finger
+        box = browser.find(f"#pair .{name}").rect
         assert box["y"] + box["height"] <= PHONE[1]
         assert min(box["height"], box["width"]) >= 44
     for number in range(TRIALS):
         ready(browser, number)
-        element(browser, "left").click()
-    wait(lambda: shown(browser, "end"))
-    assert fits(browser)
+        browser.press("#pair .left")
+    browser.wait(lambda: browser.text("#results"))
+    assert browser.fits()
 
 
-def test_every_control_has_a_name_and_the_focus_follows_the_screens(browser, page, study):
-    page(study())
-    assert browser.switch_to.active_element.get_attribute("id") == "begin-title"
-    press(browser, " ")
+def test_every_control_has_a_name_and_the_focus_follows_the_screens(browser, open_study):
+    open_study()
+    assert "title" in browser.focused.get_attribute("class")
+    browser.wait(lambda: browser.nameless() == [])
+    browser.type(" ")
     ready(browser, 0)
-    assert browser.switch_to.active_element.get_attribute("id") == "question"
-    names = {name: element(browser, name).accessible_name for name in ("left", "right", "undo", "pause", "progress")}
-    assert names["left"].startswith("left image")
-    assert names["right"].startswith("right image")
-    assert all(names.values())
-
-
-def test_a_command_that_ended_is_told_on_the_page(browser, page, study, tmp_path):
-    server = page(study())
-    press(browser, " ")
-    ready(browser, 0)
-    server.shutdown()
-    server.server_close()
-    press(browser, "1")
-    wait(lambda: shown(browser, "alert"))
-    assert "its command has ended" in element(browser, "alert").text
-    assert choices(tmp_path) == []
-    browser.get_log("browser")  # that the request failed is on the console, and should be
-
-
-def test_the_surround_of_the_images_is_the_same_in_light_and_dark(browser, page, study):
-    page(study())
-    press(browser, " ")
-    ready(browser, 0)
-    colors = {}
-    for scheme in ("light", "dark"):
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        script = "return ['.stage', 'body'].map(s => getComputedStyle(document.querySelector(s)).backgroundColor)"
-        colors[scheme] = browser.execute_script(script)
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
-    assert colors["light"][0] == colors["dark"][0]
-    assert colors["light"][1] != colors["dark"][1]
+    assert "question" in browser.focused.get_attribute("class")
+    browser.wait(lambda: browser.nameless() == [])
+    assert browser.find("#pair .left").accessible_name.startswith("left image")

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 IN_ONE_PROCESS = """
 import contextlib, importlib.util, io, json, pathlib
-import posegen, posegen.app, posegen.cli
+import posegen, posegen.cli, posegen_app, posegen_study
 
 def said(*arguments):
     with contextlib.redirect_stdout(io.StringIO()) as shown, contextlib.suppress(SystemExit):
@@ -28,14 +28,15 @@ def said(*arguments):
     return shown.getvalue()
 
 if importlib.util.find_spec("gradio") is not None:
-    import posegen.app.server
+    import posegen_app.page, posegen_study.page
 print(json.dumps({
     "posegen": posegen.__file__,
     "help": said("--help"),
     "plugins": said("plugins"),
     "configs": said("configs"),
     "weights": sum(value.numel() for value in posegen.from_pretrained("paperdolls").parameters()),
-    "page": [path.name for path in pathlib.Path(posegen.app.__file__).parent.iterdir()],
+    "page": [path.name for page in (posegen_app, posegen_study)
+             for path in pathlib.Path(page.__file__).with_name("components").iterdir()],
 }))
 """
 
@@ -95,13 +96,14 @@ def test_the_wheel_alone_gives_plugins_configs_model_and_page(installed, environ
     assert Path(said["posegen"]).is_relative_to(installed)
     assert "example" in said["help"]
     plugins = {line.split()[0]: line for line in said["plugins"].splitlines()[1:]}
-    assert plugins.keys() == {"people", "metrics", "faces", "dance", "views"}
+    assert plugins.keys() == {"people", "metrics", "faces", "dance", "views", "app", "study"}
     assert all(str(installed) in line for line in plugins.values())
     names = {path.relative_to(CONFIGS).with_suffix("").as_posix() for path in CONFIGS.rglob("*.py")}
     listed = {line.split()[0] for line in said["configs"].splitlines()[1:]}
     assert listed == {name for name in names if not name.startswith("_base_")}
     assert said["weights"] > 1_000_000
-    assert {"pose_editor.html", "pose_editor.css", "pose_editor.js"} <= set(said["page"])
+    assert {"pose_editor.html", "pose_editor.css", "pose_editor.js", "pair.js"} <= set(said["page"])
+    assert {"app", "study"} <= set(said["help"].split())
 
 
 def test_the_command_draws_an_example_and_what_it_prints_works(installed, environment, tmp_path):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 
 from ..errors import PosegenError
+from ..plugins import commands as plugin_commands
 from ..version import __version__
 from . import (
     animate,
@@ -61,11 +63,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="posegen", description="Move images: global flow and local attention.")
     parser.add_argument("--version", action="version", version=f"posegen {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    modules = dict(COMMANDS)
     for name, module in COMMANDS.items():
         summary = (module.__doc__ or "").strip().splitlines()[0]
         _prepare(module, commands.add_parser(name, help=summary, description=summary))
+    for command in plugin_commands(COMMANDS):
+        modules[command.name] = importlib.import_module(command.module)
+        subparser = commands.add_parser(command.name, help=command.summary, description=command.summary)
+        _prepare(modules[command.name], subparser)
     parsed = parser.parse_args(arguments)
-    return _run(COMMANDS[parsed.command], parsed)
+    return _run(modules[parsed.command], parsed)
 
 
 def run_tool(command: str) -> int:
