@@ -77,7 +77,7 @@ class PageModel:
         self.inferencer, self.name = inferencer, name
         self.encoder, self.size = inferencer.encoder, inferencer.size
         self.layout: KeypointLayout | None = self.encoder.layout
-        self.choices = dict(self.encoder.choices) if self.layout is None else {}
+        self.choices: dict[str, tuple[str, ...]] = dict(self.encoder.choices) if self.layout is None else {}
         self._lock = threading.Lock()
         self.gallery = read_gallery(inferencer, max_examples) if max_examples else Gallery()
 

@@ -72,8 +72,8 @@ def read_page_file(path: Path, layout: KeypointLayout) -> list[Keypoints] | None
         return None
     if content["layout"] != layout.name:
         raise DataError(path, f"has points of layout {content['layout']!r}, this model takes {layout.name!r}")
-    height, width = content.get("height"), content.get("width")
-    if not all(type(side) is int and 0 < side <= MAX_SIDE for side in (height, width)):
+    size: Any = (content.get("height"), content.get("width"))
+    if not all(type(side) is int and 0 < side <= MAX_SIDE for side in size):
         raise DataError(path, "'width' and 'height' must be those of the picture whose pixels the points count")
     frames = content["frames"] if "frames" in content else [content["points"]]
     if not isinstance(frames, list):
@@ -81,7 +81,7 @@ def read_page_file(path: Path, layout: KeypointLayout) -> list[Keypoints] | None
     poses, problems = [], []
     for index, points in enumerate(frames):
         try:
-            poses.append(replace(as_keypoints(points, layout), frame=(height, width)))
+            poses.append(replace(as_keypoints(points, layout), frame=size))
         except (InputError, OverflowError) as error:  # an integer may be too large for a float
             problems.append(f"frame {index}: {error}")
     if problems:

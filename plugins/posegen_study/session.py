@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +62,9 @@ class Session:
             number = self.next_trial
             trial = self.trials[number]
             self._views[number] += 1
-        roles: Sequence[tuple[str, str]] = [(side, trial.role(side)) for side in SIDES]
-        roles += [(role, role) for role in ("source", "target") if role in self.files]
-        return {shown: _png(self.files[role][trial.pair]) for shown, role in roles}
+        roles = {side: trial.role(side) for side in SIDES}
+        roles |= {role: role for role in ("source", "target") if role in self.files}
+        return {shown: _png(self.files[role][trial.pair]) for shown, role in roles.items()}
 
     def answer(self, number: Any, choice: Any, milliseconds: Any) -> None:
         """Record an answer; it is on the disk when this returns. The values come from a browser.
