@@ -133,7 +133,6 @@ HOOKS = _child("hook", mmengine_registry.HOOKS, locations=["posegen.engine"])
 LOOPS = _child("loop", mmengine_registry.LOOPS, locations=["posegen.engine"])
 DATA_SAMPLERS = _child("data_sampler", mmengine_registry.DATA_SAMPLERS, locations=["posegen.engine"])
 FUNCTIONS = _child("function", mmengine_registry.FUNCTIONS, locations=["posegen.data.collate"])
-MODEL_WRAPPERS = _child("model_wrapper", mmengine_registry.MODEL_WRAPPERS, locations=["posegen.engine"])
 OPTIM_WRAPPER_CONSTRUCTORS = _child(
     "optim_wrapper_constructor", mmengine_registry.OPTIM_WRAPPER_CONSTRUCTORS, locations=["posegen.engine"]
 )

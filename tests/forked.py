@@ -31,6 +31,7 @@ from posegen.cli import main
 from posegen.engine import PairTrainer
 from posegen.engine.checkpoint import VerifiedCheckpoints
 from posegen.engine.checkpoint_files import NUMBERED
+from posegen.engine.distributed import leave_process_group
 from posegen.engine.loop import StagedTrainLoop
 
 torch.set_num_threads(1)
@@ -145,8 +146,7 @@ def _one_of_both(function: Callable[..., Any], folder: Path, arguments: Any, env
     _print_to(folder / f"both{rank}")
     dist.init_process_group("gloo")
     torch.save(function(*arguments, rank), folder / f"both{rank}.pth")
-    dist.barrier()
-    os._exit(0)  # gloo's threads may abort a process that takes itself down in order
+    leave_process_group()
 
 
 def of_rank(notes: Path, rank: int) -> Path:

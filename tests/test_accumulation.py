@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from dataclasses import fields, replace
-from unittest import mock
+from dataclasses import fields
 
 import pytest
 import torch
@@ -23,7 +22,7 @@ from posegen.registry import DATASETS, FEATURE_NETWORKS, MODELS
 from .forked import in_both
 from .test_clips import ADVERSARIAL
 from .test_clips import trainer as clip_trainer
-from .test_distributed import gradients
+from .test_distributed import EXACT, gradients, largest_differences
 from .test_engine import assert_same, stored
 
 PAIRS = 4
@@ -61,35 +60,8 @@ def buffers_of(trainer) -> dict[str, torch.Tensor]:
     return {name: buffer.clone() for name, buffer in trainer.named_buffers()}
 
 
-def largest_differences(ours, theirs) -> dict[str, float]:
-    """By optimizer, of two sets of gradients, as a share of the largest gradient."""
-    assert list(ours) == list(theirs)
-    largest = {name: max(float(gradient.abs().max()) for gradient in theirs[name]) for name in theirs}
-    return {
-        name: max(float((a - b).abs().max()) for a, b in zip(ours[name], theirs[name], strict=True)) / largest[name]
-        for name in theirs
-    }
-
-
-def doubled(batch):
-    values = {field.name: getattr(batch, field.name) for field in fields(batch)}
-    return replace(batch, **{name: value.double() for name, value in values.items() if isinstance(value, torch.Tensor)})
-
-
-def exact_gradients(config_path, accumulate: int, batch, stage: str, share: slice):
-    """What each optimizer is given, in double precision, where rounding decides nothing.
-
-    In single precision parts differ from the whole by 1e-6 of the largest gradient, and so does the whole batch from
-    itself with its pairs in another order.
-    """
-    trainer = trainer_of(config_path, accumulate)
-    trainer.feature_network = copy.deepcopy(trainer.feature_network)
-    with mock.patch.object(torch.Tensor, "float", lambda tensor: tensor):  # by which losses ask for single precision
-        return gradients(trainer.double(), doubled(batch), STAGES[stage], share)
-
-
-EXACT = 1e-12
-"""Of the largest gradient; measured 1e-15."""
+def gradients_of(config_path, accumulate: int, batch, stage: str, share: slice = WHOLE):
+    return gradients(trainer_of(config_path, accumulate), batch, STAGES[stage], share)
 
 
 # The same step
@@ -98,12 +70,12 @@ EXACT = 1e-12
 @pytest.mark.parametrize("stage", STAGES)
 def test_gradients_are_those_of_the_whole_batch(tiny_config, batch, stage):
     """Of the model's optimizer and of the discriminator's; the model's by way of the discriminator after its step."""
-    whole = exact_gradients(tiny_config, 1, batch, stage, WHOLE)
-    parts = exact_gradients(tiny_config, 4, batch, stage, WHOLE)
+    whole = gradients_of(tiny_config, 1, batch, stage)
+    parts = gradients_of(tiny_config, 4, batch, stage)
     assert set(whole) == ({"flow"} if stage == "flow" else {"discriminator", "full"})
     assert max(largest_differences(parts, whole).values()) < EXACT
 
-    one_part = exact_gradients(tiny_config, 1, batch, stage, slice(0, 1))
+    one_part = gradients_of(tiny_config, 1, batch, stage, slice(0, 1))
     assert min(largest_differences(one_part, whole).values()) > 1e-3, "this test could not fail"
 
 
@@ -210,7 +182,7 @@ def test_what_happens_inside_leaves_running_statistics_as_they_were():
 
 def step_of_one_of_two(config, batch, rank: int):
     share = slice(rank * 2, rank * 2 + 2)
-    return exact_gradients(config, 2, batch, "full", share)
+    return gradients_of(config, 2, batch, "full", share)
 
 
 @pytest.mark.slow
@@ -218,7 +190,7 @@ def test_two_processes_that_accumulate_have_the_gradients_of_the_whole_batch(tin
     """Two pairs in each, one at a time."""
     first, second = in_both(step_of_one_of_two, tmp_path, tiny_config, batch)
     assert_same(first, second)
-    whole = exact_gradients(tiny_config, 1, batch, "full", WHOLE)
+    whole = gradients_of(tiny_config, 1, batch, "full")
     assert max(largest_differences(first, whole).values()) < EXACT
 
 

@@ -30,10 +30,9 @@ from posegen_metrics.lpips_distance import LPIPSDistance
 import posegen
 from posegen.cli import main
 from posegen.config import load_config
-from posegen.engine import build_trainer
+from posegen.engine import build_trainer, reproduce_step
 from posegen.engine.checkpoint import load_weights, read_checkpoint
 from posegen.engine.checkpoint_files import SEAL_LENGTH, write_checkpoint
-from posegen.engine.not_finite import reproduce_step
 from posegen.errors import CheckpointError
 from posegen.losses.features import VGG19Features
 from posegen.untrusted import ALLOWED, MOST_PICKLE

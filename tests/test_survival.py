@@ -628,7 +628,7 @@ class Trouble(Hook):
             os.kill(os.getpid(), signal.SIGUSR1)
 
     def after_train(self, runner):
-        torch.save(runner.model.module.state_dict(), Path(runner.work_dir) / f"rank{get_rank()}.pth")
+        torch.save(runner.model.state_dict(), Path(runner.work_dir) / f"rank{get_rank()}.pth")
 '''
 
 

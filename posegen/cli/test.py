@@ -15,7 +15,7 @@ from rich.console import Console
 from ..api import load_model
 from ..data.generated import write_generated
 from ..data.images import to_uint8, write_image
-from ..engine import build_tester, load_weights, unwrapped
+from ..engine import build_tester, load_weights
 from ..evaluation import ImagePair, metrics_table, write_metrics
 from ..evaluation.pairing import find_images
 from ..evaluation.report import check_report_folder
@@ -48,7 +48,7 @@ def run(parsed: argparse.Namespace) -> int:
         if report is not None:
             check_report_folder(report)
         runner = build_tester(config, folder, parsed.launcher)
-    load_weights(unwrapped(runner.model).model, parsed.checkpoint)
+    load_weights(runner.model.model, parsed.checkpoint)
     if parsed.save_images is not None:
         runner.register_hook(SaveImages(parsed.save_images))
     runner.register_hook(TestSheet(folder / "test_sheet.png"))

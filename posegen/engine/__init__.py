@@ -3,11 +3,11 @@
 from . import progress, run_status, sample_sheets, statistics  # noqa: F401  they register their hooks
 from .checkpoint import PlainCheckpoints, VerifiedCheckpoints, load_weights, read_checkpoint
 from .clip_trainer import ClipTrainer
-from .distributed import GradientAveraging, unwrapped
 from .interruption import EXIT_SAVED, Interrupted
 from .loop import EndlessSampler, StagedTrainLoop
-from .not_finite import NotFiniteError, reproduce_step
+from .not_finite import NotFiniteError
 from .optimizers import StageOptimizers
+from .reproduce import reproduce_step
 from .runner import build_tester, build_trainer
 from .stages import Stage
 from .trainer import PairTrainer, Trainer
@@ -16,7 +16,6 @@ __all__ = [
     "EXIT_SAVED",
     "ClipTrainer",
     "EndlessSampler",
-    "GradientAveraging",
     "Interrupted",
     "NotFiniteError",
     "PairTrainer",
@@ -31,5 +30,4 @@ __all__ = [
     "load_weights",
     "read_checkpoint",
     "reproduce_step",
-    "unwrapped",
 ]

@@ -1,7 +1,8 @@
-"""Several processes: each trains on its share of the batch, and gradients are averaged before every step."""
+"""Training in several processes: each has a share of the batch, and gradients are averaged before every step."""
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
 import time
@@ -15,56 +16,72 @@ from mmengine.dist import is_main_process
 from torch import Tensor, nn
 
 from ..errors import PosegenError
-from ..registry import MODEL_WRAPPERS
 
 
-def in_several_processes() -> bool:
-    """Whether this process trains together with others."""
+def is_distributed() -> bool:
+    """Return whether this process trains together with others."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+# Communication
+
+
+def broadcast_weights(module: nn.Module) -> None:
+    """Give all processes the first one's parameters and buffers."""
+    if is_distributed():
+        for tensor in [*module.parameters(), *module.buffers()]:
+            dist.broadcast(tensor.data, src=0)
 
 
 def average_gradients(parameters: Sequence[nn.Parameter], loss: Tensor) -> Tensor:
     """Replace each gradient by its mean over all processes, in one reduction; does nothing in a single process.
 
-    A stage's optimizer knows exactly which parameters train, so no parameter is ever "unused", and networks that run
-    twice in a step (the discriminator) or not at all (the renderer in the flow stage) need no special care.
+    Used instead of ``DistributedDataParallel``: a stage's optimizer knows exactly which parameters train, so networks
+    that run twice in a step (the discriminator) or not at all (the renderer in the flow stage) need no special care.
 
     Returns:
-        The mean of *loss*, a single number, over all processes; it travels with the gradients.
+        The mean of *loss*, a single number, over all processes; it is reduced together with the gradients.
     """
-    if not in_several_processes():
+    if not is_distributed():
         return loss.detach()
     for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
-    flat = torch.cat([*(_grad(p).flatten() for p in parameters), loss.detach().reshape(1)])
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    flat = torch.cat([*(gradient.flatten() for gradient in gradients), loss.detach().reshape(1)])
     dist.all_reduce(flat)
     flat /= dist.get_world_size()
-    *means, mean_loss = flat.split([*(p.numel() for p in parameters), 1])
-    for parameter, mean in zip(parameters, means, strict=True):
-        _grad(parameter).copy_(mean.view_as(parameter))
+    *means, mean_loss = flat.split([*(gradient.numel() for gradient in gradients), 1])
+    for gradient, mean in zip(gradients, means, strict=True):
+        gradient.copy_(mean.view_as(gradient))
     return mean_loss.reshape(())
 
 
-@functools.cache
-def _group_on_cpu() -> Any:
-    """A process group whose collectives do not wait for a GPU; None: the usual one is such a group."""
-    return None if dist.get_backend() == "gloo" else dist.new_group(backend="gloo")
-
-
-def largest_of_all(value: Tensor) -> Tensor:
-    """The largest of a number, on the CPU, that each process has one of. All processes call it."""
-    if in_several_processes():
-        dist.all_reduce(value, dist.ReduceOp.MAX, group=_group_on_cpu())
+def maximum(value: Tensor) -> Tensor:
+    """Return the maximum over all processes of a number on the CPU. All processes must call it."""
+    if is_distributed():
+        dist.all_reduce(value, dist.ReduceOp.MAX, group=_cpu_group())
     return value
 
 
+def gather(value: Any) -> list[Any]:
+    """Return the values of all processes, in the order of ranks. All processes must call it.
+
+    The values are pickled: for rare events.
+    """
+    if not is_distributed():
+        return [value]
+    values = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value, group=_cpu_group())
+    return values
+
+
 def in_first_process(action: Callable[[], Any]) -> Any:
-    """What *action* returns, done in the first process and told to all. All processes call it.
+    """Run *action* in the first process and return its result in all of them. All processes must call it.
 
     Raises:
-        PosegenError: that *action* raised, or, of what else it raised (a disk that is gone, a folder that may not be
-            written to), one with its kind and words. In all processes, so that none waits for one that is gone.
+        PosegenError: *action* raised it, or raised another exception (a disk that is gone, a read-only folder), whose
+            type and message it gives. Raised in all processes, so that none waits for the first.
     """
     outcome: list[Any] = [None, None]
     if is_main_process():
@@ -74,79 +91,43 @@ def in_first_process(action: Callable[[], Any]) -> Any:
             outcome[1] = error
         except Exception as error:
             outcome[1] = PosegenError(f"in the first process: {type(error).__name__}: {error}")
-            outcome[1].__cause__ = error  # for --traceback; it stays in this process
-    if in_several_processes():
-        dist.broadcast_object_list(outcome, src=0, group=_group_on_cpu())
+            outcome[1].__cause__ = error  # for --traceback; pickling leaves it out
+    if is_distributed():
+        dist.broadcast_object_list(outcome, src=0, group=_cpu_group())
     if outcome[1] is not None:
         raise outcome[1]
     return outcome[0]
 
 
-def gathered(value: Any) -> list[Any]:
-    """What each process has, in the order of their ranks, in all of them. For rare events: it is pickled."""
-    if not in_several_processes():
-        return [value]
-    values = [None] * dist.get_world_size()
-    dist.all_gather_object(values, value, group=_group_on_cpu())
-    return values
+@functools.cache
+def _cpu_group() -> Any:
+    """Return a process group whose collectives do not wait for a GPU; None: the default group is one."""
+    return None if dist.get_backend() == "gloo" else dist.new_group(backend="gloo")
 
 
-def _grad(parameter: nn.Parameter) -> Tensor:
-    assert parameter.grad is not None
-    return parameter.grad
+# The process group
 
 
-def unwrapped(model: nn.Module) -> Any:
-    """The trainer inside the wrapper that several processes need; *model* itself where there is none."""
-    return getattr(model, "module", model)
+def join_process_group(launcher: str) -> None:
+    """Join the process group over gloo if there is no GPU; it is left when the interpreter exits.
 
-
-@MODEL_WRAPPERS.register_module()
-class GradientAveraging(nn.Module):
-    """Stands where mmengine wants a distributed wrapper: starts all processes from the same weights, and hands on.
-
-    The averaging itself is done by the trainer, see :func:`average_gradients`.
+    mmengine's ``init_dist`` calls ``torch.cuda.set_device`` for every backend, which fails in a CPU build of torch; it
+    does nothing if the group already exists. With GPUs, mmengine joins the group.
 
     Args:
-        module: the trainer.
-    """
-
-    module: Any
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-        for tensor in [*module.parameters(), *module.buffers()]:
-            dist.broadcast(tensor.data, src=0)
-
-    def train_step(self, *inputs: Any, **kwargs: Any) -> Any:
-        """The trainer's."""
-        return self.module.train_step(*inputs, **kwargs)
-
-    def val_step(self, *inputs: Any) -> Any:
-        """The trainer's."""
-        return self.module.val_step(*inputs)
-
-    def test_step(self, *inputs: Any) -> Any:
-        """The trainer's."""
-        return self.module.test_step(*inputs)
-
-
-def start_processes_without_gpu(launcher: str) -> None:
-    """Join the process group over gloo where there is no GPU.
-
-    mmengine's ``init_dist`` calls ``torch.cuda.set_device`` whatever the backend, which fails on a CPU build of torch.
-    It leaves a group alone that exists already. With GPUs, or ``launcher="none"``, nothing is done here.
+        launcher: ``"none"`` (a single process), ``"pytorch"`` or ``"slurm"``.
 
     Raises:
-        PosegenError: Slurm did not start this process, or its nodes have no address to meet at.
+        PosegenError: Slurm did not start this process, or the address at which its nodes meet is unknown.
     """
     if launcher == "slurm":
         _check_slurm()
+    if launcher != "none":
+        atexit.register(leave_process_group)
     if launcher == "none" or torch.cuda.is_available() or dist.is_initialized():
         return
     if launcher == "slurm":
-        _name_slurm_process()
+        _set_slurm_environment()
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
         rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
         store = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), size, is_master=False)
@@ -155,13 +136,25 @@ def start_processes_without_gpu(launcher: str) -> None:
         dist.init_process_group(backend="gloo")
 
 
-def fresh_store(store: dist.Store, rank: int, size: int) -> dist.Store:
-    """A part of *store* that is new to the processes that meet now; all of them call it.
+def leave_process_group() -> None:
+    """Destroy the process group, if there is one, and end its threads.
 
-    torchrun keeps one store however often it starts its processes again, and torch 2.13 looks there for addresses
-    without asking which start they are of: those that were started again would wait for those that died. So every
-    process says hello by a word of its own, and goes on with what the first process that lives answers to that word. A
-    count of starts would not do: with several nodes each counts for itself.
+    Gloo's threads may still hold tensors of the last collective. A thread that frees one while the interpreter is being
+    finalized cannot take the GIL, and ends the process with SIGABRT ("terminate called without an active exception",
+    https://github.com/pytorch/pytorch/issues/190489). So the group is destroyed before.
+    """
+    _cpu_group.cache_clear()
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def fresh_store(store: dist.Store, rank: int, size: int) -> dist.Store:
+    """Return a part of *store* that is new to the processes that meet now. All of them must call it.
+
+    torchrun keeps one store over all restarts, and torch 2.13 reads the addresses of processes from it without asking
+    which restart they belong to: restarted processes would wait for dead ones. So every process writes a random word
+    under its rank, and uses as prefix the token with which the first living process answers that word. Restarts cannot
+    be counted instead: with several nodes, each counts its own.
     """
     if rank:
         word = uuid.uuid4().hex
@@ -171,15 +164,15 @@ def fresh_store(store: dist.Store, rank: int, size: int) -> dist.Store:
         return dist.PrefixStore(token, store)
     token = uuid.uuid4().hex
     end = time.monotonic() + store.timeout.total_seconds()  # type: ignore[attr-defined]
-    waited_for = set(range(1, size))
-    while waited_for:
+    missing = set(range(1, size))
+    while missing:
         if time.monotonic() > end:
-            raise PosegenError(f"processes {sorted(waited_for)} of {size} did not come to train together")
-        for other in sorted(waited_for):
-            if store.check([f"hello {other}"]):  # perhaps of one that died: then no thanks come, and another hello
+            raise PosegenError(f"processes {sorted(missing)} of {size} did not join the process group")
+        for other in sorted(missing):
+            if store.check([f"hello {other}"]):  # perhaps a dead process's: then a living one will write another
                 store.set(f"answer {store.get(f'hello {other}').decode()}", token)
         time.sleep(0.05)
-        waited_for = {other for other in waited_for if not store.check([f"thanks {token} {other}"])}
+        missing = {other for other in missing if not store.check([f"thanks {token} {other}"])}
     return dist.PrefixStore(token, store)
 
 
@@ -192,8 +185,8 @@ def _check_slurm() -> None:
         )
 
 
-def _name_slurm_process() -> None:
-    """Tell torch what Slurm calls this process, as mmengine does on GPUs."""
+def _set_slurm_environment() -> None:
+    """Set the variables that torch reads from Slurm's, as mmengine does on GPUs."""
     nodes = int(os.environ.get("SLURM_NNODES", "1"))
     if nodes > 1 and not {"MASTER_ADDR", "SLURM_LAUNCH_NODE_IPADDR"} & os.environ.keys():
         raise PosegenError(

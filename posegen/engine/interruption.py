@@ -12,7 +12,7 @@ import torch
 from mmengine.hooks import Hook
 
 from ..errors import PosegenError
-from .distributed import in_several_processes, largest_of_all
+from .distributed import is_distributed, maximum
 
 EXIT_SAVED = 75
 """What a command exits with that was told to leave, saved, and can go on with ``--resume``: EX_TEMPFAIL of sysexits.h,
@@ -60,7 +60,7 @@ class Interruption:
 
     def agreed(self) -> str | None:
         """The name of a signal that any process has received; all processes ask together, and hear the same."""
-        number = int(largest_of_all(torch.tensor(self.received)))
+        number = int(maximum(torch.tensor(self.received)))
         return signal.Signals(number).name if number else None
 
 
@@ -79,7 +79,7 @@ class EndValidation(Hook):
     def after_val_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Raise ValidationEnded where a signal has come."""
         last = runner.iter >= runner.max_iters
-        if self.interruption.received and not last and not in_several_processes():
+        if self.interruption.received and not last and not is_distributed():
             raise ValidationEnded
 
 

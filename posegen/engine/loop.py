@@ -15,10 +15,11 @@ from torch.utils.data import Sampler
 from ..errors import ConfigError
 from ..registry import DATA_SAMPLERS, LOOPS
 from .checkpoint import VerifiedCheckpoints
-from .distributed import gathered, in_first_process, largest_of_all, unwrapped
+from .distributed import gather, in_first_process, maximum
 from .interruption import EndValidation, Interrupted, Interruption, ValidationEnded
-from .not_finite import NotFiniteError, plain_inputs, write_step
+from .not_finite import NotFiniteError
 from .randomness import seed_all
+from .reproduce import plain_inputs, write_step
 from .stages import Stage
 from .trainer import Trainer
 from .unreadable import Loaded, ShareOfUnreadable
@@ -94,7 +95,7 @@ class StagedTrainLoop(IterBasedTrainLoop):
         on_error: str = "raise",
         max_unreadable: float = 0.1,
     ) -> None:
-        self.trainer: Trainer = unwrapped(runner.model)
+        self.trainer: Trainer = runner.model
         super().__init__(runner, dataloader, max_iters=self.trainer.total_iters, val_interval=val_interval)
         self.max_skipped = max_skipped
         if max_skipped < 1:
@@ -167,8 +168,8 @@ class StagedTrainLoop(IterBasedTrainLoop):
         if not isinstance(loaded, Loaded):
             return loaded
         mine = loaded.left_out
-        any_left_out = int(largest_of_all(torch.tensor(len(mine))))
-        left_out = [problems for of_one in gathered(mine) for problems in of_one] if any_left_out else []
+        any_left_out = int(maximum(torch.tensor(len(mine))))
+        left_out = [problems for of_one in gather(mine) for problems in of_one] if any_left_out else []
         if left_out:
             count = self._info("unreadable_samples") + len(left_out)
             self._info("unreadable_samples", count)
@@ -189,14 +190,14 @@ class StagedTrainLoop(IterBasedTrainLoop):
         row = self._info("skipped_in_a_row") + 1
         self._info("skipped_steps", skipped)
         self._info("skipped_in_a_row", row)
-        names = [name for names in gathered(list(batch.names)) for name in names]
+        names = [name for names in gather(list(batch.names)) for name in names]
         where = f"iteration {self._iter + 1}, stage {self.trainer.stage.name!r}"
         self.runner.logger.warning(
             f"{where}: step skipped, {problem}\n  {skipped} skipped so far, {row} in a row; samples: {', '.join(names)}"
         )
         if row >= self.max_skipped:
             path = Path(self.runner.work_dir) / f"not_finite_iter_{self._iter + 1}.pth"
-            inputs = gathered(plain_inputs(batch))
+            inputs = gather(plain_inputs(batch))
             in_first_process(lambda: write_step(path, inputs, problem, self.runner))
             raise NotFiniteError(
                 f"{where}: {row} steps in a row were not finite, the last one: {problem}\n"

@@ -1,4 +1,4 @@
-"""What made a checkpoint: versions, and the revision of the code."""
+"""Versions and code revision that made a checkpoint."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import torch
 
 from ..version import __version__
 
-_SECONDS = 5  # a repository on a network drive may not answer
+TIMEOUT = 5
+"""Seconds that git may take: a repository on a network drive may not answer."""
 
 
 def versions() -> dict[str, str]:
-    """Versions of all that decides what a training step does."""
+    """Return the versions of everything that determines the result of a training step."""
     return {
         "posegen": __version__,
         "python": platform.python_version(),
@@ -29,13 +30,13 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def revision() -> str | None:
-    """The git revision of posegen's code, ``-dirty`` where it was changed; None where it is in no repository."""
+    """Return the git revision of posegen's code, with ``-dirty`` if it was changed; None outside a repository."""
     root = Path(__file__).parents[2]
-    if not (root / ".git").exists():  # installed: the repository around it, if any, is somebody else's
+    if not (root / ".git").exists():  # posegen is installed: a repository around it is not posegen's
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None if done.returncode == 0 else None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import weights_to_cpu
 from mmengine.utils import apply_to
@@ -24,7 +25,7 @@ from ..errors import CheckpointError, ConfigError, PosegenError
 from ..registry import DATASETS, FEATURE_NETWORKS
 from .checkpoint import check_weights, load_weights, read_checkpoint
 from .checkpoint_files import LAST, newest_sound, numbered, write_checkpoint
-from .distributed import in_first_process, start_processes_without_gpu, unwrapped
+from .distributed import broadcast_weights, in_first_process, join_process_group
 from .interruption import shield_worker
 from .provenance import revision, versions
 from .randomness import SeededSamples
@@ -63,7 +64,7 @@ def build_trainer(
         loaders["train_dataloader"] = skipping(loaders["train_dataloader"], seed)
     if config.get("load_from") and not resume:
         read_checkpoint(config.load_from)
-    start_processes_without_gpu(launcher)
+    join_process_group(launcher)
     trainer = {
         **config.trainer,
         "model": config.model,
@@ -86,7 +87,7 @@ def build_tester(config: Config, work_dir: str | Path, launcher: str = "none") -
         ConfigError: the config lacks what testing needs.
     """
     require(config, "model", "trainer.type", "test_cfg", "test_evaluator", "test_dataloader.dataset")
-    start_processes_without_gpu(launcher)
+    join_process_group(launcher)
     trainer = {"type": config.trainer["type"], "model": config.model, "stages": []}
     unused = (
         "train_dataloader",
@@ -200,10 +201,10 @@ class SafeRunner(Runner):
     _has_loaded: bool  # mmengine's
 
     def wrap_model(self, model_wrapper_cfg: Any, model: nn.Module) -> nn.Module:
-        """The model on its device; in several processes wrapped in :class:`GradientAveraging`."""
-        if self.distributed and model_wrapper_cfg is None:
-            model_wrapper_cfg = {"type": "posegen.GradientAveraging"}
-        return super().wrap_model(model_wrapper_cfg, model)
+        """Move the trainer to its device. It needs no wrapper: it averages gradients itself."""
+        model = model.to(get_device())
+        broadcast_weights(model)
+        return model
 
     def train(self) -> nn.Module:
         """Train; every :class:`~.run_status.RunHook` is told how the run ended."""
@@ -227,7 +228,7 @@ class SafeRunner(Runner):
         if path:
             self.resume(path)
         elif self.start_from:
-            load_weights(unwrapped(self.model).model, self.start_from)
+            load_weights(self.model.model, self.start_from)
             self._has_loaded = True
             self.logger.info(f"starts from the weights of {self.start_from}")
 
@@ -285,7 +286,7 @@ class SafeRunner(Runner):
             meta["dataset_meta"] = self.train_dataloader.dataset.metainfo
         content = {
             "meta": meta,
-            "state_dict": weights_to_cpu(unwrapped(self.model).state_dict()),
+            "state_dict": weights_to_cpu(self.model.state_dict()),
             "message_hub": _to_cpu(self.message_hub.state_dict()),
         }
         if save_optimizer:
@@ -307,7 +308,7 @@ class SafeRunner(Runner):
                 f"{filename} is no checkpoint of a run, it has no {', '.join(missing)}: nothing to resume.\n"
                 "To start a new run from its weights, set load_from."
             )
-        model = unwrapped(self.model)
+        model = self.model
         check_weights(model, checkpoint["state_dict"], str(filename))
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         model.load_state_dict(checkpoint["state_dict"])

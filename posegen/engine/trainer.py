@@ -145,9 +145,13 @@ class Trainer(BaseModel):
         """The iteration at which *stage* begins."""
         return sum(earlier.iters for earlier in itertools.takewhile(lambda other: other is not stage, self.stages))
 
+    def network(self, name: str) -> nn.Module:
+        """Return a network of the model: ``flow_estimator`` or ``renderer``."""
+        return self.model.get_submodule(name)
+
     def trained_parameters(self, stage: Stage) -> list[nn.Parameter]:
-        """Parameters of the model that *stage* trains."""
-        return [p for name in stage.train_networks for p in getattr(self.model, name).parameters()]
+        """Return the parameters of the model that *stage* trains."""
+        return [p for name in stage.train_networks for p in self.network(name).parameters()]
 
     def enter(self, stage: Stage) -> None:
         """Make *stage* the current one: a network that it does not train gets no gradient, only passes it on."""
@@ -214,11 +218,11 @@ class Trainer(BaseModel):
         if self.statistics is not None:  # no network but those of this update has a gradient now
             self.statistics.see_gradients(dict(self.model.named_children()) | self.discriminators)
         if not last:
-            self._undo.before(optimizer, parameters)
+            self._undo.back_up(optimizer, parameters)
         optimizer.step()
         optimizer.zero_grad()  # after the step, so that no network keeps a gradient from one step to the next
         if last:
-            self._undo.keep()
+            self._undo.commit()
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Transfer:
         """The complete model's forward."""
