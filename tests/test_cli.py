@@ -300,7 +300,7 @@ def test_a_tool_is_a_door_to_its_command(tool, monkeypatch, capsys):
         runpy.run_path(str(tool), run_name="__main__")
     assert ended.value.code == 0
     command = COMMANDS[tool.stem.removesuffix("_checkpoint")]
-    assert (command.__doc__ or "?").split("\n")[0].split() == _words_after_usage(capsys.readouterr().out)
+    assert command.summary.split() == _words_after_usage(capsys.readouterr().out)
 
 
 @pytest.mark.skipif(not shutil.which("make"), reason="no make")
@@ -326,7 +326,7 @@ def test_an_error_of_a_data_loaders_worker_is_shown_without_the_workers_tracebac
         raise DataError("b.jpg", "truncated", "Get it again.")
     except DataError:
         wrapped = ExceptionWrapper(where="in DataLoader worker process 0")
-    monkeypatch.setattr(COMMANDS["plugins"], "run", lambda parsed: wrapped.reraise())
+    monkeypatch.setattr("posegen.cli.plugins.run", lambda parsed: wrapped.reraise())
     assert refused(capsys, "plugins") == "error: b.jpg: 1 problem\n  - truncated\nGet it again.\n"
 
 

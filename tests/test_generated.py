@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 
 import posegen
-from posegen.cli.test import SaveForScoring, SaveImages
 from posegen.data.generated import FORMATS, write_generated
 from posegen.data.images import read_image, to_uint8, write_image
+from posegen.engine.test_outputs import SaveForScoring, SaveImages
 from posegen.errors import DataError
 from posegen.records import PairBatch, Transfer
 from posegen.visualization.video import VideoWriter

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SHIM = Path(__file__).parents[1] / "posegen" / "_torchvision.py"
+SHIM = Path(__file__).parents[1] / "posegen" / "torchvision_import.py"
 
 SCRIPT = """
 import importlib.util, sys
@@ -17,7 +17,7 @@ spec = importlib.util.spec_from_file_location("shim", sys.argv[1])
 shim = importlib.util.module_from_spec(spec)
 sys.modules["shim"] = shim
 spec.loader.exec_module(shim)
-print(shim.make_importable(), shim.make_importable(), "torchvision" in sys.modules, sep=";")
+print(shim.import_torchvision(), shim.import_torchvision(), "torchvision" in sys.modules, sep=";")
 if "torchvision" in sys.modules:
     import torchvision
     print(torchvision.value)

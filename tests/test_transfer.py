@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import warnings
 from itertools import pairwise
@@ -18,7 +17,7 @@ from PIL import Image
 
 import posegen
 from posegen import plugins
-from posegen.cli import COMMANDS, main
+from posegen.cli import COMMANDS, build_parser, main
 from posegen.cli.animate import side_by_side
 from posegen.config import load_config
 from posegen.data import KeypointLayout, Keypoints, get_layout
@@ -436,8 +435,7 @@ def test_help_has_examples_that_parse(command, capsys, here):
     examples = [line.split("  ")[0] for line in shown.replace("\n  posegen", "\nposegen").splitlines()]
     examples = [line for line in examples if line.startswith(f"posegen {command} ")]
     assert len(examples) >= 2
-    parser = argparse.ArgumentParser()
-    COMMANDS[command].add_arguments(parser)
+    parser = build_parser(COMMANDS[command])
     for example in examples:
         parsed = parser.parse_args(example.split()[2:])
         assert (parsed.checkpoint is None) == ("shared_model/" in example)

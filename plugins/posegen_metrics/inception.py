@@ -12,17 +12,20 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from cleanfid import inception_pytorch
-from cleanfid.inception_torchscript import InceptionV3W
-from cleanfid.resize import build_resizer
 from torch import Tensor, nn
-from torchvision.models import inception_v3
 
 from posegen.errors import CheckpointError, ConfigError, nearest
 from posegen.evaluation import SetMetric
+from posegen.torchvision_import import import_torchvision
 from posegen.weights import WeightsFile, read_weights, sha256
 
 from .weights import INCEPTION_CLEAN, INCEPTION_PYTORCH_FID, INCEPTION_TORCHVISION, find_weights
+
+import_torchvision()
+from cleanfid import inception_pytorch  # noqa: E402
+from cleanfid.inception_torchscript import InceptionV3W  # noqa: E402
+from cleanfid.resize import build_resizer  # noqa: E402
+from torchvision.models import inception_v3  # noqa: E402
 
 SIDE = 299
 PROGRAM_SHA256 = INCEPTION_CLEAN.sha256

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from posegen.errors import CheckpointError, ConfigError, nearest
 from posegen.evaluation import ImageBatch, ImageMetric
 from posegen.registry import METRICS
+from posegen.torchvision_import import import_torchvision
 from posegen.weights import read_weights, sha256
 
 from .weights import ALEXNET, SQUEEZENET, VGG16, find_weights
@@ -72,7 +73,8 @@ class LPIPSDistance:
 
 def build_network(net: str, version: str, path: Path) -> nn.Module:
     """The package's network, with its own linear weights, and those of a torchvision file for the backbone."""
-    import lpips  # torchvision with it: seconds
+    import_torchvision()
+    import lpips
 
     linear = read_weights(Path(lpips.__file__).parent / "weights" / f"v{version}" / f"{net}.pth")
     # On the meta device no weight is made up at random, and none of the classifier's is made at all.

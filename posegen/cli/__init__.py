@@ -1,4 +1,7 @@
-"""The command ``posegen``. One file a command; ``tools/*.py`` are doors to the same functions."""
+"""The command ``posegen``: one module per command, imported when that command is called.
+
+Commands of plugins come from the hook ``posegen_commands``. ``tools/*.py`` run single commands as scripts.
+"""
 
 from __future__ import annotations
 
@@ -6,91 +9,81 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
-from types import ModuleType
 
-from ..errors import PosegenError
-from ..plugins import commands as plugin_commands
+from ..errors import PosegenError, nearest
+from ..hookspecs import Command
 from ..version import __version__
-from . import (
-    animate,
-    check,
-    configs,
-    convert,
-    curves,
-    evaluate,
-    example,
-    export,
-    infer,
-    interpolate,
-    leaderboard,
-    parts,
-    plugins,
-    prepare,
-    share,
-    show,
-    test,
-    train,
-    transfer,
-    weights,
-)
 
-COMMANDS: dict[str, ModuleType] = {
-    "prepare": prepare,
-    "check": check,
-    "train": train,
-    "test": test,
-    "evaluate": evaluate,
-    "leaderboard": leaderboard,
-    "transfer": transfer,
-    "interpolate": interpolate,
-    "infer": infer,
-    "animate": animate,
-    "convert": convert,
-    "share": share,
-    "export": export,
-    "curves": curves,
-    "example": example,
-    "configs": configs,
-    "plugins": plugins,
-    "list": parts,
-    "show": show,
-    "weights": weights,
+DESCRIPTION = "Pose transfer and image animation with GFLA."
+
+COMMANDS = {
+    name: Command(name, summary, f"{__name__}.{module}")
+    for name, module, summary in (
+        ("prepare", "prepare", "Prepare a downloaded dataset for training: split, rename, resize, list, and check."),
+        ("check", "check", "Check a dataset for missing, broken, doubtful and duplicate files before training."),
+        ("train", "train", "Train a config through all its stages."),
+        ("test", "test", "Test a checkpoint on the config's test data; write metrics and, on request, images."),
+        ("evaluate", "evaluate", "Score images of any method against true images under a named protocol."),
+        ("leaderboard", "leaderboard", "Rank evaluations of the same protocol, beside published scores."),
+        ("transfer", "transfer", "Render images in other poses."),
+        ("interpolate", "interpolate", "Render a video in which an image moves from its own pose to another."),
+        ("infer", "infer", "Render one image in another pose."),
+        ("animate", "animate", "Render a video of an image that follows a sequence of poses."),
+        ("convert", "convert", "Convert published weights to a posegen checkpoint."),
+        ("share", "share", "Write a model as a folder to share: safetensors, JSON config, model card."),
+        ("export", "export", "Export a model to ONNX or torch.export, to run without posegen."),
+        ("curves", "curves", "Draw the validation curves of a run."),
+        ("example", "example", "Write example images and poses for a shared model, and print commands to try."),
+        ("configs", "configs", "List the configs that come with posegen, or copy one."),
+        ("plugins", "plugins", "List plugins, their packages, and the hooks they implement."),
+        ("list", "parts", "List the parts that a config can name, or the evaluation protocols."),
+        ("show", "show", "Show a part with its arguments and documentation, or an evaluation protocol."),
+        ("weights", "weights", "List files of pretrained weights; verify, or download them."),
+    )
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run ``posegen COMMAND …``; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="posegen", description="Move images: global flow and local attention.")
+    """Run ``posegen COMMAND …`` and return the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    name = words[0] if words else ""
+    commands = COMMANDS if name in COMMANDS or name == "--version" else _with_plugins()
+    if name in commands:
+        return _run(commands[name], words[1:], prog=f"posegen {name}")
+    parser = argparse.ArgumentParser(prog="posegen", description=DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"posegen {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    modules = dict(COMMANDS)
-    for name, module in COMMANDS.items():
-        summary = (module.__doc__ or "").strip().splitlines()[0]
-        _prepare(module, commands.add_parser(name, help=summary, description=summary))
-    for command in plugin_commands(COMMANDS):
-        modules[command.name] = importlib.import_module(command.module)
-        subparser = commands.add_parser(command.name, help=command.summary, description=command.summary)
-        _prepare(modules[command.name], subparser)
-    parsed = parser.parse_args(arguments)
-    return _run(modules[parsed.command], parsed)
+    choices = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in commands.values():
+        choices.add_parser(command.name, help=command.summary)
+    if name and not name.startswith("-"):
+        parser.error(f"unknown command {name!r}{nearest(name, commands)}")
+    parser.parse_args(words)  # prints help, the version, or an error, and exits
+    return 2
 
 
-def run_tool(command: str) -> int:
-    """Run one command as a script of its own: ``python tools/train.py …``."""
-    module = COMMANDS[command]
-    parser = argparse.ArgumentParser(description=(module.__doc__ or "").strip().splitlines()[0])
-    _prepare(module, parser)
-    return _run(module, parser.parse_args())
+def run_tool(name: str) -> int:
+    """Run one command as a script: ``python tools/train.py …``."""
+    return _run(COMMANDS[name], sys.argv[1:], prog=None)
 
 
-def _prepare(module: ModuleType, parser: argparse.ArgumentParser) -> None:
-    module.add_arguments(parser)
-    parser.add_argument("--traceback", action="store_true", help="show where in the code an error was raised")
+def build_parser(command: Command, prog: str | None = None) -> argparse.ArgumentParser:
+    """Import a command and build the parser of its arguments."""
+    parser = argparse.ArgumentParser(prog=prog, description=command.summary)
+    importlib.import_module(command.module).add_arguments(parser)
+    parser.add_argument("--traceback", action="store_true", help="show the traceback of an error")
+    return parser
 
 
-def _run(module: ModuleType, parsed: argparse.Namespace) -> int:
+def _with_plugins() -> dict[str, Command]:
+    from ..plugins import commands
+
+    return {**COMMANDS, **{command.name: command for command in commands(COMMANDS)}}
+
+
+def _run(command: Command, arguments: Sequence[str], prog: str | None) -> int:
+    parsed = build_parser(command, prog).parse_args(arguments)
     try:
-        return int(module.run(parsed) or 0)
+        return int(importlib.import_module(command.module).run(parsed) or 0)
     except PosegenError as error:
         if parsed.traceback:
             raise
@@ -99,7 +92,7 @@ def _run(module: ModuleType, parsed: argparse.Namespace) -> int:
 
 
 def _message(error: PosegenError) -> str:
-    """What an error says; of one that torch hands on from a data loader's worker, without the worker's traceback."""
+    """Return the message of an error, without the worker's traceback if torch hands it on from a data loader."""
     text = str(error)
     if not (text.startswith("Caught ") and "\nOriginal Traceback " in text):
         return text

@@ -5,19 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-from rich.progress import track
-from torch import Tensor
-
-from ..data.images import IMAGE_ENDINGS, resize_image, to_uint8
 from ..errors import DataError, PosegenError
-from ..files import link_out, natural_order
-from ..inference import Inferencer, Prepared
-from ..poses import BESIDE, Subject, check_in_sources, read_poses, source_subjects
-from ..records import Transfer
-from ..visualization.flow import mask_to_rgb, to_picture, warp
-from ..visualization.video import VideoWriter
 from .common import refuse_to_overwrite
 from .transfer import (
     add_common,
@@ -27,6 +17,14 @@ from .transfer import (
     read_model_config,
     tell_of_size,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from ..inference import Inferencer, Prepared
+    from ..poses import Subject
+    from ..records import Transfer
 
 EXAMPLES = """
 examples:
@@ -78,6 +76,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @plain_warnings()
 def run(parsed: argparse.Namespace) -> int:
     """Write the clip, and a second one that shows how it was made; returns 0."""
+    from rich.progress import track
+
+    from ..data.images import resize_image, to_uint8
+    from ..poses import Subject, check_in_sources, read_poses
+    from ..visualization.video import VideoWriter
+
     out = parsed.out or Path(f"{parsed.reference.stem}_to_{parsed.structures.resolve().name}.mp4")
     beside = out.with_name(f"{out.stem}_side_by_side.mp4")
     if problems := problems_of_clip(parsed):
@@ -127,6 +131,8 @@ def structure_files(folder: Path) -> list[Path]:
     Raises:
         DataError: there is no such folder, it is empty, or holds links that lead out of it.
     """
+    from ..files import link_out, natural_order
+
     if not folder.is_dir():
         raise DataError(folder, "there is no such folder")
     files = sorted((path for path in folder.iterdir() if path.is_file() and path.name[0] != "."), key=natural_order)
@@ -146,6 +152,11 @@ def side_by_side(one: Prepared, made: Transfer, draw: Callable[[Tensor], np.ndar
     Args:
         one: what the frame was made from. made: what the model made of it, B = 1. draw: of a structure S H W.
     """
+    import numpy as np
+
+    from ..data.images import resize_image
+    from ..visualization.flow import mask_to_rgb, to_picture, warp
+
     pictures = [to_picture(one.source), draw(one.target_structure)]
     if made.flows:
         reference = one.source[None].to(made.image.device)
@@ -157,6 +168,8 @@ def side_by_side(one: Prepared, made: Transfer, draw: Callable[[Tensor], np.ndar
 
 def _reference(parsed: argparse.Namespace, files: Sequence[Path]) -> Subject:
     """The reference with its own key points: those given, those beside it, those of its name among the frames'."""
+    from ..poses import BESIDE, Subject, source_subjects
+
     if parsed.reference.is_dir():
         raise PosegenError(f"--reference {parsed.reference} is a folder; a clip is made of one picture")
     (reference,) = source_subjects(parsed.reference, parsed.reference_structure, "--reference-structure")
@@ -176,6 +189,9 @@ def _reference(parsed: argparse.Namespace, files: Sequence[Path]) -> Subject:
 
 def _images_of(folder: Path | None, files: Sequence[Path]) -> list[Path | None]:
     """The picture of each file, all None without a folder."""
+    from ..data.images import IMAGE_ENDINGS
+    from ..files import link_out
+
     if folder is None:
         return [None] * len(files)
     found, problems = [], []

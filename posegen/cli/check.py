@@ -6,10 +6,6 @@ import argparse
 import os
 from pathlib import Path
 
-from rich.console import Console
-
-from ..checking import check_data, print_report, write_findings
-from ..checking.check import SPLITS
 from ..errors import InputError
 from .common import add_config, read_config, refuse_to_overwrite
 
@@ -18,7 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``posegen check``."""
     add_config(parser)
     parser.add_argument(
-        "--split", choices=SPLITS, help="this one alone; what test and training have in common is then not looked for"
+        "--split",
+        choices=("train", "val", "test"),
+        help="this one alone; what test and training have in common is then not looked for",
     )
     parser.add_argument(
         "--workers",
@@ -33,6 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Check; returns 1 where there are errors, or, of ``--strict``, findings at all; else 0."""
+    from rich.console import Console
+
+    from ..checking import check_data, print_report, write_findings
+    from ..checking.check import SPLITS
+
     if parsed.workers < 0:
         raise InputError(f"--workers is 0 or more, got {parsed.workers}")
     out = parsed.out or Path("work_dirs") / parsed.config.stem / "findings.csv"

@@ -5,18 +5,28 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mmengine.config import Config, DictAction
-
-from .. import plugins
-from ..config import is_config, load_config
-from ..data import StructureEncoder
 from ..errors import ConfigError, PosegenError
-from ..inference import Inferencer
 from ..plugin_access import PluginReport
-from ..registry import STRUCTURE_ENCODERS
-from ..sharing import is_shared
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from ..data import StructureEncoder
+    from ..inference import Inferencer
+
+
+class ConfigOptions(argparse.Action):
+    """Parse ``KEY=VALUE …`` into a dictionary, as mmengine's ``DictAction`` does, which is imported when used."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
+    ) -> None:
+        """Set the parsed dictionary."""
+        from mmengine.config import DictAction
+
+        DictAction(self.option_strings, self.dest, self.nargs)(parser, namespace, values, option_string)
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +40,7 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=DictAction,
+        action=ConfigOptions,
         metavar="KEY=VALUE",
         help="override values of the config: batch_size=4 data_root=DIR train_dataloader.num_workers=2",
     )
@@ -50,12 +60,16 @@ def add_plugin(parser: argparse.ArgumentParser) -> None:
 
 def read_config(parsed: argparse.Namespace) -> Config:
     """The config with its overrides."""
+    from ..config import load_config
+
     overrides: dict[str, Any] = parsed.cfg_options or {}
     return load_config(parsed.config, overrides, plugin_files=getattr(parsed, "plugin", ()))
 
 
 def load_plugins(parsed: argparse.Namespace) -> list[PluginReport]:
     """All plugins, those of ``--plugin`` too."""
+    from .. import plugins
+
     plugins.load()
     for plugin in parsed.plugin:
         plugins.load_named(plugin)
@@ -75,6 +89,8 @@ def build_encoder(config: Config) -> StructureEncoder:
     Raises:
         ConfigError: the config says not what the model sees.
     """
+    from ..registry import STRUCTURE_ENCODERS
+
     if "structure" not in config or "size" not in config:
         raise ConfigError(
             f"{config.filename} has no top-level 'structure' and 'size': it does not say how to read key points"
@@ -113,6 +129,9 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 def read_model(parsed: argparse.Namespace) -> Config | Path:
     """The config whose checkpoint the command names, or the name of a shared model; plugins are loaded."""
+    from ..config import is_config
+    from ..sharing import is_shared
+
     load_plugins(parsed)  # one of them may ship the model
     if not is_shared(parsed.config) and (parsed.checkpoint is not None or is_config(parsed.config)):
         return read_config(parsed)
@@ -123,4 +142,6 @@ def read_model(parsed: argparse.Namespace) -> Config | Path:
 
 def build_inferencer(parsed: argparse.Namespace) -> Inferencer:
     """The model of a config with its checkpoint, or a shared one."""
+    from ..inference import Inferencer
+
     return Inferencer(read_model(parsed), parsed.checkpoint, parsed.device, parsed.revision)

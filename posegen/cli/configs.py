@@ -7,11 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
-from mmengine.config import Config
-
-from ..config import CONFIGS, find_config, shipped_configs
 from ..errors import ConfigError
-from ..files import written_whole
 from .common import print_columns, refuse_to_overwrite
 
 
@@ -28,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Print the list, or what was copied; returns 0."""
+    from ..config import CONFIGS, find_config, shipped_configs
+    from ..files import written_whole
+
     if parsed.copy is None:
         print_columns([("CONFIG", "WHAT IT IS"), *((name, _summary(path)) for name, path in shipped_configs().items())])
         return 0
@@ -51,5 +50,7 @@ def _summary(path: Path) -> str:
 
 def _with_bases(path: Path) -> list[Path]:
     """A config and all those that it inherits from, each once."""
+    from mmengine.config import Config
+
     bases = [Path(os.path.normpath(path.parent / base)) for base in Config._get_base_files(str(path))]
     return list(dict.fromkeys([path, *(found for base in bases for found in _with_bases(base))]))

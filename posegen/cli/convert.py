@@ -5,9 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..engine.checkpoint_files import write_plain, write_safetensors
-from ..engine.convert import convert
-from ..weights import SAFETENSORS, sha256
 from .common import read_config, refuse_to_overwrite
 
 
@@ -34,6 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Convert; returns 0."""
+    from ..engine.checkpoint_files import write_plain, write_safetensors
+    from ..engine.convert import convert
+    from ..weights import SAFETENSORS, sha256
+
     refuse_to_overwrite([parsed.destination], parsed.force)
     checkpoint = convert(read_config(parsed), parsed.source, parsed.discriminator)
     parsed.destination.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..visualization.curves import draw_curves, read_scalars
 from .common import refuse_to_overwrite
 
 PANELS = (
@@ -24,6 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Draw; returns 0."""
+    from ..visualization.curves import draw_curves, read_scalars
+
     refuse_to_overwrite([parsed.out], parsed.force)
     draw_curves(read_scalars(parsed.work_dir), PANELS, parsed.out)
     print(parsed.out)

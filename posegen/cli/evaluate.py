@@ -8,28 +8,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import Progress
-
-from ..data.images import read_image, write_image
-from ..data.keypoints import KeypointLayout, Keypoints, get_layout
 from ..errors import ConfigError, DataError
-from ..evaluation import Evaluation, ImagePair, Protocol, get_protocol, protocols, variations
-from ..evaluation.evaluate import Options, evaluate
-from ..evaluation.pairing import find_images, pair_images
-from ..evaluation.report import (
-    check_report_folder,
-    score_table,
-    sensitivity_markdown,
-    sensitivity_picture,
-    sensitivity_table,
-    write_report,
-)
-from ..inference import keypoints_in
-from ..registry import STRUCTURE_ENCODERS
 from .common import add_plugin, load_plugins, refuse_to_overwrite
+
+if TYPE_CHECKING:
+    from ..data.keypoints import KeypointLayout, Keypoints
+    from ..evaluation import Evaluation, ImagePair, Protocol
+    from ..evaluation.evaluate import Options
 
 BASE = "posegen-clean"
 SENSITIVITY = ("sensitivity.png", "sensitivity.md")
@@ -89,6 +76,8 @@ def _at_least(least: int) -> Callable[[str], int]:
 
 def run(parsed: argparse.Namespace) -> int:
     """Evaluate; 1 where a metric was not computed or an image had no partner."""
+    from ..evaluation.pairing import pair_images
+
     load_plugins(parsed)
     check_scoring(parsed)
     with no_empty_folder(parsed.out):
@@ -107,6 +96,8 @@ def run(parsed: argparse.Namespace) -> int:
 
 def _check_out(parsed: argparse.Namespace) -> None:
     """Raise where the report would overwrite what is no report, or could not be written."""
+    from ..evaluation.report import check_report_folder
+
     if parsed.out is None:
         return
     for folder in (parsed.generated, parsed.target, parsed.real, parsed.source):
@@ -130,6 +121,8 @@ def check_scoring(parsed: argparse.Namespace) -> Protocol:
 
 
 def _protocol(parsed: argparse.Namespace) -> Protocol:
+    from ..evaluation import get_protocol
+
     return get_protocol(parsed.base if parsed.protocol == "all" else parsed.protocol)
 
 
@@ -154,6 +147,10 @@ def score(
     unmatched: Sequence[str] = (),
 ) -> int:
     """Score *pairs* as the command line says, show it, and write it to *out*; returns the exit status."""
+    from ..data.images import read_image
+    from ..evaluation.evaluate import Options, evaluate
+    from ..evaluation.pairing import find_images
+
     protocol = _protocol(parsed)
     if parsed.protocol == "all" and protocol.size is None:  # a size, so that ways of resizing can be compared
         height, width = read_image(pairs[0].generated).shape[:2]
@@ -181,6 +178,17 @@ def score(
 
 
 def _show(result: Evaluation, others: list[tuple[str, Evaluation]], out: Path | None) -> None:
+    from rich.console import Console
+
+    from ..data.images import write_image
+    from ..evaluation.report import (
+        score_table,
+        sensitivity_markdown,
+        sensitivity_picture,
+        sensitivity_table,
+        write_report,
+    )
+
     console = Console()
     console.print(score_table(result))
     for reason, names in _by_reason(result.not_computed).items():
@@ -213,6 +221,8 @@ def _sensitivity(pairs: Sequence[ImagePair], base: Protocol, options: Options) -
 
     Where a choice concerns one metric alone, only that one is computed.
     """
+    from ..evaluation import protocols, variations
+
     found = []
     for label, protocol in variations(base):
         name = label.split(".")[0] if "." in label.split("=")[0] else None
@@ -229,6 +239,9 @@ def _sensitivity(pairs: Sequence[ImagePair], base: Protocol, options: Options) -
 
 def _try(pairs: Sequence[ImagePair], protocol: Protocol, options: Options) -> Evaluation:
     """Scores under a protocol that these images may not fit: then none, with the reason."""
+    from ..evaluation import Evaluation
+    from ..evaluation.evaluate import evaluate
+
     try:
         return evaluate(pairs, protocol, options)
     except DataError as error:
@@ -238,6 +251,8 @@ def _try(pairs: Sequence[ImagePair], protocol: Protocol, options: Options) -> Ev
 
 def _with_sources(pairs: Sequence[ImagePair], folder: Path | None) -> list[ImagePair]:
     """The pairs with their sources, where *folder* has a file that the generated image's name begins with."""
+    from ..evaluation.pairing import find_images
+
     if folder is None:
         return list(pairs)
     by_stem = {path.stem: path for path in find_images(folder)}
@@ -249,6 +264,9 @@ def _with_sources(pairs: Sequence[ImagePair], folder: Path | None) -> list[Image
 
 def _layout(parsed: argparse.Namespace, protocol: Protocol) -> KeypointLayout | None:
     """The layout that key points are read in; None where none are given."""
+    from ..data.keypoints import get_layout
+    from ..registry import STRUCTURE_ENCODERS
+
     if parsed.keypoints is None and parsed.generated_keypoints is None:
         return None
     own = None if protocol.mask is None else STRUCTURE_ENCODERS.build_part(dict(protocol.mask)).layout
@@ -279,6 +297,8 @@ def _keypoints(
 
 
 def _read_keypoints(place: Path, layout: KeypointLayout, image: Path) -> Keypoints:
+    from ..inference import keypoints_in
+
     path = place
     if place.is_dir():
         names = (f"{image.stem}.json", f"{image.stem}_keypoints.json", f"{image.name}.json")
@@ -291,6 +311,9 @@ def _read_keypoints(place: Path, layout: KeypointLayout, image: Path) -> Keypoin
 @contextmanager
 def _progress() -> Iterator[Any]:
     """A bar a kind of work, on standard error."""
+    from rich.console import Console
+    from rich.progress import Progress
+
     with Progress(console=Console(stderr=True), transient=True) as bars:
         tasks: dict[str, Any] = {}
 

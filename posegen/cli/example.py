@@ -7,18 +7,16 @@ import importlib.util
 import shlex
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-from mmengine.config import Config
+from typing import TYPE_CHECKING, Any
 
 from .. import plugin_access
-from ..data import Keypoints, StructureEncoder, require_dataset
-from ..data.images import to_uint8, write_image
-from ..data.keypoints import shown
 from ..errors import ConfigError, PosegenError
-from ..registry import DATASETS
-from ..sharing import check_destination, find_shared, load_shared
 from .common import add_plugin, load_plugins
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from ..data import Keypoints, StructureEncoder
 
 MOST_PAIRS = 1000
 FRAMES, FPS = 24, 12  # of a motion
@@ -42,6 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Write the examples and print the commands; returns 0."""
+    from ..data.images import to_uint8, write_image
+    from ..data.keypoints import shown
+    from ..sharing import check_destination, find_shared, load_shared
+
     if not 1 <= parsed.pairs <= MOST_PAIRS:
         raise PosegenError(f"--pairs is 1 to {MOST_PAIRS:,}, got {parsed.pairs}")
     check_destination(parsed.folder, parsed.force)
@@ -74,6 +76,9 @@ def run(parsed: argparse.Namespace) -> int:
 
 def _drawn(config: Config, model: Path, pairs: int) -> Any:
     """The test data set of a shared model, which is drawn: nothing of this machine is read."""
+    from ..data import require_dataset
+    from ..registry import DATASETS
+
     options = dict((config.get("test_dataloader") or {}).get("dataset") or {})
     if not options or require_dataset(DATASETS.get(str(options.get("type")))).drawn_options is None:
         raise ConfigError(f"{model} was not tested on drawn data: give it pictures and key points of your own")

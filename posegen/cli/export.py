@@ -6,23 +6,24 @@ import argparse
 import os
 import statistics
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from mmengine.config import Config
-
-from ..api import load_model
-from ..config import require
 from ..errors import InputError
-from ..export import BATCHES, SUFFIXES, TOLERANCE, Exported, check_format, export
-from ..sharing import check_no_paths
 from .common import add_config, print_columns, read_config, refuse_to_overwrite
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from ..export import Exported
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``posegen export``."""
     add_config(parser)
     parser.add_argument("checkpoint", type=Path, help="a checkpoint of ours, trained or converted")
-    parser.add_argument("--format", choices=SUFFIXES, required=True, help="torch-export: for torch alone")
+    parser.add_argument(
+        "--format", choices=("onnx", "torch-export"), required=True, help="torch-export: for torch alone"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="what to write: ….onnx, or ….pt2")
     parser.add_argument(
         "--size", type=int, nargs=2, metavar=("H", "W"), help="of its images, in pixels; default the config's"
@@ -33,6 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Export; returns 0."""
+    import torch
+
+    from ..api import load_model
+    from ..export import check_format, export
+    from ..sharing import check_no_paths
+
     check_format(parsed.format, parsed.out)
     refuse_to_overwrite([parsed.out], parsed.force)
     if parsed.threads is not None and parsed.threads < 1:
@@ -53,12 +60,16 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def _size(config: Config) -> tuple[int, int]:
+    from ..config import require
+
     require(config, "size")
     height, width = config["size"]
     return int(height), int(width)
 
 
 def _print(made: Exported, size: tuple[int, int]) -> None:
+    from ..export import BATCHES, TOLERANCE
+
     print(f"{made.path}: {made.path.stat().st_size / 1e6:.1f} MB, images of {size[0]}×{size[1]}, batches of any size")
     batches = " and ".join(map(str, BATCHES))
     print(f"\nlargest difference from the model, batches of {batches}, values from -1 to 1; allowed: {TOLERANCE:.0e}")

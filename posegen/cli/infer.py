@@ -5,11 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..data.generated import FORMATS, write_generated
-from ..data.images import to_uint8
 from ..errors import PosegenError
-from ..poses import Subject, check_in_sources, read_poses
-from ..visualization import overlay
 from .common import add_config, add_model, build_encoder, build_inferencer, refuse_to_overwrite
 from .transfer import plain_warnings, tell_of_size
 
@@ -48,6 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @plain_warnings()
 def run(parsed: argparse.Namespace) -> int:
     """Render one picture; returns 0."""
+    from ..data.generated import FORMATS, write_generated
+    from ..data.images import to_uint8
+    from ..poses import Subject, check_in_sources, read_poses
+    from ..visualization import overlay
+
     if parsed.out.suffix.lower() not in FORMATS:
         raise PosegenError(f"--out {parsed.out}: its name ends in {', '.join(FORMATS)}")
     overlay_path = parsed.out.with_name(f"{parsed.out.stem}_overlay.png")

@@ -5,16 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-from rich.progress import track
-
-from ..data.images import read_image, resize_image, to_tensor, to_uint8
-from ..data.interpolation import interpolate_keypoints
 from ..errors import PosegenError
-from ..inference import Prepared, frame_of, prepare_checked
-from ..poses import check_in_sources, read_poses, source_subjects, target_subjects
-from ..visualization.video import VideoWriter
 from .animate import problems_of_clip, tell_of_single_images
 from .common import refuse_to_overwrite
 from .transfer import (
@@ -26,6 +19,12 @@ from .transfer import (
     read_model_config,
     tell_of_size,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..inference import Prepared
+    from ..visualization.video import VideoWriter
 
 EXAMPLES = f"""
 examples:
@@ -53,6 +52,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @plain_warnings()
 def run(parsed: argparse.Namespace) -> int:
     """Write the clip; returns 0."""
+    from rich.progress import track
+
+    from ..data.images import read_image, resize_image, to_tensor, to_uint8
+    from ..data.interpolation import interpolate_keypoints
+    from ..inference import Prepared, frame_of, prepare_checked
+    from ..poses import check_in_sources, read_poses, source_subjects, target_subjects
+    from ..visualization.video import VideoWriter
+
     _check(parsed)
     (source,) = source_subjects(parsed.source, parsed.source_keypoints)
     (target,) = target_subjects(parsed.target, parsed.target_keypoints)

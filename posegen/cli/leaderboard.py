@@ -5,10 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
-from ..evaluation import published_scores, read_evaluation
-from ..evaluation.report import rankings
 from .common import add_plugin, load_plugins
 
 
@@ -26,6 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Print a table a hash; returns 0."""
+    from rich.console import Console
+
+    from ..evaluation import published_scores, read_evaluation
+    from ..evaluation.report import rankings
+
     load_plugins(parsed)
     files = [path / "results.json" if path.is_dir() else path for path in parsed.results]
     evaluations = [(_label(path.resolve().parent), read_evaluation(path)) for path in files]

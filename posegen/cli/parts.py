@@ -1,41 +1,50 @@
-"""List the registered parts of a kind: what a config can name; or the evaluation protocols."""
+"""List the parts that a config can name, or the evaluation protocols."""
 
 from __future__ import annotations
 
 import argparse
 
-from .. import plugin_access
-from ..evaluation import protocols
-from ..registry import KINDS
+from ..errors import ConfigError, nearest
 from .common import add_plugin, load_plugins, print_columns
 
 PROTOCOL = "protocol"
 
 
+def add_kind(parser: argparse.ArgumentParser, **options: str) -> None:
+    """Add ``KIND``, which :func:`check_kind` checks: the registries take a second to import."""
+    parser.add_argument("kind", metavar="KIND", help="kind of part, such as metrics or losses; or protocol", **options)
+
+
+def check_kind(kind: str) -> str:
+    """Raise ConfigError for an unknown kind of part."""
+    from ..registry import KINDS
+
+    kinds = [*sorted(KINDS), PROTOCOL]
+    if kind not in kinds:
+        raise ConfigError(f"unknown kind {kind!r}{nearest(kind, kinds)}\nthe kinds are: {', '.join(kinds)}")
+    return kind
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``posegen list``."""
-    parser.add_argument(
-        "kind",
-        nargs="?",
-        choices=[*sorted(KINDS), PROTOCOL],
-        metavar="KIND",
-        help=", ".join([*sorted(KINDS), PROTOCOL]),
-    )
+    """Add the arguments of ``posegen list``."""
+    add_kind(parser, nargs="?")
     add_plugin(parser)
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Print the parts of one kind, or of all; returns 0."""
+    """Print the parts of one kind, or of all kinds; return 0."""
+    from ..evaluation import protocols
+    from ..registry import KINDS
+
     load_plugins(parsed)
-    if parsed.kind == PROTOCOL:
+    if parsed.kind is not None and check_kind(parsed.kind) == PROTOCOL:
         each = sorted(protocols().items())
-        print_columns([("NAME", "HASH", "FROM"), *((name, known.hash, known.citation) for name, known in each)])
+        print_columns([("NAME", "HASH", "SOURCE"), *((name, known.hash, known.citation) for name, known in each)])
         return 0
-    rows = [("KIND", "NAME", "PLUGIN", "MODULE", "WHAT IT IS")]
+    rows = [("KIND", "NAME", "PLUGIN", "MODULE", "SUMMARY")]
     for kind in [parsed.kind] if parsed.kind else sorted(KINDS):
-        registry = KINDS[kind]
-        registry.import_from_location()
-        for name, part in sorted(registry.module_dict.items()):
+        KINDS[kind].import_from_location()
+        for name, part in sorted(KINDS[kind].module_dict.items()):
             summary = (part.__doc__ or "").strip().splitlines()
             rows.append((kind, name, plugin_of(part), part.__module__, summary[0] if summary else ""))
     print_columns(rows)
@@ -43,6 +52,8 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def plugin_of(part: object) -> str:
-    """Name of the plugin that a part comes from; of the library, where it comes from none."""
+    """Return the name of the plugin that defines a part, or of the library that does."""
+    from .. import plugin_access
+
     owner = plugin_access.owner(part)
     return owner.name if owner else part.__module__.partition(".")[0]

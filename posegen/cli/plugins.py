@@ -1,20 +1,19 @@
-"""Show the plugins that were found, where they come from, and the hooks each implements."""
+"""List plugins, their packages, and the hooks they implement."""
 
 from __future__ import annotations
 
 import argparse
 
-from .. import plugins
 from .common import add_plugin, load_plugins, print_columns
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``posegen plugins``."""
+    """Add the arguments of ``posegen plugins``."""
     add_plugin(parser)
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Print the table; returns 1 where a plugin failed to load, else 0."""
+    """Print the table; return 1 if a plugin failed to load, else 0."""
     reports = load_plugins(parsed)
     rows = [("PLUGIN", "PACKAGE", "FILE", "HOOKS")]
     for report in reports:
@@ -22,5 +21,5 @@ def run(parsed: argparse.Namespace) -> int:
         rows.append((report.name, report.package, report.location or report.module, hooks))
     print_columns(rows)
     if not reports:
-        print(f"no plugins are installed (entry points of group {plugins.GROUP!r})")
+        print("no plugins are installed (entry points of group 'posegen')")
     return 1 if any(report.error for report in reports) else 0

@@ -6,13 +6,8 @@ import argparse
 import os
 from pathlib import Path
 
-from rich.console import Console
-
 from .. import plugin_access
 from ..errors import ConfigError, InputError
-from ..evaluation.protocol import get_protocol
-from ..preparing import Wishes, get_preparation, preparations, prepare, print_result
-from ..preparing.report import READABLE
 from .common import add_plugin, load_plugins, print_columns
 
 
@@ -62,6 +57,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Prepare; returns 1 where there are problems, or errors of the check; else 0."""
+    from rich.console import Console
+
+    from ..evaluation.protocol import get_protocol
+    from ..preparing import Wishes, get_preparation, preparations, prepare, print_result
+    from ..preparing.report import READABLE
+
     load_plugins(parsed)
     if parsed.list:
         print_columns([("NAME", "WHAT"), *((one.name, one.summary) for one in preparations().values())])
@@ -92,6 +93,8 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def _examples() -> str:
+    from ..preparing import preparations
+
     plugin_access.load()
     lines = [f"  posegen prepare {one.name} {one.example}\n      {one.summary}" for one in preparations().values()]
     return "\n".join(["what can be prepared, and how:", *lines])

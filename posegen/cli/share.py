@@ -7,11 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..api import load_model
 from ..errors import DataError
-from ..files import read_json
-from ..sharing import CARD, check_destination, save_pretrained
-from ..weights import sha256
 from .common import add_config, read_config
 
 MOST_OF_SCORES = 1 << 20
@@ -33,6 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Write the folder; returns 0."""
+    from ..api import load_model
+    from ..sharing import CARD, check_destination, save_pretrained
+    from ..weights import sha256
+
     check_destination(parsed.folder, parsed.force)
     scores, scored_under = ({}, "") if parsed.scores is None else read_scores(parsed.scores)
     config = read_config(parsed)
@@ -58,6 +58,8 @@ def read_scores(path: Path) -> tuple[dict[str, float], str]:
     Raises:
         DataError: it is missing, or no such file.
     """
+    from ..files import read_json
+
     record: Any = read_json(path, MOST_OF_SCORES)
     metrics = record.get("metrics") if isinstance(record, dict) else None
     if not isinstance(metrics, dict) or not all(isinstance(value, (int, float)) for value in metrics.values()):

@@ -1,31 +1,31 @@
-"""Show one part (where it comes from, its arguments with their defaults, what it says of itself), or one protocol."""
+"""Show a part with its arguments and documentation, or an evaluation protocol."""
 
 from __future__ import annotations
 
 import argparse
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .. import plugin_access
-from ..evaluation import Protocol, get_protocol
-from ..evaluation.report.rows import protocol_rows
-from ..registry import KINDS
 from .common import add_plugin, load_plugins, print_columns
-from .parts import PROTOCOL, plugin_of
+from .parts import PROTOCOL, add_kind, check_kind, plugin_of
+
+if TYPE_CHECKING:
+    from ..evaluation import Protocol
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``posegen show``."""
-    kinds = [*sorted(KINDS), PROTOCOL]
-    parser.add_argument("kind", choices=kinds, metavar="KIND", help=", ".join(kinds))
-    parser.add_argument("name", metavar="NAME", help="see `posegen list KIND`; of a protocol also a .json file")
+    """Add the arguments of ``posegen show``."""
+    add_kind(parser)
+    parser.add_argument("name", metavar="NAME", help="name from `posegen list KIND`, or a protocol's .json file")
     add_plugin(parser)
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Print the part, or the protocol; returns 0."""
+    """Print the part, or the protocol; return 0."""
+    from ..evaluation import get_protocol
+
     load_plugins(parsed)
-    if parsed.kind == PROTOCOL:
+    if check_kind(parsed.kind) == PROTOCOL:
         _show_protocol(get_protocol(parsed.name))
     else:
         _show_part(parsed.kind, parsed.name)
@@ -33,16 +33,21 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def _show_protocol(protocol: Protocol) -> None:
-    """Every choice that decides a score, with where it is said."""
+    """Print every choice that affects a score, and its source."""
+    from ..evaluation.report.rows import protocol_rows
+
     print(f"{protocol.name}, protocol {protocol.hash}: {protocol.citation}\n")
     rows = [(row.field, row.value, row.source) for row in protocol_rows(protocol)]
-    print_columns([("FIELD", "VALUE", "WHERE IT IS SAID"), *rows])
+    print_columns([("FIELD", "VALUE", "SOURCE"), *rows])
     if protocol.unknown:
-        print(f"\nNobody has said, so it is a guess: {', '.join(protocol.unknown)}")
+        print(f"\nNot published, so these values are guesses: {', '.join(protocol.unknown)}")
 
 
 def _show_part(kind: str, name: str) -> None:
-    """Where a part comes from, its arguments, its docstring."""
+    """Print where a part comes from, its arguments, and its docstring."""
+    from .. import plugin_access
+    from ..registry import KINDS
+
     part = KINDS[kind].get(name)
     owner = plugin_access.owner(part)
     package = f" ({owner.package})" if owner else ""
@@ -51,14 +56,14 @@ def _show_part(kind: str, name: str) -> None:
     print()
     print_columns([("ARGUMENT", "DEFAULT", "TYPE"), *_arguments(part)])
     print()
-    print(inspect.getdoc(part) or "It says nothing of itself: it has no docstring.")
-    origin = _whose_arguments(part)
+    print(inspect.getdoc(part) or "no docstring")
+    origin = _defines_arguments(part)
     if origin is not part and inspect.getdoc(origin):
-        print(f"\nIts arguments are those of {origin.__name__}:\n\n{inspect.getdoc(origin)}")
+        print(f"\nThe arguments are those of {origin.__name__}:\n\n{inspect.getdoc(origin)}")
 
 
-def _whose_arguments(part: Any) -> Any:
-    """The class whose ``__init__`` *part* has; *part* itself where it is a function, or has one of its own."""
+def _defines_arguments(part: Any) -> Any:
+    """Return the class that defines the ``__init__`` of *part*, or *part* itself if it is a function."""
     if not inspect.isclass(part):
         return part
     return next((base for base in part.__mro__[:-1] if "__init__" in vars(base)), part)
@@ -72,12 +77,12 @@ def _file(part: Any) -> str:
 
 
 def _arguments(part: Any) -> list[tuple[str, str, str]]:
-    """Name, default and type of each argument; of one that a config must give, ``(needed)``."""
+    """Return name, default and type of each argument; the default of a required one is ``(required)``."""
     stars: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
     rows = []
     for parameter in inspect.signature(part).parameters.values():
         star = stars.get(parameter.kind, "")
-        default = "" if star else "(needed)" if parameter.default is parameter.empty else repr(parameter.default)
+        default = "" if star else "(required)" if parameter.default is parameter.empty else repr(parameter.default)
         rows.append((star + parameter.name, default, _type(parameter.annotation)))
     return rows or [("none", "", "")]
 

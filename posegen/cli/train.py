@@ -7,7 +7,6 @@ import errno
 import os
 from pathlib import Path
 
-from ..engine import EXIT_SAVED, Interrupted, build_trainer
 from ..errors import PosegenError
 from .common import add_config, read_config, work_dir
 
@@ -24,6 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Train; returns 0, or :data:`posegen.engine.EXIT_SAVED` where a signal told the run to leave and it has saved."""
+    from ..engine import EXIT_SAVED, Interrupted, build_trainer
+
     os.environ.setdefault("LOCAL_RANK", str(parsed.local_rank))
     folder = work_dir(parsed)
     runner = build_trainer(read_config(parsed), folder, parsed.resume, parsed.launcher, parsed.amp)

@@ -9,25 +9,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-from mmengine.config import Config, DictAction
-from rich.progress import track
-
-from ..config import is_config
-from ..data import Keypoints, StructureEncoder
-from ..data.generated import FORMATS, write_generated
-from ..data.images import read_image, resize_image, to_uint8
-from ..data.keypoints import shown
 from ..errors import ConfigError, PosegenError
-from ..inference import Inferencer, row_of, stretch_of
-from ..poses import Subject, check_in_sources, read_poses, source_subjects, target_subjects
-from ..records import PairBatch, Transfer
-from ..sharing import _read_config as read_shared_config
-from ..sharing import find_shared, is_shared
-from ..visualization import overlay
-from .common import add_plugin, build_encoder, load_plugins, read_config, refuse_to_overwrite
+from .common import ConfigOptions, add_plugin, build_encoder, load_plugins, read_config, refuse_to_overwrite
+
+if TYPE_CHECKING:
+    import numpy as np
+    from mmengine.config import Config
+
+    from ..data import Keypoints, StructureEncoder
+    from ..inference import Inferencer
+    from ..poses import Subject
+    from ..records import PairBatch, Transfer
 
 PIXELS = (
     "Key points count pixels of their own picture; those of a target without a picture, of one of the size that their\n"
@@ -103,7 +97,7 @@ def add_model_and_examples(parser: argparse.ArgumentParser, examples: str) -> No
     )
     parser.add_argument("checkpoint", type=Path, nargs="?", metavar="CHECKPOINT", help="of a config's model")
     parser.add_argument(
-        "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="override values of the config"
+        "--cfg-options", nargs="+", action=ConfigOptions, metavar="KEY=VALUE", help="override values of the config"
     )
     add_plugin(parser)
 
@@ -132,6 +126,12 @@ def plain_warnings() -> Iterator[None]:
 @plain_warnings()
 def run(parsed: argparse.Namespace) -> int:
     """Write a picture for each source and target; returns 0."""
+    from rich.progress import track
+
+    from ..data.generated import write_generated
+    from ..data.images import resize_image, to_uint8
+    from ..poses import check_in_sources, read_poses, source_subjects, target_subjects
+
     sources = source_subjects(parsed.source, parsed.source_keypoints)
     targets = target_subjects(parsed.target, parsed.target_keypoints)
     jobs = _jobs(sources, targets, parsed.out)
@@ -175,6 +175,10 @@ def read_model_config(parsed: argparse.Namespace) -> tuple[Config, StructureEnco
     Raises:
         ConfigError: no such model, a config without a checkpoint, or of a model whose structures are no key points.
     """
+    from ..config import is_config
+    from ..sharing import _read_config as read_shared_config
+    from ..sharing import find_shared, is_shared
+
     if parsed.checkpoint is not None:
         if is_shared(parsed.config):
             raise ConfigError(f"{parsed.config} is a shared model: it has its own weights, so give no checkpoint")
@@ -193,6 +197,8 @@ def read_model_config(parsed: argparse.Namespace) -> tuple[Config, StructureEnco
 
 def load_inferencer(parsed: argparse.Namespace, config: Config) -> Inferencer:
     """The model that the arguments name, ready to use."""
+    from ..inference import Inferencer
+
     if parsed.checkpoint is not None:
         return Inferencer(config, parsed.checkpoint, parsed.device)
     return Inferencer(parsed.config, device=parsed.device)
@@ -206,6 +212,9 @@ def tell_of_size(config: Config, sources: Sequence[Subject], poses: Sequence[Key
         sources, poses: pictures with their key points, as :func:`posegen.poses.read_poses` gives them.
         resized_back: results have the source's size already, or cannot have it.
     """
+    from ..data.keypoints import shown
+    from ..inference import stretch_of
+
     size = (int(config["size"][0]), int(config["size"][1]))
     poses = [_with_frame(source, pose) for source, pose in zip(sources, poses, strict=True)]
     if all(pose.frame == size for pose in poses):
@@ -223,6 +232,8 @@ def tell_of_size(config: Config, sources: Sequence[Subject], poses: Sequence[Key
 
 def _with_frame(source: Subject, pose: Keypoints) -> Keypoints:
     """Points of a list do not know their picture's size."""
+    from ..data.images import read_image
+
     if pose.frame is not None or source.picture is None:
         return pose
     height, width = read_image(source.picture).shape[:2]
@@ -236,6 +247,8 @@ def _picture(subject: Subject) -> Path:
 
 def _jobs(sources: Sequence[Subject], targets: Sequence[Subject], out: Path) -> list[_Job]:
     """Every source into every target, and where to. PosegenError: the place does not fit."""
+    from ..data.generated import FORMATS
+
     pairs = [(source, target) for source in range(len(sources)) for target in range(len(targets))]
     if out.suffix and not out.is_dir():
         if out.suffix.lower() not in FORMATS:
@@ -253,6 +266,9 @@ def _explained(out: Path) -> Path:
 
 
 def _sheet(batch: PairBatch, out: Transfer, row: int, encoder: StructureEncoder) -> np.ndarray:
+    from ..inference import row_of
+    from ..visualization import overlay
+
     one = slice(row, row + 1)
     seen = batch.source[one], batch.source_structure[one], batch.target_structure[one]
     return overlay(*seen, row_of(out, row), encoder.draw)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-from .. import catalogue
-from ..losses.features import VGG19
-from ..weights import WeightsFile, sha256
 from .common import add_plugin, load_plugins, print_columns
+
+if TYPE_CHECKING:
+    from ..weights import WeightsFile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Print the table, and the addresses of what is missing; returns 1 where a file is damaged, else 0."""
+    from .. import catalogue
+    from ..losses.features import VGG19
+    from ..weights import WeightsFile
+
     load_plugins(parsed)
     files = [VGG19, *catalogue.all(WeightsFile)]
     checked = {file: _checksum(file, not parsed.no_verify) for file in files}
@@ -42,6 +47,8 @@ def _place(file: WeightsFile) -> str:
 
 
 def _checksum(file: WeightsFile, verify: bool) -> str:
+    from ..weights import sha256
+
     if not file.sha256:
         return "not published"
     if not file.path.is_file():

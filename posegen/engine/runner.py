@@ -23,6 +23,7 @@ from ..config import RUNNER_KEYS, require, unresolved
 from ..data import require_dataset
 from ..errors import CheckpointError, ConfigError, PosegenError
 from ..registry import DATASETS, FEATURE_NETWORKS
+from ..torchvision_import import import_torchvision
 from .checkpoint import check_weights, load_weights, read_checkpoint
 from .checkpoint_files import LAST, newest_sound, numbered, write_checkpoint
 from .distributed import broadcast_weights, in_first_process, join_process_group
@@ -174,6 +175,7 @@ def _runner(config: Config, work_dir: str | Path, kind: type[SafeRunner] | None 
     # mmengine keeps global instances by this name and the second: two runs of one process must not share them.
     name = arguments.get("experiment_name") or Path(work_dir).name
     arguments["experiment_name"] = f"{name}_{next(_runs)}"
+    import_torchvision()  # the Runner collects its version
     return (kind or SafeRunner)(**arguments)
 
 

@@ -1,9 +1,10 @@
-"""Lets a CUDA build of torchvision be imported beside a CPU build of torch.
+"""Import a torchvision built for CUDA beside a torch built for CPU.
 
-PyPI's torchvision is built for CUDA. Beside a CPU torch its compiled ops do not load, and registering their shape
-functions (``torchvision._meta_registrations``) fails with ``operator torchvision::nms does not exist``, which takes
-down lpips, clean-fid and mmengine's Runner, none of which uses those ops. Where, and only where, that import fails so,
-the registrations are left out. Run once by ``import posegen``; see ``docs/architecture.md``.
+PyPI's torchvision is built for CUDA. Its compiled operators do not load beside a CPU build of torch, and registering
+their shape functions (``torchvision._meta_registrations``) fails with ``operator torchvision::nms does not exist``.
+lpips, clean-fid and mmengine's Runner import torchvision and use none of these operators. If, and only if, the import
+fails this way, it is repeated without the registrations. Call :func:`import_torchvision` before anything that imports
+torchvision.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ import types
 REGISTRATIONS = "torchvision._meta_registrations"
 
 
-def make_importable() -> str:
-    """Import torchvision, without its op registrations where they cannot work.
+def import_torchvision() -> str:
+    """Import torchvision, without its operator registrations if they fail.
 
     Returns:
-        ``"whole"``, ``"without compiled ops"``, or ``"absent"`` (no torchvision is installed).
+        ``"whole"``, ``"without compiled ops"``, or ``"absent"`` if torchvision is not installed.
     """
     if REGISTRATIONS in sys.modules:
         return "whole" if hasattr(sys.modules[REGISTRATIONS], "__file__") else "without compiled ops"

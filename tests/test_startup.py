@@ -1,0 +1,57 @@
+"""Start-up: help, version, refused arguments and ``import posegen`` import no heavy library."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"torch", "mmengine", "torchvision", "gradio", "numpy", "PIL", "rich"}
+SCRIPT = """
+import sys
+import posegen
+from posegen.cli import main
+try:
+    status = main(sys.argv[1:])
+except SystemExit as exit:
+    status = exit.code
+print(status, *sys.modules, file=sys.stderr)
+"""
+
+
+def started(*arguments: str) -> tuple[int, set[str], str]:
+    """Run the command in a new process; return status, imported packages, and all that it printed."""
+    command = [sys.executable, "-c", SCRIPT, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    status, *modules = done.stderr.splitlines()[-1].split()
+    return int(status), {module.partition(".")[0] for module in modules}, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["--help"], 0, "Render images in other poses."),
+        (["--version"], 0, "posegen 0"),
+        (["transfer", "x", "y"], 2, "required: TARGET"),
+        (["train", "--help"], 0, "--cfg-options"),
+        (["trainn"], 2, "unknown command 'trainn'; did you mean 'train'?"),
+        ([], 2, "COMMAND"),
+    ],
+)
+def test_help_version_and_refused_arguments_import_no_heavy_library(arguments, status, words):
+    ended, packages, printed = started(*arguments)
+    assert (ended, packages & HEAVY) == (status, set())
+    assert words in printed
+
+
+def test_public_names_are_imported_at_first_use():
+    script = """
+import sys
+import posegen
+assert set(posegen.__all__) <= set(dir(posegen))
+assert "torch" not in sys.modules
+assert all(getattr(posegen, name) for name in posegen.__all__)
+assert posegen.ops.LocalAttention
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
