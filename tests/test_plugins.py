@@ -461,7 +461,7 @@ def test_show_prints_origin_arguments_defaults_and_docstring(file, capsys):
     assert ["plugin", "my_file.py", "(a", "file)"] in words
     assert ["file", str(file)] in words
     assert ["strength", "2.5", "float"] in words
-    assert ["unit", "(needed)", "str"] in words
+    assert ["unit", "(required)", "str"] in words
     assert "Measures something." in lines
 
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .._torchvision import make_importable
 from ..errors import CheckpointError, ConfigError, MissingWeightsError
 from ..registry import FEATURE_NETWORKS
+from ..torchvision_import import import_torchvision
 from ..weights import WeightsFile, find_weights, read_weights
 
 VGG19 = WeightsFile(
@@ -46,7 +46,7 @@ class VGG19Features(nn.Module):
 
     def __init__(self, weights: str = "imagenet") -> None:
         super().__init__()
-        make_importable()
+        import_torchvision()
         from torchvision.models import vgg19
 
         with torch.device("meta"):  # neither memory nor random numbers for weights that are replaced
