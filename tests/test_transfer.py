@@ -94,7 +94,7 @@ def run(*arguments: object) -> int:
 
 def refused(capsys, monkeypatch, *arguments: object) -> str:
     """The error that a command ends with, before it has loaded a model."""
-    monkeypatch.setattr("posegen.cli.transfer.Inferencer", lambda *_, **__: pytest.fail("the model was loaded"))
+    monkeypatch.setattr("posegen.inference.Inferencer", lambda *_, **__: pytest.fail("the model was loaded"))
     capsys.readouterr()
     assert run(*arguments) == 1
     error = capsys.readouterr().err
@@ -276,7 +276,7 @@ def test_a_result_beside_key_points_is_not_the_picture_whose_pixels_they_count(p
     with pytest.warns(UserWarning, match=told):
         assert run(*arguments, f"c{ending}", "--force") == 0
     assert (pixels(here / f"c{ending}") == first).all()
-    monkeypatch.setattr("posegen.cli.interpolate.VideoWriter", Recorder)
+    monkeypatch.setattr("posegen.visualization.video.VideoWriter", Recorder)
     with pytest.warns(UserWarning, match=told):
         assert run("interpolate", place / "shared", "a.png", "c.json", "--frames", "2", "--pause", "0") == 0
     assert np.abs(RECORDED[-1][-1] - pixels(here / "true.png")).mean() < 0.5  # a batch may sum in another order
@@ -291,7 +291,7 @@ def test_a_generated_picture_of_another_program_is_taken(here):
 
 def test_points_count_pixels_of_a_picture_of_the_size_that_their_file_says(place, here, monkeypatch):
     """In transfer, at the end of a clip, and in its frames: the same pose in a frame twice as wide."""
-    monkeypatch.setattr("posegen.cli.interpolate.VideoWriter", Recorder)
+    monkeypatch.setattr("posegen.visualization.video.VideoWriter", Recorder)
 
     def made() -> list[np.ndarray]:
         assert run("transfer", place / "shared", "a.png", "poses/p1.json", "--out", "made.png", "--force") == 0
@@ -570,7 +570,7 @@ def dance(here) -> Path:
 
 def animated(monkeypatch, *arguments: object) -> tuple[Recorder, Recorder]:
     """The clip that the command makes of these, and the one that shows how."""
-    monkeypatch.setattr("posegen.cli.animate.VideoWriter", Recorder)
+    monkeypatch.setattr("posegen.visualization.video.VideoWriter", Recorder)
     assert run("animate", *arguments) == 0
     return RECORDED[-2], RECORDED[-1]
 
@@ -708,7 +708,7 @@ def test_a_model_without_a_flow_is_shown_without_it():
 
 
 def test_a_clip_goes_from_the_sources_own_pose_to_the_targets(place, here, capsys, monkeypatch):
-    monkeypatch.setattr("posegen.cli.interpolate.VideoWriter", Recorder)
+    monkeypatch.setattr("posegen.visualization.video.VideoWriter", Recorder)
     assert run("interpolate", place / "shared", "a.png", "c.json", "--frames", "10", "--pause", "0") == 0
     made = RECORDED[-1]
     told = capsys.readouterr().out
@@ -725,7 +725,7 @@ def test_a_clip_goes_from_the_sources_own_pose_to_the_targets(place, here, capsy
 
 
 def test_a_model_of_clips_goes_from_pose_to_pose_too(place, here, capsys, monkeypatch):
-    monkeypatch.setattr("posegen.cli.interpolate.VideoWriter", Recorder)
+    monkeypatch.setattr("posegen.visualization.video.VideoWriter", Recorder)
     assert run("interpolate", place / "clips", "a.png", "c.json", "--frames", "3", "--pause", "0") == 0
     made = RECORDED[-1]
     assert ALONE not in capsys.readouterr().out
@@ -756,7 +756,7 @@ def test_it_rests_at_both_ends(place, here):
 )
 def test_a_clip_that_cannot_be_is_refused_before_a_model_is_loaded(place, here, capsys, monkeypatch, more, words):
     (here / "there.mp4").write_text("mine")
-    monkeypatch.setattr("posegen.cli.transfer.Inferencer", lambda *_, **__: pytest.fail("the model was loaded"))
+    monkeypatch.setattr("posegen.inference.Inferencer", lambda *_, **__: pytest.fail("the model was loaded"))
     assert words in refused(capsys, monkeypatch, "interpolate", place / "shared", "a.png", "c.json", *more)
     assert (here / "there.mp4").read_text() == "mine"
 
