@@ -12,10 +12,11 @@ import pytest
 from PIL import Image, PngImagePlugin
 from rich.console import Console
 
-from posegen.checking import Finding, Picture, Report, check_data, print_report, write_findings
-from posegen.checking.check import DRAWN_SAMPLES, look
+from posegen.checking import Report, check_data, print_report, write_findings
+from posegen.checking.check import DRAWN_SAMPLES, check_image
 from posegen.cli import main
 from posegen.data import PairDataset
+from posegen.data.findings import Finding, ImageInfo
 from posegen.data.images import write_image
 from posegen.errors import ConfigError, DataError
 from posegen.registry import DATASETS
@@ -155,7 +156,7 @@ def test_an_image_that_was_squeezed_by_prepare_is_judged_by_what_it_says_it_was(
     text = PngImagePlugin.PngInfo()
     text.add_text("posegen-size-before", said)
     Image.fromarray(picture(1, 64, 64)).save(tmp_path / "a.png", pnginfo=text)
-    seen = look(Picture(tmp_path / "a.png", "a.png", proportions=(256, 176)))
+    seen = check_image(ImageInfo(tmp_path / "a.png", "a.png", proportions=(256, 176)))
     assert [finding.kind for finding in seen.findings] == kinds
 
 
@@ -215,7 +216,7 @@ def test_what_val_and_test_share_is_listed_once(sound):
     (sound / "test" / names(3)[0]).unlink()
     report = check_data(pairs_config(sound, "val", "test"))
     assert [f.split for f in report.findings] == ["test"]
-    assert report.notes == ["val: 1 findings are test's too, and listed there"]
+    assert report.notes == ["val: 1 findings are also test's, and listed there"]
 
 
 def test_lists_that_are_not_there_are_findings_and_the_other_split_is_checked(sound):
@@ -384,7 +385,7 @@ def test_files_that_are_named_inside_other_arguments_count(handmade):
 
 def test_of_one_that_names_no_files_a_few_samples_are_read_and_that_is_said(handmade):
     report = check_data(config_of(train={"type": "Handmade", "count": 1_000_000}))
-    assert f"nothing to read on disk; {DRAWN_SAMPLES} of 1,000,000 samples were drawn" in report.notes[0]
+    assert f"nothing is read from disk; {DRAWN_SAMPLES} of 1,000,000 samples were drawn" in report.notes[0]
 
 
 class Faulty(Handmade):
@@ -403,7 +404,7 @@ class Faulty(Handmade):
             raise PermissionError(13, "Permission denied", "list.txt")
 
 
-class FaultyPicture(Picture):
+class FaultyPicture(ImageInfo):
     """A picture that cannot be read as it should be."""
 
     def read(self):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from posegen_faces import posegen_read_keypoints
-from posegen_faces.clips import FaceClips, natural_order
+from posegen_faces.clips import FaceClips
 from posegen_faces.drawn import DrawnFaces, landmarks
 from posegen_faces.drawn_render import BACKGROUND, build_parts, draw
 from posegen_faces.layouts import IBUG_68, read_landmarks
@@ -21,7 +21,7 @@ from posegen.data import HeatmapEncoder, KeypointLayout, Keypoints, StructureEnc
 from posegen.data.images import to_uint8, write_image
 from posegen.errors import ConfigError, DataError, InputError
 from posegen.ops.sampling import warp
-from posegen.records import Clip, collate_clips
+from posegen.records import Clip
 from posegen.registry import DATASETS, STRUCTURE_ENCODERS
 
 SIZE = (64, 64)
@@ -313,10 +313,6 @@ def test_a_test_video_is_one_clip_in_the_order_of_its_numbers(tmp_path):
     assert clip.foreground is None
 
 
-def test_a_length_in_testing_takes_the_first_frames(tmp_path):
-    assert levels(clips(write_videos(tmp_path, "test"), "test", length=2)[1]) == [10, 20]
-
-
 def test_training_draws_consecutive_frames_and_any_reference(tmp_path):
     data = clips(write_videos(tmp_path))
     assert data.augments
@@ -329,18 +325,6 @@ def test_training_draws_consecutive_frames_and_any_reference(tmp_path):
         references.add(int(to_uint8(clip.reference)[0, 0, 0]))
     assert starts == {10, 20, 30, 40, 50, 60}
     assert references == {10, 20, 30, 40, 50, 60, 70, 80}
-
-
-def test_a_draw_is_the_same_in_any_order_and_in_any_process(tmp_path):
-    data = clips(write_videos(tmp_path), seed=3)
-    first = data[1, 7]
-    copy = pickle.loads(pickle.dumps(data))
-    for other in (data[1, 7], copy[1, 7], clips(tmp_path, seed=3)[1, 7]):
-        assert torch.equal(other.frames, first.frames)
-        assert torch.equal(other.structures, first.structures)
-        assert torch.equal(other.reference, first.reference)
-    assert torch.equal(data[1].frames, data[1, 0].frames)
-    assert any(levels(clips(tmp_path, seed=4)[0, k]) != levels(data[0, k]) for k in range(10))
 
 
 def test_points_are_scaled_with_the_image(tmp_path):
@@ -386,17 +370,6 @@ def test_all_matched_points_move_with_landmarks_that_move_as_a_whole():
     assert (high - low < 64).all()
 
 
-def test_clips_of_one_length_stack(tmp_path):
-    data = clips(write_videos(tmp_path))
-    batch = collate_clips([data[0, 1], data[1, 1]])
-    assert batch.frames.shape == (2, 3, 3, 32, 32)
-    assert batch.names == ["v1", "v2"]
-
-
-def test_a_limit_takes_the_first_videos(tmp_path):
-    assert [video.name for video in clips(write_videos(tmp_path, lengths=(3, 3, 3)), limit=2).videos] == ["v1", "v2"]
-
-
 def test_everything_missing_or_bad_is_reported_at_once(tmp_path):
     write_videos(tmp_path, lengths=(4, 4, 4, 2))
     (tmp_path / "train_data/v1/9.png").unlink()
@@ -408,74 +381,28 @@ def test_everything_missing_or_bad_is_reported_at_once(tmp_path):
         clips(tmp_path)
     text = str(error.value)
     for expected in (
-        "train_keypoints/v1/9.txt: no image train_data/v1/9.jpg or .png",
-        "train_data/v2/10.png: no landmarks train_keypoints/v2/10.txt",
+        "train_keypoints/v1/9.txt: no frame of this name",
+        "no file train_keypoints/v2/10.txt",
         "train_keypoints/v3/8.txt, row 2: 'x'",
-        "train_keypoints/v3/8.txt, 2 rows, 68 expected",
-        "are frame 11",
-        "video v4 has 2 frames, a clip 3",
-        "video v5: no frames",
-        "Lower 'length'",
+        "train_keypoints/v3/8.txt: 2 rows, 68 expected",
+        "train_data/v3: several images of the frames 11",
+        "train_data/v4: 2 frames, clips have 3",
+        "train_keypoints/v5: no folder train_data/v5",
     ):
         assert expected in text
 
 
-def test_all_videos_shorter_than_a_clip_are_named(tmp_path):
-    with pytest.raises(DataError) as error:
-        clips(write_videos(tmp_path, lengths=(2, 3, 1)))
-    assert [problem.split()[1] for problem in error.value.problems] == ["v1", "v3"]
-    assert "Lower 'length'" in str(error.value)
-
-
-def test_links_that_lead_out_of_the_data_set_are_refused(tmp_path):
-    root = write_videos(tmp_path / "root", lengths=(3,))
-    outside = tmp_path / "secret.png"
-    write_image(outside, np.zeros((8, 8, 3), np.uint8))
-    (root / "train_data/v1/8.png").unlink()
-    (root / "train_data/v1/8.png").symlink_to(outside)
-    (tmp_path / "folder").mkdir()
-    (root / "train_data/v2").symlink_to(tmp_path / "folder")
-    with pytest.raises(DataError) as error:
-        clips(root)
-    assert "train_data/v1/8.png: a link that leads out" in str(error.value)
-    assert "train_data/v2: a link that leads out" in str(error.value)
-
-
 def test_folders_that_are_not_there_are_named(tmp_path):
-    with pytest.raises(DataError, match="no folder train_data") as error:
+    with pytest.raises(DataError, match=r"train_data.*\n.*no such folder"):
         clips(tmp_path)
-    assert "no folder train_keypoints" in str(error.value)
     (tmp_path / "train_data").mkdir()
-    (tmp_path / "train_keypoints").mkdir()
-    with pytest.raises(DataError, match="no videos"):
+    with pytest.raises(DataError, match="no folder of a video"):
         clips(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"split": "val"}, "'train' or 'test'"),
-        ({"split": "train", "length": None}, "needs a length"),
-        ({"split": "test", "length": 0}, "1 or more"),
-    ],
-)
-def test_wrong_settings_of_clips_are_refused(tmp_path, options, message):
-    with pytest.raises(ConfigError, match=message):
-        clips(write_videos(tmp_path), **options)
+def test_an_encoder_of_other_points_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="takes key points of layout 'hand'"):
         FaceClips(tmp_path, "train", HeatmapEncoder(OTHER_LAYOUT), length=1)
-
-
-def test_a_damaged_image_is_named(tmp_path):
-    write_videos(tmp_path, "test", lengths=(1,))
-    (tmp_path / "test_data/v1/8.png").write_bytes(b"no image")
-    with pytest.raises(DataError, match=r"8\.png"):
-        clips(tmp_path, "test")[0]
-
-
-def test_numbers_in_names_sort_by_value():
-    names = ["frame10", "frame9", "a", "2", "10", "001"]
-    assert sorted(names, key=natural_order) == ["001", "2", "10", "a", "frame9", "frame10"]
 
 
 # Drawn faces

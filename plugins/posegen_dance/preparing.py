@@ -13,15 +13,15 @@ from typing import Any
 from posegen_people.layouts import OPENPOSE_18
 from posegen_people.preparing import write_estimate
 
+from posegen.data.clips import FRAME_ENDINGS, SPLITS
 from posegen.data.images import read_image
 from posegen.errors import DataError
 from posegen.preparing import Copy, LeftOut, Member, Plan, Preparation, Sources, Step, Wishes, check_estimator
 
-from .clips import CLEANED, IMAGE_SUFFIXES, IMAGES, MASKS, OPENPOSE
+from .clips import CLEANED, IMAGES, MASKS, OPENPOSE
 from .keypoints import read_cleaned_json, read_openpose_json, read_text
 
-SPLITS = ("train", "test")
-ENDINGS = {IMAGES: IMAGE_SUFFIXES, OPENPOSE: (".json",), CLEANED: (".json", ".txt"), MASKS: IMAGE_SUFFIXES}
+ENDINGS = {IMAGES: FRAME_ENDINGS, OPENPOSE: (".json",), CLEANED: (".json", ".txt"), MASKS: FRAME_ENDINGS}
 READERS: dict[tuple[str, str], Callable[[Path], Any]] = {
     (OPENPOSE, ".json"): read_openpose_json,
     (CLEANED, ".json"): read_cleaned_json,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from posegen.data.clips import FRAME_ENDINGS, SPLITS
 from posegen.data.images import read_image
 from posegen.errors import DataError
 from posegen.preparing import (
@@ -25,7 +26,6 @@ from posegen.preparing import (
     stored_name,
 )
 
-from .clips import IMAGES, SPLITS
 from .layouts import parse_landmarks
 
 Frame = tuple[str, str, str]
@@ -53,7 +53,7 @@ class FaceFrame(CopyImage):
 def plan_faces(sources: Sources, wishes: Wishes) -> Plan:
     """``{train,test}_data/VIDEO/FRAME`` with ``{train,test}_keypoints/VIDEO/FRAME.txt``, at any depth."""
     plan = Plan()
-    images = _found(sources, "data", IMAGES, plan)
+    images = _found(sources, "data", FRAME_ENDINGS, plan)
     landmarks = _found(sources, "keypoints", (".txt",), plan)
     if not images or not landmarks:
         missing = [

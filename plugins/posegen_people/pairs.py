@@ -20,8 +20,8 @@ import numpy as np
 from mmengine.logging import print_log
 from pycocotools.coco import COCO
 
-from posegen.checking import Finding, Picture, Subject, as_findings
 from posegen.data import Keypoints, PairDataset, StructureEncoder
+from posegen.data.findings import Annotation, Finding, ImageInfo, as_findings
 from posegen.data.images import read_image, resize_image, to_tensor
 from posegen.errors import ConfigError, DataError
 from posegen.files import check_name, find_file, link_out, read_json, read_text
@@ -218,7 +218,7 @@ class AnnotatedPairs(PeoplePairs):
         crop_to_frame: bool = False,
         limit: int | None = None,
         **unused: Any,
-    ) -> Iterator[Finding | Picture]:
+    ) -> Iterator[Finding | ImageInfo]:
         """What the lists show, and every image of the pairs, for :mod:`posegen.checking`."""
         pairs_file, annotation_file = find_lists(root, split, prefix)
         annotations, problems = parse_annotations(annotation_file)
@@ -232,9 +232,9 @@ class AnnotatedPairs(PeoplePairs):
         yield from as_findings("missing image", pairs_file, problems)
         frame = None if keypoint_frame is None else (int(keypoint_frame[0]), int(keypoint_frame[1]))
         for name, path in paths.items():
-            subject = Subject(annotations.get(name), identity_of(name), str(annotation_file))
+            annotation = Annotation(annotations.get(name), identity_of(name), str(annotation_file))
             proportions = None if crop_to_frame else frame
-            yield Picture(path, name, (subject,), frame, proportions, one_size=frame is None)
+            yield ImageInfo(path, name, (annotation,), frame, proportions, one_size=frame is None)
 
     def _view(self, name: str) -> View:
         image, keypoints = read_image(self.paths[name]), self.annotations[name]
@@ -504,17 +504,17 @@ class CocoPairs(PeoplePairs):
     @classmethod
     def examine(
         cls, annotation_file: str | Path, image_root: str | Path, min_keypoints: int = 8, **unused: Any
-    ) -> Iterator[Finding | Picture]:
+    ) -> Iterator[Finding | ImageInfo]:
         """What the file shows, and every image that is used, for :mod:`posegen.checking`."""
         people, _, problems = read_people(annotation_file, image_root, min_keypoints)
         yield from as_findings("bad annotation", annotation_file, problems)
-        subjects: dict[str, list[Subject]] = defaultdict(list)
+        annotations: dict[str, list[Annotation]] = defaultdict(list)
         for person in people:
-            subject = Subject(person.keypoints, _who(person), str(annotation_file), f"annotation {person.id}")
-            subjects[person.file_name].append(subject)
-        for name, shown in subjects.items():
+            annotation = Annotation(person.keypoints, _who(person), str(annotation_file), f"annotation {person.id}")
+            annotations[person.file_name].append(annotation)
+        for name, shown in annotations.items():
             with contextlib.suppress(ValueError):  # among the problems already
-                yield Picture(find_file(image_root, name), name, tuple(shown), one_size=False)
+                yield ImageInfo(find_file(image_root, name), name, tuple(shown), one_size=False)
 
     def _view(self, person: Person) -> View:
         image = read_image(self.image_root / person.file_name)

@@ -18,8 +18,8 @@ import h5py
 import numpy as np
 from mmengine.logging import print_log
 
-from posegen.checking import Finding, Picture, Subject, as_findings
 from posegen.data import PairDataset
+from posegen.data.findings import Annotation, Finding, ImageInfo, as_findings
 from posegen.data.images import MOST_PIXELS, resize_image, to_tensor
 from posegen.errors import ConfigError, DataError
 from posegen.files import link_out, read_text
@@ -153,7 +153,7 @@ class ViewPairs(PairDataset):
     @classmethod
     def examine(
         cls, root: str | Path, category: str, split: str, structure: ViewEncoder | dict[str, Any], **unused: Any
-    ) -> Iterator[Finding | Picture]:
+    ) -> Iterator[Finding | ImageInfo]:
         """What the lists show, and every render that they name, for :mod:`posegen.checking`."""
         path, *lists = _files(root, category, split)
         hard, models, rows, problems = _read_lists(path, lists)
@@ -163,7 +163,7 @@ class ViewPairs(PairDataset):
         encoder = STRUCTURE_ENCODERS.build_part(structure)
         known = [id for file in lists for row in rows[file] for id in row.ids if id in hard or id in models]
         for name in dict.fromkeys(render for render in _renders(known, hard, models) if hard[render]):
-            yield Render(path, name, (Subject(identity=f"model {model_of(name)}"),), encoder=encoder)
+            yield Render(path, name, (Annotation(identity=f"model {model_of(name)}"),), encoder=encoder)
 
     # The lists
 
@@ -206,7 +206,7 @@ class ViewPairs(PairDataset):
 
 
 @dataclass(frozen=True)
-class Render(Picture):
+class Render(ImageInfo):
     """A render to be opened, and its view to be looked at, by the check of a whole data set."""
 
     encoder: ViewEncoder | None = None

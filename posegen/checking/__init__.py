@@ -1,18 +1,7 @@
-"""A whole data set, looked at before anything trains on it: what is missing, broken, doubtful, or in both splits."""
+"""Check a whole data set before training: missing, broken and doubtful files, and images in both splits."""
 
-from .check import check_data, in_processes
-from .findings import Finding, Picture, Subject, as_findings
+from .check import SPLITS, check_data
+from .processes import in_processes
 from .report import Report, Split, print_report, write_findings
 
-__all__ = [
-    "Finding",
-    "Picture",
-    "Report",
-    "Split",
-    "Subject",
-    "as_findings",
-    "check_data",
-    "in_processes",
-    "print_report",
-    "write_findings",
-]
+__all__ = ["SPLITS", "Report", "Split", "check_data", "in_processes", "print_report", "write_findings"]

@@ -1,4 +1,4 @@
-"""What a check has found: as a table, and as a CSV file of every finding."""
+"""The report of a check: as a table, and as a CSV file of every finding."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..data.findings import Finding
 from ..files import printable, written_whole
-from .findings import Finding
 
 COLUMNS = ("split", "severity", "kind", "file", "row", "sample", "text")
 SHOWN = 3
-"""Findings of each kind and split that are printed; the file has all."""
+"""Number of findings printed of each kind and split; the CSV file has all."""
 
 
 @dataclass
 class Split:
-    """What was looked at. ``samples`` None: the data set could not be built, or was not."""
+    """Counts of a split that was checked. ``samples`` is None if the data set could not be built."""
 
     dataset: str
     samples: int | None = None
@@ -34,32 +34,32 @@ class Split:
 
 @dataclass
 class Report:
-    """All findings, what was looked at by split, and what else the reader should know."""
+    """All findings, counts of each split, and notes."""
 
     findings: list[Finding] = field(default_factory=list)
     splits: dict[str, Split] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def add(self, split: str, findings: Iterable[Finding]) -> None:
-        """Take in findings of a split."""
+        """Add findings of a split."""
         self.findings += [dataclasses.replace(finding, split=split) for finding in findings]
 
     def list_once(self, split: str, other: str) -> None:
-        """Leave out what *other* has too: a validation often looks at a part of the test."""
+        """Remove findings of *split* that *other* has too: validation often uses a part of the test set."""
         there = {dataclasses.replace(finding, split=split) for finding in self.findings if finding.split == other}
         left = [finding for finding in self.findings if finding not in there]
         if len(left) < len(self.findings):
             self.notes.append(
-                f"{split}: {len(self.findings) - len(left):,} findings are {other}'s too, and listed there"
+                f"{split}: {len(self.findings) - len(left):,} findings are also {other}'s, and listed there"
             )
         self.findings = left
 
     def count(self, severity: str) -> int:
-        """How many findings are of a severity."""
+        """Return the number of findings of a severity."""
         return sum(finding.severity == severity for finding in self.findings)
 
     def grouped(self) -> dict[tuple[str, str, str], list[Finding]]:
-        """Findings by severity, kind and split: errors first, in order of first appearance."""
+        """Group findings by severity, kind and split: errors first, in order of first appearance."""
         groups: dict[tuple[str, str, str], list[Finding]] = defaultdict(list)
         for finding in sorted(self.findings, key=lambda finding: finding.severity):
             groups[finding.severity, finding.kind, finding.split].append(finding)
@@ -67,8 +67,8 @@ class Report:
 
 
 def print_report(report: Report, console: Console) -> None:
-    """What was looked at, findings by kind and split, and the first few of each."""
-    console.print(_looked_at(report))
+    """Print the counts, a table of findings by kind and split, and the first few findings of each."""
+    console.print(_counts(report))
     for note in report.notes:
         console.print(Text(printable(note)), soft_wrap=True)
     if not report.findings:
@@ -88,7 +88,7 @@ def print_report(report: Report, console: Console) -> None:
             console.print(f"  … and {len(findings) - SHOWN:,} more")
 
 
-def _looked_at(report: Report) -> Table:
+def _counts(report: Report) -> Table:
     table = Table("split", "data set", "samples", "images", "key points", "missing")
     for name, split in report.splits.items():
         samples = "" if split.samples is None else f"{split.samples:,}"
@@ -106,9 +106,9 @@ def _line(finding: Finding) -> str:
 
 
 def write_findings(path: str | Path, findings: Iterable[Finding]) -> None:
-    """Write every finding as a row of CSV, UTF-8, with a header; an earlier file is replaced.
+    """Write every finding as a row of CSV (UTF-8, with a header). An existing file is replaced.
 
-    A cell that a spreadsheet would take for a formula gets an apostrophe before it.
+    A cell that a spreadsheet would read as a formula is prefixed with an apostrophe.
     """
     with written_whole(path) as temporary, open(temporary, "w", encoding="utf-8", newline="", errors="replace") as file:
         writer = csv.writer(file)

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from .. import catalogue
-from ..checking.findings import SIZE_BEFORE
+from ..data.findings import SIZE_BEFORE
 from ..data.images import read_image
 from ..errors import ConfigError, DataError
 from ..evaluation.images import prepare_source
