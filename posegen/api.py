@@ -1,11 +1,12 @@
-"""The public functions of the package."""
+"""Public functions of the package."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 def load_model(
@@ -14,41 +15,53 @@ def load_model(
     device: str | torch.device = "cpu",
     compile: bool | str = False,
 ) -> Any:
-    """The complete model of a config, in eval mode.
+    """Load the complete model of a config, in eval mode.
 
     Args:
-        config: path of a config, or one loaded with :func:`posegen.config.load_config`. A ``.py`` config is code and
-            runs; ``.json`` and ``.yaml`` cannot execute anything.
-        checkpoint: of a training run, or converted from a published one; None for fresh random weights.
-        device: where the model goes.
-        compile: run its networks through torch.compile, at their first call, which takes minutes; or the name of a
-            backend of torch's. Where that fails, a warning says so: :func:`posegen.compiling.compile_networks`.
+        config: path or name of a config, or a config from :func:`posegen.config.load_config`. A ``.py`` config is code
+            and runs; ``.json`` and ``.yaml`` cannot execute anything.
+        checkpoint: posegen checkpoint (from training or ``posegen convert``); None: random weights.
+        device: device of the model.
+        compile: run its networks through torch.compile, which takes minutes at the first call; or the name of a torch
+            backend. If that fails, a warning says so: :func:`posegen.compiling.compile_networks`.
 
     Returns:
-        The model (of kind model), for example :class:`posegen.models.PairModel` with its ``transfer``. Its method
-        ``save_pretrained(folder)`` writes it to give away: :func:`posegen.sharing.save_pretrained`.
+        The model, for example :class:`posegen.models.PairModel` with its ``transfer``. Its method
+        ``save_pretrained(folder)`` writes it to share: :func:`posegen.sharing.save_pretrained`.
 
     Raises:
-        ConfigError: the config cannot be read or names something that does not exist; so does *compile*.
-        CheckpointError: the checkpoint is unreadable, or of another architecture.
+        ConfigError: the config cannot be read or names something that does not exist, or *compile* does.
+        CheckpointError: the checkpoint is unreadable or belongs to another architecture.
     """
     from .compiling import compile_networks
-    from .config import load_config, require
-    from .engine.checkpoint import load_weights
-    from .registry import MODELS
-    from .sharing import with_config
+    from .config import load_config
+    from .inference.model_source import ModelSource
 
     loaded = load_config(config) if isinstance(config, (str, Path)) else config
-    require(loaded, "model")
-    model = MODELS.build_part(loaded.model)
-    if checkpoint is not None:
-        load_weights(model, checkpoint)
+    model = ModelSource(loaded, None if checkpoint is None else Path(checkpoint)).load()
     compile_networks(model, compile)
-    return with_config(model.to(device).eval(), loaded)
+    return model.to(device)
 
 
 def from_pretrained(folder: str | Path, device: str | torch.device = "cpu", revision: str | None = None) -> Any:
-    """The model of a shared folder, or of ``hf://OWNER/NAME`` on the Hub: :func:`posegen.sharing.from_pretrained`."""
-    from . import sharing
+    """Load the model of a shared folder, in eval mode. Nothing in the folder executes.
 
-    return sharing.from_pretrained(folder, device, revision)
+    Args:
+        folder: folder as ``model.save_pretrained`` and ``posegen share`` write it, the name of a model that a plugin
+            ships, or ``hf://OWNER/NAME``, a model on the Hugging Face Hub, which requires huggingface_hub.
+        device: device of the model.
+        revision: branch, tag or commit of a model on the Hub; None: the newest.
+
+    Returns:
+        The model, as :func:`load_model` returns it.
+
+    Raises:
+        ConfigError: the config is broken, would execute something, or needs plugins that are not installed.
+        CheckpointError: the weights are broken, missing, or belong to another architecture; a fetched file has not the
+            checksum that the Hub gives.
+        MissingWeightsError: no such folder or name, or it cannot be fetched.
+    """
+    from .inference.model_source import ModelSource
+    from .sharing import find_shared
+
+    return ModelSource.in_folder(find_shared(folder, revision)).load().to(device)

@@ -58,7 +58,7 @@ def posegen_catalogue() -> Sequence[Any]:  # type: ignore[empty-body]
     """Return the records that the plugin brings, of any of these types, in any order.
 
     - :class:`posegen.data.KeypointLayout`: a key-point layout, which configs name
-    - :class:`posegen.poses.StructureEstimator`: an estimator of key points, for ``posegen transfer``
+    - :class:`posegen.data.estimators.StructureEstimator`: an estimator of key points, for ``posegen transfer``
     - :class:`posegen.preparing.Preparation`: a data set that ``posegen prepare`` can prepare
     - :class:`posegen.evaluation.Protocol`: an evaluation protocol, for ``posegen evaluate --protocol``
     - :class:`posegen.evaluation.PublishedScore`: a published score, shown in reports beside measured ones

@@ -70,3 +70,23 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     assert main(["train", str(write_tiny(folder)), "--work-dir", str(folder / "run")]) == 0
     return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with small models: tiny.py with checkpoint.pth, and the shared folders shared/ and clips/."""
+    from .pictures import write_models
+
+    folder = tmp_path_factory.mktemp("models")
+    write_models(folder)
+    return folder
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with pictures and key-point files."""
+    from .pictures import write_pictures
+
+    write_pictures(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -31,8 +31,8 @@ from posegen.config import load_config
 from posegen.data import KeypointLayout, Keypoints, StructureEncoder
 from posegen.data.generated import SOURCE_TYPE
 from posegen.data.images import to_uint8
-from posegen.data.interpolation import interpolate_keypoints
 from posegen.errors import ConfigError, DataError, InputError, MissingWeightsError
+from posegen.inference import interpolate_keypoints
 from posegen.ops import LocalAttention, warp
 from posegen.registry import MODELS
 
@@ -389,7 +389,7 @@ def test_only_models_of_the_same_structure_are_compared(model, views):
         (["x.pth"], "NAME=CHECKPOINT"),
         (["a/b=x.pth", "=y.pth"], "(?s)a/b=x.pth.*=y.pth"),
         ([f"m{k}=x.pth" for k in range(5)], "at most 4"),
-        (["other=missing.pth"], "no checkpoint missing.pth"),
+        (["other=missing.pth"], "no such checkpoint: missing.pth"),
         (["other=missing.py:missing.pth"], "missing.py"),
         (["fresh={checkpoint}"], "two models are called 'fresh'"),
     ],

@@ -1,4 +1,4 @@
-"""The commands, end to end: train, test, infer, convert, plugins, list, and their errors."""
+"""The commands, end to end: train, test, convert, plugins, list, and their errors."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ from posegen.registry import DATASETS, KINDS
 from .conftest import CONFIGS, LAST
 from .golden_arrays import golden
 
-TOOLS = sorted((CONFIGS.parent / "tools").glob("*.py"))
-DOORS = [path for path in TOOLS if path.stem not in ("draw_dolls", "draw_method")]  # no commands
+SCRIPTS = ("train", "test", "evaluate", "convert_checkpoint")  # infer: test_transfer.py
 PAIRS = 3  # test_length of the tiny config
 
 
@@ -118,97 +117,6 @@ def test_test_leaves_the_config_of_the_run_as_it_is(tiny_config, checkpoint, tmp
     assert left == own
 
 
-# infer
-
-
-@pytest.fixture
-def photograph(tmp_path) -> list[object]:
-    """The arguments for a photograph of 40×48 pixels with the key points of one person, as OpenPose writes them."""
-    rng = np.random.default_rng(0)
-    Image.fromarray(rng.integers(0, 256, (48, 40, 3), dtype=np.uint8)).save(tmp_path / "source.png")
-    for name in ("source", "target"):
-        points = np.column_stack([rng.uniform(0, 40, 18), rng.uniform(0, 48, 18), np.ones(18)])
-        data = {"people": [{"pose_keypoints_2d": points.ravel().tolist()}]}
-        (tmp_path / f"{name}.json").write_text(json.dumps(data))
-    return [
-        *("--source", tmp_path / "source.png"),
-        *("--source-keypoints", tmp_path / "source.json"),
-        *("--target-keypoints", tmp_path / "target.json"),
-    ]
-
-
-def test_infer_writes_the_picture_and_the_overlay(tiny_config, checkpoint, photograph, tmp_path):
-    out = tmp_path / "out" / "moved.png"
-    assert run("infer", tiny_config, checkpoint, *photograph, "--out", out, "--overlay") == 0
-    assert Image.open(out).size == (32, 32)
-    assert Image.open(out.with_name("moved_overlay.png")).size > (5 * 32, 32)
-    assert sorted(path.name for path in out.parent.iterdir()) == ["moved.png", "moved_overlay.png"]
-
-
-def test_infer_follows_the_target_pose(tiny_config, checkpoint, photograph, tmp_path):
-    assert run("infer", tiny_config, checkpoint, *photograph, "--out", tmp_path / "a.png") == 0
-    same_pose = [*photograph[:-1], tmp_path / "source.json"]
-    assert run("infer", tiny_config, checkpoint, *same_pose, "--out", tmp_path / "b.png") == 0
-    assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
-
-
-@pytest.mark.parametrize("existing", ["out.png", "out_overlay.png"])
-def test_infer_writes_over_nothing_unless_forced(tiny_config, checkpoint, photograph, tmp_path, capsys, existing):
-    (tmp_path / existing).write_text("mine")
-    arguments = ["infer", tiny_config, checkpoint, *photograph, "--out", tmp_path / "out.png", "--overlay"]
-    assert "--force" in refused(capsys, *arguments)
-    assert (tmp_path / existing).read_text() == "mine"
-    assert run(*arguments, "--force") == 0
-    assert Image.open(tmp_path / existing).format == "PNG"
-
-
-@pytest.mark.parametrize(
-    ("which", "content", "words"),
-    [
-        ("target.json", '{"people": []}', "nobody"),
-        ("target.json", "{", "target.json"),
-        ("target.json", "[[1, 2]]", "no plugin reads"),
-        ("source.json", None, "there is no such file"),
-        ("source.png", None, "no such file"),
-        ("source.png", "text", "not an image"),
-    ],
-)
-def test_infer_names_the_file_that_is_bad(tiny_config, checkpoint, photograph, tmp_path, capsys, which, content, words):
-    (tmp_path / which).unlink()
-    if content is not None:
-        (tmp_path / which).write_text(content)
-    error = refused(capsys, "infer", tiny_config, checkpoint, *photograph, "--out", tmp_path / "out.png")
-    assert which in error
-    assert words in error
-    assert not (tmp_path / "out.png").exists()
-
-
-ROW = "{}: " + str(list(range(18))) + ": " + str(list(range(18))) + "\n"
-
-
-def annotation_list(path: Path, *names: str) -> Path:
-    path.write_text("name:keypoints_y:keypoints_x\n" + "".join(ROW.format(name) for name in names))
-    return path
-
-
-def test_infer_takes_the_target_from_a_list_of_many_by_the_target_image(
-    tiny_config, checkpoint, photograph, tmp_path, capsys
-):
-    """Without it, the source's own entry would be the pose to move to, and nothing would move."""
-    many = annotation_list(tmp_path / "many.csv", "source.png", "other.png")
-    arguments = ["infer", tiny_config, checkpoint, *photograph[:-1], many, "--out", tmp_path / "out.png"]
-    error = refused(capsys, *arguments)
-    assert "many.csv" in error
-    assert "--target-image" in error
-    Image.open(tmp_path / "source.png").save(tmp_path / "other.png")
-    assert run(*arguments, "--target-image", tmp_path / "other.png") == 0
-
-
-def test_infer_takes_the_target_from_a_list_of_one(tiny_config, checkpoint, photograph, tmp_path):
-    one = annotation_list(tmp_path / "one.csv", "whoever.png")
-    assert run("infer", tiny_config, checkpoint, *photograph[:-1], one, "--out", tmp_path / "out.png") == 0
-
-
 # convert
 
 
@@ -293,13 +201,14 @@ def _words_after_usage(shown: str) -> list[str]:
     return shown.split("\n\n")[1].split()
 
 
-@pytest.mark.parametrize("tool", DOORS, ids=lambda path: path.stem)
-def test_a_tool_is_a_door_to_its_command(tool, monkeypatch, capsys):
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_in_tools_runs_its_command(name, monkeypatch, capsys):
+    tool = CONFIGS.parent / "tools" / f"{name}.py"
     monkeypatch.setattr(sys, "argv", [str(tool), "--help"])
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(tool), run_name="__main__")
     assert ended.value.code == 0
-    command = COMMANDS[tool.stem.removesuffix("_checkpoint")]
+    command = COMMANDS[name.removesuffix("_checkpoint")]
     assert command.summary.split() == _words_after_usage(capsys.readouterr().out)
 
 
@@ -362,14 +271,9 @@ def test_resume_refuses_a_checkpoint_of_another_architecture(derived, trained, t
     assert "wrong shape: model.renderer" in error
 
 
-@pytest.mark.parametrize("command", ["test", "infer"])
-def test_a_checkpoint_of_another_architecture_is_an_error(derived, checkpoint, photograph, tmp_path, capsys, command):
-    rest = photograph if command == "infer" else ["--work-dir", tmp_path / "out"]
-    rest += ["--out", tmp_path / "out.png"] if command == "infer" else []
-    error = refused(
-        capsys, command, derived("model = dict(renderer=dict(base_width=16, max_width=32))"), checkpoint, *rest
-    )
-    assert "wrong shape: renderer." in error
+def test_a_checkpoint_of_another_architecture_is_an_error(derived, checkpoint, tmp_path, capsys):
+    other = derived("model = dict(renderer=dict(base_width=16, max_width=32))")
+    assert "wrong shape: renderer." in refused(capsys, "test", other, checkpoint, "--work-dir", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

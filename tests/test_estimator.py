@@ -17,9 +17,9 @@ from posegen_people.layouts import OPENPOSE_18
 import posegen
 from posegen import plugins
 from posegen.cli import main
-from posegen.data.structure import StructureEncoder
+from posegen.data import Keypoints, StructureEncoder
 from posegen.errors import CheckpointError, MissingWeightsError
-from posegen.poses import read_poses, source_subjects
+from posegen.inference import find_sources, read_inputs
 from posegen.registry import STRUCTURE_ENCODERS
 from posegen.weights import sha256
 
@@ -138,6 +138,11 @@ def encoder() -> StructureEncoder:
     return STRUCTURE_ENCODERS.build_part(dict(type="HeatmapEncoder", layout="openpose18"))
 
 
+def read(picture: Path, encoder: StructureEncoder) -> Keypoints:
+    (found,), _ = read_inputs(find_sources(picture, None), [], encoder)
+    return found.structure
+
+
 def photograph(blue: int = 255) -> np.ndarray:
     """A red spot of 5×5 pixels on black, and something blue."""
     image = np.zeros((SIDE, SIDE, 3), np.uint8)
@@ -149,7 +154,7 @@ def photograph(blue: int = 255) -> np.ndarray:
 
 def test_a_picture_gives_the_points_where_they_are(weights, encoder, tmp_path):
     Image.fromarray(photograph()).save(tmp_path / "me.png")
-    (found,) = read_poses(source_subjects(tmp_path / "me.png", None), encoder)
+    found = read(tmp_path / "me.png", encoder)
     for name, shift in zip(COCO_17, SHIFTS, strict=True):
         index = OPENPOSE_18.names.index(name.replace("_", " "))
         assert found.present[index] == (name != UNSEEN)
@@ -188,9 +193,9 @@ def test_what_is_missing_is_told_at_once_with_what_can_be_given_instead(home, en
     monkeypatch.setitem(sys.modules, "rtmlib", None)
     Image.fromarray(photograph()).save(tmp_path / "me.png")
     with pytest.raises(MissingWeightsError) as error:
-        read_poses(source_subjects(tmp_path / "me.png", None), encoder)
+        read(tmp_path / "me.png", encoder)
     told = str(error.value)
-    assert "me.png has no file of key points" in told
+    assert "me.png has no key-point file" in told
     for file in estimator.ALL:
         assert file.address in told
         assert str(home / file.file_name) in told
@@ -201,7 +206,7 @@ def test_what_is_missing_is_told_at_once_with_what_can_be_given_instead(home, en
 def test_a_picture_with_points_beside_it_needs_no_estimator(home, encoder, tmp_path):
     Image.fromarray(photograph()).save(tmp_path / "me.png")
     (tmp_path / "me.json").write_text('{"people": [{"pose_keypoints_2d": ' + str([5, 6, 1] * 18) + "}]}")
-    (found,) = read_poses(source_subjects(tmp_path / "me.png", None), encoder)
+    found = read(tmp_path / "me.png", encoder)
     assert found.points.tolist() == [[5, 6]] * 18
 
 

@@ -546,7 +546,7 @@ def test_a_damaged_image_in_a_workers_hands_is_a_data_error(tmp_path, encoder):
     assert str(pickle.loads(pickle.dumps(error.value))) == str(error.value)
 
 
-# Subjects that posegen infer is given
+# Pictures that are given to a model
 
 
 def subject_config(dataset, size):

@@ -29,12 +29,12 @@ from posegen.checking import check_data
 from posegen.cli import main
 from posegen.config import load_config
 from posegen.data import Keypoints
+from posegen.data.estimators import Figure, StructureEstimator
 from posegen.data.images import read_image
 from posegen.errors import ConfigError, DataError, PosegenError
 from posegen.evaluation.images import prepare_target
 from posegen.evaluation.protocol import get_protocol
 from posegen.hookspecs import hookimpl
-from posegen.poses import Figure, StructureEstimator
 from posegen.preparing import (
     Copy,
     CopyImage,

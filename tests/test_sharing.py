@@ -22,8 +22,8 @@ from posegen.config import load_config
 from posegen.engine.checkpoint_files import write_safetensors
 from posegen.errors import CheckpointError, ConfigError, MissingWeightsError, PosegenError
 from posegen.hookspecs import hookimpl
-from posegen.registry import DATASETS
-from posegen.sharing import CARD, CONFIG, WEIGHTS, SharedModel, shared_config
+from posegen.registry import DATASETS, MODELS
+from posegen.sharing import CARD, CONFIG, WEIGHTS, SharedModel, read_shared_config, shared_config
 from posegen.weights import read_metadata, read_weights, sha256
 
 from .conftest import CONFIGS, write_tiny
@@ -107,9 +107,9 @@ def test_how_images_are_prepared_is_shared_and_where_they_lie_is_not():
 def test_every_shipped_config_can_be_shared(path, tmp_path):
     content = shared_config(load_config(path))
     (tmp_path / CONFIG).write_text(json.dumps(content))
-    again = sharing._read_config(tmp_path)
+    again = read_shared_config(tmp_path)
     with torch.device("meta"):
-        assert sharing._build(again, tmp_path)
+        assert MODELS.build_part(again.model)
     assert content["requires"]
 
 
@@ -124,15 +124,15 @@ def test_the_card_says_what_the_model_is_for_and_what_it_may_do(model, tmp_path)
         "PaperDolls",
         "| psnr | 21.15 |",
         "Of 3 images.",
-        "## Limits",
-        "## Harm",
+        "## Limitations",
+        "## Misuse",
     ):
         assert words in card
     assert "people who agreed" in card
     assert "{" not in card
-    assert "None were given" not in card
+    assert "No scores were given" not in card
     model.save_pretrained(tmp_path / "n")
-    assert "None were given" in (tmp_path / "n" / CARD).read_text(encoding="utf-8")
+    assert "No scores were given" in (tmp_path / "n" / CARD).read_text(encoding="utf-8")
 
 
 def test_in_half_precision_the_file_is_half_as_large_and_the_model_nearly_the_same(model, written, tmp_path):
@@ -218,7 +218,7 @@ def test_a_folder_is_whole_or_not_there(model, tmp_path, monkeypatch):
     def fail(*arguments: object) -> None:
         raise CheckpointError("the disk is full")
 
-    monkeypatch.setattr(sharing, "write_whole", fail)
+    monkeypatch.setattr("posegen.sharing.save.write_whole", fail)
     with pytest.raises(CheckpointError):
         model.save_pretrained(tmp_path / "m")
     assert list(tmp_path.iterdir()) == []
@@ -227,7 +227,7 @@ def test_a_folder_is_whole_or_not_there(model, tmp_path, monkeypatch):
 def test_a_config_that_is_not_data_is_not_shared(model, config, tmp_path):
     changed = copy.deepcopy(config)
     changed.model.renderer.type = torch.nn.Linear
-    with pytest.raises(ConfigError, match=r"model\.renderer\.type is .*an object of Python"):
+    with pytest.raises(ConfigError, match=r"model\.renderer\.type is .*a Python object"):
         sharing.save_pretrained(model, tmp_path / "m", changed)
     assert not (tmp_path / "m").exists()
 
@@ -259,9 +259,9 @@ def evil(folder: Path) -> None:
         ({"model": {"type": "evil.run"}}, "names parts, not objects of Python: 'evil.run'"),
         ({"structure": {"type": "os.system", "command": "touch ran"}}, "'os.system'"),
         ({"model": {"type": "VGG19Features"}}, "no model is called 'VGG19Features'"),
-        ({"model": {"type": "PairTrainer"}}, "no complete model"),
+        ({"model": {"type": "PairTrainer"}}, "is not a complete model"),
         ({"model": {"type": "PairModell"}}, "did you mean 'PairModel'"),
-        ({"model": "evil"}, "model is no part with a type"),
+        ({"model": "evil"}, "model is not a part with a type"),
         ({"size": [32, 1 << 40]}, r"size is \[height, width\]"),
         ({"size": None}, "lacks size"),
         (
@@ -356,7 +356,7 @@ def test_a_path_that_exists_goes_before_a_name(shipping, written, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     shipping({"squares": written})
     (tmp_path / "squares").mkdir()
-    with pytest.raises(ConfigError, match="squares is no shared model"):
+    with pytest.raises(ConfigError, match="squares is not a shared model"):
         posegen.from_pretrained("squares")
 
 
@@ -364,7 +364,7 @@ def test_a_name_that_is_none_answers_with_those_there_are_and_what_else_there_is
     shipping({"squares": written})
     with pytest.raises(MissingWeightsError, match=r"did you mean 'squares'") as refused:
         posegen.from_pretrained("sqares")
-    for words in ("squares", "folder", "hf://OWNER/NAME", "a config and the checkpoint"):
+    for words in ("squares", "folder", "hf://OWNER/NAME", "a config and its checkpoint"):
         assert words in str(refused.value)
 
 
@@ -380,14 +380,12 @@ def test_a_second_model_of_one_name_is_refused(shipping, written):
 
 
 @pytest.mark.parametrize(
-    ("more", "words"),
-    [(["checkpoint.pth"], "has its own weights"), (["--cfg-options", "batch_size=3"], "and no options")],
+    "arguments", [["checkpoint.pth", "a.png", "b.json"], ["a.png", "b.json", "--cfg-options", "batch_size=3"]]
 )
-def test_a_shared_model_takes_neither_checkpoint_nor_options(shipping, written, capsys, more, words):
+def test_a_shared_model_takes_neither_checkpoint_nor_options(shipping, written, capsys, arguments):
     shipping({"squares": written})
-    points = ["--source", "a.png", "--source-keypoints", "a.json", "--target-keypoints", "b.json", "--out", "o.png"]
-    assert main(["infer", "squares", *more, *points]) == 1
-    assert words in capsys.readouterr().err
+    assert main(["transfer", "squares", *arguments]) == 1
+    assert "remove CHECKPOINT and --cfg-options" in capsys.readouterr().err
 
 
 # The Hub
@@ -432,15 +430,15 @@ def test_a_name_of_the_hub_is_fetched_in_the_revision_asked_for(hub, model, name
 
 
 def test_a_path_that_is_not_there_is_not_asked_for_at_the_hub(hub):
-    with pytest.raises(MissingWeightsError, match=r"no folder owner/dolls; a model on huggingface\.co is hf://owner/"):
+    with pytest.raises(
+        MissingWeightsError, match=r"no such folder: owner/dolls\. For a model on huggingface\.co, use hf://owner/"
+    ):
         posegen.from_pretrained("owner/dolls")
     assert hub.asked == []
 
 
 def test_the_command_takes_a_name_of_the_hub(hub, tmp_path, capsys):
-    arguments = ["infer", "hf://owner/none", "--revision", "v2", "--out", tmp_path / "o.png", "--source", "s.png"]
-    arguments += ["--source-keypoints", "s.json", "--target-keypoints", "s.json"]
-    assert main([str(argument) for argument in arguments]) == 1
+    assert main(["transfer", "hf://owner/none", "s.png", "t.png", "--revision", "v2"]) == 1
     assert "owner/none cannot be fetched" in capsys.readouterr().err
     assert hub.asked == [("owner/none", "v2")]
 
@@ -449,8 +447,8 @@ def test_the_command_takes_a_name_of_the_hub(hub, tmp_path, capsys):
     ("changes", "words"),
     [
         ({"size": 1 << 40}, "has 1,099,511,627,776 bytes; the limit is"),
-        ({"size": None}, "no size, or no checksum, of model.safetensors"),
-        ({"lfs": None}, "no size, or no checksum, of model.safetensors"),
+        ({"size": None}, "no size or no checksum of model.safetensors"),
+        ({"lfs": None}, "no size or no checksum of model.safetensors"),
     ],
 )
 def test_what_cannot_be_verified_is_not_fetched(hub, changes, words):
@@ -470,7 +468,7 @@ def test_a_small_file_has_gits_checksum(hub, written):
         posegen.from_pretrained("hf://owner/dolls")
 
 
-@pytest.mark.parametrize(("field", "words"), [("size", "has .* bytes, and the Hub says 1"), ("lfs", "another SHA-256")])
+@pytest.mark.parametrize(("field", "words"), [("size", "has .* bytes, but 1 on the Hub"), ("lfs", "another SHA-256")])
 def test_what_is_fetched_is_what_the_hub_told_of(hub, field, words):
     setattr(hub.files[1], field, 1 if field == "size" else SimpleNamespace(sha256="0" * 64))
     with pytest.raises(CheckpointError, match=words):
@@ -489,11 +487,11 @@ def test_without_its_package_the_hub_is_not_asked(monkeypatch, written):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(MissingWeightsError, match="pip install huggingface_hub"):
         posegen.from_pretrained("hf://owner/dolls")
-    with pytest.raises(MissingWeightsError, match="no name of the Hub"):
+    with pytest.raises(MissingWeightsError, match="is not a model on the Hub"):
         posegen.from_pretrained("hf://nowhere/a/model")
-    with pytest.raises(MissingWeightsError, match=r"there is no folder /nowhere/a/model$"):
+    with pytest.raises(MissingWeightsError, match=r"no such folder: /nowhere/a/model$"):
         posegen.from_pretrained("/nowhere/a/model")
-    with pytest.raises(ConfigError, match="a revision is one of a model on the Hub"):
+    with pytest.raises(ConfigError, match="--revision v1 is for a model on the Hub"):
         posegen.from_pretrained(written, revision="v1")
 
 

@@ -18,8 +18,9 @@ from posegen.cli import main
 from posegen.config import CONFIGS, find_config, load_config, shipped_configs
 from posegen.data import get_layout
 from posegen.errors import ConfigError, PosegenError
+from posegen.inference import ModelSource
 from posegen.registry import DATASETS
-from posegen.sharing import CARD, CONFIG, WEIGHTS, load_shared, shared_models
+from posegen.sharing import CARD, CONFIG, WEIGHTS, shared_models
 
 from .conftest import write_tiny
 
@@ -46,7 +47,8 @@ def test_the_shipped_model_is_small_and_says_what_it_is():
 
 
 def test_the_shipped_model_beats_copying_the_source_on_dolls_it_has_not_seen():
-    model, config = load_shared(shared_models()["paperdolls"])
+    source = ModelSource.find("paperdolls")
+    model, config = source.load(), source.config
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     options = dict(config.test_dataloader.dataset)
     assert options["seed"] == load_config("gfla_paperdoll_small").test_dataloader.dataset.seed  # held out
@@ -185,7 +187,7 @@ def test_the_examples_tell_of_the_size_of_results(elsewhere, capsys):
     assert main(["example", "paperdolls", "dolls", "--pairs", "1"]) == 0
     shown = capsys.readouterr().out
     assert "pictures of 256×256 pixels" in shown
-    assert "what the model makes has 64×64 pixels; with --resize-back" in shown
+    assert "the model generates pictures of 64×64 pixels; --resize-back" in shown
 
 
 def test_a_motion_goes_from_the_sources_own_pose_and_back(commands):
@@ -218,11 +220,11 @@ def test_examples_of_data_that_know_no_motion_have_none(elsewhere, capsys, monke
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nobody", "dolls"], "no shared model of that name"),
-        (["gfla_paperdoll", "dolls"], "no shared model of that name"),
-        (["paperdolls", "full"], "has files in it"),
-        (["paperdolls", "dolls", "--pairs", "0"], "--pairs is 1 to"),
-        (["paperdolls", "dolls", "--pairs", "257"], "the test data have 256"),
+        (["nobody", "dolls"], "no shared model is called"),
+        (["gfla_paperdoll", "dolls"], "no shared model is called"),
+        (["paperdolls", "full"], "is not empty"),
+        (["paperdolls", "dolls", "--pairs", "0"], "--pairs must be 1 to"),
+        (["paperdolls", "dolls", "--pairs", "257"], "the test data have only 256"),
         (["photographs", "dolls"], "was not tested on drawn data"),
     ],
 )

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from posegen.cli.common import add_config, add_model
+from posegen.cli.common import add_model
 from posegen.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ MAX_COMPARED = 4
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``posegen app``."""
-    add_config(parser)
     add_model(parser)
     parser.add_argument(
         "--compare",
@@ -77,10 +76,10 @@ def _parse_compared(given: list[str]) -> list[tuple[str, str]]:
 
 
 def _load(parsed: argparse.Namespace) -> Inferencer:
-    from posegen.cli.common import read_model
+    from posegen.cli.common import find_model
     from posegen.inference import Inferencer
 
-    return Inferencer(read_model(parsed), parsed.checkpoint, parsed.device, parsed.revision)
+    return Inferencer(find_model(parsed), device=parsed.device)
 
 
 def _load_other(parsed: argparse.Namespace, value: str) -> Inferencer:

@@ -12,10 +12,16 @@ from torch import Tensor
 
 from posegen.data import KeypointLayout, Keypoints
 from posegen.data.images import IMAGE_ENDINGS, read_image, resize_image, to_uint8
-from posegen.data.interpolation import interpolate_keypoints
 from posegen.errors import ConfigError, DataError, InputError
-from posegen.inference import Inferencer, Prepared, prepare_subject, read_keypoints
-from posegen.poses import Subject, read_poses
+from posegen.inference import (
+    Inferencer,
+    PoseInput,
+    Prepared,
+    interpolate_keypoints,
+    prepare_subject,
+    read_inputs,
+    read_keypoints,
+)
 from posegen.visualization import flow_to_rgb, mask_to_rgb, warp
 
 from .explanation import Level, levels_of, recorded_kernels
@@ -108,7 +114,7 @@ class PageModel:
     def _read_points(self, path: Path, image: Path, picture: np.ndarray) -> Keypoints:
         assert self.layout is not None
         own = read_page_file(path, self.layout)
-        points = read_keypoints(path, self.encoder, image) if own is None else _only(own, path)
+        points = read_keypoints(path, self.encoder.layout, image) if own is None else _only(own, path)
         return points.within((picture.shape[0], picture.shape[1]))
 
     def estimate(self, path: Path) -> Sample:
@@ -119,7 +125,7 @@ class PageModel:
             ConfigError, MissingWeightsError: no plugin estimates such key points, or it cannot run here.
         """
         picture = read_image(path, MAX_PIXELS)
-        return _reduced(picture, read_poses([Subject(path.name, path, None)], self.encoder)[0])
+        return _reduced(picture, read_inputs([PoseInput(path, name=path.name)], [], self.encoder)[0][0].structure)
 
     def read_pose(self, paths: Sequence[Path], frame: tuple[int, int]) -> Keypoints:
         """Read a target pose, in pixels of the model's size.
@@ -214,7 +220,7 @@ class PageModel:
         renderer = getattr(self.inferencer.model, "renderer", None)
         recorded = getattr(renderer, "attention_reference", self.inferencer.model)  # of clips: not of the frame before
         with self._lock, recorded_kernels(recorded) as kernels:
-            _, out = next(iter(self.inferencer.frames([prepared], 1)))
+            _, out = next(iter(self.inferencer.generate([prepared], 1)))
         source = prepared.source[None].to(out.image.device)
         layers = {RESULT: to_uint8(out.image[0]), SOURCE: to_uint8(prepared.source)}
         if out.flows:
@@ -231,7 +237,7 @@ class PageModel:
 
         Other threads may use the model between two frames. Arguments and errors: see :meth:`generate`.
         """
-        generated = self.inferencer.frames((self._prepare(sample, target) for target in targets), 1)
+        generated = self.inferencer.generate((self._prepare(sample, target) for target in targets), 1)
         while True:
             with self._lock:
                 frame = next(generated, None)

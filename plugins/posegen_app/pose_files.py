@@ -51,7 +51,7 @@ def _read_each(paths: Sequence[Path], encoder: StructureEncoder) -> list[Keypoin
     poses, problems = [], []
     for path in paths:
         try:
-            poses.append(read_keypoints(path, encoder, None))
+            poses.append(read_keypoints(path, encoder.layout))
         except DataError as error:
             problems += [f"{path.name}: {problem}" for problem in error.problems] or [str(error)]
     if problems:

@@ -44,7 +44,7 @@ INDEX = "posegen: annotations by image"  # the key under which a COCO file that 
 MOST_NAMES = 5  # that an error lists
 WHICH_IMAGE = (
     "Say which image is meant: `posegen transfer` and `interpolate` take the picture itself as TARGET, and such a list "
-    "as --target-keypoints; `posegen infer` takes the picture as --target-image."
+    "as --target-keypoints; `tools/infer.py` takes the picture as --target-image."
 )
 MMPOSE_LEAST_SCORE = 0.3
 """MMPose gives every point a place, seen or not; its own demos draw those from this score up."""

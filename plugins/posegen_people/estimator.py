@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from posegen.data.estimators import Estimate, Figure, StructureEstimator
 from posegen.errors import CheckpointError, MissingWeightsError
-from posegen.poses import Estimate, Figure, StructureEstimator
 from posegen.weights import WeightsFile, find_weights
 
 from .annotations import COCO_17, MMPOSE_LEAST_SCORE, named_keypoints

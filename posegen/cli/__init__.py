@@ -27,7 +27,6 @@ COMMANDS = {
         ("leaderboard", "leaderboard", "Rank evaluations of the same protocol, beside published scores."),
         ("transfer", "transfer", "Render images in other poses."),
         ("interpolate", "interpolate", "Render a video in which an image moves from its own pose to another."),
-        ("infer", "infer", "Render one image in another pose."),
         ("animate", "animate", "Render a video of an image that follows a sequence of poses."),
         ("convert", "convert", "Convert published weights to a posegen checkpoint."),
         ("share", "share", "Write a model as a folder to share: safetensors, JSON config, model card."),
@@ -61,9 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 2
 
 
-def run_tool(name: str) -> int:
+def run_tool(command: str | Command) -> int:
     """Run one command as a script: ``python tools/train.py …``."""
-    return _run(COMMANDS[name], sys.argv[1:], prog=None)
+    return _run(COMMANDS[command] if isinstance(command, str) else command, sys.argv[1:], prog=None)
 
 
 def build_parser(command: Command, prog: str | None = None) -> argparse.ArgumentParser:

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConfigError, PosegenError
+from ..errors import PosegenError
 from ..plugin_access import PluginReport
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-    from ..data import StructureEncoder
-    from ..inference import Inferencer
+    from ..inference import ModelSource
 
 
 class ConfigOptions(argparse.Action):
@@ -37,6 +36,12 @@ def add_config(parser: argparse.ArgumentParser) -> None:
         help="a config file (.py, .json, .yaml), or the name of one that comes with posegen (`posegen configs`); a .py "
         "config is code and runs",
     )
+    add_overrides(parser)
+    add_plugin(parser)
+
+
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cfg-options``."""
     parser.add_argument(
         "--cfg-options",
         nargs="+",
@@ -44,7 +49,6 @@ def add_config(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="override values of the config: batch_size=4 data_root=DIR train_dataloader.num_workers=2",
     )
-    add_plugin(parser)
 
 
 def add_plugin(parser: argparse.ArgumentParser) -> None:
@@ -83,26 +87,6 @@ def refuse_to_overwrite(paths: Sequence[Path], force: bool) -> None:
             raise PosegenError(f"{path} exists; give --force to overwrite it, or another name")
 
 
-def build_encoder(config: Config) -> StructureEncoder:
-    """The structure encoder of a config.
-
-    Raises:
-        ConfigError: the config says not what the model sees.
-    """
-    from ..registry import STRUCTURE_ENCODERS
-
-    if "structure" not in config or "size" not in config:
-        raise ConfigError(
-            f"{config.filename} has no top-level 'structure' and 'size': it does not say how to read key points"
-        )
-    encoder = STRUCTURE_ENCODERS.build_part(config.structure)
-    if encoder.layout is None:
-        raise ConfigError(
-            f"{config.filename}: {type(encoder).__name__} makes no structure of key points; this command reads those"
-        )
-    return encoder
-
-
 def print_columns(rows: Sequence[Sequence[str]]) -> None:
     """Print rows of text in aligned columns, nothing cut off: for people, and for grep."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
@@ -116,32 +100,28 @@ def work_dir(parsed: argparse.Namespace) -> Path:
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """``CHECKPOINT`` and ``--revision``, behind ``CONFIG``: of :func:`build_inferencer`."""
+    """Add MODEL, CHECKPOINT, ``--revision``, ``--cfg-options`` and ``--plugin``, for :func:`find_model`."""
+    parser.add_argument(
+        "config",
+        type=Path,
+        metavar="MODEL",
+        help="shared model (a folder, the name of one that a plugin ships, or hf://OWNER/NAME) or config; a .py config "
+        "is code and runs",
+    )
     parser.add_argument(
         "checkpoint",
         type=Path,
         nargs="?",
-        help="a checkpoint of ours, trained or converted; none where CONFIG is a shared model: its folder, the name of "
-        "one that a plugin ships, or hf://OWNER/NAME, one on huggingface.co",
+        metavar="CHECKPOINT",
+        help="checkpoint file, required if MODEL is a config",
     )
-    parser.add_argument("--revision", help="of a model on the Hub: a branch, tag or commit; default: the newest")
+    parser.add_argument("--revision", help="branch, tag or commit of a model on the Hub (default: the newest)")
+    add_overrides(parser)
+    add_plugin(parser)
 
 
-def read_model(parsed: argparse.Namespace) -> Config | Path:
-    """The config whose checkpoint the command names, or the name of a shared model; plugins are loaded."""
-    from ..config import is_config
-    from ..sharing import is_shared
+def find_model(parsed: argparse.Namespace) -> ModelSource:
+    """Find the model that the arguments of :func:`add_model` name, and read its config."""
+    from ..inference import ModelSource
 
-    load_plugins(parsed)  # one of them may ship the model
-    if not is_shared(parsed.config) and (parsed.checkpoint is not None or is_config(parsed.config)):
-        return read_config(parsed)
-    if parsed.checkpoint is not None or parsed.cfg_options:
-        raise ConfigError(f"{parsed.config} is a shared model: it has its own weights, and no options")
-    return parsed.config
-
-
-def build_inferencer(parsed: argparse.Namespace) -> Inferencer:
-    """The model of a config with its checkpoint, or a shared one."""
-    from ..inference import Inferencer
-
-    return Inferencer(read_model(parsed), parsed.checkpoint, parsed.device, parsed.revision)
+    return ModelSource.find(parsed.config, parsed.checkpoint, parsed.revision, parsed.cfg_options, parsed.plugin)

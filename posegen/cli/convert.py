@@ -1,4 +1,4 @@
-"""Turn a published weight file into a checkpoint of ours."""
+"""Convert a published weight file to a posegen checkpoint."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from .common import read_config, refuse_to_overwrite
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``posegen convert``."""
+    """Add the arguments of ``posegen convert``."""
+    parser.add_argument("source", type=Path, help="published file: …net_G.pth (F and G) or …net_D.pth (discriminator)")
     parser.add_argument(
-        "source", type=Path, help="a published file: …net_G.pth (F and G) or …net_D.pth (discriminator)"
+        "destination", type=Path, help="checkpoint to write; .safetensors for a file that cannot execute anything"
     )
-    parser.add_argument(
-        "destination", type=Path, help="the checkpoint to write; as safetensors, which cannot execute, where it ends so"
-    )
-    parser.add_argument("--config", dest="config", type=Path, required=True, help="the config of the same architecture")
+    parser.add_argument("--config", type=Path, required=True, help="config of the same architecture")
     parser.set_defaults(cfg_options=None)
     parser.add_argument(
         "--discriminator",
@@ -24,13 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="FILE",
-        help="published …net_D….pth files to put beside F and G; clips have two, told apart by their shapes",
+        help="published …net_D….pth files to include; models of clips have two, which differ in their shapes",
     )
     parser.add_argument("--force", action="store_true", help="overwrite the destination if it exists")
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Convert; returns 0."""
+    """Convert; return 0."""
     from ..engine.checkpoint_files import write_plain, write_safetensors
     from ..engine.convert import convert
     from ..weights import SAFETENSORS, sha256

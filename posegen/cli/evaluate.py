@@ -297,7 +297,7 @@ def _keypoints(
 
 
 def _read_keypoints(place: Path, layout: KeypointLayout, image: Path) -> Keypoints:
-    from ..inference import keypoints_in
+    from ..inference import read_keypoint_file
 
     path = place
     if place.is_dir():
@@ -305,7 +305,7 @@ def _read_keypoints(place: Path, layout: KeypointLayout, image: Path) -> Keypoin
         path = next((place / name for name in names if (place / name).is_file()), place / names[0])
     if not path.is_file():
         raise DataError(place, f"no {path.name}")
-    return keypoints_in(path, layout, image)
+    return read_keypoint_file(path, layout, image)
 
 
 @contextmanager

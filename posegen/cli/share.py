@@ -1,4 +1,4 @@
-"""Write a model as a folder to give away: safetensors, a JSON config that cannot execute, a card."""
+"""Write a model as a folder to give away: safetensors, a JSON config that cannot execute, a model card."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from typing import Any
 from ..errors import DataError
 from .common import add_config, read_config
 
-MOST_OF_SCORES = 1 << 20
+MAX_SCORES_BYTES = 1 << 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``posegen share``."""
+    """Add the arguments of ``posegen share``."""
     add_config(parser)
-    parser.add_argument("checkpoint", type=Path, help="a checkpoint of ours, trained or converted")
-    parser.add_argument("folder", type=Path, help="the folder to write")
-    parser.add_argument("--name", default="", help="of the model, for its card; default: the folder's")
-    parser.add_argument("--description", default="", help="what it is, a sentence or more, for its card")
-    parser.add_argument("--scores", type=Path, metavar="JSON", help="a metrics.json of `posegen test` or `evaluate`")
+    parser.add_argument("checkpoint", type=Path, help="posegen checkpoint (from training or `posegen convert`)")
+    parser.add_argument("folder", type=Path, help="folder to write")
+    parser.add_argument("--name", default="", help="name of the model in its card (default: the folder's)")
+    parser.add_argument("--description", default="", help="description in its card, a sentence or more")
+    parser.add_argument("--scores", type=Path, metavar="JSON", help="metrics.json of `posegen test` or `evaluate`")
     parser.add_argument(
-        "--half", action="store_true", help="keep the weights in 16 bits: half as many bytes, rounded to three digits"
+        "--half", action="store_true", help="store weights in 16 bits: half as many bytes, rounded to three digits"
     )
-    parser.add_argument("--force", action="store_true", help="write into a folder that has files")
+    parser.add_argument("--force", action="store_true", help="write into a folder that is not empty")
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Write the folder; returns 0."""
-    from ..api import load_model
+    """Write the folder; return 0."""
+    from ..inference import ModelSource
     from ..sharing import CARD, check_destination, save_pretrained
     from ..weights import sha256
 
     check_destination(parsed.folder, parsed.force)
     scores, scored_under = ({}, "") if parsed.scores is None else read_scores(parsed.scores)
-    config = read_config(parsed)
+    model = ModelSource(read_config(parsed), parsed.checkpoint)
     save_pretrained(
-        load_model(config, parsed.checkpoint),
+        model.load(),
         parsed.folder,
-        config,
+        model.config,
         name=parsed.name,
         description=parsed.description,
         scores=scores,
@@ -48,19 +48,19 @@ def run(parsed: argparse.Namespace) -> int:
         force=parsed.force,
         half=parsed.half,
     )
-    print(f"{parsed.folder}: read {parsed.folder / CARD}, and say in it what only you know, before you give it away")
+    print(f"{parsed.folder}: read {parsed.folder / CARD} and complete it before you share the model")
     return 0
 
 
 def read_scores(path: Path) -> tuple[dict[str, float], str]:
-    """The numbers of a ``metrics.json``, and in words what they were computed under.
+    """Read the scores of a ``metrics.json``, and describe how they were computed.
 
     Raises:
-        DataError: it is missing, or no such file.
+        DataError: the file is missing or not of this format.
     """
     from ..files import read_json
 
-    record: Any = read_json(path, MOST_OF_SCORES)
+    record: Any = read_json(path, MAX_SCORES_BYTES)
     metrics = record.get("metrics") if isinstance(record, dict) else None
     if not isinstance(metrics, dict) or not all(isinstance(value, (int, float)) for value in metrics.values()):
         raise DataError(

@@ -152,10 +152,21 @@ def state_of(checkpoint: Mapping[str, Any], path: str | Path) -> Mapping[str, An
 
 
 def load_weights(model: nn.Module, path: str | Path, prefix: str = "model.") -> None:
-    """Load the complete model's weights from a checkpoint of a training run, or from a plain state dict of the model.
+    """Load the weights of the complete model from a checkpoint of a training run, or from a plain state dict.
 
     Raises:
-        CheckpointError: unreadable, or of another architecture; every weight that does not fit is named.
+        CheckpointError: unreadable, or of another architecture; names every weight that does not fit.
+    """
+    state = read_model_weights(path, prefix)
+    check_weights(model, state, str(path))
+    model.load_state_dict(state)
+
+
+def read_model_weights(path: str | Path, prefix: str = "model.") -> Mapping[str, Any]:
+    """Read the weights of the complete model from a checkpoint of a training run, or from a plain state dict.
+
+    Raises:
+        CheckpointError: unreadable, or a published weight file that is not converted.
     """
     state = state_of(read_checkpoint(path), path)
     if any(name.startswith(prefix) for name in state):
@@ -165,8 +176,7 @@ def load_weights(model: nn.Module, path: str | Path, prefix: str = "model.") -> 
             f"{path} is a published weight file; make a checkpoint of it first:\n"
             f"  posegen convert {path} NEW.pth --config CONFIG"
         )
-    check_weights(model, state, str(path))
-    model.load_state_dict(state)
+    return state
 
 
 def check_weights(model: nn.Module, state: Mapping[str, Any], where: str, most_shown: int = 12) -> None:

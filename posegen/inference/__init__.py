@@ -1,0 +1,45 @@
+"""Using a model: pictures and key points in, pictures and clips out."""
+
+from .files import find_sources, find_targets, list_files, matching_pictures
+from .inferencer import Inferencer, Prepared, Result, generated_picture
+from .inputs import (
+    Picture,
+    PoseInput,
+    Structure,
+    as_array,
+    as_keypoints,
+    check_points,
+    read_inputs,
+    read_keypoint_file,
+    read_keypoints,
+)
+from .interpolation import interpolate_keypoints
+from .model_source import ModelSource
+from .prepare import describe_size, encode_subject, prepare_checked, prepare_subject, stretch_of
+
+__all__ = [
+    "Inferencer",
+    "ModelSource",
+    "Picture",
+    "PoseInput",
+    "Prepared",
+    "Result",
+    "Structure",
+    "as_array",
+    "as_keypoints",
+    "check_points",
+    "describe_size",
+    "encode_subject",
+    "find_sources",
+    "find_targets",
+    "interpolate_keypoints",
+    "list_files",
+    "matching_pictures",
+    "prepare_checked",
+    "prepare_subject",
+    "read_inputs",
+    "read_keypoint_file",
+    "read_keypoints",
+    "stretch_of",
+    "generated_picture",
+]

@@ -1,0 +1,413 @@
+"""Pictures and key points in, generated pictures out: what ``posegen transfer`` and ``posegen animate`` call."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config
+from rich.progress import track
+from torch import Tensor
+
+from ..config import require
+from ..data import Keypoints, StructureEncoder
+from ..data.images import resize_image, to_tensor, to_uint8
+from ..data.keypoints import shown
+from ..errors import ConfigError, InputError, PosegenError
+from ..ops import resize_flow, warp
+from ..records import PairBatch, Transfer
+from ..registry import STRUCTURE_ENCODERS
+from .inputs import Picture, PoseInput, Structure, as_array, as_structure, is_path, read_each
+from .interpolation import interpolate_keypoints
+from .model_source import ModelSource
+from .prepare import encode_subject, frame_of, model_size, prepare_checked, test_dataset
+
+
+@dataclass(frozen=True)
+class Result:
+    """Generated picture, with the flow and mask it was made with.
+
+    All have the model's size (H, W), or that of the source with ``resize_back``.
+
+    Args:
+        image: uint8 H W 3, RGB.
+        flow: finest flow, float32 2 H W in pixels of the image: target pixel l shows source position
+            ``l + flow[:, l]``; None: the model has no flow.
+        mask: finest mask, float32 H W in [0, 1]: 1 is warped, 0 generated; None: the model has no mask.
+        warped: the prepared source, warped along the flow, uint8 H W 3; None: there is no flow.
+        name: name of the source's file without its ending; for a picture in memory its index, five digits.
+    """
+
+    image: np.ndarray
+    flow: np.ndarray | None
+    mask: np.ndarray | None
+    warped: np.ndarray | None
+    name: str
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A source and a target as the network takes them.
+
+    Args:
+        source: 3 H W in [-1, 1].
+        source_structure: S H W (or S 1 1).
+        target_structure: S H W (or S 1 1).
+        name: name of the source.
+        size: size (H, W) of the source before it was prepared.
+    """
+
+    source: Tensor
+    source_structure: Tensor
+    target_structure: Tensor
+    name: str
+    size: tuple[int, int]
+
+
+class Inferencer:
+    """Run a model on pictures and key points, prepared as its data set does it.
+
+    Args:
+        model: a shared folder, the name of a model that a plugin ships, ``hf://OWNER/NAME`` (a model on the Hugging
+            Face Hub), a config (with *checkpoint*), or a :class:`ModelSource`. A ``.py`` config is code and runs.
+        checkpoint: posegen checkpoint (from training or ``posegen convert``), required if *model* is a config.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …; ``"auto"``: a GPU if there is one, else the CPU.
+        revision: branch, tag or commit of a model on the Hub; None: the newest.
+
+    Attributes:
+        config: config of the model.
+        encoder: its structure encoder.
+        model: the model in eval mode, with ``transfer`` (single images) or ``frames`` (clips).
+        size: size (H, W) of its images in pixels.
+
+    Raises:
+        ConfigError: the config is broken, or the model generates neither images nor clips.
+        CheckpointError: the weights are unreadable or belong to another architecture.
+        MissingWeightsError: no such folder or name.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | Config | ModelSource,
+        checkpoint: str | Path | None = None,
+        device: str | torch.device = "auto",
+        revision: str | None = None,
+    ) -> None:
+        source = model if isinstance(model, ModelSource) else ModelSource.find(model, checkpoint, revision)
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = torch.device(device)
+        self.model: Any = source.load()
+        self.config = source.config
+        require(self.config, "structure", "size")
+        if not (self.makes_single_images or hasattr(self.model, "frames")):
+            raise ConfigError(f"{self.config.filename}: {type(self.model).__name__} has no method transfer or frames")
+        self.model.to(self.device)
+        self.encoder: StructureEncoder = STRUCTURE_ENCODERS.build_part(self.config.structure)
+        self.size = model_size(self.config)
+
+    @property
+    def makes_single_images(self) -> bool:
+        """Whether the model generates every image by itself; a model of clips uses the frame before."""
+        return hasattr(self.model, "transfer")
+
+    def require_single_images(self) -> None:
+        """Raise ConfigError if the model is one of clips."""
+        if not self.makes_single_images:
+            raise ConfigError(
+                f"{self.config.filename} is a model of clips, not of single images: use `posegen animate` or "
+                "Inferencer.animate"
+            )
+
+    def infer(
+        self,
+        sources: Picture | list[Picture],
+        target_structures: Structure | list[Structure],
+        source_structures: Structure | list[Structure],
+        batch_size: int = 8,
+        progress: bool = True,
+        target_images: Picture | list[Picture] | None = None,
+        subject: int | None = None,
+        resize_back: bool = False,
+    ) -> list[Result]:
+        """Move sources into target structures. Lists go together item by item; anything else is used for every item.
+
+        Requires a model of single images; for clips use :meth:`animate`.
+
+        Args:
+            sources: the pictures.
+            target_structures: structures to move to, in pixels of *target_images*; without these, of the picture whose
+                size their file says, or else of the source.
+            source_structures: structures of the sources, in pixels of the source.
+            batch_size: pictures in a batch.
+            progress: show a progress bar if there is more than one batch.
+            target_images: pictures of the target structures: for their size, for encoders that use the picture, and to
+                select the entry in a key-point file of many pictures.
+            subject: index of the figure, for key points of several figures, N K 2 or N K 3.
+            resize_back: resize results to the source's size. If the data set cuts sources out, this stretches the
+                cut-out.
+
+        Returns:
+            One result for each source, in order.
+
+        Raises:
+            ConfigError: the model is one of clips.
+            DataError: files are missing or broken; all key-point files are read before any work.
+            InputError: inputs do not fit together.
+
+        Warns:
+            UserWarning: some key points lie outside of their picture. If all do: an InputError.
+        """
+        self.require_single_images()
+        columns = [sources, target_structures, source_structures, target_images]
+        rows = _rows(columns, ("sources", "target_structures", "source_structures", "target_images"))
+        given = [PoseInput(source, own, _name(source, index)) for index, (source, _, own, _) in enumerate(rows)]
+        read = self._read([PoseInput(image, target) for _, target, _, image in rows] + given, subject)
+        pairs = zip(read[len(rows) :], read[: len(rows)], strict=True)
+        prepared = chain.from_iterable(self.prepare_inputs(source, [target]) for source, target in pairs)
+        made = self.generate(prepared, batch_size)
+        shown = track(made, description="inference", total=len(rows), disable=not progress or len(rows) <= batch_size)
+        return [_result(one, transfer, resize_back) for one, transfer in shown]
+
+    def animate(
+        self,
+        reference: Picture,
+        structures: Iterable[Structure],
+        reference_structure: Structure,
+        batch_size: int = 8,
+        structure_images: Picture | list[Any] | None = None,
+        subject: int | None = None,
+        resize_back: bool = False,
+    ) -> Iterator[Result]:
+        """Generate a clip: one picture, moved through a sequence of structures, with either kind of model.
+
+        A model of clips generates each frame from the frame before it and the reference. A model of single images
+        generates each frame by itself, so the clip may flicker. At most *batch_size* frames are in memory.
+
+        Args:
+            reference: the picture.
+            structures: one for each frame, in pixels of *structure_images*; without these, of the reference. The files
+                of a list or tuple are all read before any work; any other iterable is read frame by frame.
+            reference_structure: structure of the reference, in pixels of it.
+            batch_size: frames in a batch, for a model of single images.
+            structure_images: pictures of the structures: a list (None for no picture) or one for all frames; read
+                frame by frame.
+            subject: see :meth:`infer`.
+            resize_back: see :meth:`infer`.
+
+        Returns:
+            An iterator of results in order, each generated when it is asked for.
+
+        Raises:
+            DataError, InputError: see :meth:`infer`.
+
+        Warns:
+            UserWarning: key points lie outside of their picture.
+        """
+        if isinstance(structures, (str, Path, Keypoints)):
+            raise InputError("structures must be a list with one structure for each frame")
+        source = PoseInput(reference, reference_structure, _name(reference, 0))
+        if isinstance(structure_images, tuple):
+            structure_images = list(structure_images)
+        targets: Iterable[PoseInput]
+        if isinstance(structures, Sequence):
+            rows = _rows([list(structures), structure_images], ("structures", "structure_images"))
+            source, *targets = self._read([source, *(PoseInput(image, one) for one, image in rows)], subject)
+        elif isinstance(structure_images, list):
+            raise InputError("structure_images is a list, so structures must be a list of the same length")
+        else:
+            source = self._read([source], subject)[0]
+            unread = (PoseInput(structure_images, structure) for structure in structures)
+            targets = (self._read([target], subject)[0] for target in unread)
+        frames = self.generate(self.prepare_inputs(source, targets), batch_size)
+        return (_result(one, made, resize_back) for one, made in frames)
+
+    def prepare(
+        self,
+        source: Picture,
+        target_structure: Structure,
+        source_structure: Structure,
+        target_image: Picture | None = None,
+        name: str = "",
+        subject: int | None = None,
+    ) -> Prepared:
+        """Prepare one source for :meth:`transfer`. Arguments and errors: see :meth:`infer`."""
+        given = PoseInput(source, source_structure, name or _name(source, 0))
+        own, target = self._read([given, PoseInput(target_image, target_structure)], subject)
+        return next(self.prepare_inputs(own, [target]))
+
+    def transfer(self, prepared: Sequence[Prepared]) -> tuple[PairBatch, Transfer]:
+        """Run the model on prepared sources as one batch.
+
+        Returns:
+            The batch, whose unknown target images are the sources, and the model's output.
+
+        Raises:
+            ConfigError: the model is one of clips.
+        """
+        self.require_single_images()
+        source = torch.stack([one.source for one in prepared])
+        batch = PairBatch(
+            source,
+            torch.stack([one.source_structure for one in prepared]),
+            source,
+            torch.stack([one.target_structure for one in prepared]),
+            [one.name for one in prepared],
+        ).to(self.device)
+        return batch, self.model.transfer(batch.source, batch.source_structure, batch.target_structure)
+
+    # Steps, for the commands
+
+    def prepare_inputs(self, source: PoseInput, targets: Iterable[PoseInput]) -> Iterator[Prepared]:
+        """Prepare one source for each of its targets, one at a time.
+
+        Args:
+            source: picture with its structure, read.
+            targets: structures, read, with their pictures if they have one.
+
+        Raises:
+            DataError, InputError: see :meth:`infer`.
+        """
+        assert source.picture is not None
+        picture = as_array(source.picture)
+        prepared, own = self._encode(source, picture, f"{source.name}, source")
+        image = to_tensor(prepared)
+        for target in targets:
+            _, wanted = self._encode(target, frame_of(target, picture), f"{target.name or source.name}, target")
+            yield Prepared(image, own, wanted, source.name, picture.shape[:2])
+
+    def prepare_between(self, source: PoseInput, target: PoseInput, fractions: Sequence[float]) -> Iterator[Prepared]:
+        """Prepare frames in which a source moves from its own pose to the target's.
+
+        Poses are interpolated in the prepared picture: a data set that cuts out by key points would cut each pose out
+        anew, and the clip would shake.
+
+        Args:
+            source, target: from :func:`posegen.inference.read_inputs`.
+            fractions: for each frame the fraction of the way, in [0, 1].
+        """
+        assert source.picture is not None
+        picture = as_array(source.picture)
+        prepared, start = prepare_checked(self.config, picture, source.structure, f"{source.name}, source")
+        _, end = prepare_checked(self.config, frame_of(target, picture), target.structure, f"{target.name}, target")
+        image, own = to_tensor(prepared), self.encoder.encode(start, self.size, prepared)
+        for fraction in fractions:
+            pose = interpolate_keypoints(start, end, self.encoder.layout, fraction)
+            yield Prepared(image, own, self.encoder.encode(pose, self.size), source.name, picture.shape[:2])
+
+    def generate(self, prepared: Iterable[Prepared], batch_size: int = 8) -> Iterator[tuple[Prepared, Transfer]]:
+        """Run the model on prepared inputs: single images in batches, or the frames of one clip one after the other.
+
+        Args:
+            prepared: the inputs; for a model of clips all of one source. They are asked for when they are needed.
+            batch_size: images in a batch, for a model of single images.
+
+        Returns:
+            Each input with the model's output (B = 1); for clips, with flows and masks from the reference.
+
+        Raises:
+            InputError: *batch_size* is less than 1; see also :meth:`infer`.
+        """
+        if batch_size < 1:
+            raise InputError(f"batch_size must be 1 or more, got {batch_size}")
+        return self._single_images(iter(prepared), batch_size) if self.makes_single_images else self._clip(prepared)
+
+    def _single_images(self, prepared: Iterator[Prepared], batch_size: int) -> Iterator[tuple[Prepared, Transfer]]:
+        while batch := list(islice(prepared, batch_size)):
+            _, made = self.transfer(batch)
+            for index, one in enumerate(batch):
+                row = slice(index, index + 1)
+                flows, masks = ([level[row] for level in levels] for levels in (made.flows, made.masks))
+                yield one, Transfer(made.image[row], flows, masks)
+
+    def _clip(self, prepared: Iterable[Prepared]) -> Iterator[tuple[Prepared, Transfer]]:
+        rows = iter(prepared)
+        first = next(rows, None)
+        if first is None:
+            return
+        pending: deque[Prepared] = deque()  # one at a time; itertools.tee would keep 57
+
+        def structures() -> Iterator[Tensor]:
+            for one in chain([first], rows):
+                pending.append(one)
+                yield one.target_structure[None].to(self.device)
+
+        reference, own = (tensor[None].to(self.device) for tensor in (first.source, first.source_structure))
+        for frame in self.model.frames(reference, own, structures()):
+            if not pending:
+                raise PosegenError(f"{type(self.model).__name__} generated more frames than there are structures")
+            yield pending.popleft(), Transfer(frame.image, frame.flows.reference, frame.masks.reference)
+        if pending:
+            raise PosegenError(f"{type(self.model).__name__} generated {len(pending)} frames too few")
+
+    def _read(self, inputs: Sequence[PoseInput], subject: int | None) -> list[PoseInput]:
+        return read_each(inputs, lambda one: replace(one, structure=as_structure(one, self.encoder, subject)))
+
+    def _encode(self, given: PoseInput, frame: np.ndarray, name: str) -> tuple[np.ndarray, Tensor]:
+        """Return the prepared frame and the encoded structure."""
+        if isinstance(given.structure, Keypoints):
+            image = None if given.picture is None else frame
+            prepared, encoded = encode_subject(self.config, self.encoder, frame, given.structure, image, name)
+            return prepared, encoded[0]
+        return self._resized(frame, name), self._encoded(given.structure, name)
+
+    def _encoded(self, structure: Any, name: str) -> Tensor:
+        if isinstance(structure, Tensor):
+            shapes = [(self.encoder.channels, *size) for size in (self.size, (1, 1))]
+            if tuple(structure.shape) not in shapes:
+                raise InputError(f"{name}: a ready structure is S H W, {shapes[0]}; got {tuple(structure.shape)}")
+            return structure.float()
+        try:
+            return self.encoder.encode(structure, self.size)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{name}: {type(self.encoder).__name__} cannot encode {structure!r}: {error}") from error
+
+    def _resized(self, frame: np.ndarray, name: str) -> np.ndarray:
+        """Resize a picture without key points as a whole, unless its data set would cut it out by them."""
+        size = (frame.shape[0], frame.shape[1])
+        if size != self.size and test_dataset(self.config)[0].has_own_preparation():
+            raise InputError(
+                f"{name}: the picture has {shown(size)} pixels; with a ready structure it must have the model's "
+                f"{shown(self.size)}, because this model's data set prepares pictures by their key points"
+            )
+        return resize_image(frame, self.size)
+
+
+def _rows(columns: Sequence[Any], names: Sequence[str]) -> list[list[Any]]:
+    """Return the values of each item: lists give one each, anything else is repeated."""
+    lengths = {name: len(column) for name, column in zip(names, columns, strict=True) if isinstance(column, list)}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{length} {name}" for name, length in lengths.items())
+        raise InputError(f"lists must have the same length; got {told}")
+    count = next(iter(lengths.values()), 1)
+    return [[column[row] if isinstance(column, list) else column for column in columns] for row in range(count)]
+
+
+def _name(source: Picture, index: int) -> str:
+    return Path(source).stem if is_path(source) else f"{index:05d}"
+
+
+def generated_picture(one: Prepared, made: Transfer, resize_back: bool = False) -> np.ndarray:
+    """Return the picture that was generated from one input (B = 1), uint8 H W 3, or resized to the source's size."""
+    picture = to_uint8(made.image[0])
+    return resize_image(picture, one.size) if resize_back else picture
+
+
+def _result(one: Prepared, made: Transfer, resize_back: bool) -> Result:
+    source = one.source[None].to(made.image.device)
+    shape = (source.shape[-2], source.shape[-1])
+    size = one.size if resize_back else shape
+    flow = mask = warped = None
+    if made.flows:
+        flow = resize_flow(resize_flow(made.flows[-1], shape), size)[0].float().cpu().numpy()
+        warped = resize_image(to_uint8(warp(source, made.flows[-1])[0]), size)
+    if made.masks:
+        mask = F.interpolate(F.interpolate(made.masks[-1], shape).float(), size)[0, 0].cpu().numpy()
+    return Result(generated_picture(one, made, resize_back), flow, mask, warped, one.name)

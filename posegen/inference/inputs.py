@@ -1,0 +1,340 @@
+"""Pictures with their key points, as a user gives them: read and checked before any work."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeGuard, TypeVar
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from .. import plugin_access
+from ..data import KeypointLayout, Keypoints, StructureEncoder
+from ..data.estimators import Figure, find_estimator, run_estimator
+from ..data.images import read_image
+from ..data.keypoints import shown
+from ..errors import ConfigError, DataError, InputError, MissingWeightsError
+from ..files import read_json
+
+CORNER = 2.0
+"""Pixels from the upper-left corner. Key points that all lie there are fractions of the picture, not pixels."""
+INSTEAD = (
+    "To give key points instead of estimating them, use --source-keypoints FILE and --target-keypoints FILE (one list "
+    "of many pictures is enough), or put a file beside each picture: NAME.json or NAME_keypoints.json beside NAME.jpg. "
+    "Supported formats: docs/formats.md."
+)
+
+Picture = str | Path | Image.Image | np.ndarray
+"""A path, a PIL image, or an array, uint8 H W 3, RGB."""
+Structure = Any
+"""A path of a key-point file, points K 2 or K 3 (x, y, score; 0 is missing), :class:`posegen.data.Keypoints`, a ready
+structure (tensor S H W), or anything else that the config's encoder encodes, for example a view."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class PoseInput:
+    """A picture with its key points.
+
+    Args:
+        picture: the picture; None for a target of which only the key points are known.
+        structure: its key points or other structure; None: an estimator has to find them in the picture.
+        name: name in file names and messages.
+    """
+
+    picture: Picture | None = None
+    structure: Structure = None
+    name: str = ""
+
+
+# Key-point files
+
+
+def read_keypoints(path: Path, layout: KeypointLayout, image: Path | None = None) -> Keypoints:
+    """Read the key points of one picture from a file of any format that a plugin reads.
+
+    Args:
+        path: the file.
+        layout: layout of the key points to return.
+        image: the picture, which selects the entry in a list of many; None: the file must hold one figure.
+
+    Raises:
+        DataError: the file is missing, broken, of no known format or without any key point, or it is a list of many
+            pictures and *image* is None.
+    """
+    if not path.is_file():
+        raise DataError(path, "no such file")
+    found = read_keypoint_file(path, layout, image)
+    if not found.present.any():
+        raise DataError(path, "every key point is missing")
+    return found
+
+
+def read_keypoint_file(path: Path, layout: KeypointLayout, image: Path | None) -> Keypoints:
+    """Read key points like :func:`read_keypoints`; all of them may be missing.
+
+    Raises:
+        DataError: no plugin reads the file.
+    """
+    found = plugin_access.first("posegen_read_keypoints", path=path, layout=layout, image=image)
+    if found is None:
+        raise DataError(
+            path,
+            f"no plugin reads {layout.name} key points from this file{_content(path)}",
+            hint="docs/formats.md lists the supported formats with an example file; `posegen plugins` lists the "
+            "plugins.",
+        )
+    return found
+
+
+def _content(path: Path) -> str:
+    """Describe a JSON file of an unknown format."""
+    if path.suffix.lower() != ".json":
+        return ""
+    content = read_json(path)
+    if isinstance(content, dict):
+        return f", an object with {', '.join(map(repr, list(content)[:8])) or 'nothing in it'}"[:200]
+    return f", a list of {len(content)}" if isinstance(content, list) else f", {type(content).__name__}"
+
+
+# Values in memory
+
+
+def as_array(picture: Picture) -> np.ndarray:
+    """Return a picture as uint8 H W 3, RGB; files are read with :func:`posegen.data.images.read_image`.
+
+    Raises:
+        DataError: the file cannot be read.
+        InputError: not a path, an image or such an array.
+    """
+    if is_path(picture):
+        return read_image(picture)
+    if isinstance(picture, Image.Image):
+        return np.asarray(picture.convert("RGB"))
+    if isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3:
+        return picture
+    given = f"{picture.dtype}, {picture.shape}" if isinstance(picture, np.ndarray) else type(picture).__name__
+    raise InputError(f"a picture is a path, a PIL image, or an array uint8 H W 3; got {given}")
+
+
+def as_keypoints(points: Any, layout: KeypointLayout, subject: int | None = None) -> Keypoints:
+    """Return key points from numbers: K 2 (x, y), or K 3 (x, y, score; a point with a score of 0 or less is missing).
+
+    Args:
+        points: the numbers; points that are not finite are missing. N K 2 or N K 3 for several figures.
+        layout: layout of the key points.
+        subject: index of the figure to use if there are several.
+
+    Raises:
+        InputError: another shape, or several figures and no *subject*.
+    """
+    try:
+        values = np.asarray(points, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"key points are numbers, K 2 or K 3; got {type(points).__name__}: {error}") from error
+    if values.ndim == 3:
+        if subject is None and len(values) != 1:
+            raise InputError(f"key points of {len(values)} figures: choose one, subject=0…{len(values) - 1}")
+        if not 0 <= (subject or 0) < len(values):
+            raise InputError(f"subject={subject} is out of range: there are key points of {len(values)} figures")
+        values = values[subject or 0]
+    if values.ndim != 2 or len(values) != len(layout) or values.shape[1] not in (2, 3):
+        raise InputError(f"key points of {layout.name} are {len(layout)}×2 or {len(layout)}×3, got {values.shape}")
+    present = np.isfinite(values).all(axis=1) & np.asarray((values[:, 2:] > 0).all(axis=1))
+    if not present.any():
+        raise InputError("every key point is missing")
+    return Keypoints(np.where(present[:, None], values[:, :2], 0), present)
+
+
+def as_structure(given: PoseInput, encoder: StructureEncoder, subject: int | None = None) -> Any:
+    """Return the structure of an input as its encoder takes it: files are read, numbers become key points.
+
+    Raises:
+        DataError: the file cannot be read.
+        ConfigError: a file was given, and the encoder does not encode key points.
+        InputError: see :func:`as_keypoints`.
+    """
+    layout, structure = encoder.layout, given.structure
+    if isinstance(structure, (Keypoints, Tensor)):
+        return structure
+    if is_path(structure):
+        if layout is None:
+            raise ConfigError(
+                f"{structure} is a file, and {type(encoder).__name__} does not encode key points: give the argument of "
+                "its method encode"
+            )
+        return read_keypoints(Path(structure), layout, Path(given.picture) if is_path(given.picture) else None)
+    return structure if layout is None else as_keypoints(structure, layout, subject)
+
+
+def is_path(value: Any) -> TypeGuard[str | Path]:
+    """Return whether a value is a path."""
+    return isinstance(value, (str, Path))
+
+
+# Many at once
+
+
+def read_inputs(
+    sources: Sequence[PoseInput],
+    targets: Sequence[PoseInput],
+    encoder: StructureEncoder,
+    estimator: str | None = None,
+) -> tuple[list[PoseInput], list[PoseInput]]:
+    """Read the key points of pictures and check that they fit, before any work.
+
+    Every picture is decoded once. Key points beside a picture then count its pixels and know its size (``frame``),
+    unless they come from a data set's own list. Those of a target without a picture count pixels of the sources, unless
+    their file says the size of their picture.
+
+    Args:
+        sources: pictures and key-point files; key points that are missing are estimated.
+        targets: the same; either may be missing.
+        encoder: structure encoder of the model.
+        estimator: name of the estimator; None: the only one there is.
+
+    Returns:
+        Sources and targets with :class:`posegen.data.Keypoints`.
+
+    Raises:
+        DataError: files are missing or broken, key points do not fit their picture, or no figure is found in a
+            picture; names all of them.
+        ConfigError: no estimator finds such key points, or there are several and none is named.
+        MissingWeightsError: the estimator lacks its library or weights.
+
+    Warns:
+        UserWarning: a picture or a file has several figures.
+    """
+    inputs = [*sources, *targets]
+    to_estimate = [one for one in inputs if one.structure is None]
+    estimate = _load_estimator(to_estimate, encoder.layout, estimator) if to_estimate else None
+
+    def read(one: PoseInput) -> PoseInput:
+        image = None if one.picture is None else as_array(one.picture)
+        if one.structure is None:
+            assert estimate is not None
+            assert image is not None
+            points = _best(estimate(image), one.picture)
+        else:
+            points = as_structure(one, encoder)
+        try:
+            return replace(one, structure=points if image is None else _in_picture(points, image))
+        except InputError as error:
+            raise DataError(_files(one), str(error)) from error
+
+    found = read_each(inputs, read, "pictures and key points", INSTEAD if to_estimate else "")
+    _warn_of_several(inputs, found)
+    sizes = {one.structure.frame for one in found[: len(sources)]} - {None}
+    found_targets = found[len(sources) :]
+    _check_targets(targets, [one.structure for one in found_targets], sizes)
+    return found[: len(sources)], found_targets
+
+
+def read_each(
+    inputs: Iterable[PoseInput], read: Callable[[PoseInput], T], where: str = "key points", hint: str = ""
+) -> list[T]:
+    """Apply *read* to each input, and raise one DataError with the problems of all."""
+    found, problems, hints = [], [], [hint]
+    for one in inputs:
+        try:
+            found.append(read(one))
+        except DataError as error:
+            problems += [f"{error.where}: {problem}" for problem in error.problems] or [str(error)]
+            hints.append(error.hint)
+    if problems:
+        raise DataError(where, list(dict.fromkeys(problems)), "\n".join(hint for hint in dict.fromkeys(hints) if hint))
+    return found
+
+
+def _check_targets(
+    targets: Sequence[PoseInput], found: Sequence[Keypoints], sizes: set[tuple[int, int] | None]
+) -> None:
+    """Raise DataError if all points of a target lie outside of its frame; without one, of any source."""
+    problems = []
+    for target, keypoints in zip(targets, found, strict=True):
+        where = "" if keypoints.frame else ", in pixels of the source"
+        for size in () if keypoints.listed else {keypoints.frame} if keypoints.frame else sizes:
+            assert size is not None
+            try:
+                check_points(keypoints, size)
+            except InputError as error:
+                problems.append(f"{_files(target)}{where}: {error}")
+    if problems:
+        raise DataError("targets", problems, "docs/transfer.md says which picture's pixels key points count.")
+
+
+def _files(one: PoseInput) -> str:
+    return ", in ".join(str(file) for file in (one.structure, one.picture) if is_path(file)) or one.name
+
+
+def check_points(keypoints: Keypoints, size: tuple[int, int]) -> str:
+    """Return a warning about key points that lie outside of a picture of *size* (H, W); empty if all lie inside.
+
+    Raises:
+        InputError: all of them lie outside or in the upper-left corner, or their frame has other proportions.
+    """
+    count = int(keypoints.present.sum())
+    if count > 2 and np.abs(keypoints.points[keypoints.present]).max() < CORNER:
+        own = shown(keypoints.frame or size)
+        raise InputError(
+            f"all {count} key points lie within {CORNER:g} pixels of the upper left corner; they must count pixels: "
+            f"if they are fractions of the picture, 0 to 1, multiply x by its width and y by its height ({own})"
+        )
+    keypoints = keypoints.within(size)
+    places = keypoints.points[keypoints.present]
+    outside, exchanged = _count_outside(places, size), _count_outside(places[:, ::-1], size)
+    if not outside:
+        return ""
+    question = "do they count pixels of it?" + (" Are x and y exchanged?" if exchanged < outside else "")
+    odd = f"{outside} of {count} key points lie outside of the picture, which has {shown(size)} pixels; {question}"
+    if outside == count:
+        raise InputError(odd)
+    return odd
+
+
+def _count_outside(places: np.ndarray, size: tuple[int, int]) -> int:
+    return int(((places < -0.5) | (places > np.array([size[1], size[0]]) - 0.5)).any(1).sum())
+
+
+def _in_picture(points: Keypoints, image: np.ndarray) -> Keypoints:
+    if points.listed:
+        return points
+    size = (image.shape[0], image.shape[1])
+    check_points(points, size)
+    return replace(points.within(size), frame=size)
+
+
+def _warn_of_several(inputs: Sequence[PoseInput], found: Sequence[PoseInput]) -> None:
+    told = [f"{one.structure}: {read.structure.chosen}" for one, read in zip(inputs, found, strict=True)
+            if read.structure.chosen]  # fmt: skip
+    if told:
+        more = f" (and in {len(told) - 1} other files)" if len(told) > 1 else ""
+        warnings.warn(f"{told[0]} is taken, the one with the most points{more}", stacklevel=3)
+
+
+def _load_estimator(
+    inputs: Sequence[PoseInput], layout: KeypointLayout, name: str | None
+) -> Callable[[np.ndarray], list[Figure]]:
+    others = f" (and {len(inputs) - 1} other pictures)" if len(inputs) > 1 else ""
+    try:
+        chosen = find_estimator(layout, name)
+        return partial(run_estimator, chosen.name, chosen.load())
+    except (ConfigError, MissingWeightsError) as error:
+        raise type(error)(f"{inputs[0].picture}{others} has no key-point file: {error}\n{INSTEAD}") from error
+
+
+def _best(figures: Sequence[Figure], picture: Picture | None) -> Keypoints:
+    if not figures:
+        raise DataError(str(picture), "the estimator found no figure, or no point that it is sure of")
+    if len(figures) > 1:
+        warnings.warn(
+            f"{picture}: {len(figures)} figures were found; the one with the most points is taken. To choose another "
+            "one, give its key points or crop the picture.",
+            stacklevel=2,
+        )
+    return figures[0].keypoints

@@ -1,7 +1,0 @@
-"""`posegen share` as a script."""
-
-import sys
-
-from posegen.cli import run_tool
-
-sys.exit(run_tool("share"))
