@@ -258,7 +258,7 @@ def test_a_resting_mouse_does_not_hold_up_the_keys(browser, server):
     browser.wait(lambda: ring(browser) == at(0.25, 0.125))
     browser.find(RESULT).send_keys(*[Keys.ARROW_RIGHT] * 6)
     browser.wait(lambda: ring(browser) == at(0.5 + 6 / 32, 0.5))  # from the clicked point
-    column = 2 * int((0.5 + 6 / 32) * 16) + 0.5  # the finest level has 16×16 places of 2×2 pixels
+    column = 2 * int(server.asked[-1][0] * 16) + 0.5  # the finest level has 16×16 places of 2×2 pixels
     browser.wait(lambda: f"16×16: ({column:.1f}, " in browser.text("#viewer .text"))
 
 
@@ -370,7 +370,7 @@ def test_a_picture_with_key_points_is_uploaded_and_a_bad_file_is_reported(browse
     Image.fromarray(pixels).save(tmp_path / "noise.png")
     upload = browser.find("#source-files input[type=file]")
     upload.send_keys(f"{tmp_path / 'noise.png'}\n{openpose(tmp_path / 'noise.json', model)}")
-    browser.wait(lambda: browser.find("#source-editor svg").get_attribute("viewBox").endswith("64 64"))
+    browser.wait(lambda: browser.find("#source-editor svg").get_dom_attribute("viewBox").endswith("64 64"))
     browser.wait(lambda: shown(browser) != before)
 
     kept = shown(browser)
