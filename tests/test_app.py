@@ -390,7 +390,7 @@ def test_only_models_of_the_same_structure_are_compared(model, views):
         (["a/b=x.pth", "=y.pth"], "(?s)a/b=x.pth.*=y.pth"),
         ([f"m{k}=x.pth" for k in range(5)], "at most 4"),
         (["other=missing.pth"], "no such checkpoint: missing.pth"),
-        (["other=missing.py:missing.pth"], "missing.py"),
+        (["other=missing.py:{checkpoint}"], "missing.py"),
         (["fresh={checkpoint}"], "two models are called 'fresh'"),
     ],
 )

@@ -11,7 +11,7 @@ from posegen.cli.common import add_model
 from posegen.errors import ConfigError
 
 if TYPE_CHECKING:
-    from posegen.inference import Inferencer
+    from posegen.inference import ModelSource
 
 LOOPBACK = "127.0.0.1"
 NAME = re.compile(r"\w[\w.-]{0,39}")
@@ -43,13 +43,21 @@ def run(parsed: argparse.Namespace) -> int:
     """Serve the page until Ctrl-C."""
     compared = _parse_compared(parsed.compare)
     print("loading the model and the page …", flush=True)
+    from posegen.cli.common import find_model
+    from posegen.inference import Inferencer
+
     from .page import launch
     from .page_model import PageModel, check_comparable
     from .web import wait_for_interrupt
 
-    name = parsed.checkpoint.stem if parsed.checkpoint else _folder_name(parsed.config)
-    main = PageModel(_load(parsed), parsed.examples, name)
-    others = [PageModel(_load_other(parsed, value), 0, name) for name, value in compared]
+    source = find_model(parsed)
+    sources = [_find_other(parsed, source, value) for _, value in compared]
+    main_name = parsed.checkpoint.stem if parsed.checkpoint else _folder_name(parsed.config)
+    main = PageModel(Inferencer(source, device=parsed.device), parsed.examples, main_name)
+    others = [
+        PageModel(Inferencer(other, device=parsed.device), 0, name)
+        for other, (name, _) in zip(sources, compared, strict=True)
+    ]
     check_comparable([main, *others])
     page, address = launch([main, *others], parsed.config.stem, parsed.host, parsed.port)
     if main.gallery.note:
@@ -75,29 +83,19 @@ def _parse_compared(given: list[str]) -> list[tuple[str, str]]:
     return pairs
 
 
-def _load(parsed: argparse.Namespace) -> Inferencer:
-    from posegen.cli.common import find_model
-    from posegen.inference import Inferencer
-
-    return Inferencer(find_model(parsed), device=parsed.device)
-
-
-def _load_other(parsed: argparse.Namespace, value: str) -> Inferencer:
-    """Load a model of ``--compare``; plugins are loaded."""
-    from posegen.cli.common import read_config
-    from posegen.config import load_config
-    from posegen.inference import Inferencer
+def _find_other(parsed: argparse.Namespace, main: ModelSource, value: str) -> ModelSource:
+    """Find a model of ``--compare``; plugins are loaded."""
+    from posegen.inference import ModelSource
     from posegen.sharing import is_shared
 
-    path = Path(value)
-    if is_shared(path):
-        return Inferencer(path, None, parsed.device)
+    if is_shared(value):
+        return ModelSource.find(value)
     config, _, checkpoint = value.rpartition(":")
-    if config and not path.exists():
-        return Inferencer(load_config(config, {}, plugin_files=parsed.plugin), Path(checkpoint), parsed.device)
-    if is_shared(parsed.config):
+    if config and not Path(value).exists():
+        return ModelSource.find(config, checkpoint, plugin_files=parsed.plugin)
+    if main.shared:
         raise ConfigError(f"--compare {value}: missing config of the checkpoint: give CONFIG:CHECKPOINT")
-    return Inferencer(read_config(parsed), path, parsed.device)
+    return ModelSource.find(main.config, value)
 
 
 def _folder_name(folder: Path) -> str:

@@ -216,11 +216,11 @@ class PageModel:
         Raises:
             InputError: a pose has no point, or the encoder does not accept a structure.
         """
-        prepared = self._prepare(sample, target)
+        prepared = next(self._prepare(sample, [target]))
         renderer = getattr(self.inferencer.model, "renderer", None)
         recorded = getattr(renderer, "attention_reference", self.inferencer.model)  # of clips: not of the frame before
         with self._lock, recorded_kernels(recorded) as kernels:
-            _, out = next(iter(self.inferencer.generate([prepared], 1)))
+            _, out = next(self.inferencer.generate([prepared], 1))
         source = prepared.source[None].to(out.image.device)
         layers = {RESULT: to_uint8(out.image[0]), SOURCE: to_uint8(prepared.source)}
         if out.flows:
@@ -237,7 +237,7 @@ class PageModel:
 
         Other threads may use the model between two frames. Arguments and errors: see :meth:`generate`.
         """
-        generated = self.inferencer.generate((self._prepare(sample, target) for target in targets), 1)
+        generated = self.inferencer.generate(self._prepare(sample, targets), 1)
         while True:
             with self._lock:
                 frame = next(generated, None)
@@ -245,14 +245,15 @@ class PageModel:
                 return
             yield to_uint8(frame[1].image[0])
 
-    def _prepare(self, sample: Sample, target: Structure) -> Prepared:
+    def _prepare(self, sample: Sample, targets: Iterable[Structure]) -> Iterator[Prepared]:
         picture, own = sample.picture, sample.structure
         if isinstance(own, Keypoints):
             _check_points(own)
         else:
             picture, own = resize_image(picture, self.size), self._encode(own)
-        blank = np.zeros((*self.size, 3), np.uint8)  # the target is in pixels of the model's size
-        return self.inferencer.prepare(picture, self._encode(target), own, blank)
+        blank = np.zeros((*self.size, 3), np.uint8)  # targets are in pixels of the model's size
+        encoded = (PoseInput(blank, self._encode(target)) for target in targets)
+        return self.inferencer.prepare_inputs(PoseInput(picture, own), encoded)
 
     def _encode(self, structure: Structure) -> Tensor:
         """Encode a structure as S H W (or S 1 1); key points are in pixels of the model's size."""
