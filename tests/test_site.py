@@ -108,7 +108,7 @@ def copied(tmp_path):
 def test_json_and_csv_of_the_page_hold_the_same_key_points(copied):
     encoder = STRUCTURE_ENCODERS.build_part({"type": "HeatmapEncoder", "layout": "openpose18", "sigma": 6})
     json_points, csv_points = (
-        read_keypoints(copied / file, encoder, copied / "me.png") for file in ("me.json", "points.csv")
+        read_keypoints(copied / file, encoder.layout, copied / "me.png") for file in ("me.json", "points.csv")
     )
     np.testing.assert_array_equal(json_points.points[json_points.present], csv_points.points[csv_points.present])
     assert (json_points.present == csv_points.present).all()
