@@ -1,7 +1,8 @@
-"""What a weight file of ``torch.save`` asks for, told before anything in it is executed, unfolded or believed.
+"""Checks of weight files that torch and safetensors do not make: names that are asked for, and unpacked size.
 
-torch's own ``weights_only`` is the second line. It allows more than weights need (a ``bytearray`` of any length, sparse
-and quantized tensors, tensors larger than the file they are in), and does not always say what a file asked for.
+``torch.load(weights_only=True)`` executes nothing, but allows more than weights need: a ``bytearray`` of any length,
+compressed entries, tensors larger than their storage, values nested without end. A file is checked before torch reads
+it (:func:`check_file`), and its content afterwards (:func:`check_content`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor, nn
@@ -34,21 +35,19 @@ ALLOWED = frozenset(
         *(f"torch.{kind}Storage" for kind in _STORAGES),
     }
 )
-"""All that a weight file may ask for by name, beside tensors' bytes and plain values."""
+"""All that a weight file may ask for by name."""
 
 MOST_PICKLE = 8 << 20
-"""Bytes that say what is in a file, beside the weights: a pickle, or safetensors' header; a large model's: 100 KiB."""
+"""Maximum size in bytes of the pickle of a file, without tensors; a large model's has 100 KiB."""
 MOST_DIRECTORY = 16 << 20
-"""Bytes of an archive's directory: more than 100,000 weights."""
+"""Maximum size in bytes of an archive's directory: more than 100,000 weights."""
 MOST_VALUES = 250_000
-"""Values in a file, each counted as often as it is referred to."""
+"""Maximum number of values in a file, each counted as often as it is referred to."""
 MOST_DEEP = 100
-"""Mappings and sequences in one another; people write ten."""
+"""Maximum depth of nested mappings and sequences."""
 MOST_NESTED = 10_000
-"""Values in a tuple: hashing one that refers to itself twice at each level would never end."""
+"""Maximum number of values in a nested tuple: hashing a tuple that holds itself twice at each level never ends."""
 
-_ARCHIVE, _PICKLE = b"PK\x03\x04", b"\x80"
-_TAR_MARK = slice(257, 262)
 _LEGACY_PICKLES = 5  # magic number, protocol, machine, content, keys of storages
 _PLAIN = (str, int, float, bool, type(None))
 _MAPPINGS: tuple[type, ...] = (dict, OrderedDict, Counter)
@@ -56,79 +55,169 @@ _SEQUENCES: tuple[type, ...] = (list, tuple, torch.Size)
 
 
 class RefusedError(Exception):
-    """A file that is not loaded; says why, without its name."""
+    """A file that is not loaded, with the reason; without the name of the file."""
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """A file to read: opened once, so that what is read is what was checked.
+    """Open a regular file once, so that the file that is read is the file that was checked.
 
     Raises:
-        RefusedError: it is a folder, a pipe or a device, from which to read may never end.
+        RefusedError: it is a pipe or a device, from which reading may never end.
         OSError: it cannot be opened.
     """
 
-    def without_waiting(name: str, flags: int) -> int:  # for whoever would write into a pipe
+    def without_blocking(name: str, flags: int) -> int:  # a pipe blocks until somebody writes to it
         return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
 
-    with open(path, "rb", opener=without_waiting) as stream:
+    with open(path, "rb", opener=without_blocking) as stream:
         if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
             raise RefusedError("it is a pipe or a device, not a file")
         yield stream
 
 
 def size_of(stream: BinaryIO) -> int:
-    """Bytes of an open file."""
+    """Return the size of an open file in bytes."""
     return os.fstat(stream.fileno()).st_size
 
 
 def check_file(stream: BinaryIO) -> None:
-    """Look through an open file of ``torch.save``, of any age, before torch reads it; leaves it at its start.
+    """Check an open file of ``torch.save``, of any version, before torch reads it; rewind it afterwards.
 
     Raises:
-        RefusedError: it asks for something by name that is not in :data:`ALLOWED`, or would
-            take more memory than its size.
-        Exception: it is damaged; of many kinds.
+        RefusedError: it asks for a name that is not in :data:`ALLOWED`, or would unpack to more than its size.
+        Exception: it is damaged; of many types.
     """
     stream.seek(0)
     start = stream.read(512)
-    if start.startswith(_ARCHIVE):
+    stream.seek(0)
+    if start.startswith(b"PK\x03\x04"):
         _check_archive(stream, size_of(stream))
-    elif start[_TAR_MARK] == b"ustar":
+    elif start[257:262] == b"ustar":
         raise RefusedError("it is a tar archive, as torch wrote them before 2017, and these are not read")
-    elif not start.startswith(_PICKLE):
+    elif not start.startswith(b"\x80"):
         raise RefusedError("damaged, or no checkpoint")
     else:
-        stream.seek(0)
         head = io.BytesIO(stream.read(MOST_PICKLE))
         for _ in range(_LEGACY_PICKLES):
             check_pickle(head)
     stream.seek(0)
 
 
-def check_safetensors(path: Path) -> None:
-    """Look at the length of a safetensors file's header, which is read into memory; safetensors checks the rest itself.
+def _check_archive(stream: BinaryIO, size: int) -> None:
+    """Check that torch and zipfile see the same entries, that they are not compressed, and what the pickle asks for."""
+    _check_end(stream, size)
+    with zipfile.ZipFile(stream) as archive:
+        entries = archive.infolist()
+        names = [entry.orig_filename.lower() for entry in entries]  # torch ignores the case
+        if any(name.endswith("/constants.pkl") for name in names):
+            raise RefusedError("it is a TorchScript program, which is code")
+        for entry in entries:
+            if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
+                raise RefusedError(
+                    f"its entry {entry.filename!r} is compressed, {entry.file_size:,} bytes in "
+                    f"{entry.compress_size:,}; weights are stored uncompressed"
+                )
+        if sum(entry.file_size for entry in entries) > size:
+            raise RefusedError(f"its entries overlap, or exceed its {size:,} bytes")
+        if len(set(names)) < len(names) or any("\0" in name for name in names):
+            raise RefusedError("its entries have ambiguous names")
+        pickles = [entry for entry, name in zip(entries, names, strict=True) if name.endswith("/data.pkl")]
+        if len(pickles) != 1:
+            raise RefusedError("damaged, or no checkpoint: an archive that torch did not write")
+        if pickles[0].file_size > MOST_PICKLE:
+            raise RefusedError(f"its pickle has {pickles[0].file_size:,} bytes, the limit is {MOST_PICKLE:,}")
+        check_pickle(io.BytesIO(archive.read(pickles[0])))
+
+
+def _check_end(stream: BinaryIO, size: int) -> None:
+    """Check that an archive ends as torch writes it: directory, records of 64 bits if any, record of 32 bits.
+
+    zipfile corrects the position of a directory, torch does not. Where each part ends at the start of the next, and
+    the last part at the end of the file, there is nothing to correct, and both read the same directory.
+    """
+    tail_size = min(size, (1 << 16) + 98)  # the longest comment, such as a checkpoint's seal, and the records before it
+    stream.seek(size - tail_size)
+    tail = stream.read()
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or tail_size - at < 22 or struct.unpack_from("<H", tail, at + 20)[0] != tail_size - at - 22:
+        raise RefusedError("damaged: it is cut off")
+    length, start = struct.unpack_from("<II", tail, at + 12)
+    agrees = True
+    if at >= 76 and tail[at - 20 : at - 16] == b"PK\x06\x07":  # locator of the record of 64 bits
+        (located,) = struct.unpack_from("<Q", tail, at - 12)
+        at -= 76
+        wide_length, wide_start = struct.unpack_from("<QQ", tail, at + 40)
+        agrees = tail[at : at + 4] == b"PK\x06\x06" and located == size - tail_size + at
+        agrees &= length in (wide_length, 0xFFFFFFFF) and start in (wide_start, 0xFFFFFFFF)
+        length, start = wide_length, wide_start
+    if length > MOST_DIRECTORY:  # zipfile would read it into memory
+        raise RefusedError(f"it is an archive with a directory of {length:,} bytes, the limit is {MOST_DIRECTORY:,}")
+    if not agrees or start + length != size - tail_size + at:
+        raise RefusedError("damaged, or with two directories: its directory is not where it should be")
+
+
+def check_pickle(stream: BinaryIO) -> None:
+    """Walk through a pickle without running it, and leave *stream* behind it.
 
     Raises:
-        RefusedError: the header is longer than the file, or than any model needs.
+        RefusedError: it asks for names that are not in :data:`ALLOWED`, or nests values without end.
+        Exception: it is damaged.
     """
-    with opened(path) as stream:
-        header, size = int.from_bytes(stream.read(8), "little"), size_of(stream)
-    if header > min(MOST_PICKLE, size - 8):
+    asked: dict[str, None] = {}
+    texts = ["?", "?"]  # the last two: STACK_GLOBAL takes a module and a name
+    stack: list[Any] = []  # the number of values in each value
+    memo: dict[Any, int] = {}
+    for opcode, argument, _ in pickletools.genops(stream):
+        if opcode.name in ("GLOBAL", "INST"):
+            asked[str(argument).replace(" ", ".")] = None
+        elif opcode.name == "STACK_GLOBAL":
+            asked[".".join(texts[-2:])] = None
+        elif opcode.name in ("EXT1", "EXT2", "EXT4", "PERSID"):
+            asked[f"{opcode.name} {argument}"] = None
+        elif isinstance(argument, str):
+            texts.append(argument)
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            memo[len(memo) if argument is None else argument] = stack[-1]
+            continue
+        taken = _take(stack, opcode)
+        count = 1
+        if opcode.name in ("GET", "BINGET", "LONG_BINGET"):
+            count = memo[argument]
+        elif opcode.name == "DUP":
+            count = taken[0]
+        elif opcode.name in ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "REDUCE", "NEWOBJ"):
+            count += sum(taken)
+        if count > MOST_NESTED:
+            raise RefusedError(f"it nests more than {MOST_NESTED:,} values in one another")
+        stack += [after if after is pickletools.markobject else count for after in opcode.stack_after]
+    refused = [name.replace("__builtin__", "builtins") for name in asked if name not in ALLOWED]
+    if refused:
         raise RefusedError(
-            f"it declares a header of {header:,} bytes; it has {size:,}, and the limit is {MOST_PICKLE:,}"
+            f"it holds more than tensors and plain values (it asks for {', '.join(refused[:5])}), and nothing in a "
+            "checkpoint is executed"
         )
 
 
-def walk(content: Any, most: int) -> Iterator[tuple[Any, Any]]:
-    """Each value of a tree of mappings and sequences, with the nearest name above it, those in a value after it.
+def _take(stack: list[Any], opcode: pickletools.OpcodeInfo) -> list[int]:
+    """Pop the values that an operation takes, those above the last mark included."""
+    before = opcode.stack_before
+    taken: list[int] = []
+    if pickletools.markobject in before:
+        while (top := stack.pop()) is not pickletools.markobject:
+            taken.append(top)
+        before = before[: before.index(pickletools.markobject)]
+    return taken + [stack.pop() for _ in before]
 
-    Whoever takes a value may refuse it before its own are looked at. They are counted before they are held: a small
-    file may say one value many times, or say a list that holds itself.
+
+def walk(content: Any, most: int) -> Iterator[tuple[Any, Any]]:
+    """Yield each value of a tree of mappings and sequences with the nearest name above it, parents first.
+
+    Values are counted before they are visited: a small file may refer to one value many times, or hold itself.
 
     Args:
         content: the tree.
-        most: values, each counted as often as it is referred to.
+        most: maximum number of values, each counted as often as it is referred to.
 
     Raises:
         RefusedError: there are more, or they are nested deeper than :data:`MOST_DEEP`.
@@ -143,228 +232,49 @@ def walk(content: Any, most: int) -> Iterator[tuple[Any, Any]]:
         count += len(value)
         if count > most or depth >= MOST_DEEP:
             raise RefusedError(
-                f"it refers to itself, or unfolds to more than {most:,} values, or to more than {MOST_DEEP} in one "
-                "another"
+                f"it refers to itself, or unfolds to more than {most:,} values, or nests more than {MOST_DEEP}"
             )
-        left += [(item, own, depth + 1) for item, own in _inside(value, name)]
-
-
-def _inside(value: Any, name: Any) -> Iterator[tuple[Any, Any]]:
-    """Values in a value with their names. A state dict's versions are an attribute of it."""
-    if isinstance(value, dict):
-        yield from ((item, key) for key, item in dict.items(value))
-        attributes = vars(value).values() if type(value) in (OrderedDict, Counter) else ()
-        yield from ((item, name) for item in attributes)
-    else:
-        yield from ((item, name) for item in value)
+        if isinstance(value, dict):
+            left += [(item, key, depth + 1) for key, item in dict.items(value)]
+            left += [(item, name, depth + 1) for item in getattr(value, "__dict__", {}).values()]  # versions of modules
+        else:
+            left += [(item, name, depth + 1) for item in value]
 
 
 def check_content(content: Any, most_bytes: int) -> None:
-    """Look through what torch read.
+    """Check what torch read.
 
     Args:
-        content: of the file.
-        most_bytes: the file's size, which its tensors cannot exceed.
+        content: content of the file.
+        most_bytes: size of the file, which its tensors cannot exceed.
 
     Raises:
-        RefusedError: it is no tree of tensors and plain values, or unfolds to more than is in the file.
+        RefusedError: it is no tree of tensors and plain values, or unpacks to more than the file holds.
     """
     storages: dict[int, int] = {}
     for value, name in walk(content, MOST_VALUES):
+        where = name or "its content"
         if type(value) in (Tensor, nn.Parameter):
-            storages.update(_checked_storage(value, name))
+            storage = _storage(value, where)
+            storages[storage.data_ptr()] = storage.nbytes()
         elif type(value) in _MAPPINGS:
-            _check_names(value, name)
+            for key in getattr(value, "__dict__", {}):
+                if key != "_metadata":
+                    raise RefusedError(f"{where} has an attribute {key!r}, which weights do not have")
+            for key in dict.keys(value):
+                if type(key) not in _PLAIN:
+                    raise RefusedError(f"{where} has a {type(key).__name__} for a name")
         elif type(value) not in (*_SEQUENCES, *_PLAIN):
-            raise RefusedError(f"{name or 'its content'} is a {type(value).__name__}, no tensor and no plain value")
+            raise RefusedError(f"{where} is a {type(value).__name__}, not a tensor or a plain value")
     if sum(storages.values()) > most_bytes:
-        raise RefusedError(f"its tensors unfold to {sum(storages.values()):,} bytes, and the file has {most_bytes:,}")
+        raise RefusedError(f"its tensors unpack to {sum(storages.values()):,} bytes, and the file has {most_bytes:,}")
 
 
-def _check_names(mapping: Any, name: Any) -> None:
-    for key in getattr(mapping, "__dict__", {}):
-        if key != "_metadata":
-            raise RefusedError(
-                f"{name or 'its content'} brings an attribute {key!r} of its own, which weights have not"
-            )
-    for key in dict.keys(mapping):
-        if type(key) not in _PLAIN:
-            raise RefusedError(f"{name or 'its content'} has a {type(key).__name__} for a name")
-
-
-def _checked_storage(tensor: Tensor, name: Any) -> dict[int, int]:
-    """The bytes of a tensor's storage by its address."""
+def _storage(tensor: Tensor, where: str) -> torch.UntypedStorage:
+    """Return the storage of a dense tensor that is no larger than it."""
     if tensor.layout is not torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
-        raise RefusedError(f"{name or 'its content'} is no dense tensor of numbers in memory")
+        raise RefusedError(f"{where} is not a dense tensor on the CPU")
     storage = tensor.untyped_storage()
     if tensor.numel() * tensor.element_size() > storage.nbytes():
-        raise RefusedError(
-            f"{name or 'its content'}, of shape {tuple(tensor.shape)}, unfolds from {storage.nbytes():,} bytes"
-        )
-    return {storage.data_ptr(): storage.nbytes()}
-
-
-# Archives
-
-
-_END, _END_64 = 22, 76  # bytes: the last record; with 64 bits, the record and its locator before that
-_SEE_64 = (0xFFFFFFFF, 0xFFFF, 0xFFFFFFFF)  # in the last record: see that of 64 bits
-
-
-class _Directory(NamedTuple):
-    """What an archive's last record says of its directory: bytes, entries, and where it begins."""
-
-    size: int
-    entries: int
-    start: int
-
-
-def _check_archive(stream: BinaryIO, size: int) -> None:
-    said = _entries_said(stream, size)
-    with zipfile.ZipFile(stream) as archive:
-        entries = archive.infolist()
-        if len(entries) != said:
-            raise RefusedError(f"its directory has {len(entries)} entries, and it says {said}")
-        if any(entry.filename.lower().endswith("/constants.pkl") for entry in entries):
-            raise RefusedError("it is a TorchScript program, which is code")
-        _check_entries(entries, size)
-        pickles = [entry for entry in entries if entry.filename.lower().endswith("/data.pkl")]  # torch looks so
-        if len(pickles) != 1:
-            raise RefusedError("damaged, or no checkpoint: an archive that torch did not write")
-        if pickles[0].file_size > MOST_PICKLE:
-            raise RefusedError(
-                f"it describes its content in {pickles[0].file_size:,} bytes, the limit is {MOST_PICKLE:,}"
-            )
-        check_pickle(io.BytesIO(archive.read(pickles[0])))
-
-
-def _entries_said(stream: BinaryIO, size: int) -> int:
-    """How many entries an archive says it has, where its last records say one thing to all readers.
-
-    zipfile corrects where a directory is said to begin, torch does not. So that both see the same one, there is nothing
-    to correct: each record ends where the next begins, the last with the file.
-    """
-    tail = min(size, (1 << 16) + _END + _END_64)  # the longest comment, and the records before it
-    stream.seek(size - tail)
-    end = stream.read(tail)
-    at = end.rfind(b"PK\x05\x06")
-    if at < 0 or at + _END > tail:
-        raise RefusedError("damaged: it is cut off")
-    entries, length, start, comment = struct.unpack_from("<HIIH", end, at + 10)
-    narrow = wide = _Directory(length, entries, start)
-    ends_at = at
-    if at >= _END_64 and end[at - 20 : at - 16] == b"PK\x06\x07":
-        ends_at = at - _END_64
-        entries, length, start = struct.unpack_from("<QQQ", end, ends_at + 32)
-        wide = _Directory(length, entries, start)
-    if wide.size > MOST_DIRECTORY:  # zipfile would read it into memory
-        raise RefusedError(f"it is an archive with a directory of {wide.size:,} bytes, the limit is {MOST_DIRECTORY:,}")
-    whole = at + _END + comment == tail and wide.start + wide.size == size - tail + ends_at
-    if narrow is not wide:
-        (located,) = struct.unpack_from("<Q", end, at - 12)
-        whole &= end[ends_at : ends_at + 4] == b"PK\x06\x06" and located == size - tail + ends_at
-        whole &= all(short in (long, mark) for short, long, mark in zip(narrow, wide, _SEE_64, strict=True))
-    if not whole:
-        raise RefusedError("damaged, or with two directories: its directory is not where it is said to be")
-    return wide.entries
-
-
-def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
-    """torch stores entries as they are, one after the other, in one folder."""
-    end, last = 0, ""
-    for entry in sorted(entries, key=lambda entry: entry.header_offset):
-        name = entry.filename
-        if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
-            raise RefusedError(
-                f"its entry {name!r} is compressed, {entry.file_size:,} bytes in {entry.compress_size:,}; weights are "
-                "stored as they are, and nothing is unfolded"
-            )
-        if entry.orig_filename != name:
-            raise RefusedError(f"its entry {entry.orig_filename!r} has a name that ends before its end")
-        if entry.is_dir() or name.startswith("/") or "\\" in name or ":" in name or ".." in name.split("/"):
-            raise RefusedError(f"its entry {name!r} leads out of the archive")
-        if entry.header_offset < end or name == last:
-            raise RefusedError(f"its entries {last!r} and {name!r} overlap")
-        end, last = entry.header_offset + 30 + len(name.encode()) + entry.file_size, name
-    if end > size:
-        raise RefusedError(f"its entry {last!r} ends at {end:,}, and the file has {size:,} bytes")
-    if len({entry.filename.lower() for entry in entries}) < len(entries):  # torch looks for them so
-        raise RefusedError("two of its entries have one name")
-
-
-# Pickles
-
-
-class _Value(NamedTuple):
-    """Something on a pickle's stack: its text where it is one, and the values in it if it is a tuple."""
-
-    text: str = "?"
-    nested: int = 1
-
-
-_ANY = _Value()
-_PUT = ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE")
-_GET = ("GET", "BINGET", "LONG_BINGET")
-_GLOBAL = ("GLOBAL", "INST")
-_UNNAMED = ("EXT1", "EXT2", "EXT4", "PERSID")
-_NESTING = ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "REDUCE", "NEWOBJ")
-
-
-def check_pickle(stream: BinaryIO) -> None:
-    """Walk through a pickle without running it, and leave *stream* behind it.
-
-    Raises:
-        RefusedError: it asks for something that is not in :data:`ALLOWED`; all of that is named.
-        Exception: it is damaged.
-    """
-    asked: dict[str, None] = {}
-    stack: list[Any] = []
-    memo: dict[Any, _Value] = {}
-    for opcode, argument, _ in pickletools.genops(stream):
-        if opcode.name in _PUT:
-            memo[len(memo) if argument is None else argument] = stack[-1]
-            continue
-        taken = _take(stack, opcode)
-        if opcode.name in _GLOBAL:
-            asked[str(argument).replace(" ", ".")] = None
-        elif opcode.name == "STACK_GLOBAL":
-            asked[".".join(value.text for value in taken)] = None
-        elif opcode.name in _UNNAMED:
-            asked[f"{opcode.name} {argument}"] = None
-        given = (
-            memo[argument]
-            if opcode.name in _GET
-            else taken[0]
-            if opcode.name == "DUP"
-            else _made(opcode, argument, taken)
-        )
-        stack += [pickletools.markobject if after is pickletools.markobject else given for after in opcode.stack_after]
-        if len(stack) > MOST_VALUES or len(memo) > MOST_VALUES:
-            raise RefusedError(f"it unfolds to more than {MOST_VALUES:,} values")
-    refused = [name.replace("__builtin__", "builtins") for name in asked if name not in ALLOWED]
-    if refused:
-        raise RefusedError(
-            f"it holds more than tensors and plain values (it asks for {', '.join(refused[:5])}), and nothing in a "
-            "checkpoint is executed"
-        )
-
-
-def _take(stack: list[Any], opcode: pickletools.OpcodeInfo) -> list[_Value]:
-    """Pop what an operation takes: so many values, and those down to the last mark."""
-    before = opcode.stack_before
-    above: list[_Value] = []
-    if pickletools.markobject in before:
-        while (top := stack.pop()) is not pickletools.markobject:
-            above.append(top)
-        before = before[: before.index(pickletools.markobject)]
-    below = [stack.pop() for _ in before]
-    return [*reversed(below), *reversed(above)]
-
-
-def _made(opcode: pickletools.OpcodeInfo, argument: Any, taken: list[_Value]) -> _Value:
-    nested = 1 + sum(value.nested for value in taken) if opcode.name in _NESTING else 1
-    if nested > MOST_NESTED:
-        raise RefusedError(f"it nests more than {MOST_NESTED:,} values in one another")
-    if nested == 1 and not isinstance(argument, str):
-        return _ANY
-    return _Value(argument if isinstance(argument, str) else "?", nested)
+        raise RefusedError(f"{where}, of shape {tuple(tensor.shape)}, unpacks from {storage.nbytes():,} bytes")
+    return storage

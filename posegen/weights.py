@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,23 +15,24 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from .errors import CheckpointError, MissingWeightsError
-from .untrusted import RefusedError, check_content, check_file, check_safetensors, opened, size_of
+from .files import written_whole
+from .untrusted import RefusedError, check_content, check_file, opened, size_of
 
 SAFETENSORS = ".safetensors"
-"""What the name of such a file ends in."""
+"""Suffix of a safetensors file."""
 
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A file of pretrained weights that somebody else publishes.
+    """A published file of pretrained weights.
 
     Args:
-        name: what it is, as people say it: ``"VGG-19, ImageNet (torchvision)"``.
-        file_name: under which it is kept.
-        address: where it can be fetched.
-        sha256: of the whole file, or its first digits where no more is published; empty: nobody publishes it.
-        folder: where it is looked for; None: where torch keeps such files (``$TORCH_HOME/hub/checkpoints``).
-        used_by: parts that read it.
+        name: readable name: ``"VGG-19, ImageNet (torchvision)"``.
+        file_name: name of the file on this machine.
+        address: URL to download it from.
+        sha256: checksum of the whole file, or its first digits if no more is published; empty if none is published.
+        folder: folder of the file; None: the folder of torch (``$TORCH_HOME/hub/checkpoints``).
+        used_by: names of the parts that read it.
     """
 
     name: str
@@ -41,31 +44,35 @@ class WeightsFile:
 
     @property
     def path(self) -> Path:
-        """Where it is looked for."""
+        """Path of the file on this machine."""
         return (self.folder or Path(torch.hub.get_dir()) / "checkpoints") / self.file_name
 
+    @property
+    def is_archived(self) -> bool:
+        """Return whether the address is that of an archive that holds the file."""
+        return Path(self.address).suffix != Path(self.file_name).suffix
+
     def agrees(self, digest: str) -> bool | None:
-        """Whether a SHA-256 is that of this file; None: nobody publishes it."""
+        """Return whether a SHA-256 is the published one; None if none is published."""
         return digest.startswith(self.sha256) if self.sha256 else None
 
 
 def find_weights(file: WeightsFile, given: str | Path | None = None) -> Path:
-    """The path of a file of pretrained weights. Nothing is downloaded.
+    """Return the path of a file of pretrained weights. Nothing is downloaded.
 
     Args:
-        file: what is looked for.
-        given: a path the user chose, taken as it is: its checksum is not compared with the published one. None: where
-            *file* belongs.
+        file: file to find.
+        given: path that the user chose, whose checksum is not verified; None: the path of *file*.
 
     Raises:
-        MissingWeightsError: it is not there; says which file, its address, and where to put it.
-        CheckpointError: it is there, and its checksum is not the published one.
+        MissingWeightsError: the file is missing; says how to get it.
+        CheckpointError: its checksum is not the published one.
     """
     if given is not None:
         path = Path(given).expanduser()
         if not path.is_file():
             raise MissingWeightsError(
-                f"{path}: there is no such file. It should be {file.name}: {file.file_name}, from {file.address}"
+                f"{path}: no such file. It should be {file.name}: {file.file_name}, from {file.address}"
             )
         return path
     if not file.path.is_file():
@@ -75,76 +82,97 @@ def find_weights(file: WeightsFile, given: str | Path | None = None) -> Path:
             f"  file:    {file.file_name}\n"
             f"  address: {file.address}\n"
             f"  put in:  {file.path.parent}{os.sep}\n"
-            "Nothing is downloaded unasked. Where torch's folder is elsewhere, set TORCH_HOME; a part that reads them "
-            "takes a path as its argument weights."
+            "`posegen weights --download` fetches missing files; nothing is downloaded unasked. If torch's folder is "
+            "elsewhere, set TORCH_HOME; a part that reads weights takes a path as its argument weights."
         )
-    digest = sha256(file.path)
-    if file.agrees(digest) is False:
-        raise CheckpointError(
-            f"{file.path} is damaged, or another file: its SHA-256 starts {digest[: len(file.sha256)]}, "
-            f"not {file.sha256}. Fetch it again: {file.address}"
-        )
+    _verify(file, file.path)
     return file.path
 
 
+def download_weights(file: WeightsFile, progress: Callable[[int, int], None] = lambda done, total: None) -> Path:
+    """Download a file of pretrained weights to its path, and verify its checksum before it is kept.
+
+    Args:
+        file: file to download.
+        progress: called with the number of bytes received, and their total or 0 if the server does not tell.
+
+    Raises:
+        MissingWeightsError: it cannot be downloaded, or is in an archive.
+        CheckpointError: its checksum is not the published one.
+    """
+    if file.is_archived:
+        raise MissingWeightsError(f"{file.address} is an archive: unpack {file.file_name} to {file.path.parent}")
+    with written_whole(file.path) as temporary:
+        try:
+            with urllib.request.urlopen(file.address, timeout=60) as answer, temporary.open("wb") as stream:
+                total = int(answer.headers.get("Content-Length") or 0)
+                while block := answer.read(1 << 20):
+                    stream.write(block)
+                    progress(stream.tell(), total)
+        except OSError as error:
+            raise MissingWeightsError(f"{file.address} cannot be downloaded: {error}") from error
+        _verify(file, temporary)
+    return file.path
+
+
+def _verify(file: WeightsFile, path: Path) -> None:
+    digest = sha256(path)
+    if file.agrees(digest) is False:
+        raise CheckpointError(
+            f"{path} is damaged, or another file: its SHA-256 starts {digest[: len(file.sha256)]}, "
+            f"not {file.sha256}. Download it again: {file.address}"
+        )
+
+
 def sha256(path: str | Path) -> str:
-    """SHA-256 of a file's bytes, 64 hex digits."""
-    digest = hashlib.sha256()
+    """Return the SHA-256 of a file, 64 hexadecimal digits."""
     with Path(path).open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read_weights(path: str | Path) -> Any:
-    """What a file of ``torch.save`` or safetensors holds, on the CPU; nothing in it is executed.
-
-    A file whose name ends in ``.safetensors`` is read as such, any other as torch's. It is looked through first: what
-    it asks for beside weights and plain values, and what takes more memory than the file is large, is refused.
+    """Read a file of ``torch.save`` or, by its suffix, of safetensors, to the CPU; execute nothing in it.
 
     Raises:
-        CheckpointError: the file cannot be read, is damaged, or asks for more than tensors and plain values; says what.
+        CheckpointError: the file is damaged, holds more than tensors and plain values, or unpacks to more than its
+            size.
     """
     path = Path(path)
     try:
-        if path.suffix == SAFETENSORS:
-            check_safetensors(path)
-            return load_file(path)  # which checks what it reads: a file put in this one's place, too
         with opened(path) as stream:
-            return read_stream(stream, path)
+            return load_file(path) if path.suffix == SAFETENSORS else read_stream(stream, path)
     except CheckpointError:
         raise
-    except Exception as error:  # a damaged file makes safetensors raise many kinds
+    except Exception as error:  # a damaged file makes safetensors raise many types
         raise CheckpointError(f"{path} cannot be loaded: {_reason(error)}") from error
 
 
 def read_stream(stream: BinaryIO, path: str | Path) -> Any:
-    """What an open file of ``torch.save`` holds; *path* is its name in errors. Else as :func:`read_weights`."""
+    """Read an open file of ``torch.save`` as :func:`read_weights` does; *path* is its name in errors."""
     try:
         check_file(stream)
         content = torch.load(stream, map_location="cpu", weights_only=True)
         check_content(content, size_of(stream))
         return content
-    except Exception as error:  # a damaged file makes torch raise many kinds
+    except Exception as error:  # a damaged file makes torch raise many types
         raise CheckpointError(f"{path} cannot be loaded: {_reason(error)}") from error
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
-    """What a safetensors file says of itself, as text by name.
+    """Return the metadata of a safetensors file, text by name.
 
     Raises:
         CheckpointError: it cannot be read, or is damaged.
     """
     try:
-        check_safetensors(Path(path))
-        with safe_open(path, framework="pt") as file:
+        with opened(Path(path)), safe_open(path, framework="pt") as file:
             return dict(file.metadata() or {})
     except Exception as error:
         raise CheckpointError(f"{path} cannot be loaded: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:
-    """Why a file was not loaded, without torch's advice to load it unsafely."""
+    """Return why a file was not loaded, without torch's advice to load it unsafely."""
     if isinstance(error, RefusedError):
         return str(error)
     if isinstance(error, SafetensorError):

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from posegen.cli import main
+from posegen.torchvision_import import import_torchvision
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -33,6 +34,9 @@ test_dataloader = dict(num_workers=0)
 default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=-1))
 '''
 LAST = 7  # iterations of both stages
+
+
+import_torchvision()  # before a test module imports torchvision itself
 
 
 def pytest_configure() -> None:

@@ -1,4 +1,4 @@
-"""Files of pretrained weights: found, verified, and listed by ``posegen weights``. Nothing is ever fetched."""
+"""Files of pretrained weights: found, verified, listed and downloaded by ``posegen weights``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torchvision import models
 from posegen import plugins
 from posegen.cli import main
 from posegen.errors import CheckpointError, MissingWeightsError
-from posegen.weights import WeightsFile, find_weights, sha256
+from posegen.weights import WeightsFile, download_weights, find_weights, sha256
 
 CONTENT = b"weights"
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -38,7 +38,14 @@ def file(**changes: object) -> WeightsFile:
 def test_what_is_missing_is_told_with_file_address_and_place(home: Path) -> None:
     with pytest.raises(MissingWeightsError) as error:
         find_weights(file(used_by=("Distance",)))
-    for told in ("Distance", "a network", "net.pth", "https://example.org/net.pth", str(home), "Nothing is downloaded"):
+    for told in (
+        "Distance",
+        "a network",
+        "net.pth",
+        "https://example.org/net.pth",
+        str(home),
+        "nothing is downloaded unasked",
+    ):
         assert told in str(error.value)
 
 
@@ -69,7 +76,35 @@ def test_sha256_of_a_file_larger_than_a_block(tmp_path: Path) -> None:
     assert sha256(tmp_path / "large") == hashlib.sha256(content).hexdigest()
 
 
-# What the metrics declare
+# download_weights
+
+
+def test_a_file_is_downloaded_verified_and_reported_on_the_way(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "server.pth").write_bytes(CONTENT)
+    seen: list[tuple[int, int]] = []
+    address = (tmp_path / "server.pth").as_uri()
+    assert download_weights(file(address=address), lambda *numbers: seen.append(numbers)) == home / "net.pth"
+    assert (home / "net.pth").read_bytes() == CONTENT
+    assert seen == [(len(CONTENT), len(CONTENT))]
+
+
+def test_a_download_of_another_checksum_is_not_kept(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "server.pth").write_bytes(b"other")
+    with pytest.raises(CheckpointError, match="damaged, or another file"):
+        download_weights(file(address=(tmp_path / "server.pth").as_uri()))
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("none.pth", "cannot be downloaded"), ("net.zip", "is an archive: unpack")]
+)
+def test_a_download_that_fails_says_why(home: Path, tmp_path: Path, name: str, words: str) -> None:
+    with pytest.raises(MissingWeightsError, match=words):
+        download_weights(file(address=(tmp_path / name).as_uri()))
+    assert list(home.iterdir()) == []
+
+
+# Declared weights
 
 
 @pytest.mark.parametrize(
@@ -104,7 +139,7 @@ from posegen.weights import WeightsFile
 @hookimpl
 def posegen_catalogue():
     return [
-        WeightsFile("right one", "right.pth", "https://example.org/right.pth", "{DIGEST}", used_by=("A", "B")),
+        WeightsFile("right one", "right.pth", ADDRESS, "{DIGEST}", used_by=("A", "B")),
         WeightsFile("odd one", "odd.pth", "https://example.org/odd.pth", "00000000"),
         WeightsFile("unsigned one", "unsigned.pth", "https://example.org/unsigned.pth"),
     ]
@@ -114,7 +149,9 @@ def posegen_catalogue():
 @pytest.fixture
 def listed(home: Path, tmp_path: Path, capsys):
     """Runs the command; gives the exit status and the row of each file by its name."""
-    (tmp_path / "brings_weights.py").write_text(PLUGIN, encoding="utf-8")
+    (tmp_path / "server.pth").write_bytes(CONTENT)
+    plugin = PLUGIN.replace("ADDRESS", repr((tmp_path / "server.pth").as_uri()))
+    (tmp_path / "brings_weights.py").write_text(plugin, encoding="utf-8")
 
     def run(*arguments: str) -> tuple[int, dict[str, str], str]:
         capsys.readouterr()
@@ -133,8 +170,16 @@ def test_missing_files_are_listed_with_their_addresses_and_are_no_failure(listed
     assert {"right one", "VGG-19, ImageNet (torchvision)", "AlexNet, ImageNet (torchvision)"} <= rows.keys()
     assert "A, B" in rows["right one"]
     assert f"missing: {home / 'right.pth'}" in rows["right one"]
-    assert "https://example.org/right.pth" in printed
-    assert list(home.iterdir()) == []  # and nothing was fetched
+    assert "https://example.org/odd.pth" in printed
+    assert list(home.iterdir()) == []  # nothing is downloaded unasked
+
+
+def test_chosen_files_are_downloaded(listed, home: Path) -> None:
+    status, rows, _ = listed("--download", "right.pth")
+    assert status == 0
+    assert "  right  " in rows["right one"].removeprefix("right one")
+    assert [path.name for path in home.iterdir()] == ["right.pth"]
+    assert listed("--download", "rihgt.pth")[0] == 1
 
 
 def test_checksums_are_verified_unless_declined(listed, home: Path) -> None:

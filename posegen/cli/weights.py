@@ -1,30 +1,41 @@
-"""List the files of pretrained weights that parts read, and whether they are there and whole."""
+"""List files of pretrained weights; verify, or download them."""
 
 from __future__ import annotations
 
 import argparse
 from typing import TYPE_CHECKING
 
+from ..errors import ConfigError, nearest
 from .common import add_plugin, load_plugins, print_columns
 
 if TYPE_CHECKING:
     from ..weights import WeightsFile
 
+WRONG = "wrong"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``posegen weights``."""
+    """Add the arguments of ``posegen weights``."""
     parser.add_argument("--no-verify", action="store_true", help="do not read the files to compare their checksums")
+    parser.add_argument(
+        "--download",
+        nargs="*",
+        metavar="FILE",
+        help="download missing files and verify their checksums: these file names of the table, or all (default)",
+    )
     add_plugin(parser)
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Print the table, and the addresses of what is missing; returns 1 where a file is damaged, else 0."""
+    """Print the table, and the URLs of missing files; return 1 if a file is damaged, else 0."""
     from .. import catalogue
     from ..losses.features import VGG19
     from ..weights import WeightsFile
 
     load_plugins(parsed)
     files = [VGG19, *catalogue.all(WeightsFile)]
+    if parsed.download is not None:
+        _download(_chosen(files, parsed.download))
     checked = {file: _checksum(file, not parsed.no_verify) for file in files}
     print_columns(
         [
@@ -34,12 +45,33 @@ def run(parsed: argparse.Namespace) -> int:
     )
     missing = [file for file in files if not file.path.is_file()]
     if missing:
-        print("\nmissing; nothing is downloaded unasked. Fetch what you need, and put it where the table says:")
+        print("\nmissing; fetch them with `posegen weights --download FILE …`, or put them where the table says:")
         print_columns([(f"  {file.file_name}", file.address) for file in missing])
     return 1 if WRONG in checked.values() else 0
 
 
-WRONG = "wrong"
+def _chosen(files: list[WeightsFile], names: list[str]) -> list[WeightsFile]:
+    """Return the missing files of these names, or all missing files that are not in archives."""
+    known = {file.file_name: file for file in files}
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"no file of weights is called {name!r}{nearest(name, known)}")
+    wanted = [known[name] for name in names] or [file for file in known.values() if not file.is_archived]
+    return [file for file in wanted if not file.path.is_file()]
+
+
+def _download(files: list[WeightsFile]) -> None:
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from ..weights import download_weights
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns) as shown:
+        for file in files:
+            task = shown.add_task(file.file_name, total=None)
+            download_weights(
+                file, lambda done, total, task=task: shown.update(task, completed=done, total=total or None)
+            )
 
 
 def _place(file: WeightsFile) -> str:
