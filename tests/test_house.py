@@ -109,7 +109,7 @@ FLOORS = (
     {"cli"},
 )
 """Rooms by floor. An import goes to the same floor or a lower one."""
-LEAVING = ("posegen.compiling", "posegen.poses")
+LEAVING = ("posegen.compiling",)
 
 
 def import_graph(folder: Path) -> dict[str, set[str]]:
