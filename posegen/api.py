@@ -14,6 +14,7 @@ def load_model(
     checkpoint: str | Path | None = None,
     device: str | torch.device = "cpu",
     compile: bool | str = False,
+    precision: str = "fp32",
 ) -> Any:
     """Load the complete model of a config, in eval mode.
 
@@ -23,7 +24,9 @@ def load_model(
         checkpoint: posegen checkpoint (from training or ``posegen convert``); None: random weights.
         device: device of the model.
         compile: run its networks through torch.compile, which takes minutes at the first call; or the name of a torch
-            backend. If that fails, a warning says so: :func:`posegen.compiling.compile_networks`.
+            backend. If that fails, a warning says so: :func:`posegen.acceleration.compile_networks`.
+        precision: type in which images are generated without gradients: ``"fp32"``, ``"bf16"``, or ``"auto"``: bf16 on
+            a CPU that computes in it natively, else fp32.
 
     Returns:
         The model, for example :class:`posegen.models.PairModel` with its ``transfer``. Its method
@@ -33,14 +36,16 @@ def load_model(
         ConfigError: the config cannot be read or names something that does not exist, or *compile* does.
         CheckpointError: the checkpoint is unreadable or belongs to another architecture.
     """
-    from .compiling import compile_networks
+    from .acceleration import compile_networks, prepare_for_inference
     from .config import load_config
     from .inference.model_source import ModelSource
 
     loaded = load_config(config) if isinstance(config, (str, Path)) else config
     model = ModelSource(loaded, None if checkpoint is None else Path(checkpoint)).load()
+    model.to(device)
+    prepare_for_inference(model, precision)
     compile_networks(model, compile)
-    return model.to(device)
+    return model
 
 
 def from_pretrained(folder: str | Path, device: str | torch.device = "cpu", revision: str | None = None) -> Any:
@@ -61,7 +66,10 @@ def from_pretrained(folder: str | Path, device: str | torch.device = "cpu", revi
             checksum that the Hub gives.
         MissingWeightsError: no such folder or name, or it cannot be fetched.
     """
+    from .acceleration import prepare_for_inference
     from .inference.model_source import ModelSource
     from .sharing import find_shared
 
-    return ModelSource.in_folder(find_shared(folder, revision)).load().to(device)
+    model = ModelSource.in_folder(find_shared(folder, revision)).load().to(device)
+    prepare_for_inference(model, "fp32")
+    return model

@@ -34,7 +34,7 @@ def number(value: float) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("native", [False, True])
 def test_every_row_runs_agrees_and_is_written(native, monkeypatch, tmp_path):
-    monkeypatch.setattr(rows, "computes_in_bfloat16", lambda: native)
+    monkeypatch.setattr(rows, "native_bfloat16", lambda: native)
     named = ["image"] if native else [*ROWS]  # bf16 is one formulation more, of rows that ran before
     path = tmp_path / "results.json"
     assert main(["--quick", "--repeats", "1", "--rows", *named, "--out", str(path)]) == 0

@@ -142,7 +142,7 @@ def test_a_long_clip_is_made_one_structure_at_a_time():
         (lambda r, s, a: (r[0], s, a), "reference must be B 3 H W"),
         (lambda r, s, a: (r, s[:, :2], a), "reference_structure must have shape"),
         (lambda r, s, a: (r, s, a[:, 0]), "B T S H W"),
-        (lambda r, s, a: (r, s, a[:, :0]), "B T S H W with frames"),
+        (lambda r, s, a: (r, s, a[:, :0]), "B T S H W with T ≥ 1"),
         (lambda r, s, a: (r, s, a[..., :16]), "structure 0 must have shape"),
     ],
 )

@@ -7,7 +7,7 @@ import torch
 
 from posegen.errors import ConfigError
 from posegen.models import FlowEstimator, LocalAttentionRenderer, PairModel, ResidualDiscriminator
-from posegen.models.layers import Block, Encode, Residual, Skip, ToImage, Up, norm
+from posegen.models.layers import Encode, norm
 
 STRUCTURE = 4  # channels; any number does
 
@@ -43,82 +43,13 @@ def test_a_fresh_model_starts_from_almost_no_flow_and_an_undecided_mask():
 
 
 def change_by_another_hue(kind):
-    """By how much a block's output changes, at most, when half of its channels rise by 0.5."""
+    """Return the largest change of a block's output when half of its channels rise by 0.5."""
     torch.manual_seed(0)
     features = torch.rand(1, 16, 32, 32)
     shifted = features.clone()
     shifted[:, :8] += 0.5
     block = Encode(16, 32, kind)
     return (block(features) - block(shifted))[..., 4:-4, 4:-4].abs().max()  # away from the zero-padded border
-
-
-BLOCKS = {
-    "encode": lambda: Encode(8, 16),
-    "encode, first": lambda: Encode(8, 16, "group", input_norm=False),
-    "residual": lambda: Residual(8, 16),
-    "up": lambda: Up(8, 4, 16),
-    "skip": lambda: Skip(8),
-    "to image": lambda: ToImage(8),
-}
-
-
-def passed(block: Block, x: torch.Tensor) -> tuple[list[torch.Tensor], int]:
-    """Output and all gradients of a block, and the bytes that its forward pass keeps for them, weights aside."""
-    weights = {parameter.data_ptr() for parameter in block.parameters()}
-    kept = {}
-
-    def keep(tensor):
-        if tensor.data_ptr() not in weights:
-            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        out = block(x)
-    size = sum(storage.nbytes() for storage in kept.values())
-    return [out, *torch.autograd.grad(out.square().sum(), [x, *block.parameters()])], size
-
-
-@pytest.mark.parametrize("kind", BLOCKS)
-def test_a_block_that_makes_maps_again_has_the_same_gradients_to_the_last_bit_and_keeps_less(kind):
-    torch.manual_seed(0)
-    block = BLOCKS[kind]()
-    x = torch.randn(2, 8, 12, 10, requires_grad=True)
-    again, small = passed(block, x)
-    block.recompute = False
-    plain, large = passed(block, x)
-    assert all(map(torch.equal, again, plain))
-    assert small < 0.7 * large
-
-
-@pytest.mark.parametrize(
-    ("channels", "side", "kind", "fewest"),
-    [(8, 6, "conv2d", 2**24), (128, 32, "_filter", 2**24), (128, 32, "conv2d", 2**40)],
-    ids=["torch", "minimal", "minimal for filters"],
-)
-def test_a_block_that_makes_maps_again_computes_no_convolution_twice(channels, side, kind, fewest, monkeypatch):
-    """Neither torch's nor ours: the backward pass computes the gradient of the second layer's input, and no more."""
-    from posegen.ops import convolution
-
-    layouts = torch.contiguous_format, torch.channels_last
-    monkeypatch.setattr(convolution, "FEWEST_PRODUCTS", dict.fromkeys(layouts, fewest))
-    monkeypatch.setattr(convolution, "FEWEST_PRODUCTS_OF_GRADIENT", 2**24)
-    place = torch.nn.functional if kind == "conv2d" else convolution
-    block, finished, computed = Residual(channels, channels), [], getattr(place, kind)
-
-    def counted(*arguments, **settings):
-        result = computed(*arguments, **settings)
-        if not settings.get("turned"):
-            finished.append(True)
-        return result
-
-    monkeypatch.setattr(place, kind, counted)
-    through, used = convolution._through_gradients, []
-    monkeypatch.setattr(
-        convolution, "_through_gradients", lambda *given, direct: used.append(direct) or through(*given, direct=direct)
-    )
-    block(torch.randn(1, channels, side, side, requires_grad=True)).sum().backward()
-    assert len(finished) == 2
-    assert set(used) == ({kind == "conv2d"} if channels == 128 else set())
 
 
 def test_instance_norm_loses_the_color_of_the_source():
@@ -147,23 +78,6 @@ def test_instance_norm_is_that_of_torch(layout):
         numbers.append([out, *torch.autograd.grad((out.tanh() * weights).sum(), [x, *block.parameters()])])
     for a, b in zip(*numbers, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
-
-
-def test_transfer_lays_channels_side_by_side_and_gives_what_forward_gives():
-    torch.manual_seed(0)
-    model = small(init_gain=0.5).eval().double()  # where rounding hides nothing
-    torch.nn.init.orthogonal_(model.renderer.to_image.conv.weight)  # an image with contrast, for a faint one hides too
-    given = [tensor.double() for tensor in inputs()]
-    layouts = []
-    model.renderer.up["1"].register_forward_pre_hook(
-        lambda _, inputs: layouts.append(inputs[0].is_contiguous(memory_format=torch.channels_last))
-    )
-    with torch.no_grad():
-        plain = model(*given).image
-    moved = model.transfer(*given).image
-    assert layouts == [False, True]
-    assert plain.std() > 0.1
-    assert (moved - plain).norm() / plain.norm() < 1e-6
 
 
 def test_an_unknown_norm_is_refused():

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from posegen.cli import main
 from posegen.errors import ConfigError
 from posegen.models import (
     BaselineRenderer,
@@ -16,8 +15,7 @@ from posegen.models import (
     LocalAttentionRenderer,
     PairModel,
 )
-from posegen.models.renderer import BilinearSampling, GlobalAttention
-from posegen.ops import sample_bilinear
+from posegen.models.ablations import GlobalAttention
 
 STRUCTURE = 4
 SMALL = dict(levels=(2, 1), kernel_sizes=(3, 3), base_width=8, max_width=16)
@@ -81,11 +79,6 @@ def test_global_attention_at_64_by_64_keeps_no_matrix_of_all_by_all_locations():
     assert 0 < largest <= 32 * 64 * 64  # a map; all by all would be 4096²
 
 
-def test_bilinear_sampling_is_the_warped_source():
-    source, target, flow = torch.rand(1, 8, 16, 16), torch.rand(1, 8, 16, 16), torch.randn(1, 2, 16, 16)
-    assert torch.equal(BilinearSampling()(source, target, flow), sample_bilinear(source, flow))
-
-
 def test_bilinear_and_local_attention_differ_in_the_attention_alone():
     bilinear, local = BilinearRenderer(STRUCTURE, **SMALL), LocalAttentionRenderer(STRUCTURE, **SMALL)
     names = {name for name, _ in local.named_parameters()} - {name for name, _ in bilinear.named_parameters()}
@@ -105,10 +98,3 @@ def test_the_baseline_sees_the_source_structure():
     one = model.transfer(source, source_structure, target_structure)
     other = model.transfer(source, source_structure.flip(-1), target_structure)
     assert (one.image - other.image).abs().max() > 0
-
-
-def test_show_tells_what_inherited_arguments_mean(capsys):
-    assert main(["show", "renderers", "BilinearRenderer"]) == 0
-    told = capsys.readouterr().out
-    assert "Its arguments are those of Renderer" in told
-    assert "channels at level 1" in told

@@ -1,4 +1,4 @@
-"""F and G for views: the structure is no map but a vector, spread over the map (``spec: views``)."""
+"""F and G for views: the structure is a vector, not a map, and is spread over a map (docs/views.md)."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from posegen.errors import InputError
-from posegen.models import FlowPyramid, LocalAttentionRenderer, Renderer, published
-from posegen.models.layers import GROUP, INIT_GAIN, NormKind, Residual, Up, initialize
-from posegen.models.layers import norm as make_norm
-from posegen.models.renderer import encode_all
+from posegen.models import FlowEstimatorBase, Renderer, published
+from posegen.models.base import check_size
+from posegen.models.flow_estimator import decode, flow_widths, heads, initialize_flow, sorted_levels
+from posegen.models.flow_estimator import decoder as flow_decoder
+from posegen.models.layers import GROUP, INIT_GAIN, NormKind, Residual, ToImage, Up, encode, encoder, initialize
+from posegen.models.local_attention_renderer import check_levels, decoder, local_attention, renderer_widths
 from posegen.registry import FLOW_ESTIMATORS, RENDERERS
 
 
 @FLOW_ESTIMATORS.register_module()
-class ViewFlowEstimator(FlowPyramid):
-    """Predicts flows and masks from the source image and the turn from the source view to the target view.
+class ViewFlowEstimator(FlowEstimatorBase):
+    """Predict flows and masks from the source image and the difference of the target view and the source view.
 
     The encoder sees the source image alone. At the bottleneck source view − target view is spread over the map and
     concatenated, and a residual block follows.
 
-    Under an instance norm what is constant over the map is lost, so the turn passes by side paths and borders only:
-    that is the published network. ``norm="group"`` keeps it.
+    Under an instance norm a value that is constant over the map is lost, so the view only passes through side paths and
+    borders: that is the published network. ``norm="group"`` keeps it.
 
     Args:
         structure_channels: S, channels of a view; published: 21.
-        image_channels: channels of an image.
-        levels, base_width, max_width, depth, init_gain, norm: see :class:`posegen.models.FlowPyramid`.
+        levels, base_width, max_width, depth, image_channels, init_gain, norm: see
+            :class:`posegen.models.FlowEstimator`.
     """
 
     published = [
@@ -49,38 +50,49 @@ class ViewFlowEstimator(FlowPyramid):
         init_gain: float = INIT_GAIN,
         norm: NormKind = "instance",
     ) -> None:
-        super().__init__(image_channels, 1, levels, base_width, max_width, depth, init_gain, norm)
-        self.structure_channels, self.image_channels = structure_channels, image_channels
-        deepest = min(base_width * 2 ** (depth - 1), max_width)
-        self.turn = with_norms(Residual(deepest + structure_channels, deepest), norm)
+        super().__init__()
+        self.levels, self.depth = sorted_levels(levels, depth), depth
+        widths = [image_channels, *flow_widths(base_width, max_width, depth)]
+        self.encoder = encoder(widths, norm)
+        self.decoder, self.skip = flow_decoder(widths, self.levels, norm)
+        self.to_flow = heads(widths, self.levels, channels=2)
+        self.to_mask = heads(widths, self.levels, channels=1)
+        initialize_flow(self, init_gain)
+        self.turn = with_norms(Residual(widths[-1] + structure_channels, widths[-1]), norm)
         initialize(self.turn, init_gain)
 
     def forward(self, source: Tensor, source_structure: Tensor, target_structure: Tensor) -> tuple[list, list]:
-        """Flows w and masks m of a source image B 3 H W in [-1, 1] and two views B S 1 1.
+        """Predict flows w and masks m.
+
+        Args:
+            source: B 3 H W in [-1, 1].
+            source_structure, target_structure: views, B S 1 1.
 
         Returns:
-            Flows, one B 2 h w a level, in pixels of h×w; masks, one B 1 h w a level in [0, 1]. Coarse to fine.
+            Flows, B 2 h w per level, in pixels of h×w; masks, B 1 h w per level, in [0, 1]. Coarse to fine.
 
         Raises:
-            InputError: a size that cannot be halved *depth* times, or leaves nothing to normalize over.
+            InputError: width or height is not a multiple of 2^depth, or too small.
         """
-        *shallow, deepest = self.encode(source)
+        check_size(source, self.depth)
+        *shallow, deepest = encode(self.encoder, source)
         turn = spread(source_structure - target_structure, deepest.shape[-2:])
-        return self.decode([*shallow, self.turn(torch.cat([deepest, turn], dim=1))])
+        deepest = self.turn(torch.cat([deepest, turn], dim=1))
+        return decode([*shallow, deepest], self.decoder, self.skip, self.to_flow, self.to_mask)
 
 
 @RENDERERS.register_module()
 class ViewRenderer(Renderer):
-    """Renders the target from its view, taking source features along the flow through local attention.
+    """Render the target from its view, taking source features along the flow through local attention.
 
     The view is repeated to a small map, which Up blocks enlarge to the decoder's first level: one block more than there
-    are *spread_widths*, so the small map is H / 2^(depth + blocks) high; as published H / 32.
+    are *spread_widths*, so the height of the small map is H / 2^(depth + blocks); as published H / 32.
 
     Args:
         structure_channels: S, channels of a view; published: 21.
         spread_widths: channels between the Up blocks.
         levels, kernel_sizes, base_width, max_width, depth, image_channels, reduction, init_gain, norm: see
-            :class:`posegen.models.Renderer`.
+            :class:`posegen.models.LocalAttentionRenderer`.
     """
 
     global_structure = True
@@ -104,59 +116,73 @@ class ViewRenderer(Renderer):
         init_gain: float = INIT_GAIN,
         norm: NormKind = "instance",
     ) -> None:
-        self.spread_widths = tuple(spread_widths)  # before the base class makes the target's path
-        super().__init__(
-            structure_channels,
-            levels,
-            kernel_sizes,
-            base_width,
-            max_width,
-            depth,
-            image_channels,
-            reduction,
-            init_gain,
-            norm,
-        )
+        super().__init__()
+        check_levels(levels, kernel_sizes, depth)
+        self.structure_channels, self.image_channels = structure_channels, image_channels
+        self.flow_levels, self.depth = tuple(levels), depth
+        widths = renderer_widths(base_width, max_width, depth)
+        spreading = itertools.pairwise([structure_channels, *spread_widths, widths[depth]])
+        self.target_encoder = nn.ModuleList(with_norms(Up(a, b, hidden=a), norm) for a, b in spreading)
+        self.residual, self.up = decoder(widths, norm)
+        self.to_image = ToImage(widths[0], image_channels)
+        self.source_encoder = encoder([image_channels, *widths[1:]], norm)
+        self.attention = local_attention(widths, levels, kernel_sizes, reduction)
+        initialize(self, init_gain)
+        initialize(self.to_image)
+        initialize(self.attention)
 
-    def _target_encoder(self) -> nn.ModuleList:
-        widths = [self.structure_channels, *self.spread_widths, self.widths[self.depth]]
-        return nn.ModuleList(with_norms(Up(a, b, hidden=a), self.norm) for a, b in itertools.pairwise(widths))
+    def encode_source(self, source: Tensor) -> list[Tensor]:
+        """Return the features of a source B 3 H W by level, for many calls of :meth:`forward`."""
+        return encode(self.source_encoder, source)
 
-    forward = LocalAttentionRenderer.forward  # its target's path alone is another
+    def forward(
+        self,
+        source: Tensor,
+        source_structure: Tensor,
+        target_structure: Tensor,
+        flows: Sequence[Tensor],
+        masks: Sequence[Tensor],
+        source_features: Sequence[Tensor] | None = None,
+    ) -> Tensor:
+        """Render the target image, B 3 H W in [-1, 1].
 
-    def _target_features(self, source: Tensor, target_structure: Tensor) -> Tensor:
-        """From a view B S 1 1.
+        Args:
+            source: B 3 H W in [-1, 1].
+            source_structure: unused; F has seen it.
+            target_structure: a view, B S 1 1.
+            flows, masks: one per level with attention, coarse to fine, as F returns them.
+            source_features: result of :meth:`encode_source` for *source*; None: computed here.
 
         Raises:
-            InputError: H or W of the source is no multiple of 2^(depth + Up blocks of the target's path).
+            InputError: H or W is not a multiple of 2^(depth + Up blocks of the target's path), or too small.
         """
-        view = spread(target_structure, self._view_map(*source.shape[-2:]))
-        return encode_all(self.target_encoder, view)[-1]
-
-    def _view_map(self, height: int, width: int) -> tuple[int, int]:
-        """The size of the map to which the view is repeated."""
-        step = 2 ** (self.depth + len(self.target_encoder))
-        if height % step or width % step or min(height, width) < 2 * step:
-            raise InputError(
-                f"height and width must be multiples of {step} and at least {2 * step}, got {height}×{width}"
-            )
-        return height // step, width // step
+        halvings = self.depth + len(self.target_encoder)
+        check_size(source, halvings)
+        features = encode(self.source_encoder, source) if source_features is None else source_features
+        w, m = dict(zip(self.flow_levels, flows, strict=True)), dict(zip(self.flow_levels, masks, strict=True))
+        view = spread(target_structure, [side // 2**halvings for side in source.shape[-2:]])
+        out = encode(self.target_encoder, view)[-1]
+        for k in range(self.depth, 0, -1):
+            if k in w:
+                attended = self.attention[str(k)](features[k], out, w[k])
+                out = (1 - m[k]) * out + m[k] * attended
+            out = self.up[str(k)](self.residual[str(k)](out))
+        return self.to_image(out)
 
 
 def spread(view: Tensor, size: Sequence[int]) -> Tensor:
-    """A vector B S 1 1 at every place of a map B S h w."""
+    """Repeat a vector B S 1 1 at every place of a map B S h w."""
     return view.expand(-1, -1, *size)
 
 
-def with_norms(block: nn.Module, kind: NormKind) -> nn.Module:
-    """A block, Residual or Up, with norms of *kind*; a view's channels need not be whole groups of 16.
+def with_norms(block: Residual | Up, kind: NormKind) -> nn.Module:
+    """Give a block that has instance norms norms of *kind*, where its channels may not be a multiple of 16.
 
-    Under ``"group"`` channels that are none are one group, all together.
+    Under ``"group"`` such channels form a single group.
     """
-    if kind == "instance":
-        return block
-    for name in ("norm1", "norm2"):
-        channels = getattr(block, name).num_features
-        whole = channels % GROUP == 0
-        setattr(block, name, make_norm(channels, kind) if whole else nn.GroupNorm(1, channels))
+    if kind == "group":
+        for name in ("norm1", "norm2"):
+            channels = block.get_submodule(name).num_channels
+            groups = channels // GROUP if channels % GROUP == 0 else 1  # type: ignore[operator]
+            setattr(block, name, nn.GroupNorm(groups, channels))  # type: ignore[arg-type]
     return block

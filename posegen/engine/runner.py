@@ -19,6 +19,7 @@ from mmengine.runner.checkpoint import weights_to_cpu
 from mmengine.utils import apply_to
 from torch import nn
 
+from ..acceleration import Choices, accelerate, prepare_for_inference
 from ..config import RUNNER_KEYS, require, unresolved
 from ..data import require_dataset
 from ..errors import CheckpointError, ConfigError, PosegenError
@@ -33,6 +34,10 @@ from .randomness import SeededSamples
 from .run_status import RunHook
 from .trainer import check_accumulation
 from .unreadable import skipping
+
+CHOICES = "acceleration.json"
+"""File in the work dir with the choices of :func:`posegen.acceleration.accelerate`: a resumed run computes the same
+bits."""
 
 
 def build_trainer(
@@ -75,6 +80,8 @@ def build_trainer(
     changes: dict[str, Any] = {"model": trainer, "resume": resume, "launcher": launcher, **loaders}
     runner: QuietRunner = _runner(config, work_dir, QuietRunner, cfg=unresolved(config), **changes)
     runner.start_from = config.get("load_from")
+    if _computes_on_cpu(runner) and not (trainer["autocast"] or config.trainer.get("compile")):
+        accelerate(runner.model, Choices(Path(work_dir) / CHOICES))
     runner.show_log()
     for line in _told_first(config):
         runner.logger.info(line)
@@ -104,8 +111,15 @@ def build_tester(config: Config, work_dir: str | Path, launcher: str = "none") -
     loader = _with_data(tested.test_dataloader)
     changes: dict[str, Any] = {"model": trainer, "launcher": launcher, "test_dataloader": loader}
     runner: QuietRunner = _runner(tested, work_dir, QuietRunner, cfg=unresolved(config), **changes)
+    if _computes_on_cpu(runner):
+        prepare_for_inference(runner.model.model, "fp32", Choices(Path(work_dir) / CHOICES))
     runner.show_log()
     return runner
+
+
+def _computes_on_cpu(runner: Runner) -> bool:
+    """Return whether one process computes on the CPU; several would each measure what is fastest, and differ."""
+    return not runner.distributed and next(runner.model.parameters()).device.type == "cpu"
 
 
 def _told_first(config: Config) -> Iterator[str]:

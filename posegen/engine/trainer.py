@@ -12,7 +12,7 @@ from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapperDict
 from torch import Tensor, nn
 
-from ..compiling import compile_networks
+from ..acceleration import compile_networks, native_bfloat16, recompute_activations
 from ..errors import ConfigError
 from ..losses import AdversarialLoss, FeatureCache, LossInputs, SamplingCorrectness
 from ..records import PairBatch, Transfer
@@ -34,8 +34,8 @@ class Trainer(BaseModel):
         temporal_discriminator: config of kind discriminator; None where no loss is temporal.
         autocast: run networks in bfloat16 where that is safe (``--amp``); ``"auto"`` does so where the processor
             computes in it natively, and so gains by it.
-        compile: run the model's networks through torch.compile: :func:`posegen.compiling.compile_networks`. Checkpoints
-            are the same, and a run may go on with it or without.
+        compile: compile the model's networks, see :func:`posegen.acceleration.compile_networks`. Checkpoints are the
+            same, and a run may be resumed with it or without.
         accumulate: equal parts in which a batch is worked off, one after the other: gradients are those of the whole
             batch, activations are in memory of one part.
 
@@ -65,10 +65,12 @@ class Trainer(BaseModel):
         self.discriminator = DISCRIMINATORS.build_part(discriminator)
         self.temporal_discriminator: Any = DISCRIMINATORS.build_part(temporal_discriminator)
         self.feature_network = FEATURE_NETWORKS.build_part(feature_network)
-        self.autocast = computes_in_bfloat16() if autocast == "auto" else bool(autocast)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.autocast = native_bfloat16(device) if autocast == "auto" else bool(autocast)
         self.accumulate = accumulate
         check_accumulation(accumulate)
         self._check_stages()
+        recompute_activations(self.model)
         compile_networks(self.model, compile)
 
     @property
@@ -333,14 +335,6 @@ class PairTrainer(Trainer):
         return [self.model.transfer(batch.source, batch.source_structure, batch.target_structure)]
 
     test_step = val_step
-
-
-def computes_in_bfloat16() -> bool:
-    """Whether this machine's processor, the GPU where there is one, computes in bfloat16 natively."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_capability() >= (8, 0)
-    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def check_accumulation(accumulate: int, batch_size: int = 0) -> None:

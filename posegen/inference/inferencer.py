@@ -16,6 +16,7 @@ from mmengine.config import Config
 from rich.progress import track
 from torch import Tensor
 
+from ..acceleration import prepare_for_inference
 from ..config import require
 from ..data import Keypoints, StructureEncoder
 from ..data.images import resize_image, to_tensor, to_uint8
@@ -110,6 +111,7 @@ class Inferencer:
         if not (self.makes_single_images or hasattr(self.model, "frames")):
             raise ConfigError(f"{self.config.filename}: {type(self.model).__name__} has no method transfer or frames")
         self.model.to(self.device)
+        prepare_for_inference(self.model, "fp32")
         self.encoder: StructureEncoder = STRUCTURE_ENCODERS.build_part(self.config.structure)
         self.size = model_size(self.config)
 

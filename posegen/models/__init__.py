@@ -1,18 +1,14 @@
-"""Networks: flow estimators F, renderers G, discriminators, and the two complete models, of pairs and of clips."""
+"""Networks: flow estimators F, renderers G, discriminators, and the complete models of pairs and of clips."""
 
+from .ablations import BaselineRenderer, BilinearRenderer, GlobalAttentionRenderer
+from .base import Discriminator, FlowEstimatorBase, GenerativeModel, Renderer
 from .clip_flow import JointFlowEstimator, SeparateFlowEstimators
 from .clip_model import ClipModel
+from .clip_renderer import ClipRenderer
 from .discriminator import DifferenceDiscriminator, ResidualDiscriminator, TemporalDiscriminator
-from .flow_estimator import FlowEstimator, FlowPyramid
+from .flow_estimator import FlowEstimator
+from .local_attention_renderer import LocalAttentionRenderer
 from .pair_model import PairModel
-from .renderer import (
-    BaselineRenderer,
-    BilinearRenderer,
-    ClipRenderer,
-    GlobalAttentionRenderer,
-    LocalAttentionRenderer,
-    Renderer,
-)
 
 __all__ = [
     "BaselineRenderer",
@@ -20,8 +16,10 @@ __all__ = [
     "ClipModel",
     "ClipRenderer",
     "DifferenceDiscriminator",
+    "Discriminator",
     "FlowEstimator",
-    "FlowPyramid",
+    "FlowEstimatorBase",
+    "GenerativeModel",
     "GlobalAttentionRenderer",
     "JointFlowEstimator",
     "LocalAttentionRenderer",

@@ -1,29 +1,28 @@
-"""Flow estimators of clips: where each location of a frame lies in the previous frame, and in the reference."""
+"""Flow estimators of clips (arXiv 2008.12606): flows from the previous frame and from the reference."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..records import Origins
 from ..registry import FLOW_ESTIMATORS
 from . import published
-from .flow_estimator import FlowEstimator, FlowPyramid
-from .layers import INIT_GAIN, NormKind
+from .base import FlowEstimatorBase, check_size
+from .flow_estimator import FlowEstimator, decode, decoder, flow_widths, heads, initialize_flow, sorted_levels
+from .layers import INIT_GAIN, NormKind, encode, encoder
 
 
 @FLOW_ESTIMATORS.register_module()
-class JointFlowEstimator(FlowPyramid):
-    """One net for both flows, which sees everything (``spec: clips, faces``).
+class JointFlowEstimator(FlowEstimatorBase):
+    """One network for both flows, which sees both images and all structures; published for faces.
 
-    Args:
-        structure_channels: S, channels of a structure.
-        image_channels: channels of an image.
-        levels, base_width, max_width, depth, init_gain, norm: see :class:`FlowPyramid`.
+    Arguments as :class:`FlowEstimator`.
     """
 
+    origins = 2
     published = published.flow_rules("flow_net")
 
     def __init__(
@@ -37,8 +36,14 @@ class JointFlowEstimator(FlowPyramid):
         init_gain: float = INIT_GAIN,
         norm: NormKind = "instance",
     ) -> None:
-        channels = 2 * image_channels + 3 * structure_channels
-        super().__init__(channels, 2, levels, base_width, max_width, depth, init_gain, norm)
+        super().__init__()
+        self.levels, self.depth = sorted_levels(levels, depth), depth
+        widths = [2 * image_channels + 3 * structure_channels, *flow_widths(base_width, max_width, depth)]
+        self.encoder = encoder(widths, norm)
+        self.decoder, self.skip = decoder(widths, self.levels, norm)
+        self.to_flow = heads(widths, self.levels, channels=2 * self.origins)
+        self.to_mask = heads(widths, self.levels, channels=self.origins)
+        initialize_flow(self, init_gain)
 
     def forward(
         self,
@@ -48,14 +53,23 @@ class JointFlowEstimator(FlowPyramid):
         reference_structure: Tensor,
         target_structure: Tensor,
     ) -> tuple[Origins, Origins]:
-        """Flows and masks from both origins; images B 3 H W in [-1, 1], structures B S H W.
+        """Predict flows and masks from both images.
+
+        Args:
+            previous, reference: B 3 H W in [-1, 1].
+            previous_structure, reference_structure, target_structure: B S H W.
 
         Returns:
-            Flows, a list an origin, one B 2 h w a level, in pixels of h×w; masks, one B 1 h w a level in [0, 1]. Coarse
-            to fine.
+            Flows, for each origin a list, B 2 h w per level, in pixels of h×w; masks, B 1 h w per level, in [0, 1].
+            Coarse to fine.
+
+        Raises:
+            InputError: width or height is not a multiple of 2^depth, or too small.
         """
+        check_size(previous, self.depth)
         seen = [target_structure, previous, previous_structure, reference, reference_structure]
-        flows, masks = self.decode(self.encode(torch.cat(seen, dim=1)))
+        encoded = encode(self.encoder, torch.cat(seen, dim=1))
+        flows, masks = decode(encoded, self.decoder, self.skip, self.to_flow, self.to_mask)
         return (
             Origins([flow[:, :2] for flow in flows], [flow[:, 2:] for flow in flows]),
             Origins([mask[:, :1] for mask in masks], [mask[:, 1:] for mask in masks]),
@@ -63,12 +77,13 @@ class JointFlowEstimator(FlowPyramid):
 
 
 @FLOW_ESTIMATORS.register_module()
-class SeparateFlowEstimators(nn.Module):
-    """Two nets of the pair model's kind, one for the previous frame, one for the reference (``spec: clips, dance``).
+class SeparateFlowEstimators(FlowEstimatorBase):
+    """Two networks of the pair model's kind, for the previous frame and for the reference; published for dance.
 
     Arguments as :class:`FlowEstimator`, for both.
     """
 
+    origins = 2
     published = [
         *published.flow_rules("flow_net_previous", "previous."),
         *published.flow_rules("flow_net_reference", "reference."),
@@ -89,7 +104,7 @@ class SeparateFlowEstimators(nn.Module):
         arguments = (structure_channels, levels, base_width, max_width, depth, image_channels, init_gain, norm)
         self.previous = FlowEstimator(*arguments)
         self.reference = FlowEstimator(*arguments)
-        self.depth, self.levels, self.origins = depth, self.reference.levels, 2
+        self.levels, self.depth = self.reference.levels, depth
 
     def forward(
         self,
@@ -99,7 +114,7 @@ class SeparateFlowEstimators(nn.Module):
         reference_structure: Tensor,
         target_structure: Tensor,
     ) -> tuple[Origins, Origins]:
-        """Flows and masks, as :meth:`JointFlowEstimator.forward`."""
+        """Predict flows and masks, as :meth:`JointFlowEstimator.forward`."""
         flows_p, masks_p = self.previous(previous, previous_structure, target_structure)
         flows_r, masks_r = self.reference(reference, reference_structure, target_structure)
         return Origins(flows_p, flows_r), Origins(masks_p, masks_r)

@@ -1,4 +1,4 @@
-"""Residual discriminators of images and of clips (``spec: losses, clips``)."""
+"""Residual discriminators of images (GFLA, arXiv 2003.00696) and of clips (arXiv 2008.12606)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from torch import Tensor, nn
 
 from ..registry import DISCRIMINATORS
 from . import published
-from .layers import Down, act, act_, add_spectral_norm, initialize
+from .base import Discriminator
+from .layers import Down, act, add_spectral_norm, initialize
 
 
 @DISCRIMINATORS.register_module()
-class ResidualDiscriminator(nn.Module):
-    """Judges patches of an image: real or generated. Spectral norm on every convolution.
+class ResidualDiscriminator(Discriminator):
+    """Judge patches of an image: real or generated. Spectral norm on every convolution.
 
     Args:
         widths: channels after each Down block; each halves the size.
@@ -31,40 +32,49 @@ class ResidualDiscriminator(nn.Module):
         add_spectral_norm(self)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits B 1 h w of images B 3 H W in [-1, 1]: one a patch, high for real."""
+        """Return logits B 1 h w, one per patch, of images B 3 H W in [-1, 1]."""
         for down in self.down:
             image = down(image)
         return self.to_logits(act(image))
 
 
 @DISCRIMINATORS.register_module()
-class DifferenceDiscriminator(ResidualDiscriminator):
-    """Judges the motion in a few frames: the image discriminator's design on their differences (``spec: faces``).
+class DifferenceDiscriminator(Discriminator):
+    """Judge the motion in consecutive frames: the image discriminator's design on their differences; for faces.
 
     Args:
         widths: as in :class:`ResidualDiscriminator`.
         image_channels: channels of a frame.
-        frames: that follow each other; one difference less.
+        frames: number of consecutive frames; there is one difference less.
     """
 
+    published = published.discriminator_rules()
+
     def __init__(self, widths: Sequence[int] = (32, 64, 128, 128), image_channels: int = 3, frames: int = 3) -> None:
-        super().__init__(widths, image_channels * (frames - 1))
+        super().__init__()
         self.frames = frames
+        self.down = down_blocks(image_channels * (frames - 1), widths)
+        self.to_logits = nn.Conv2d(widths[-1], 1, 1)
+        initialize(self)
+        add_spectral_norm(self)
 
     def forward(self, clip: Tensor) -> Tensor:
-        """Logits B 1 h w of clips B T 3 H W in [-1, 1] of ``frames`` frames."""
-        return super().forward((clip[:, 1:] - clip[:, :-1]).flatten(1, 2))
+        """Return logits B 1 h w of clips B T 3 H W in [-1, 1] of ``frames`` frames."""
+        x = (clip[:, 1:] - clip[:, :-1]).flatten(1, 2)
+        for down in self.down:
+            x = down(x)
+        return self.to_logits(act(x))
 
 
 @DISCRIMINATORS.register_module()
-class TemporalDiscriminator(nn.Module):
-    """Judges a few frames by 3-D convolutions, then 2-D ones with time folded into channels (``spec: clips, dance``).
+class TemporalDiscriminator(Discriminator):
+    """Judge consecutive frames by 3-D convolutions, then 2-D ones with time folded into channels; for dance.
 
     Args:
-        widths: channels after each 3-D Down block; each takes two frames off, and halves the size.
+        widths: channels after each 3-D Down block; each removes two frames and halves the size.
         folded_widths: channels after each of the 2-D Down blocks that follow.
         image_channels: channels of a frame.
-        frames: T, that follow each other; more than twice the number of 3-D blocks.
+        frames: T, number of consecutive frames; more than twice the number of 3-D blocks.
     """
 
     published = published.discriminator_rules(
@@ -89,7 +99,7 @@ class TemporalDiscriminator(nn.Module):
         add_spectral_norm(self)
 
     def forward(self, clip: Tensor) -> Tensor:
-        """Logits B 1 h w of clips B T 3 H W in [-1, 1] of ``frames`` frames."""
+        """Return logits B 1 h w of clips B T 3 H W in [-1, 1] of ``frames`` frames."""
         x = clip.transpose(1, 2)  # B C T H W
         for down in self.down:
             if isinstance(down, Down) and x.dim() == 5:
@@ -99,7 +109,7 @@ class TemporalDiscriminator(nn.Module):
 
 
 class Down3d(nn.Module):
-    """a→b at half the size and two frames less: act, conv3×3×3, act, conv3×4×4; side: pool 3×2×2, 1×1×1."""
+    """a→b at half the size and two frames less: act, conv3×3×3, act, conv3×4×4; side: pool 3×2×2, conv1×1×1."""
 
     def __init__(self, a: int, b: int, hidden: int) -> None:
         super().__init__()
@@ -108,13 +118,13 @@ class Down3d(nn.Module):
         self.side = nn.Conv3d(a, b, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """B b T-2 H/2 W/2 from B a T H W."""
-        return self.conv2(act_(self.conv1(act(x)))) + self.side(F.avg_pool3d(x, (3, 2, 2), stride=(1, 2, 2)))
+        """Return B b T-2 H/2 W/2 from B a T H W."""
+        return self.conv2(act(self.conv1(act(x)))) + self.side(F.avg_pool3d(x, (3, 2, 2), stride=(1, 2, 2)))
 
 
 def down_blocks(
     channels: int, widths: Sequence[int], kind: type[nn.Module] = Down, first_hidden: int | None = None
 ) -> nn.ModuleList:
-    """Down blocks one after the other; inside each the input's width, in the first *first_hidden*, or its output's."""
+    """Build Down blocks; the hidden width is that of the input, and *first_hidden*, or the output's, in the first."""
     hidden = [first_hidden or widths[0], *widths[:-1]]
     return nn.ModuleList(kind(a, b, h) for a, b, h in zip([channels, *widths[:-1]], widths, hidden, strict=True))

@@ -1,10 +1,10 @@
-"""Names of the published models' weights, and ours for the same. Data for the converter and the golden tests.
+"""Map the published models' weight names to ours: data for the converter and the golden tests.
 
-A network class that has published weights says so in its attribute ``published``: rules from a published name to the
-name of the same weight in the network. A published name is matched whole.
+The attribute ``published`` of a network class holds its rules, each from a published name to the name of the same
+weight in the network. A pattern matches a whole name.
 
-The published files store two convolutions twice under two names (``jumpN.conv1`` is ``jumpN.model.2``); reading them
-loads both in that order, so the second holds.
+The published files store two convolutions twice (``jumpN.conv1`` is ``jumpN.model.2``); reading them loads both in that
+order, so the second holds.
 """
 
 from __future__ import annotations
@@ -13,30 +13,32 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from torch import nn
-
 BLOCK = {"0": "norm1", "2": "conv1", "3": "norm2", "5": "conv2"}
-"""Layers of a published block with norms, and ours."""
+"""Our names of the layers of a published block with norms."""
 DOWN = {"1": "conv1", "3": "conv2"}
-"""The same of a block without."""
+"""Our names of the layers of a published block without norms."""
+ATTENTION = {"0": "patch_conv", "2": "kernel_conv"}
+"""Our names of the layers of a published local attention block."""
 SPECTRAL = {
     "weight_orig": "parametrizations.weight.original",
     "weight_u": "parametrizations.weight.0._u",
     "weight_v": "parametrizations.weight.0._v",
 }
+"""Our names of what spectral norm stores."""
 ALIASES = re.compile(r"(?:^|\.)(?:jump\d+|outconv)\.conv1\.(?:weight|bias)$")
-"""Published names whose array stands a second time under ``….model.2.…``."""
+"""Published names of arrays that are stored a second time under ``….model.2.…``."""
 
 Rule = tuple[str, Callable[[re.Match, Any], str]]
-"""A pattern of published names, and what makes ours of a match, given the network (for its ``depth``)."""
+"""A pattern of published names, and a function of a match and the network that returns our name."""
 
-LAYER = r"model\.(?P<layer>[0235])\.(?P<what>weight|bias)"
-SIDE = r"shortcut\.0\.(?P<what>weight|bias)"
+NUMBER, WHAT = r"(?P<i>\d+)", r"(?P<what>weight|bias)"
+LAYER = rf"model\.(?P<layer>[0235])\.{WHAT}"
+SIDE = rf"shortcut\.0\.{WHAT}"
 
 
-def our_name(published: str, network: nn.Module) -> str | None:
-    """The name in *network* of a published weight, None where its rules do not know it."""
-    for pattern, name in getattr(network, "published", ()):
+def our_name(published: str, network: Any) -> str | None:
+    """Return the name in *network* of a published weight; None: no rule of the network matches."""
+    for pattern, name in network.published:
         match = re.fullmatch(pattern, published)
         if match:
             return name(match, network)
@@ -44,7 +46,7 @@ def our_name(published: str, network: nn.Module) -> str | None:
 
 
 def block_rules(published: str, ours: str, side: str = SIDE) -> list[Rule]:
-    """Of one block with norms, whose side path is called *side*."""
+    """Return the rules of a block with norms; *side*: pattern of its side path."""
     return [
         (rf"{published}\.{LAYER}", lambda m, network: f"{ours}.{BLOCK[m['layer']]}.{m['what']}"),
         (rf"{published}\.{side}", lambda m, network: f"{ours}.side.{m['what']}"),
@@ -52,99 +54,93 @@ def block_rules(published: str, ours: str, side: str = SIDE) -> list[Rule]:
 
 
 def encoder_rules(published: str, ours: str) -> list[Rule]:
-    """Of a row of Encode blocks: ``block0``, ``encoder0``, ``encoder1``, …"""
+    """Return the rules of an encoder: ``block0``, ``encoder0``, ``encoder1``, …"""
     pattern = rf"{published}\.(?P<block>block0|encoder\d+)\.{LAYER}"
-    return [(pattern, lambda m, network: f"{ours}.{_encoder_index(m)}.{BLOCK[m['layer']]}.{m['what']}")]
+    return [(pattern, lambda m, network: f"{ours}.{_encoder_index(m['block'])}.{BLOCK[m['layer']]}.{m['what']}")]
 
 
 def flow_rules(published: str, ours: str = "") -> list[Rule]:
-    """Of a flow estimator that is called *published* in the published model and *ours*, with its dot, in ours.
+    """Return the rules of a flow estimator.
 
-    Decoder i brings level depth - 1 - i.
+    Args:
+        published: its name in the published model. Its decoder i has level depth - 1 - i.
+        ours: its prefix in our network, with the dot.
     """
 
     def level(match: re.Match, network: Any) -> int:
         return network.depth - 1 - int(match["i"])
 
-    number, what = r"(?P<i>\d+)", r"(?P<what>weight|bias)"
     return [
         *encoder_rules(published, f"{ours}encoder"),
         (
-            rf"{published}\.decoder{number}\.{LAYER}",
+            rf"{published}\.decoder{NUMBER}\.{LAYER}",
             lambda m, net: f"{ours}decoder.{level(m, net)}.{BLOCK[m['layer']]}.{m['what']}",
         ),
+        (rf"{published}\.decoder{NUMBER}\.{SIDE}", lambda m, net: f"{ours}decoder.{level(m, net)}.side.{m['what']}"),
         (
-            rf"{published}\.decoder{number}\.{SIDE}",
-            lambda m, net: f"{ours}decoder.{level(m, net)}.side.{m['what']}",
-        ),
-        (
-            rf"{published}\.jump{number}\.model\.2\.{what}",
+            rf"{published}\.jump{NUMBER}\.model\.2\.{WHAT}",
             lambda m, net: f"{ours}skip.{level(m, net)}.conv.{m['what']}",
         ),
-        (rf"{published}\.output{number}\.{what}", lambda m, net: f"{ours}to_flow.{level(m, net)}.{m['what']}"),
-        (rf"{published}\.mask{number}\.0\.{what}", lambda m, net: f"{ours}to_mask.{level(m, net)}.{m['what']}"),
+        (rf"{published}\.output{NUMBER}\.{WHAT}", lambda m, net: f"{ours}to_flow.{level(m, net)}.{m['what']}"),
+        (rf"{published}\.mask{NUMBER}\.0\.{WHAT}", lambda m, net: f"{ours}to_mask.{level(m, net)}.{m['what']}"),
     ]
 
 
 def renderer_rules(encoders: Mapping[str, str], attentions: Mapping[str, str]) -> list[Rule]:
-    """Of a renderer. Decoder i works at level depth - i.
+    """Return the rules of a renderer. Published decoder i has level depth - i.
 
     Args:
-        encoders: our names of the encoders by their published ones.
-        attentions: our names of the rows of attention blocks by their published ones.
+        encoders: our names of the encoders by their published names.
+        attentions: our names of the attention blocks by their published names.
     """
 
     def level(match: re.Match, network: Any) -> int:
         return network.depth - int(match["i"])
 
-    number, what = r"(?P<i>\d+)", r"(?P<what>weight|bias)"
-    rules: list[Rule] = [rule for theirs, ours in encoders.items() for rule in encoder_rules(theirs, ours)]
-    layers = {"0": "patch_conv", "2": "kernel_conv"}
-
     def attention(ours: str) -> Callable[[re.Match, Any], str]:
-        return lambda m, net: f"{ours}.{level(m, net)}.{layers[m['layer']]}.{m['what']}"
+        return lambda m, net: f"{ours}.{level(m, net)}.{ATTENTION[m['layer']]}.{m['what']}"
 
+    rules = [rule for theirs, ours in encoders.items() for rule in encoder_rules(theirs, ours)]
     for theirs, ours in attentions.items():
-        pattern = rf"target\.{theirs}{number}\.fully_connect_layer\.(?P<layer>[02])\.{what}"
+        pattern = rf"target\.{theirs}{NUMBER}\.fully_connect_layer\.(?P<layer>[02])\.{WHAT}"
         rules.append((pattern, attention(ours)))
     return [
         *rules,
         (
-            rf"target\.decoder{number}\.0\.model\.0\.{LAYER}",
+            rf"target\.decoder{NUMBER}\.0\.model\.0\.{LAYER}",
             lambda m, net: f"residual.{level(m, net)}.{BLOCK[m['layer']]}.{m['what']}",
         ),
         (
-            rf"target\.decoder{number}\.1\.{LAYER}",
+            rf"target\.decoder{NUMBER}\.1\.{LAYER}",
             lambda m, net: f"up.{level(m, net)}.{BLOCK[m['layer']]}.{m['what']}",
         ),
-        (rf"target\.decoder{number}\.1\.{SIDE}", lambda m, net: f"up.{level(m, net)}.side.{m['what']}"),
-        (rf"target\.outconv\.model\.2\.{what}", lambda m, net: f"to_image.conv.{m['what']}"),
+        (rf"target\.decoder{NUMBER}\.1\.{SIDE}", lambda m, net: f"up.{level(m, net)}.side.{m['what']}"),
+        (rf"target\.outconv\.model\.2\.{WHAT}", lambda m, net: f"to_image.conv.{m['what']}"),
     ]
 
 
-def discriminator_rules(block: str = "block0|encoder\\d+", index: Callable[[str], int] | None = None) -> list[Rule]:
-    """Of a discriminator: its Down blocks, and the convolution to logits.
+def discriminator_rules(
+    block: str = r"block0|encoder\d+", index: Callable[[str], int] = lambda name: _encoder_index(name)
+) -> list[Rule]:
+    """Return the rules of a discriminator.
 
     Args:
-        block: pattern of the blocks' published names.
-        index: the place of a block by its published name; default: ``block0``, ``encoder0``, ``encoder1``, …
+        block: pattern of the published names of its Down blocks.
+        index: position of a block by its published name.
     """
-
-    def place(match: re.Match) -> int:
-        return index(match["block"]) if index is not None else _encoder_index(match)
-
+    what = r"(?P<what>\w+)"
     return [
         (
-            rf"(?P<block>{block})\.model\.(?P<layer>[13])\.(?P<what>\w+)",
-            lambda m, network: f"down.{place(m)}.{DOWN[m['layer']]}.{SPECTRAL.get(m['what'], m['what'])}",
+            rf"(?P<block>{block})\.model\.(?P<layer>[13])\.{what}",
+            lambda m, net: f"down.{index(m['block'])}.{DOWN[m['layer']]}.{SPECTRAL.get(m['what'], m['what'])}",
         ),
         (
-            rf"(?P<block>{block})\.shortcut\.1\.(?P<what>\w+)",
-            lambda m, network: f"down.{place(m)}.side.{SPECTRAL.get(m['what'], m['what'])}",
+            rf"(?P<block>{block})\.shortcut\.1\.{what}",
+            lambda m, net: f"down.{index(m['block'])}.side.{SPECTRAL.get(m['what'], m['what'])}",
         ),
-        (r"conv\.(?P<what>\w+)", lambda m, network: f"to_logits.{SPECTRAL.get(m['what'], m['what'])}"),
+        (rf"conv\.{what}", lambda m, net: f"to_logits.{SPECTRAL.get(m['what'], m['what'])}"),
     ]
 
 
-def _encoder_index(match: re.Match) -> int:
-    return 0 if match["block"] == "block0" else int(match["block"].removeprefix("encoder")) + 1
+def _encoder_index(block: str) -> int:
+    return 0 if block == "block0" else int(block.removeprefix("encoder")) + 1

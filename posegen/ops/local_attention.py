@@ -1,8 +1,8 @@
-"""Content-aware local attention (GFLA section 3.2) without building patches.
+"""Content-aware local attention (GFLA, arXiv 2003.00696, section 3.2) without building patches.
 
 For each target location l, an n×n kernel k(l) is predicted from the target patch around l and the source patch around
 ``l + w(l)``; the output is the k-weighted mean (or sum) of the source patch. Two identities keep the n² patches
-implicit (``reference.py`` builds them, for tests and benchmarks):
+implicit (docs/method.md; ``reference.py`` builds the patches, for tests and benchmarks):
 
 1. Bilinear sampling commutes with a convolution of whole-pixel taps, so the source half of the kernel predictor's
    first layer is convolved once at native resolution and then sampled along the flow.
@@ -12,6 +12,7 @@ implicit (``reference.py`` builds them, for tests and benchmarks):
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -19,22 +20,33 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .convolution import arranged, convolve
 from .sampling import sample_bilinear, sampling_positions, weighted_gather
 
-SLOPE = 0.1  # of LeakyReLU, throughout the method
+SLOPE = 0.1
+"""Negative slope of LeakyReLU, throughout the method."""
+
+Convolve = Callable[..., Tensor]
 
 
 class LocalAttention(nn.Module):
-    """The local attention block: warp source features along a flow, with a kernel predicted for each location.
+    """Local attention: warp source features along a flow, with a kernel predicted for each location.
 
     Args:
-        channels: C, of source and of target features.
-        kernel_size: n, odd; the side of the local patch.
+        channels: C, of source and target features.
+        kernel_size: n, odd; side of the local patch.
         hidden: width of the kernel prediction net M.
-        reduction: ``"mean"``: (1/n²)·Σ k·P, as published: its weights are trained with the factor; ``"sum"``: Σ k·P, a
-            true weighted average, which keeps attended features as strong as the target features they are blended with.
+        reduction: ``"mean"``, as published: (1/n²)·Σ k·P; ``"sum"``: Σ k·P, a true weighted average, which keeps
+            attended features as strong as the target features they are blended with.
+
+    Attributes:
+        convolve: computes the convolutions of M; ``F.conv2d``, unless :func:`posegen.acceleration.accelerate` replaces
+            it.
+
+    Raises:
+        InputError: an even *kernel_size*, or an unknown *reduction*.
     """
+
+    convolve: Convolve = staticmethod(F.conv2d)
 
     def __init__(
         self, channels: int, kernel_size: int, hidden: int = 128, reduction: Literal["mean", "sum"] = "mean"
@@ -50,39 +62,41 @@ class LocalAttention(nn.Module):
         self.kernel_conv = nn.Conv2d(hidden, kernel_size**2, 1)
 
     def forward(self, source_features: Tensor, target_features: Tensor, flow: Tensor) -> Tensor:
-        """Attended source features, B C H W, from maps B C H W and a flow B 2 H W in pixels of those maps."""
-        # Once for the convolution and for the gather: both want the channels of a location side by side.
-        source_weight = self.patch_conv.weight[:, target_features.shape[1] :]
-        source_features = arranged(source_features, source_weight, padding=self.kernel_size - 1)
-        return attend(source_features, flow, self.kernel(source_features, target_features, flow), self.reduction)
+        """Return attended source features, B C H W, from maps B C H W and a flow B 2 H W in pixels of these maps."""
+        kernel = self.kernel(source_features, target_features, flow)
+        return attend(source_features, flow, kernel, self.reduction)
 
     def kernel(self, source_features: Tensor, target_features: Tensor, flow: Tensor) -> Tensor:
-        """The kernels k(l): B n² H W, summing to 1 over the taps, which run row by row."""
-        hidden = kernel_logits(source_features, target_features, flow, self.patch_conv.weight, self.patch_conv.bias)
-        return torch.softmax(self.kernel_conv(F.leaky_relu_(hidden, SLOPE)), dim=1)
+        """Return the kernels k(l): B n² H W, summing to 1 over the taps, row by row."""
+        patch_conv = self.patch_conv.weight, self.patch_conv.bias
+        hidden = kernel_logits(source_features, target_features, flow, *patch_conv, self.convolve)
+        return torch.softmax(self.kernel_conv(F.leaky_relu(hidden, SLOPE, inplace=True)), dim=1)
 
 
-def kernel_logits(source: Tensor, target: Tensor, flow: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """The first layer of M on all target and flow-sampled source patches (identity 1).
+def kernel_logits(
+    source: Tensor, target: Tensor, flow: Tensor, weight: Tensor, bias: Tensor | None, convolve: Convolve = F.conv2d
+) -> Tensor:
+    """Apply the first layer of M to all target patches and flow-sampled source patches (identity 1).
 
     Args:
         source: B C H W. target: B C H W. flow: B 2 H W.
         weight: hidden 2C n n, target channels first. bias: hidden.
+        convolve: computes ``F.conv2d``.
 
     Returns:
         B hidden H W.
     """
     radius = weight.shape[-1] // 2
     target_weight, source_weight = weight.split([target.shape[1], source.shape[1]], dim=1)
-    from_target = convolve(arranged(F.pad(target, [radius] * 4, mode="replicate"), target_weight), target_weight, bias)
-    # Padded twice the radius, the convolved map reaches far enough that clamping a position on it is the same as
+    from_target = convolve(F.pad(target, [radius] * 4, mode="replicate"), target_weight, bias)
+    # Padded by twice the radius, the convolved map reaches far enough that clamping a position on it is the same as
     # clamping each tap of the patch.
-    convolved = convolve(arranged(F.pad(source, [2 * radius] * 4, mode="replicate"), source_weight), source_weight)
+    convolved = convolve(F.pad(source, [2 * radius] * 4, mode="replicate"), source_weight)
     return from_target + sample_bilinear(convolved, flow, margin=radius)
 
 
 def attend(source: Tensor, flow: Tensor, kernel: Tensor, reduction: Literal["mean", "sum"] = "mean") -> Tensor:
-    """The kernel-weighted source patches (identity 2).
+    """Weight the source patches by their kernels and sum them up (identity 2).
 
     Args:
         source: B C H W. flow: B 2 H W. kernel: B n² H W, taps row by row.
@@ -102,7 +116,7 @@ def attend(source: Tensor, flow: Tensor, kernel: Tensor, reduction: Literal["mea
 
 
 def _spread(kernel: Tensor, fraction: Tensor, dim: int) -> Tensor:
-    """Taps at ``i + fraction`` along *dim* as taps on whole pixels, one more: linear interpolation, transposed."""
+    """Move taps at ``i + fraction`` along *dim* to whole pixels, one more: linear interpolation, transposed."""
     end = [0, 0] * (kernel.dim() - dim - 1) + [0, 1]
     start = [0, 0] * (kernel.dim() - dim - 1) + [1, 0]
     return F.pad(kernel * (1 - fraction), end) + F.pad(kernel * fraction, start)

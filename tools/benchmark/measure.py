@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
+from posegen.acceleration.minimal_filtering import release_scratch
 from posegen.errors import PosegenError
-from posegen.ops.convolution import release_scratch
 
 OURS, PUBLISHED, BF16 = "ours", "published", "ours in bf16"
 

@@ -27,7 +27,7 @@ from posegen.data import Keypoints
 from posegen.engine import PairTrainer
 from posegen.losses import FeatureCache, LossInputs, SamplingCorrectness
 from posegen.losses.correctness import EPSILON
-from posegen.models.layers import Block, Convolution, InstanceNorm
+from posegen.models.layers import Block
 from posegen.ops import LocalAttention, sample_gaussian
 from posegen.ops.reference import local_attention_by_patches
 from posegen.records import Pair, PairBatch, Transfer
@@ -45,12 +45,10 @@ def publish(network: nn.Module) -> nn.Module:
         if isinstance(part, LocalAttention):
             part.forward = partial(local_attention_by_patches, part)  # type: ignore[method-assign]
         if isinstance(part, Block):
-            part.recompute = False
-        if isinstance(part, Convolution):
-            part.direct = True
+            vars(part).pop("norm_act_conv", None)
         for name, child in part.named_children():
-            if isinstance(child, InstanceNorm):
-                setattr(part, name, nn.InstanceNorm2d(child.num_features, affine=True))
+            if isinstance(child, nn.GroupNorm) and child.num_groups == child.num_channels:
+                setattr(part, name, nn.InstanceNorm2d(child.num_channels, affine=True))
     return network
 
 

@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from posegen.acceleration import accelerate, native_bfloat16
 from posegen.api import load_model
 from posegen.data import Keypoints
 from posegen.data.images import write_image
 from posegen.engine import PairTrainer, StageOptimizers
-from posegen.engine.trainer import computes_in_bfloat16
 from posegen.evaluation import ImagePair, Protocol
 from posegen.evaluation.evaluate import evaluate
 from posegen.ops import LocalAttention
@@ -62,6 +62,7 @@ def attention(settings: Settings) -> Iterator[Comparison]:
         flow = torch.randint(-3, 4, (4, 2, side, side)) + torch.empty(4, 2, side, side).uniform_(0.1, 0.9)
         inputs = source, target, flow.to(settings.device)
         exactly = copy.deepcopy(block).double(), *(tensor.double() for tensor in inputs)
+        accelerate(block)
         ways: dict[str, Any] = {OURS: LocalAttention.__call__, PUBLISHED: local_attention_by_patches}
         yield Comparison(
             f"attention block, C {channels}, {side}×{side}, n {size}, batch 4",
@@ -93,7 +94,7 @@ def image(settings: Settings) -> Iterator[Comparison]:
         PUBLISHED: lambda: {"image": torch.no_grad()(published)(*inputs).image},
     }
     check = dict(work)
-    if computes_in_bfloat16():
+    if native_bfloat16():
         work[BF16] = partial(_in_bfloat16, settings, work[OURS])
     yield Comparison(f"one image, {_size(settings)}", work, check, tolerance=1e-3, count=1)
 
@@ -110,7 +111,7 @@ def step(settings: Settings) -> Iterator[Comparison]:
         name: _step(copy.deepcopy(t), batch) for name, t in ((OURS, ours), (PUBLISHED, published))
     }
     work = {OURS: _step(ours, batch), PUBLISHED: _step(published, batch)}
-    if computes_in_bfloat16():
+    if native_bfloat16():
         half = copy.deepcopy(ours)
         half.autocast = True
         work[BF16] = _step(half, batch)

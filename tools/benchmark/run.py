@@ -29,8 +29,8 @@ from rich.table import Table
 from benchmark.measure import Result, measure
 from benchmark.rows import ROWS, Settings
 from posegen import plugin_access
+from posegen.acceleration import native_bfloat16
 from posegen.config import load_config
-from posegen.engine.trainer import computes_in_bfloat16
 from posegen.errors import PosegenError
 from posegen.version import __version__
 
@@ -132,7 +132,7 @@ def machine(device: str) -> dict[str, Any]:
         "processor": processor,
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "bf16": computes_in_bfloat16(),
+        "bf16": native_bfloat16(),
         "device": torch.cuda.get_device_name() if device.startswith("cuda") else device,
         "load": os.getloadavg()[0],
         "python": platform.python_version(),
