@@ -1,40 +1,22 @@
-"""From what people download to what the loaders read: a plugin plans it, file by file, and this room carries it out."""
+"""Prepare downloads for the loaders: one function for each data set, and the helpers these functions share."""
 
-from .carry_out import prepare
 from .estimate import check_estimator, estimate_keypoints
-from .plan import (
-    Copy,
-    CopyImage,
-    LeftOut,
-    Plan,
-    Preparation,
-    Step,
-    Wishes,
-    Write,
-    changes_pixels,
-    cut_middle,
-    get_preparation,
-    preparations,
-    stored_name,
-)
+from .images import changes_pixels, copy_image, cut_middle, stored_name
+from .preparation import Preparation, get_preparation, preparations, prepare
 from .report import Problem, Result, print_result
-from .sources import Member, Sources
+from .workspace import PrepareOptions, SourceFile, Task, Workspace
 
 __all__ = [
-    "Copy",
-    "CopyImage",
-    "LeftOut",
-    "Member",
-    "Plan",
     "Preparation",
+    "PrepareOptions",
     "Problem",
     "Result",
-    "Sources",
-    "Step",
-    "Wishes",
-    "Write",
+    "SourceFile",
+    "Task",
+    "Workspace",
     "changes_pixels",
     "check_estimator",
+    "copy_image",
     "cut_middle",
     "estimate_keypoints",
     "get_preparation",

@@ -1,10 +1,9 @@
-"""What a preparation came to: on the screen, as text, as JSON, and every finding as CSV."""
+"""The report of a preparation: on the screen, as text and JSON, and every finding as CSV."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,16 @@ from rich.text import Text
 from ..checking import Report, print_report, write_findings
 from ..files import printable, written_whole
 from ..version import __version__
-from .plan import LeftOut
 
 REPORT, READABLE, FINDINGS = "report.json", "report.txt", "findings.csv"
 SHOWN = 10
-"""Problems and examples that are printed; report.json has all problems."""
+"""Number of problems and examples that are printed; report.json has all problems."""
 WIDTH = 120
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A file of the source that did not become what it should, and why."""
+    """A source file that could not be used, and why."""
 
     file: str
     text: str
@@ -34,24 +32,22 @@ class Problem:
 
 @dataclass
 class Result:
-    """What a preparation came to.
+    """The result of a preparation.
 
     Args:
-        settings: the preparation's name and what was asked for.
-        files: by the first folder of their path (empty: none), how many files there are now, and their bytes.
-        made, kept, removed: files that this run wrote, found there already, and took away because nothing makes them
-            any more.
-        left_out: how many members are not used, and some of them, by reason.
-        problems: all that is wrong with the source, by file.
+        settings: name and options of the preparation.
+        files: by top folder (empty: none), the number of files and their bytes.
+        made, kept: files that this run wrote, and files that were there already.
+        left_out: by reason, the number of source files that are not used, and some of them.
+        problems: everything wrong with the source.
         notes: what the user should know.
-        checks: what the loaders say of the result.
+        checks: reports of the data sets that read the result.
     """
 
     settings: dict[str, Any]
     files: dict[str, tuple[int, int]] = field(default_factory=dict)
     made: int = 0
     kept: int = 0
-    removed: int = 0
     left_out: dict[str, tuple[int, list[str]]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -59,28 +55,29 @@ class Result:
 
     @property
     def errors(self) -> int:
-        """Problems, and errors that the check found."""
+        """Number of problems and of errors that the check found."""
         return len(self.problems) + sum(report.count("error") for report in self.checks)
 
     @property
     def warnings(self) -> int:
-        """Warnings that the check found."""
+        """Number of warnings that the check found."""
         return sum(report.count("warning") for report in self.checks)
 
+    def leave_out(self, name: str, reason: str) -> None:
+        """Count a source file that is not used."""
+        count, names = self.left_out.get(reason, (0, []))
+        self.left_out[reason] = count + 1, [*names, name] if count < SHOWN else names
 
-def counted(left_out: Iterable[LeftOut]) -> dict[str, tuple[int, list[str]]]:
-    """How many there are of each reason, and the first few."""
-    counts: Counter[str] = Counter()
-    examples: dict[str, list[str]] = defaultdict(list)
-    for one in left_out:
-        counts[one.reason] += 1
-        if len(examples[one.reason]) < SHOWN:
-            examples[one.reason].append(one.name)
-    return {reason: (count, examples[reason]) for reason, count in sorted(counts.items())}
+    def count_files(self, sizes: Mapping[str, int]) -> None:
+        """Set ``files`` from the bytes of each file."""
+        for name in sorted(sizes):
+            top = name.partition("/")[0] if "/" in name else ""
+            count, total = self.files.get(top, (0, 0))
+            self.files[top] = count + 1, total + sizes[name]
 
 
 def print_result(result: Result, console: Console) -> None:
-    """What is there, what was left out and why, problems by file, and what the check says."""
+    """Print the files, what was left out and why, the problems, and the report of the check."""
     table = Table("folder", "files", "bytes")
     for folder, (count, size) in result.files.items():
         table.add_row(Text(printable(folder or ".")), f"{count:,}", f"{size:,}")
@@ -96,7 +93,7 @@ def print_result(result: Result, console: Console) -> None:
     if len(result.problems) > SHOWN:
         _say(console, f"  … and {len(result.problems) - SHOWN:,} more: {REPORT}")
     for report in result.checks:
-        console.print(Text("checked by its loaders"), style="bold")
+        console.print(Text("check of the result"), style="bold")
         print_report(report, console)
     _say(console, _counted(result))
 
@@ -111,14 +108,13 @@ def _counted(result: Result) -> str:
 
     found = result.errors - len(result.problems)
     return (
-        f"{several(len(result.problems), 'problem')} in the source; in what was made the check found "
+        f"{several(len(result.problems), 'problem')} in the source; the check of the result found "
         f"{several(found, 'error')}, {several(result.warnings, 'warning')}"
     )
 
 
 def write_result(result: Result, folder: Path) -> None:
-    """Write ``report.json``, ``report.txt`` and ``findings.csv``: the same bytes for the same result, however many runs
-    it took."""
+    """Write ``report.json``, ``report.txt`` and ``findings.csv``, the same however many runs the result took."""
     with written_whole(folder / REPORT) as temporary:
         text = json.dumps(_as_data(result), indent=1, ensure_ascii=False, sort_keys=True)
         temporary.write_bytes(text.encode(errors="replace") + b"\n")
@@ -131,8 +127,10 @@ def _as_data(result: Result) -> dict[str, Any]:
     return {
         "posegen": __version__,
         "settings": result.settings,
-        "files": {name: {"count": count, "bytes": size} for name, (count, size) in result.files.items()},
-        "left_out": {why: {"count": count, "such_as": names} for why, (count, names) in result.left_out.items()},
+        "files": {name: {"count": count, "bytes": size} for name, (count, size) in sorted(result.files.items())},
+        "left_out": {
+            why: {"count": count, "such_as": names} for why, (count, names) in sorted(result.left_out.items())
+        },
         "problems": [{"file": problem.file, "text": problem.text} for problem in result.problems],
         "notes": result.notes,
         "errors": result.errors,
@@ -150,13 +148,3 @@ def _check_as_data(report: Report) -> dict[str, Any]:
         ],
         "notes": report.notes,
     }
-
-
-def folders_of(targets: Sequence[tuple[str, int]]) -> dict[str, tuple[int, int]]:
-    """Files and bytes by the first folder of their path."""
-    found: dict[str, tuple[int, int]] = {}
-    for name, size in targets:
-        folder = name.partition("/")[0] if "/" in name else ""
-        count, so_far = found.get(folder, (0, 0))
-        found[folder] = count + 1, so_far + size
-    return dict(sorted(found.items()))
