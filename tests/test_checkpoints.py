@@ -82,7 +82,7 @@ def test_a_file_that_is_cut_off_is_noticed(tmp_path, left):
     (path,) = write(tmp_path, 1)
     size = path.stat().st_size
     os.truncate(path, int(size * left) if isinstance(left, float) else left % size)
-    assert "no checksum at its end: cut off" in fault_of(path)
+    assert "no checksum at its end: truncated" in fault_of(path)
 
 
 def test_a_damaged_checkpoint_is_loaded_by_no_command(tmp_path):
@@ -186,7 +186,7 @@ def test_a_disk_that_returns_something_else_is_not_trusted(tmp_path, monkeypatch
         flip(Path(path), 50)
 
     monkeypatch.setattr(os, "replace", losing)
-    with pytest.raises(CheckpointError, match=r"iter_2.pth was written, and is not read back[^$]*newest is .*iter_1"):
+    with pytest.raises(CheckpointError, match=r"iter_2.pth .*reads back differently[^$]*newest is .*iter_1"):
         write(tmp_path, 2)
 
 
@@ -214,7 +214,7 @@ def test_a_damaged_newest_one_is_named_and_the_one_before_it_is_taken(tmp_path):
     path, faults = newest_sound(tmp_path)
     assert path == tmp_path / "iter_2.pth"
     assert [fault.split(":")[0] for fault in faults] == [str(tmp_path / f"iter_{n}.pth") for n in (4, 3)]
-    assert "cut off" in faults[0]
+    assert "truncated" in faults[0]
     assert "checksum is wrong" in faults[1]
 
 
@@ -252,7 +252,7 @@ def test_last_checkpoint_may_lead_elsewhere(tmp_path):
     (tmp_path / "run" / "last_checkpoint").write_text(f"{path}\n")
     assert newest_sound(tmp_path / "run") == (path, [])
     path.unlink()
-    with pytest.raises(CheckpointError, match=r"iter_5.pth: there is no such file"):
+    with pytest.raises(CheckpointError, match=r"iter_5.pth: the file does not exist"):
         newest_sound(tmp_path / "run")
 
 

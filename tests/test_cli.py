@@ -172,7 +172,12 @@ def test_convert_names_every_key_that_does_not_fit_at_once(tmp_path, published, 
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [({"epoch": 3}, "no plain state dict: epoch"), ({}, "it is empty"), ([1], "holds a list"), (None, "no checkpoint")],
+    [
+        ({"epoch": 3}, "plain state dict: epoch"),
+        ({}, "it is empty"),
+        ([1], "holds a list"),
+        (None, "no checkpoint"),
+    ],
 )
 def test_convert_refuses_what_is_no_weight_file(tmp_path, capsys, content, words):
     if content is not None:

@@ -256,8 +256,8 @@ def test_the_gradient_passes_from_frame_to_frame_in_a_chunk_and_not_between_chun
     first, second = (frame.image for frame in chunks[1].out)
     (inside,) = torch.autograd.grad(second.sum(), first, retain_graph=True)
     assert inside.abs().sum() > 0
-    assert torch.equal(chunks[1].handed_over, chunks[0].out[-1].image)
-    assert not chunks[1].handed_over.requires_grad
+    assert torch.equal(chunks[1].last_generated, chunks[0].out[-1].image)
+    assert not chunks[1].last_generated.requires_grad
 
 
 def test_each_image_passes_the_feature_network_once_a_chunk():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from posegen.engine.loop import REMEMBERED
+from posegen.engine.loop import HISTORY
 
 from .conftest import CONFIGS
 from .forked import start, status
@@ -127,6 +127,6 @@ def test_memory_and_open_files_stay_flat_over_three_thousand_iterations(tmp_path
     assert min(one["files"] for one in late) <= min(one["files"] for one in early)
 
     last = torch.load(folder / f"iter_{ITERATIONS}.pth", weights_only=True)["message_hub"]["log_scalars"]
-    assert max(len(history["values"]) for history in last.values()) == REMEMBERED
+    assert max(len(history["values"]) for history in last.values()) == HISTORY
     assert len(list(folder.glob("*/vis_data/events.out.tfevents*"))) == 1
     assert len(list((folder / "samples").iterdir())) == ITERATIONS // CYCLE

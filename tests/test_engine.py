@@ -368,7 +368,7 @@ def test_a_run_is_not_resumed_from(tiny_config, tmp_path, trained, kind, seal):
     if seal:
         seal_file(path)
     else:
-        words = "there is no such file" if kind == "none" else "it has no checksum at its end"
+        words = "the file does not exist" if kind == "none" else "it has no checksum at its end"
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "last_checkpoint").write_text(str(path))
     runner = build_trainer(load_config(tiny_config), tmp_path / "run", resume=True)

@@ -16,7 +16,7 @@ from posegen.config import load_config
 from posegen.data.images import write_image
 from posegen.engine import build_trainer
 from posegen.engine.randomness import SeededSamples
-from posegen.engine.unreadable import LEAST, MOST_TRIES, WINDOW, ReadableSamples, ShareOfUnreadable
+from posegen.engine.unreadable import MAX_TRIES, MIN_SAMPLES, WINDOW, ReadableSamples, UnreadableLimit
 from posegen.errors import ConfigError, DataError
 from posegen.registry import DATASETS
 
@@ -84,7 +84,7 @@ def test_skipped_samples_are_counted_in_the_logs_lines_and_named_once(photograph
     # 7 iterations of 2 samples: two rounds of all six pairs, and two samples of the third
     assert 4 <= left <= 6
     for i in BROKEN:
-        assert len(re.findall(rf"sample left out.*{i}b\.png: truncated", text)) == 1
+        assert len(re.findall(rf"sample replaced.*{i}b\.png: truncated", text)) == 1
     assert re.search(rf"\[7/7\].*unreadable_samples: {left}\b", text)
 
 
@@ -117,11 +117,11 @@ def test_a_file_that_is_gone_ends_the_next_start_unless_images_may_be_missing(ph
     resumed = train(photographs, tmp_path / "run", resume=True, **{"train_dataloader.dataset.on_missing": "later"})
     for part in ("state_dict", "optimizer"):
         assert_same(resumed[part], unbroken[part])
-    assert re.search(r"sample left out.*1b\.png: no such file", log(tmp_path / "run"))
+    assert re.search(r"sample replaced.*1b\.png: no such file", log(tmp_path / "run"))
 
 
 def test_a_run_that_is_resumed_near_the_limit_stops_where_the_unbroken_one_does(photographs, tmp_path, monkeypatch):
-    monkeypatch.setattr("posegen.engine.unreadable.LEAST", 2 * 3)  # three iterations: a round, of which a third is bad
+    monkeypatch.setattr("posegen.engine.unreadable.MIN_SAMPLES", 2 * 3)  # three iterations: a round
     limit = {"train_cfg.max_unreadable": 0.3}
     train(photographs, tmp_path / "resumed", stop=2, **limit)
     ends = []
@@ -134,7 +134,7 @@ def test_a_run_that_is_resumed_near_the_limit_stops_where_the_unbroken_one_does(
 
 
 def test_too_many_end_the_run_and_the_error_says_what_allows_more(photographs, tmp_path, monkeypatch):
-    monkeypatch.setattr("posegen.engine.unreadable.LEAST", 6)
+    monkeypatch.setattr("posegen.engine.unreadable.MIN_SAMPLES", 6)
     # a third of the pairs is broken, so a round has more than a tenth
     with pytest.raises(DataError, match=r"2 of the last 6 samples could not be read.*max_unreadable = 0.1"):
         train(photographs, tmp_path / "run", **{"train_cfg.max_unreadable": 0.1})
@@ -148,8 +148,8 @@ def test_another_value_is_an_error_of_the_config(photographs, value):
 
 @pytest.mark.parametrize("share", [0, 1.5])
 def test_a_share_that_is_none_is_an_error(share):
-    with pytest.raises(ConfigError, match="max_unreadable is a share"):
-        ShareOfUnreadable(share)
+    with pytest.raises(ConfigError, match="max_unreadable must be"):
+        UnreadableLimit(share)
 
 
 # The sample in another's place
@@ -199,23 +199,23 @@ def test_all_that_it_stands_for_is_named():
 
 
 def test_nothing_that_can_be_read_is_an_error_that_says_so():
-    with pytest.raises(DataError, match=f"{MOST_TRIES} samples in a row cannot be read"):
+    with pytest.raises(DataError, match=f"{MAX_TRIES} samples in a row cannot be read"):
         samples(10, range(10))[0, 0]
 
 
 def test_a_few_bad_samples_at_the_beginning_do_not_end_a_run():
-    share = ShareOfUnreadable(0.1)
-    recent = share.after("", LEAST - 1, 50)
-    with pytest.raises(DataError, match=f"50 of the last {LEAST} samples"):
-        share.after(recent, 1, 0)
+    limit = UnreadableLimit(0.1)
+    recent = limit.update("", MIN_SAMPLES - 1, 50)
+    with pytest.raises(DataError, match=f"50 of the last {MIN_SAMPLES} samples"):
+        limit.update(recent, 1, 0)
 
 
 def test_what_is_long_ago_is_forgotten():
-    share = ShareOfUnreadable(0.1)
-    recent = share.after("1" * LEAST, WINDOW - LEAST, 0)  # a tenth: just allowed
-    assert len(share.after(recent, LEAST, LEAST)) == WINDOW
-    with pytest.raises(DataError, match=f"{LEAST + 1} of the last {WINDOW}"):
-        share.after(share.after(recent, LEAST, LEAST), 1, 1)
+    limit = UnreadableLimit(0.1)
+    recent = limit.update("1" * MIN_SAMPLES, WINDOW - MIN_SAMPLES, 0)  # a tenth: just allowed
+    assert len(limit.update(recent, MIN_SAMPLES, MIN_SAMPLES)) == WINDOW
+    with pytest.raises(DataError, match=f"{MIN_SAMPLES + 1} of the last {WINDOW}"):
+        limit.update(limit.update(recent, MIN_SAMPLES, MIN_SAMPLES), 1, 1)
 
 
 # Data sets with images that are not there

@@ -40,7 +40,7 @@ def test_a_flow_is_measured_in_pixels_of_the_image_and_by_where_it_leads():
     flow = torch.zeros(1, 2, 4, 8)
     flow[:, 0] = 3.0  # of 8 columns, the last 3 lead out of the picture
     statistics = StepStatistics()
-    statistics.see_flows([flow], [], width=32)
+    statistics.add_flows([flow], [], width=32)
     assert statistics.numbers() == pytest.approx(
         {"flow_4x8/length": 12, "flow_4x8/length_p95": 12, "flow_4x8/outside": 3 / 8}
     )
@@ -51,7 +51,7 @@ def test_a_flow_may_lead_out_on_every_side(channel, value):
     flow = torch.zeros(1, 2, 8, 8)
     flow[:, channel] = value
     statistics = StepStatistics()
-    statistics.see_flows([flow], [], width=8)
+    statistics.add_flows([flow], [], width=8)
     assert statistics.numbers()["flow_8x8/outside"] == pytest.approx(3 / 8)
 
 
@@ -59,14 +59,14 @@ def test_95_of_100_lengths_are_at_most_the_percentile():
     flow = torch.zeros(1, 2, 10, 10)
     flow[:, 0] = torch.arange(1.0, 101).view(10, 10)
     statistics = StepStatistics()
-    statistics.see_flows([flow], [], width=10)
+    statistics.add_flows([flow], [], width=10)
     assert statistics.numbers()["flow_10x10/length_p95"] == 95
 
 
 def test_a_mask_is_measured_by_its_mean_and_its_ends():
     mask = torch.tensor([0.0, 0.04, 0.5, 0.97]).view(1, 1, 2, 2)
     statistics = StepStatistics()
-    statistics.see_flows([], [mask], width=2, origin="previous")
+    statistics.add_flows([], [mask], width=2, origin="previous")
     found = statistics.numbers()
     assert found["mask_previous_2x2/near_0"] == 0.5
     assert found["mask_previous_2x2/near_1"] == 0.25
@@ -76,7 +76,7 @@ def test_a_mask_is_measured_by_its_mean_and_its_ends():
 def test_numbers_are_means_over_the_parts_of_a_step():
     statistics = StepStatistics()
     for length in (1.0, 3.0):
-        statistics.see_flows([torch.full((1, 2, 2, 2), length)], [], width=2)
+        statistics.add_flows([torch.full((1, 2, 2, 2), length)], [], width=2)
     assert statistics.numbers()["flow_2x2/length"] == pytest.approx(2 * 2**0.5)
 
 

@@ -23,7 +23,7 @@ from posegen.visualization import (
     to_picture,
     warp,
 )
-from posegen.visualization.sheet import GAP, PAPER
+from posegen.visualization.sheet import BACKGROUND, GAP
 
 DRAW = HeatmapEncoder(OPENPOSE_18, sigma=1.5).draw
 
@@ -136,7 +136,7 @@ def test_warping_resizes_the_flow_to_the_image() -> None:
 def cells(sheet: np.ndarray, columns: int, cell: tuple[int, int], rows: int) -> np.ndarray:
     """The pictures of a sheet: rows columns H W 3. The first row is where the paper ends."""
     height, width = cell
-    first = next(top for top in range(len(sheet)) if (sheet[top, GAP : GAP + width] != PAPER).all(1).all())
+    first = next(top for top in range(len(sheet)) if (sheet[top, GAP : GAP + width] != BACKGROUND).all(1).all())
     grid = [
         [sheet[first + r * (height + GAP) :, GAP + c * (width + GAP) :][:height, :width] for c in range(columns)]
         for r in range(rows)

@@ -1,4 +1,4 @@
-"""Checkpoints as plain data: written so that they load without executing anything, and checked when they load."""
+"""Checkpoints as plain data: they load without executing anything, and are checked when they load."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ PLAIN = (str, int, float, bool, type(None))
 class PlainCheckpoints(Hook):
     """Makes mmengine's checkpoints loadable with ``weights_only=True``.
 
-    mmengine pickles ``HistoryBuffer`` objects, which torch ≥ 2.6 refuses; allowing them allows ``getattr``: a hole.
-    Here the message hub is stored as plain numbers and rebuilt on loading, and the config that old mmengine checkpoints
-    carry as Python text, which a resume would execute, is dropped.
+    mmengine pickles ``HistoryBuffer`` objects, which torch ≥ 2.6 refuses; to allow them is to allow ``getattr``, which
+    is unsafe. So the message hub is stored as numbers and rebuilt on loading. The Python text of the config in old
+    mmengine checkpoints, which a resume would execute, is dropped.
     """
 
     priority = "VERY_HIGH"
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
-        """Replace everything in the checkpoint that is not a tensor or a plain value."""
+        """Replace objects in the checkpoint by tensors and plain values."""
         checkpoint["message_hub"] = hub_to_plain(checkpoint["message_hub"])
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
-        """Rebuild what :meth:`before_save_checkpoint` replaced."""
+        """Rebuild the objects that :meth:`before_save_checkpoint` replaced."""
         if "message_hub" in checkpoint:
             checkpoint["message_hub"] = hub_from_plain(checkpoint["message_hub"])
         checkpoint.get("meta", {}).pop("config", None)
@@ -47,20 +47,20 @@ class PlainCheckpoints(Hook):
 
 @HOOKS.register_module()
 class VerifiedCheckpoints(CheckpointHook):
-    """mmengine's ``CheckpointHook``, in whose place it is put: old checkpoints are removed only after the new one was
-    read back, and after a resume too. Arguments as there.
+    """mmengine's ``CheckpointHook``, with old checkpoints removed only after the new one was read back.
 
-    mmengine removes the old one before it writes the new one, and forgets across a resume which ones it may remove.
+    mmengine removes the old one before it writes the new one, and after a resume does not know which it may remove.
+    Arguments: see mmengine's ``CheckpointHook``, in whose place it is put.
     """
 
     def before_train(self, runner: Any) -> None:
-        """Remove what a killed run left half written."""
+        """Remove partial files of a killed run."""
         super().before_train(runner)
         self._saved = -1
         in_first_process(lambda: remove_unfinished(self.out_dir))
 
     def save_now(self, runner: Any) -> Path:
-        """Save at the end of the last iteration, unless that was done; returns the checkpoint's path."""
+        """Save the state after the last iteration, unless it is saved already; returns the checkpoint's path."""
         if self._saved != runner.iter:
             self._save_checkpoint_with_step(runner, runner.iter, {"epoch": runner.epoch, "iter": runner.iter})
         return Path(str(self.last_ckpt))
@@ -88,7 +88,7 @@ class VerifiedCheckpoints(CheckpointHook):
 
 
 def hub_to_plain(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The state of mmengine's message hub as tensors and plain values."""
+    """Convert the state of mmengine's message hub to tensors and plain values."""
     scalars = {
         name: {
             "values": torch.from_numpy(np.array(buffer.data[0], dtype=np.float64)),
@@ -97,7 +97,7 @@ def hub_to_plain(state: Mapping[str, Any]) -> dict[str, Any]:
         }
         for name, buffer in state["log_scalars"].items()
     }
-    # NumPy's numbers pass for Python's (np.float64 is a float), and would be pickled as objects
+    # NumPy's numbers may be instances of Python's (np.float64 is a float), but are pickled as objects
     info = {name: v.item() if isinstance(v, np.generic) else v for name, v in state["runtime_info"].items()}
     info = {name: value for name, value in info.items() if isinstance(value, PLAIN)}
     resumed = {name: bool(keep) for name, keep in state["resumed_keys"].items() if name in scalars or name in info}
@@ -105,7 +105,7 @@ def hub_to_plain(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def hub_from_plain(state: Mapping[str, Any]) -> dict[str, Any]:
-    """What :func:`hub_to_plain` made, turned back into what mmengine's message hub loads."""
+    """Convert the result of :func:`hub_to_plain` back to a state that mmengine's message hub loads."""
     buffers = {
         name: HistoryBuffer(plain["values"].tolist(), plain["counts"].tolist(), plain["max_length"])
         for name, plain in state["log_scalars"].items()
@@ -114,22 +114,22 @@ def hub_from_plain(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Load a checkpoint file onto the CPU; nothing in it is executed.
+    """Load a checkpoint file onto the CPU. Nothing in it is executed.
 
     Raises:
-        CheckpointError: there is no such file, it is damaged, or it holds more than tensors and plain values.
+        CheckpointError: the file does not exist, is damaged, or holds more than tensors and plain values.
     """
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}")
     checkpoint = read_weights(path) if path.suffix == SAFETENSORS else _read_sealed(path)
     if not isinstance(checkpoint, dict):
-        raise CheckpointError(f"{path} holds a {type(checkpoint).__name__}, not a checkpoint")
+        raise CheckpointError(f"{path} is not a checkpoint: it holds a {type(checkpoint).__name__}")
     return checkpoint
 
 
 def _read_sealed(path: Path) -> Any:
-    """What a file of ``torch.save`` holds; where it is sealed, it is read from what its checksum was compared with."""
+    """Load a file of ``torch.save``. A sealed file is loaded from the same bytes that its checksum was computed of."""
     try:
         with opened(path) as stream:
             if fault := damage(stream):
@@ -140,22 +140,22 @@ def _read_sealed(path: Path) -> Any:
 
 
 def state_of(checkpoint: Mapping[str, Any], path: str | Path) -> Mapping[str, Any]:
-    """The state dict of a checkpoint, or the checkpoint, where it is one itself.
+    """Return the state dict of a checkpoint, which may be a state dict itself.
 
     Raises:
-        CheckpointError: neither: weights have names.
+        CheckpointError: it is neither.
     """
     state = checkpoint.get("state_dict", checkpoint)
     if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
-        raise CheckpointError(f"{path} holds no weights by name: it is no state dict, and has none")
+        raise CheckpointError(f"{path} holds no weights: it is not a state dict, and has none")
     return state
 
 
 def load_weights(model: nn.Module, path: str | Path, prefix: str = "model.") -> None:
-    """Load the weights of the complete model from a checkpoint of a training run, or from a plain state dict.
+    """Load the complete model's weights from a checkpoint of a run, or from a state dict of the model.
 
     Raises:
-        CheckpointError: unreadable, or of another architecture; names every weight that does not fit.
+        CheckpointError: the file cannot be read, or is of another architecture. Weights that do not fit are named.
     """
     state = read_model_weights(path, prefix)
     check_weights(model, state, str(path))
@@ -163,24 +163,23 @@ def load_weights(model: nn.Module, path: str | Path, prefix: str = "model.") -> 
 
 
 def read_model_weights(path: str | Path, prefix: str = "model.") -> Mapping[str, Any]:
-    """Read the weights of the complete model from a checkpoint of a training run, or from a plain state dict.
+    """Read the complete model's weights from a checkpoint of a run, or from a state dict of the model.
 
     Raises:
-        CheckpointError: unreadable, or a published weight file that is not converted.
+        CheckpointError: the file cannot be read, or is a published weight file that is not converted.
     """
     state = state_of(read_checkpoint(path), path)
     if any(name.startswith(prefix) for name in state):
         state = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     if any(re.match(r"(module\.)?(flow_net|source|target)\.", name) for name in state):
         raise CheckpointError(
-            f"{path} is a published weight file; make a checkpoint of it first:\n"
-            f"  posegen convert {path} NEW.pth --config CONFIG"
+            f"{path} is a published weight file; convert it first:\n  posegen convert {path} NEW.pth --config CONFIG"
         )
     return state
 
 
-def check_weights(model: nn.Module, state: Mapping[str, Any], where: str, most_shown: int = 12) -> None:
-    """Raise CheckpointError unless *state* has exactly the weights of *model*, naming those that do not fit."""
+def check_weights(model: nn.Module, state: Mapping[str, Any], where: str, max_shown: int = 12) -> None:
+    """Raise CheckpointError unless *state* has exactly the weights of *model*; name those that do not fit."""
     own = model.state_dict()
     problems = [f"missing: {name} {tuple(own[name].shape)}" for name in own if name not in state]
     problems += [f"left over: {name} {_shape(state[name])}" for name in state if name not in own]
@@ -190,13 +189,13 @@ def check_weights(model: nn.Module, state: Mapping[str, Any], where: str, most_s
         if name in state and _shape(state[name]) != tuple(own[name].shape)
     ]
     problems += [
-        f"wrong kind of numbers: {name} is {state[name].dtype}, the model has {own[name].dtype}"
+        f"wrong type: {name} is {state[name].dtype}, the model has {own[name].dtype}"
         for name in own
         if isinstance(state.get(name), torch.Tensor) and _kind(state[name]) != _kind(own[name])
     ]
     if problems:
-        shown = "\n".join(f"  - {problem}" for problem in problems[:most_shown])
-        left = f"\n  … and {len(problems) - most_shown} more" if len(problems) > most_shown else ""
+        shown = "\n".join(f"  - {problem}" for problem in problems[:max_shown])
+        left = f"\n  … and {len(problems) - max_shown} more" if len(problems) > max_shown else ""
         raise CheckpointError(
             f"{where} is of another architecture than the config: {len(problems)} weights differ\n{shown}{left}"
         )
@@ -207,5 +206,5 @@ def _shape(value: Any) -> Any:
 
 
 def _kind(tensor: torch.Tensor) -> tuple[bool, bool]:
-    """Of numbers, of whatever precision: floating, complex; neither is whole ones."""
+    """Return the kind of numbers without their precision: floating, complex, or (neither) integer."""
     return tensor.dtype.is_floating_point, tensor.dtype.is_complex

@@ -1,9 +1,9 @@
-"""What mmengine's Runner trains for clips (``spec: clips``)."""
+"""Training of clip models (GFLA for image animation, arXiv 2008.12606)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -20,22 +20,21 @@ from .trainer import Trainer
 
 @MODELS.register_module()
 class ClipTrainer(Trainer):
-    """Trains a clip model through stages, a clip an iteration, in chunks.
+    """Trains a model of clips through stages: one batch of clips per iteration, one optimizer step per chunk of frames.
 
-    A stage that renders makes each frame from the one it made before, and hands the last one of a chunk on to the next
-    without its gradient; each chunk is a step of the optimizers. A stage without the renderer has no frame of its own
-    to go on from: there the true frame before is the previous one. Losses are summed over the frames of a chunk, those
-    of flows over both origins too.
+    A stage that renders generates each frame from the previous generated frame. The last frame of a chunk is passed to
+    the next chunk without its gradient. A stage that trains F alone generates no frames, and uses the real previous
+    frame. Losses are summed over the frames of a chunk; losses of flows also over both origins.
 
     Args:
-        model, stages, discriminator, feature_network, autocast, compile: as :class:`Trainer`. The discriminator sees
-            one frame of a chunk, drawn at random.
-        temporal_discriminator: config of kind discriminator, which judges ``frames`` frames of a chunk that follow each
-            other, drawn at random; None where no loss is temporal.
-        chunk: most frames in a step.
-        previous_frame: which frame the sampling correctness of the flow to the previous frame looks at: the
-            ``"generated"`` one (published for faces), without its gradient, or the ``"true"`` one (for dance).
-        accumulate: 1: a batch of clips is not worked off in parts; what saves memory is a shorter chunk.
+        model, stages, discriminator, feature_network, autocast, compile: see :class:`Trainer`. The discriminator judges
+            one random frame of a chunk.
+        temporal_discriminator: config of kind discriminator, which judges ``frames`` consecutive frames of a chunk at a
+            random position; None if no loss is temporal.
+        chunk: maximum number of frames per optimizer step.
+        previous_frame: the frame that losses of the flow to the previous frame compare with: ``"generated"`` (published
+            for faces; without its gradient) or ``"true"`` (published for dance).
+        accumulate: must be 1. To save memory, shorten the chunk.
     """
 
     def __init__(
@@ -54,48 +53,51 @@ class ClipTrainer(Trainer):
         if accumulate != 1:
             raise ConfigError(
                 f"ClipTrainer does not accumulate gradients: accumulate must be 1, got {accumulate!r}\n"
-                "What saves memory: a shorter chunk (each is a step of its own), or a smaller batch_size"
+                "To save memory, set a shorter chunk or a smaller batch_size"
             )
         super().__init__(model, stages, discriminator, feature_network, autocast, temporal_discriminator, compile)
-        # steps taken so far: what is drawn in a step is a function of it, so that a resumed run draws the same
+        # the number of steps seeds the random choice of frames, so that a resumed run chooses the same
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.chunk, self.previous_frame = chunk, previous_frame
         if chunk < 1:
             raise ConfigError(f"ClipTrainer: chunk must be 1 or more, got {chunk}")
         if previous_frame not in ("generated", "true"):
             raise ConfigError(f"ClipTrainer: previous_frame must be 'generated' or 'true', got {previous_frame!r}")
-        if chunk < self.fewest_frames:
-            raise ConfigError(f"the temporal discriminator judges {self.fewest_frames} frames, a chunk has {chunk}")
+        if chunk < self.min_frames:
+            raise ConfigError(f"the temporal discriminator judges {self.min_frames} frames, a chunk has {chunk}")
 
     @property
-    def fewest_frames(self) -> int:
-        """Frames that a clip must have, in whatever stage: so that what the last one needs is known in the first."""
+    def min_frames(self) -> int:
+        """Minimum length of a clip, the same in all stages, so that a stage does not fail after the ones before it."""
         temporal = any(stage.temporal_adversarial and stage.iters for stage in self.stages)
         return int(self.temporal_discriminator.frames) if temporal else 1
 
     def train_step(self, data: ClipBatch, optim_wrapper: OptimWrapperDict) -> dict[str, Tensor]:
-        """One clip: in each chunk the discriminators first, then the model.
+        """Train on a batch of clips: in each chunk, update the discriminators, then the model.
 
         Returns:
-            The weighted value of each loss, a mean over chunks, and their sum as ``loss``.
+            The weighted value of each loss, averaged over chunks, and their sum as ``loss``.
 
         Raises:
-            ConfigError: the clip is shorter than what the temporal discriminator judges.
+            ConfigError: the clips have fewer frames than the temporal discriminator judges.
+            NotFiniteError: the step of this chunk is undone.
         """
-        batch = data.to(next(self.model.parameters()).device)
+        batch = data.to(self.device)
         logs = [self._train_chunk(chunk, optim_wrapper) for chunk in self._chunks(batch)]
         self.steps += 1
-        names = {name for log in logs for name in log}  # a last chunk may be too short for the temporal loss
+        names = {name for log in logs for name in log}  # the last chunk may be too short for the temporal loss
         return {name: torch.stack([log[name] for log in logs if name in log]).mean() for name in sorted(names)}
 
     def _chunks(self, batch: ClipBatch) -> Iterator[Chunk]:
         length = batch.frames.shape[1]
-        if length < self.fewest_frames:
-            raise ConfigError(f"clips of {length} frames, and the temporal discriminator judges {self.fewest_frames}")
+        if length < self.min_frames:
+            raise ConfigError(
+                f"a clip of {length} frames is too short: the temporal discriminator judges {self.min_frames} frames"
+            )
         generated: Tensor | None = None
         for first in range(0, length, self.chunk):
             numbers = range(first, min(first + self.chunk, length))
-            chunk = Chunk(batch, numbers, [], generated)
+            chunk = Chunk(batch, numbers, generated)
             self._generate(chunk)
             yield chunk
             if self.stage.renders:
@@ -104,13 +106,7 @@ class ClipTrainer(Trainer):
     def _generate(self, chunk: Chunk) -> None:
         for t in chunk.numbers:
             previous = chunk.generated_before(t) if self.stage.renders else chunk.true_before(t)
-            inputs = (
-                previous,
-                chunk.structure_before(t),
-                chunk.batch.reference,
-                chunk.batch.reference_structure,
-                chunk.batch.structures[:, t],
-            )
+            inputs = chunk.inputs(t, previous)
             with self._in_network():
                 if self.stage.renders:
                     frame = self.model(*inputs)
@@ -121,42 +117,47 @@ class ClipTrainer(Trainer):
             if self.statistics is not None:
                 for origin in Origins._fields:
                     flows, masks = getattr(frame.flows, origin), getattr(frame.masks, origin)
-                    self.statistics.see_flows(flows, masks, previous.shape[-1], origin)
+                    self.statistics.add_flows(flows, masks, previous.shape[-1], origin)
 
     def _train_chunk(self, chunk: Chunk, optimizers: OptimWrapperDict) -> dict[str, Tensor]:
-        judged, log = self._play(chunk, optimizers)
+        judged, log = self._train_discriminators(chunk, optimizers)
         losses = self._losses(chunk, judged)
         optimizer = optimizers[self.stage.name]
         total = self._accumulate(torch.stack(list(losses.values())).sum(), optimizer)
         self._update(total, optimizer, self.trained_parameters(self.stage))
         return {**{name: value.detach() for name, value in losses.items()}, **log, "loss": total}
 
-    def _play(self, chunk: Chunk, optimizers: OptimWrapperDict) -> tuple[dict[int, Tensor], dict[str, Tensor]]:
-        """Train the discriminators; then what they think of the generated frames, by the loss that asks (its id)."""
+    def _train_discriminators(
+        self, chunk: Chunk, optimizers: OptimWrapperDict
+    ) -> tuple[dict[int, Tensor], dict[str, Tensor]]:
+        """Update the discriminators; return logits of generated frames by the id of the loss, and the values to log."""
         judged: dict[int, Tensor] = {}
         log: dict[str, Tensor] = {}
-        drawn = torch.Generator().manual_seed(int(self.steps) * 1_000_003 + chunk.numbers[0])
-        games = {"discriminator": self.stage.adversarial, "temporal_discriminator": self.stage.temporal_adversarial}
-        for name, loss in games.items():
+        generator = torch.Generator().manual_seed(int(self.steps) * 1_000_003 + chunk.numbers[0])
+        adversarial = {
+            "discriminator": self.stage.adversarial,
+            "temporal_discriminator": self.stage.temporal_adversarial,
+        }
+        for name, loss in adversarial.items():
             frames = int(self.temporal_discriminator.frames) if name == "temporal_discriminator" and loss else 1
             if loss is None or len(chunk.out) < frames:
                 continue
-            first = int(torch.randint(len(chunk.out) - frames + 1, (), generator=drawn))
+            first = int(torch.randint(len(chunk.out) - frames + 1, (), generator=generator))
             t = chunk.numbers[first]
             real = chunk.batch.frames[:, t : t + frames]
-            made = torch.stack([frame.image for frame in chunk.out[first : first + frames]], dim=1)
+            generated = torch.stack([frame.image for frame in chunk.out[first : first + frames]], dim=1)
             if name == "discriminator":
-                real, made = real[:, 0], made[:, 0]
-            log[name] = self._train_discriminator(name, loss, [(real, made)], optimizers)
-            judged[id(loss)] = self._judge(self.discriminators[name], made)
+                real, generated = real[:, 0], generated[:, 0]
+            log[name] = self._train_discriminator(name, loss, [(real, generated)], optimizers)
+            judged[id(loss)] = self._judge(self.discriminators[name], generated)
         return judged, log
 
     def _losses(self, chunk: Chunk, judged: dict[int, Tensor]) -> dict[str, Tensor]:
         computed: dict = {}
         values: dict[str, list[Tensor]] = {}
         for t, frame in zip(chunk.numbers, chunk.out, strict=True):
-            from_reference = self._step(chunk, t, chunk.batch.reference, frame, "reference", computed)
-            from_previous = self._step(chunk, t, self._looked_at_before(chunk, t), frame, "previous", computed)
+            from_reference = self._inputs(chunk, t, chunk.batch.reference, frame, "reference", computed)
+            from_previous = self._inputs(chunk, t, self._compared_previous(chunk, t), frame, "previous", computed)
             for name, loss in self.stage.losses.items():
                 if loss in (self.stage.adversarial, self.stage.temporal_adversarial):
                     continue
@@ -169,13 +170,14 @@ class ClipTrainer(Trainer):
                 values[name] = [loss.weight * loss(LossInputs(None, None, None, judged[id(loss)]))]  # type: ignore[arg-type]
         return {name: torch.stack(frames).sum() for name, frames in values.items()}
 
-    def _looked_at_before(self, chunk: Chunk, t: int) -> Tensor:
+    def _compared_previous(self, chunk: Chunk, t: int) -> Tensor:
+        """Return the previous frame that losses of flows compare with."""
         if self.stage.renders and self.previous_frame == "generated":
             return chunk.generated_before(t).detach()
         return chunk.true_before(t)
 
-    def _step(self, chunk: Chunk, t: int, source: Tensor, frame: Frame, origin: str, computed: dict) -> LossInputs:
-        """Frame *t* as losses see it: a pair with one of its origins."""
+    def _inputs(self, chunk: Chunk, t: int, source: Tensor, frame: Frame, origin: str, computed: dict) -> LossInputs:
+        """Return frame *t* as losses see it: a pair with one of its origins."""
         batch = chunk.batch
         structure = batch.reference_structure if origin == "reference" else chunk.structure_before(t)
         matches = batch.matches if origin == "reference" else batch.matches_previous
@@ -194,60 +196,52 @@ class ClipTrainer(Trainer):
 
     @torch.no_grad()
     def test_step(self, data: ClipBatch) -> list[Animation]:
-        """What the model makes of clips, in full precision; the evaluator hands it on to every metric."""
-        batch = data.to(next(self.model.parameters()).device)
+        """Generate clips in full precision; mmengine's evaluator hands the result to every metric."""
+        batch = data.to(self.device)
         return [self.model.animate(batch.reference, batch.reference_structure, batch.structures)]
 
     @torch.no_grad()
     def val_step(self, data: ClipBatch) -> list[Animation]:
-        """As :meth:`test_step`; but while a stage trains that does not render, the previous frames are the true ones,
-        as in its training: there is nobody yet to make others."""
+        """Generate clips as :meth:`test_step` does; in a stage that does not render, from real previous frames."""
         if self.stage.renders:
             return self.test_step(data)
-        batch = data.to(next(self.model.parameters()).device)
-        chunk = Chunk(batch, range(batch.frames.shape[1]), [], None)
-        return [
-            join(
-                [
-                    self.model(
-                        chunk.true_before(t),
-                        chunk.structure_before(t),
-                        batch.reference,
-                        batch.reference_structure,
-                        batch.structures[:, t],
-                    )
-                    for t in chunk.numbers
-                ]
-            )
-        ]
+        batch = data.to(self.device)
+        clip = Chunk(batch, range(batch.frames.shape[1]))
+        return [join([self.model(*clip.inputs(t, clip.true_before(t))) for t in clip.numbers])]
 
 
 @dataclass
 class Chunk:
-    """Some frames of a clip that make one step.
+    """The frames of a clip that make one optimizer step.
 
     Args:
         batch: the clips.
-        numbers: of the frames.
-        out: what the model made of them so far.
-        handed_over: the last frame the model made in the chunk before, without its gradient; None in the first.
+        numbers: numbers of the frames.
+        last_generated: last generated frame of the previous chunk, without its gradient; None in the first chunk.
+        out: the frames generated so far.
     """
 
     batch: ClipBatch
     numbers: range
-    out: list[Frame]
-    handed_over: Tensor | None
+    last_generated: Tensor | None = None
+    out: list[Frame] = field(default_factory=list)
 
     def generated_before(self, t: int) -> Tensor:
-        """The frame the model made before frame *t*; before the first one, the reference."""
+        """Return the generated frame before frame *t*; before the first one, the reference."""
         if t > self.numbers[0]:
             return self.out[t - 1 - self.numbers[0]].image
-        return self.batch.reference if self.handed_over is None else self.handed_over
+        return self.batch.reference if self.last_generated is None else self.last_generated
 
     def true_before(self, t: int) -> Tensor:
-        """The true frame before frame *t*; before the first one, the reference."""
+        """Return the real frame before frame *t*; before the first one, the reference."""
         return self.batch.frames[:, t - 1] if t else self.batch.reference
 
     def structure_before(self, t: int) -> Tensor:
-        """The structure of the frame before frame *t*."""
+        """Return the structure of the frame before frame *t*."""
         return self.batch.structures[:, t - 1] if t else self.batch.reference_structure
+
+    def inputs(self, t: int, previous: Tensor) -> tuple[Tensor, ...]:
+        """Return the arguments of the model for frame *t*."""
+        batch = self.batch
+        structure = self.structure_before(t)
+        return previous, structure, batch.reference, batch.reference_structure, batch.structures[:, t]

@@ -1,4 +1,4 @@
-"""Reads the published model's weight files (``spec: golden/README``)."""
+"""Convert weight files of the published models (https://github.com/RenYurui/Global-Flow-Local-Attention)."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from ..registry import DISCRIMINATORS, MODELS
 from .checkpoint import read_checkpoint, state_of
 
 DISCRIMINATOR_NAMES = ("discriminator", "temporal_discriminator")
-"""What a trainer may call its discriminators."""
+"""Names of a trainer's discriminators."""
 
 
 def convert(config: Config, source: str | Path, discriminators: Sequence[str | Path] = ()) -> dict[str, Any]:
-    """A checkpoint of ours from published weight files.
+    """Make a posegen checkpoint from published weight files.
 
     Args:
-        config: names the same architecture.
-        source: a published file of F and G, or of a discriminator; which one is told from its keys.
-        discriminators: published discriminator files to put beside F and G; clips have two.
+        config: config of the same architecture.
+        source: published file of F and G, or of a discriminator, recognized by its keys.
+        discriminators: published discriminator files to add to F and G; clip models have two.
 
     Raises:
-        CheckpointError: a file cannot be read, or does not fit; every key that is missing, left over or of the wrong
+        CheckpointError: a file cannot be read or does not fit. Every key that is missing, left over or of the wrong
             shape is named.
     """
     state = read_published(source)
@@ -42,11 +42,11 @@ def convert(config: Config, source: str | Path, discriminators: Sequence[str | P
 
 
 def read_published(path: str | Path) -> dict[str, Tensor]:
-    """The state dict of a published file, old or new format, without ``module.`` prefixes; nothing in it executes."""
+    """Return the state dict of a published file without ``module.`` prefixes. Nothing in the file is executed."""
     state = state_of(read_checkpoint(path), path)
     odd = [name for name, value in state.items() if not isinstance(value, Tensor)]
     if odd or not state:
-        raise CheckpointError(f"{path} is no plain state dict: {', '.join(odd[:5]) or 'it is empty'}")
+        raise CheckpointError(f"{path} is not a plain state dict: {', '.join(odd[:5]) or 'it is empty'}")
     return {name.removeprefix("module."): value for name, value in state.items()}
 
 
@@ -63,8 +63,7 @@ def _convert_model(config: Config, state: Mapping[str, Tensor], where: str) -> d
 
 
 def _convert_discriminator(config: Config, state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
-    """As the one of the trainer's discriminators that the file fits; where it fits none, told is what keeps it from the
-    nearest."""
+    """Convert to the trainer's discriminator that the file fits; if none, name what differs from the closest."""
     require(config, "trainer")
     found = {name: config.trainer[name] for name in DISCRIMINATOR_NAMES if config.trainer.get(name)}
     if not found:
@@ -92,7 +91,7 @@ def _translate(
     for published, value in state.items():
         ours = names[published]
         if ALIASES.search(published):
-            continue  # the same array stands under its other name
+            continue  # the file has the same array under its other name
         if ours is None or ours not in own:
             problems.append(f"left over: {published} {tuple(value.shape)}")
         elif value.shape != own[ours].shape:

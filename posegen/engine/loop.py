@@ -1,4 +1,4 @@
-"""The training loop through all stages, and a sampler that can start anywhere."""
+"""The training loop over all stages, and a sampler that can start anywhere."""
 
 from __future__ import annotations
 
@@ -22,30 +22,31 @@ from .randomness import seed_all
 from .reproduce import plain_inputs, write_step
 from .stages import Stage
 from .trainer import Trainer
-from .unreadable import Loaded, ShareOfUnreadable
+from .unreadable import Loaded, UnreadableLimit
 
-REMEMBERED = 1000
-"""Iterations whose losses and times the log's means can reach back to; more where ``log_processor.window_size`` is."""
+HISTORY = 1000
+"""Number of iterations whose losses and times are kept for means in the log, unless ``log_processor.window_size`` is
+larger."""
 
 
 @DATA_SAMPLERS.register_module()
 class EndlessSampler(Sampler):
-    """Endless indices: one permutation after another, each a function of the seed and its number alone.
+    """Endless indices: one permutation after another, each a function of the seed and its number.
 
-    mmengine's ``InfiniteSampler`` can only be resumed by reading all samples again; this one starts anywhere. Every
+    mmengine's ``InfiniteSampler`` can only be resumed by reading all samples again; this one starts anywhere. Each
     process takes its share of one common order.
 
     Args:
         dataset: the data set. If it ``augments``, each index comes as ``(index, round)``, so that augmentation differs
             from round to round and is the same after a resume.
-        seed: of the order.
-        shuffle: False runs through the data set in its own order.
+        seed: seed of the permutations.
+        shuffle: False: use the order of the data set.
     """
 
     def __init__(self, dataset: Any, seed: int = 0, shuffle: bool = True) -> None:
         self.dataset, self.seed, self.shuffle = dataset, seed, shuffle
         self.rank, self.world_size = get_dist_info()
-        self.start = 0  # samples this process has already seen
+        self.start = 0  # number of samples that this process has already seen
 
     def __iter__(self) -> Iterator[Any]:
         size = len(self.dataset)
@@ -72,18 +73,18 @@ class EndlessSampler(Sampler):
 
 @LOOPS.register_module()
 class StagedTrainLoop(IterBasedTrainLoop):
-    """Runs every iteration of every stage in one go; a resumed run lands in the right stage, at the right sample.
+    """Runs all stages as one run. A resumed run continues in the right stage, with the next sample.
 
     Args:
-        runner: mmengine's Runner; its model is a :class:`Trainer`.
-        dataloader: of training pairs or clips, with an :class:`EndlessSampler`.
-        val_interval: iterations between two validations; also at the end of each stage.
-        max_skipped: steps in a row that are skipped because a loss or a gradient is not finite; with the last of
-            them the run stops.
-        on_error: what a training sample does whose files cannot be read: ``raise`` ends the run, ``skip`` puts
-            another sample in its place, counted and named in the log.
-        max_unreadable: of ``skip``, the largest share of the last 1000 samples that may be unreadable; with more the
-            run stops.
+        runner: mmengine's Runner, whose model is a :class:`Trainer`.
+        dataloader: data loader of training pairs or clips, with an :class:`EndlessSampler`.
+        val_interval: number of iterations between two validations; each stage ends with another.
+        max_skipped: number of consecutive steps that are skipped because a loss or a gradient is not finite, after
+            which the run stops.
+        on_error: handling of training samples whose files cannot be read: ``raise`` ends the run; ``skip`` replaces the
+            sample by another, and counts and names it in the log.
+        max_unreadable: for ``skip``, maximum fraction of unreadable samples among the last 1000, above which the run
+            stops.
     """
 
     def __init__(
@@ -101,17 +102,17 @@ class StagedTrainLoop(IterBasedTrainLoop):
         if max_skipped < 1:
             raise ConfigError(f"StagedTrainLoop: max_skipped must be 1 or more, got {max_skipped}")
         self.on_error = on_error
-        self._unreadable = ShareOfUnreadable(max_unreadable)
-        self._named: set[str] = set()  # problems that the log has; after a resume it names them again
+        self._unreadable = UnreadableLimit(max_unreadable)
+        self._named: set[str] = set()  # problems that this process has logged
         self._entered: Stage | None = None
 
     def run(self) -> Any:
-        """Train, from where a loaded checkpoint ends. mmengine's own loop would first read all samples again.
+        """Train, starting where a loaded checkpoint ended. (mmengine's loop would first read all samples again.)
 
         Raises:
-            Interrupted: a signal told the run to leave, and it has saved.
-            NotFiniteError: too many steps in a row were skipped.
-            DataError: a sample cannot be read; of ``on_error="skip"``, too many cannot.
+            Interrupted: a signal interrupted the run, and a checkpoint was saved.
+            NotFiniteError: too many consecutive steps were skipped.
+            DataError: a sample cannot be read; with ``on_error="skip"``, too many samples.
         """
         with Interruption() as interruption:
             self.runner.register_hook(EndValidation(interruption))
@@ -125,7 +126,7 @@ class StagedTrainLoop(IterBasedTrainLoop):
                 self.runner.model.train()
                 self._enter(self.trainer.stage_at(self._iter))
                 self.run_iter(self._readable(next(self.dataloader_iterator)))
-                self._leave_if_told(interruption)
+                self._leave_if_interrupted(interruption)
                 if self.runner.val_loop is not None and (
                     self._iter % self.val_interval == 0 or self._iter in self.trainer.stage_ends
                 ):
@@ -135,8 +136,10 @@ class StagedTrainLoop(IterBasedTrainLoop):
         return self.runner.model
 
     def run_iter(self, data_batch: Any) -> None:
-        """One iteration. What it draws at random is a function of the seed, the process and the iteration; a step that
-        is not finite is skipped."""
+        """Run one iteration; skip a step that is not finite.
+
+        Random numbers are a function of the seed, the process and the iteration.
+        """
         seed_all(self.runner.seed, get_rank(), self._iter)
         self.runner.call_hook("before_train_iter", batch_idx=self._iter, data_batch=data_batch)
         try:
@@ -145,17 +148,17 @@ class StagedTrainLoop(IterBasedTrainLoop):
         except NotFiniteError as error:
             outputs = self._skip(data_batch, str(error))
         self.runner.call_hook("after_train_iter", batch_idx=self._iter, data_batch=data_batch, outputs=outputs)
-        self._forget_old_values()
+        self._limit_history()
         self._iter += 1
 
-    def _forget_old_values(self) -> None:
-        """mmengine keeps the last million values of each number that is logged, in memory and in every checkpoint, and
-        copies them all to append one."""
+    def _limit_history(self) -> None:
+        """Limit the history of logged values: mmengine keeps a million, in memory and in checkpoints, and copies them
+        all to append one."""
         for history in self.runner.message_hub.log_scalars.values():
-            history.max_length = max(REMEMBERED, self.runner.log_processor.window_size)
+            history.max_length = max(HISTORY, self.runner.log_processor.window_size)
 
-    def _forget_losses_of_others(self, stage: Stage) -> None:
-        """mmengine's log would repeat the last value of a loss in all stages that come after and do not have it."""
+    def _drop_losses_of_others(self, stage: Stage) -> None:
+        """Drop losses that this stage does not have: mmengine's log would repeat their last values."""
         of_others = {name for other in self.trainer.stages for name in other.losses} | set(self.trainer.discriminators)
         own = set(stage.losses)
         own |= {"discriminator"} if stage.adversarial else set()
@@ -164,7 +167,7 @@ class StagedTrainLoop(IterBasedTrainLoop):
             self.runner.message_hub.log_scalars.pop(f"train/{name}", None)
 
     def _readable(self, loaded: Any) -> Any:
-        """The batch; where samples were left out of it, in any process, they are counted, and their problems named."""
+        """Return the batch. Count unreadable samples of all processes, and log each problem once."""
         if not isinstance(loaded, Loaded):
             return loaded
         mine = loaded.left_out
@@ -177,15 +180,15 @@ class StagedTrainLoop(IterBasedTrainLoop):
             for problem in dict.fromkeys(problem for problems in left_out for problem in problems):
                 if problem not in self._named:
                     self._named.add(problem)
-                    self.runner.logger.warning(f"sample left out, another in its place ({count} so far): {problem}")
-        hub = self.runner.message_hub  # so that a resumed run stops where the unbroken one does
+                    self.runner.logger.warning(f"sample replaced ({count} so far): {problem}")
+        hub = self.runner.message_hub  # stored in checkpoints: a resumed run stops where an uninterrupted one does
         recent = str(hub.runtime_info.get("recent_unreadable", ""))
         samples = len(loaded.batch.names) * get_world_size()
-        hub.update_info("recent_unreadable", self._unreadable.after(recent, samples, len(left_out)))
+        hub.update_info("recent_unreadable", self._unreadable.update(recent, samples, len(left_out)))
         return loaded.batch
 
     def _skip(self, batch: Any, problem: str) -> dict[str, int]:
-        """Count a skipped step and name its samples, those of all processes; what the log gets."""
+        """Count a skipped step, and log the samples of all processes; returns the values to log."""
         skipped = self._info("skipped_steps") + 1
         row = self._info("skipped_in_a_row") + 1
         self._info("skipped_steps", skipped)
@@ -201,21 +204,21 @@ class StagedTrainLoop(IterBasedTrainLoop):
             in_first_process(lambda: write_step(path, inputs, problem, self.runner))
             raise NotFiniteError(
                 f"{where}: {row} steps in a row were not finite, the last one: {problem}\n"
-                f"The weights are those of the last step that was. {path} reproduces this step:\n"
+                f"The weights are those of the last finite step. {path} reproduces this step:\n"
                 f"  from posegen.engine import reproduce_step; reproduce_step({str(path)!r})"
             )
         return {"skipped_steps": skipped}
 
     def _info(self, name: str, value: int | None = None) -> int:
-        """A number that checkpoints keep; *value* sets it."""
+        """Return a number that is stored in checkpoints, after setting it to *value* if given."""
         if value is not None:
             self.runner.message_hub.update_info(name, value)
         return int(self.runner.message_hub.runtime_info.get(name, 0))
 
-    def _leave_if_told(self, interruption: Interruption) -> None:
-        told = interruption.agreed()
-        if told and self._iter < self._max_iters:
-            self._leave(told)
+    def _leave_if_interrupted(self, interruption: Interruption) -> None:
+        name = interruption.agreed()
+        if name and self._iter < self._max_iters:
+            self._leave(name)
 
     def _validate(self, interruption: Interruption) -> None:
         try:
@@ -223,16 +226,16 @@ class StagedTrainLoop(IterBasedTrainLoop):
         except ValidationEnded:
             self._leave(interruption.agreed())
 
-    def _leave(self, told: str | None) -> None:
+    def _leave(self, name: str | None) -> None:
         path = self._checkpoints().save_now(self.runner)
         self.runner.visualizer.close()
-        raise Interrupted(f"{told}: saved {path} after iteration {self._iter}; go on with --resume")
+        raise Interrupted(f"{name}: saved {path} after iteration {self._iter}; go on with --resume")
 
     def _checkpoints(self) -> VerifiedCheckpoints:
         for hook in self.runner.hooks:
             if isinstance(hook, VerifiedCheckpoints):
                 return hook
-        hook = VerifiedCheckpoints(by_epoch=False)  # a run without checkpoints of its own
+        hook = VerifiedCheckpoints(by_epoch=False)  # the config has no checkpoint hook
         hook.before_train(self.runner)
         return hook
 
@@ -243,10 +246,10 @@ class StagedTrainLoop(IterBasedTrainLoop):
             )
             self.trainer.enter(stage)
             self._entered = stage
-            self._forget_losses_of_others(stage)
+            self._drop_losses_of_others(stage)
         if any(other.lr_schedule != "constant" for other in self.trainer.stages):
             factor = stage.lr_factor(self._iter - self.trainer.start_of(stage))
             wrappers = self.runner.optim_wrapper
             for name in [name for name in (stage.name, *self.trainer.discriminators) if name in wrappers]:
-                for group in wrappers[name].optimizer.param_groups:  # the wrapper's own list has one of mmengine's more
+                for group in wrappers[name].optimizer.param_groups:  # mmengine's wrapper adds a group of its own
                     group["lr"] = group["stage_lr"] * factor

@@ -1,8 +1,8 @@
-"""Random numbers as a function of the run's seed and of where the run is, so that there is no state to save.
+"""Random numbers as a function of the run's seed, the process and the iteration.
 
-Saved states would not do: what is drawn between a checkpoint and the next iteration (by a validation, a sheet, a data
-loader that starts) would be missing from a resumed run, and the states of workers that read ahead belong to no
-iteration.
+A resumed run draws the same numbers without saving the generators' states. Saved states would not do: a validation, a
+sample sheet or the start of a data loader between a checkpoint and the next iteration would change them, and the states
+of workers that read ahead belong to no iteration.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 
 
 def seed_all(*numbers: int) -> None:
-    """Seed Python's, NumPy's and torch's generators, of all devices, with a function of *numbers*, each 0 or more."""
+    """Seed the generators of Python, NumPy and torch (all devices) by non-negative *numbers*."""
     first, second, third, fourth = np.random.SeedSequence(numbers).generate_state(4)
     random.seed(int(first))
     np.random.seed(second)
@@ -23,14 +23,14 @@ def seed_all(*numbers: int) -> None:
 
 
 class SeededSamples:
-    """A data set, seeded for each sample: what it draws is a function of seed, index and round, in whatever process.
+    """A data set whose random numbers are a function of seed, index and round, in any process.
 
     Args:
-        dataset: the data set; everything but its samples is passed on.
-        seed: of the run.
+        dataset: the data set.
+        seed: seed of the run.
     """
 
-    augments = True  # so that the sampler tells the round
+    augments = True  # the sampler must give the round
 
     def __init__(self, dataset: Any, seed: int = 0) -> None:
         self.dataset, self.seed = dataset, seed
@@ -42,8 +42,3 @@ class SeededSamples:
         index, round_number = key
         seed_all(self.seed, index, round_number)
         return self.dataset[key if self.dataset.augments else index]
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "dataset":  # not there yet while a worker unpickles this
-            raise AttributeError(name)
-        return getattr(self.dataset, name)

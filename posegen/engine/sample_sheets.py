@@ -1,4 +1,4 @@
-"""A sheet of sample pictures every so often while training."""
+"""Sheets of sample images during training."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from ..visualization import sample_sheet
 
 @HOOKS.register_module()
 class SampleSheets(Hook):
-    """Writes ``WORK_DIR/samples/iter_N.png`` from the first validation pairs, or the first frames of the
-    first clip, and shows it in TensorBoard.
+    """Writes ``WORK_DIR/samples/iter_N.png``, and the same image to TensorBoard.
+
+    A sheet shows the first validation pairs, or the first frames of the first validation clip.
 
     Args:
-        interval: iterations between two sheets; one more is written at the end of each stage.
-        rows: pairs, or frames, on a sheet.
+        interval: number of iterations between two sheets; another is written at the end of each stage.
+        rows: number of pairs or frames on a sheet.
     """
 
     def __init__(self, interval: int = 1000, rows: int = 6) -> None:
@@ -29,7 +30,7 @@ class SampleSheets(Hook):
         self._batch: Any = None
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Write a sheet where one is due."""
+        """Write a sheet if it is time."""
         done = runner.iter + 1
         if done % self.interval == 0 or done in runner.train_loop.trainer.stage_ends:
             self._write(runner, done)

@@ -1,4 +1,4 @@
-"""Training stages: which networks train, for how long, on which losses."""
+"""Training stages: the networks that train, their losses and optimizers, and the number of iterations."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from ..errors import ConfigError
 from ..losses import AdversarialLoss, Loss, TemporalAdversarialLoss
 from ..registry import LOSSES
 
-LAST_FACTOR = 0.05  # of the learning rate, at the end of a cosine schedule
+FINAL_FACTOR = 0.05
+"""Factor of the learning rate at the end of a cosine schedule."""
 
 
 class Stage(nn.Module):
-    """One stage of a run. The published method has two: the flow alone, then everything.
+    """One stage of a run. The published method has two: F alone, then F and G together (``docs/method.md``).
 
     Args:
-        name: how logs and errors call it.
-        iters: training iterations; 0 leaves the stage out.
-        train: networks of the model that train: ``"flow_estimator"``, ``"renderer"``. A stage without the renderer
-            renders no image.
+        name: name in logs and errors.
+        iters: number of iterations; 0 skips the stage.
+        train: names of the networks that train: ``"flow_estimator"``, ``"renderer"``. Without the renderer, no image is
+            generated.
         losses: configs of losses by name; each has its weight.
         optimizer: config of the optimizer of these networks, for example ``dict(type="Adam", lr=1e-4)``.
-        lr_scale: factors of the learning rate by network, 1 where not given.
-        discriminator_optimizer: the same for the discriminator; needed where a loss is adversarial.
-        clip_gradient: largest norm of the gradient of these networks, None for no limit.
-        lr_schedule: ``"constant"``, as published, or ``"cosine"``: down to 5 % at the stage's end.
+        lr_scale: factors of the learning rate by network (default: 1).
+        discriminator_optimizer: config of the discriminators' optimizers; required for an adversarial loss.
+        clip_gradient: maximum norm of the gradient of these networks; None: no limit.
+        lr_schedule: ``"constant"`` (published), or ``"cosine"``: falls to 5 % at the end of the stage.
     """
 
     NETWORKS = ("flow_estimator", "renderer")
@@ -51,15 +52,15 @@ class Stage(nn.Module):
         if unknown or not self.train_networks:
             raise ConfigError(f"stage {name!r}: train must name some of {self.NETWORKS}, got {tuple(train)}")
         if not isinstance(iters, int) or iters < 0:
-            raise ConfigError(f"stage {name!r}: iters must be a whole number of at least 0, got {iters!r}")
+            raise ConfigError(f"stage {name!r}: iters must be an integer of at least 0, got {iters!r}")
         if name in ("discriminator", "temporal_discriminator"):
-            raise ConfigError(f"a stage cannot be called {name!r}: a discriminator's optimizer is")
+            raise ConfigError(f"a stage cannot be called {name!r}: this is the name of a discriminator's optimizer")
         self.losses = _build_losses(name, losses)
         self.optimizer = dict(optimizer)
         self.lr_scale = dict(lr_scale or {})
         idle = sorted(set(self.lr_scale) - set(self.train_networks))
         if idle:
-            raise ConfigError(f"stage {name!r}: lr_scale names {idle}, but the stage trains {[*train]}")
+            raise ConfigError(f"stage {name!r}: lr_scale names {idle}, but the stage trains only {[*train]}")
         if self.lr_scale and "lr" not in self.optimizer:
             raise ConfigError(f"stage {name!r}: lr_scale is a factor of the optimizer's lr, which is not given")
         self.discriminator_optimizer = dict(discriminator_optimizer) if discriminator_optimizer else None
@@ -73,26 +74,25 @@ class Stage(nn.Module):
             raise ConfigError(f"stage {name!r}: an adversarial loss needs the renderer and a discriminator_optimizer")
 
     def lr_factor(self, iteration: int) -> float:
-        """Factor of all learning rates at an iteration of this stage, from 0. A function of the iteration alone, so
-        that there is nothing to save."""
+        """Return the factor of all learning rates at an iteration of this stage, counted from 0."""
         if self.lr_schedule == "constant":
             return 1.0
         progress = min(iteration / max(self.iters, 1), 1.0)
-        return LAST_FACTOR + (1 - LAST_FACTOR) * (1 + math.cos(math.pi * progress)) / 2
+        return FINAL_FACTOR + (1 - FINAL_FACTOR) * (1 + math.cos(math.pi * progress)) / 2
 
     @property
     def renders(self) -> bool:
-        """Whether the stage makes images."""
+        """Whether the stage generates images."""
         return "renderer" in self.train_networks
 
     @property
     def adversarial(self) -> AdversarialLoss | None:
-        """The stage's adversarial loss on images, if it has one."""
+        """The adversarial loss on images, or None."""
         return next((loss for loss in self._adversarial if not isinstance(loss, TemporalAdversarialLoss)), None)
 
     @property
     def temporal_adversarial(self) -> TemporalAdversarialLoss | None:
-        """The stage's adversarial loss on motion, if it has one."""
+        """The adversarial loss on motion, or None."""
         return next((loss for loss in self._adversarial if isinstance(loss, TemporalAdversarialLoss)), None)
 
     @property
@@ -101,7 +101,7 @@ class Stage(nn.Module):
 
     @property
     def feature_needs(self) -> list[Any]:
-        """What the stage's losses need of the feature network."""
+        """Feature layers that the losses need, see :attr:`posegen.losses.Loss.needs`."""
         return [loss.needs for loss in self.losses.values() if loss.needs]
 
 
@@ -110,7 +110,7 @@ def _build_losses(stage: str, configs: Mapping[str, Any]) -> nn.ModuleDict:
     for name, loss in losses.items():
         if not isinstance(loss, Loss):
             raise ConfigError(f"stage {stage!r}: {name!r} is a {type(loss).__name__}, not a posegen.losses.Loss")
-    games = {name: type(loss) for name, loss in losses.items() if isinstance(loss, AdversarialLoss)}
-    if len(set(games.values())) < len(games):
-        raise ConfigError(f"stage {stage!r}: one loss can be adversarial, got {', '.join(games)}")
+    adversarial = {name: type(loss) for name, loss in losses.items() if isinstance(loss, AdversarialLoss)}
+    if len(set(adversarial.values())) < len(adversarial):
+        raise ConfigError(f"stage {stage!r}: one loss of a kind can be adversarial, got {', '.join(adversarial)}")
     return nn.ModuleDict(losses)

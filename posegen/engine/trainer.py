@@ -1,4 +1,7 @@
-"""What mmengine's Runner trains: the complete model, its discriminators, and the stages' losses."""
+"""The module that mmengine's Runner trains: the complete model, its discriminators, and the losses of all stages.
+
+GFLA trains F alone first, then F and G together with a discriminator (``docs/method.md``).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from torch import Tensor, nn
 
 from ..acceleration import compile_networks, native_bfloat16, recompute_activations
 from ..errors import ConfigError
-from ..losses import AdversarialLoss, FeatureCache, LossInputs, SamplingCorrectness
+from ..losses import AdversarialLoss, AffineRegularization, FeatureCache, LossInputs, SamplingCorrectness
 from ..records import PairBatch, Transfer
 from ..registry import DISCRIMINATORS, FEATURE_NETWORKS, MODELS, check_arguments
 from .distributed import average_gradients
@@ -24,24 +27,24 @@ from .statistics import StepStatistics
 
 
 class Trainer(BaseModel):
-    """What training pairs and training clips have in common: stages, discriminators, features, updates.
+    """Base of the trainers of pairs and clips: stages, discriminators, features, updates.
 
     Args:
-        model: config of the complete model, of kind model; what :func:`posegen.load_model` loads.
-        stages: configs of :class:`Stage`, in the order they are run; none where the model is only tested.
-        discriminator: config of kind discriminator; None where no loss is adversarial.
-        feature_network: config of kind feature network; None where no loss looks at features.
-        temporal_discriminator: config of kind discriminator; None where no loss is temporal.
-        autocast: run networks in bfloat16 where that is safe (``--amp``); ``"auto"`` does so where the processor
-            computes in it natively, and so gains by it.
+        model: config of the complete model, of kind model; :func:`posegen.load_model` loads it from a checkpoint.
+        stages: configs of :class:`Stage`, in the order in which they run; empty if the model is only tested.
+        discriminator: config of kind discriminator; None if no loss is adversarial.
+        feature_network: config of kind feature network; None if no loss uses features.
+        autocast: run the networks in bfloat16, losses and optimizers in float32 (``--amp``); ``"auto"``: if the device
+            computes in bfloat16 natively.
+        temporal_discriminator: config of kind discriminator; None if no loss is temporal.
         compile: compile the model's networks, see :func:`posegen.acceleration.compile_networks`. Checkpoints are the
             same, and a run may be resumed with it or without.
-        accumulate: equal parts in which a batch is worked off, one after the other: gradients are those of the whole
-            batch, activations are in memory of one part.
+        accumulate: number of equal parts into which a batch is split. Gradients are those of the whole batch; memory
+            holds the activations of one part.
 
     Attributes:
-        stage: the current stage; the loop sets it, with :meth:`enter`.
-        statistics: what looks at the current step; the hook TrainingStatistics sets it, for the steps that are logged.
+        stage: the current stage; set by :meth:`enter`.
+        statistics: measurements of the current step, or None; set by the hook TrainingStatistics.
     """
 
     stage: Stage
@@ -75,9 +78,14 @@ class Trainer(BaseModel):
 
     @property
     def discriminators(self) -> dict[str, nn.Module]:
-        """The discriminators there are, by the names of their optimizers."""
+        """The discriminators by the names of their optimizers."""
         both = {"discriminator": self.discriminator, "temporal_discriminator": self.temporal_discriminator}
         return {name: network for name, network in both.items() if network is not None}
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the model."""
+        return next(self.model.parameters()).device
 
     def _check_stages(self) -> None:
         names = [stage.name for stage in self.stages]
@@ -89,12 +97,13 @@ class Trainer(BaseModel):
                 f"the discriminator has one optimizer in all stages: discriminator_optimizer must be the same, "
                 f"got {' and '.join(map(str, optimizers))}"
             )
+        networks = dict(self.model.named_children())
         for stage in self.stages:
             if stage.feature_needs and self.feature_network is None:
                 raise ConfigError(f"stage {stage.name!r} has losses on features: the trainer needs a feature_network")
             if stage.adversarial is not None and self.discriminator is None:
                 raise ConfigError(f"stage {stage.name!r} has an adversarial loss: the trainer needs a discriminator")
-            missing = [name for name in stage.train_networks if getattr(self.model, name, None) is None]
+            missing = [name for name in stage.train_networks if name not in networks]
             if missing:
                 raise ConfigError(f"stage {stage.name!r} trains {', '.join(missing)}, which the model does not have")
             if stage.temporal_adversarial is not None and self.temporal_discriminator is None:
@@ -110,16 +119,15 @@ class Trainer(BaseModel):
                 f"{where}: masked=True takes one mean over the masks of the whole batch, which its parts do not know: "
                 f"the trainer's accumulate must be 1, got {self.accumulate}"
             )
-        levels = getattr(getattr(self.model, "flow_estimator", None), "levels", None)
-        if levels is not None:
-            if tuple(getattr(loss, "levels", levels)) != tuple(levels):
-                raise ConfigError(f"{where}: levels {[*loss.levels]} are not those of the flow, {[*levels]}")
-            sizes = getattr(loss, "kernel_sizes", levels)
-            if len(sizes) != len(levels):
-                raise ConfigError(
-                    f"{where}: kernel_sizes {[*sizes]} must be one for each level of the flow {[*levels]}"
-                )
-        layers = getattr(self.feature_network, "names", None)
+        flow_estimator: Any = dict(self.model.named_children()).get("flow_estimator")
+        if flow_estimator is not None:
+            levels = list(flow_estimator.levels)
+            if isinstance(loss, SamplingCorrectness) and [*loss.levels] != levels:
+                raise ConfigError(f"{where}: levels {[*loss.levels]} must be those of the flow, {levels}")
+            if isinstance(loss, AffineRegularization) and len(loss.kernel_sizes) != len(levels):
+                sizes = [*loss.kernel_sizes]
+                raise ConfigError(f"{where}: kernel_sizes {sizes} must be one for each level of the flow {levels}")
+        layers = getattr(self.feature_network, "names", None)  # a plugin's network may not tell its layers
         unknown = sorted({layer for needed in loss.needs.values() for layer in needed} - set(layers or ()))
         if layers is not None and unknown:
             kind = type(self.feature_network).__name__
@@ -127,16 +135,16 @@ class Trainer(BaseModel):
 
     @property
     def total_iters(self) -> int:
-        """Iterations of all stages together."""
+        """Number of iterations of all stages."""
         return sum(stage.iters for stage in self.stages)
 
     @property
     def stage_ends(self) -> set[int]:
-        """The iterations at which a stage has just ended."""
+        """Numbers of iterations done when a stage ends."""
         return set(itertools.accumulate(stage.iters for stage in self.stages))
 
     def stage_at(self, iteration: int) -> Stage:
-        """The stage that trains iteration *iteration* (from 0); the last one for anything later."""
+        """Return the stage of an iteration, counted from 0; after the end, the last stage."""
         for stage in self.stages:
             if iteration < stage.iters:
                 return stage
@@ -144,7 +152,7 @@ class Trainer(BaseModel):
         return self.stages[-1]
 
     def start_of(self, stage: Stage) -> int:
-        """The iteration at which *stage* begins."""
+        """Return the first iteration of *stage*, counted from 0."""
         return sum(earlier.iters for earlier in itertools.takewhile(lambda other: other is not stage, self.stages))
 
     def network(self, name: str) -> nn.Module:
@@ -156,16 +164,15 @@ class Trainer(BaseModel):
         return [p for name in stage.train_networks for p in self.network(name).parameters()]
 
     def enter(self, stage: Stage) -> None:
-        """Make *stage* the current one: a network that it does not train gets no gradient, only passes it on."""
+        """Make *stage* the current one; networks that it does not train get no gradients for their parameters."""
         self.stage = stage
         for name, network in self.model.named_children():
             network.requires_grad_(name in stage.train_networks)
         self._undo = Undo([self.model, *self.discriminators.values()])
 
     def _in_network(self) -> torch.autocast:
-        """Where networks run, in bfloat16 if so configured; losses and optimizers stay outside, in full precision."""
-        device = next(self.model.parameters()).device.type
-        return torch.autocast(device, torch.bfloat16, enabled=self.autocast)
+        """Return the context in which networks run. Losses and optimizers stay outside, in float32."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast)
 
     def _judge(self, discriminator: nn.Module, image: Tensor) -> Tensor:
         with self._in_network():
@@ -183,8 +190,17 @@ class Trainer(BaseModel):
         images: Iterable[tuple[Tensor, Tensor]],
         optimizers: OptimWrapperDict,
     ) -> Tensor:
-        """One step of the discriminator called *name* on the real and the generated *images* of each part of the batch;
-        returns its loss."""
+        """Update a discriminator.
+
+        Args:
+            name: its name in :attr:`discriminators`.
+            loss: the adversarial loss.
+            images: real and generated images of each part of the batch.
+            optimizers: the optimizers of all networks.
+
+        Returns:
+            The discriminator's loss.
+        """
         discriminator = self.discriminators[name]
         discriminator.requires_grad_(True)
         values = []
@@ -195,20 +211,25 @@ class Trainer(BaseModel):
             value = torch.stack(values).mean()
             self._update(value, optimizers[name], list(discriminator.parameters()), last=False)
         finally:
-            discriminator.requires_grad_(False)  # the model's gradient passes through it, and is not kept in it
+            discriminator.requires_grad_(False)  # gradients of the model pass through it
         return value
 
     def _accumulate(self, loss: Tensor, optimizer: Any) -> Tensor:
-        """Add the share that the *loss* of one part has in the gradient of the whole batch; returns its value."""
+        """Add the gradient of one part of the batch; returns the value of its loss."""
         optimizer.backward(loss / self.accumulate)
         return loss.detach()
 
     def _update(self, loss: Tensor, optimizer: Any, parameters: list[nn.Parameter], last: bool = True) -> None:
-        """Change *parameters* by their gradients, which are those of *loss*; *last* is False where others are still to
-        follow in the step.
+        """Update *parameters* by their gradients.
+
+        Args:
+            loss: the loss that the gradients are of.
+            optimizer: optimizer of *parameters*.
+            parameters: the parameters to update.
+            last: False if other parameters are updated later in the same step.
 
         Raises:
-            NotFiniteError: the loss or a gradient is not finite, in any process: nothing of the step is left.
+            NotFiniteError: the loss or a gradient is not finite, in any process. The whole step is undone.
         """
         mean_loss = average_gradients(parameters, loss)
         try:
@@ -217,23 +238,23 @@ class Trainer(BaseModel):
             optimizer.zero_grad()
             self._undo.restore()
             raise
-        if self.statistics is not None:  # no network but those of this update has a gradient now
-            self.statistics.see_gradients(dict(self.model.named_children()) | self.discriminators)
+        if self.statistics is not None:  # only the networks of this update have gradients now
+            self.statistics.add_gradients(dict(self.model.named_children()) | self.discriminators)
         if not last:
             self._undo.back_up(optimizer, parameters)
         optimizer.step()
-        optimizer.zero_grad()  # after the step, so that no network keeps a gradient from one step to the next
+        optimizer.zero_grad()
         if last:
             self._undo.commit()
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Transfer:
-        """The complete model's forward."""
+        """Call the complete model."""
         return self.model(*inputs, **kwargs)
 
 
 @MODELS.register_module()
 class PairTrainer(Trainer):
-    """Trains a pair model through stages. Arguments as :class:`Trainer`; a pair has no motion to judge."""
+    """Trains a model of pairs through stages. Arguments: see :class:`Trainer`."""
 
     def __init__(
         self,
@@ -250,15 +271,16 @@ class PairTrainer(Trainer):
         )
 
     def train_step(self, data: PairBatch, optim_wrapper: OptimWrapperDict) -> dict[str, Tensor]:
-        """One iteration of the current stage: the discriminator first, then the model.
+        """Run one iteration of the current stage: update the discriminator, then the model.
 
         Returns:
             The weighted value of each loss, and their sum as ``loss``.
 
         Raises:
-            ConfigError: the batch has no ``accumulate`` equal parts.
+            ConfigError: the batch cannot be split into ``accumulate`` equal parts.
+            NotFiniteError: the step is undone.
         """
-        batch = data.to(next(self.model.parameters()).device)
+        batch = data.to(self.device)
         if self.accumulate > 1:
             return self._train_in_parts(batch, optim_wrapper)
         log: dict[str, Tensor] = {}
@@ -272,11 +294,10 @@ class PairTrainer(Trainer):
         return {**log, **losses}
 
     def _train_in_parts(self, batch: PairBatch, optimizers: OptimWrapperDict) -> dict[str, Tensor]:
-        """:meth:`train_step` for a batch whose activations do not fit into memory together.
+        """Run one iteration on a batch whose activations do not fit into memory together.
 
-        Here, too, the discriminator is trained first, on all parts, and the model sees the trained one. So where there
-        is one, images are generated twice, first without what their gradients need: to keep that of all parts is what
-        accumulation avoids.
+        As without accumulation, the discriminator is updated first, on all parts. So images are generated twice: first
+        without gradients for the discriminator, then with gradients for the model.
         """
         check_accumulation(self.accumulate, len(batch))
         log: dict[str, Tensor] = {}
@@ -291,8 +312,11 @@ class PairTrainer(Trainer):
         return {**log, **losses}
 
     def _parts(self, batch: PairBatch) -> Iterator[PairBatch]:
-        """The batch in ``accumulate`` parts. Each meets the same networks, and the last one leaves them as the whole
-        batch would: a pass changes the vectors of spectral norms."""
+        """Split the batch into ``accumulate`` parts.
+
+        A pass changes buffers, such as the vectors of spectral norms. All parts see the same buffers, and only the last
+        part's changes are kept, as after one pass of the whole batch.
+        """
         *first, last = batch.split(len(batch) // self.accumulate)
         for part in first:
             with unchanged_buffers(self.model, *self.discriminators.values()):
@@ -300,7 +324,7 @@ class PairTrainer(Trainer):
         yield last
 
     def _image(self, batch: PairBatch) -> Tensor:
-        """What the model generates, as if it had not."""
+        """Generate without gradients; restore the buffers afterwards."""
         with torch.no_grad(), unchanged_buffers(self.model):
             return self._generate(batch).image
 
@@ -313,11 +337,11 @@ class PairTrainer(Trainer):
             else:
                 out = Transfer(batch.source.new_empty(0), *self.model.estimate(*inputs))
         if self.statistics is not None:
-            self.statistics.see_flows(out.flows, out.masks, batch.source.shape[-1])
+            self.statistics.add_flows(out.flows, out.masks, batch.source.shape[-1])
         return out
 
     def _model_losses(self, batch: PairBatch, out: Transfer, optimizers: OptimWrapperDict) -> dict[str, Tensor]:
-        """Add the model's gradients; returns the weighted value of each loss, and their sum as ``loss``."""
+        """Add the gradients of the model; returns the weighted value of each loss, and their sum as ``loss``."""
         losses = self._losses(batch, out)
         total = self._accumulate(torch.stack(list(losses.values())).sum(), optimizers[self.stage.name])
         return {**{name: value.detach() for name, value in losses.items()}, "loss": total}
@@ -330,15 +354,15 @@ class PairTrainer(Trainer):
 
     @torch.no_grad()
     def val_step(self, data: PairBatch) -> list[Transfer]:
-        """What the model makes of a batch, in full precision; the evaluator hands it on to every metric."""
-        batch = data.to(next(self.model.parameters()).device)
+        """Generate in full precision; mmengine's evaluator hands the result to every metric."""
+        batch = data.to(self.device)
         return [self.model.transfer(batch.source, batch.source_structure, batch.target_structure)]
 
     test_step = val_step
 
 
 def check_accumulation(accumulate: int, batch_size: int = 0) -> None:
-    """Raise ConfigError where *accumulate* is no number of parts, or a batch has no such equal parts."""
+    """Raise ConfigError if *accumulate* is no positive integer, or does not divide the batch size."""
     if not isinstance(accumulate, int) or accumulate < 1:
         raise ConfigError(f"the trainer's accumulate must be a whole number of at least 1, got {accumulate!r}")
     if batch_size % accumulate:
@@ -350,7 +374,7 @@ def check_accumulation(accumulate: int, batch_size: int = 0) -> None:
 
 @contextmanager
 def unchanged_buffers(*networks: nn.Module) -> Iterator[None]:
-    """Whatever happens inside leaves the buffers of *networks* as they were."""
+    """Restore the buffers of *networks* at the end of the block."""
     buffers = [buffer for network in networks for buffer in network.buffers()]
     kept = [buffer.detach().clone() for buffer in buffers]
     try:

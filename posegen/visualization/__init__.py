@@ -1,4 +1,4 @@
-"""Pictures of what a model does: flows in color, masks, warped sources, sheets of samples."""
+"""Images of results: flows in color, masks, warped sources, sample sheets."""
 
 from .flow import flow_to_rgb, flow_wheel, mask_to_rgb, to_picture, warp
 from .sheet import overlay, sample_sheet

@@ -1,4 +1,4 @@
-"""Learning curves of a run, from the scalars that mmengine writes into its work dir."""
+"""Plot the curves of a run from the scalars that mmengine writes to its work dir."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Points = list[tuple[int, float]]  # iteration, value
 
 
 def read_scalars(work_dir: str | Path) -> dict[str, Points]:
-    """All scalars of a run by name, in order of iteration; of a resumed run, what was measured last holds.
+    """Read all scalars of a run by name, in order of iteration. After a resume, the later measurement counts.
 
     Raises:
-        DataError: the folder has no scalars, or a line of them is damaged (a line cut off by a kill is left out).
+        DataError: the folder has no scalars, or a line is damaged (a truncated last line is skipped).
     """
     files = sorted(Path(work_dir).glob("*/vis_data/scalars.json"))
     if not files:
-        raise DataError(work_dir, "no scalars of a run are in this folder (…/vis_data/scalars.json)")
+        raise DataError(work_dir, "this folder has no scalars of a run (*/vis_data/scalars.json)")
     found: dict[str, dict[int, float]] = {}
     for path in files:
         lines = path.read_text().splitlines()
@@ -29,7 +29,7 @@ def read_scalars(work_dir: str | Path) -> dict[str, Points]:
             except json.JSONDecodeError as error:
                 if number == len(lines):
                     continue
-                raise DataError(path, f"line {number} is no JSON: {error}") from error
+                raise DataError(path, f"line {number} is not JSON: {error}") from error
             for name, value in record.items():
                 if isinstance(value, (int, float)) and name != "step":
                     found.setdefault(name, {})[int(record["step"])] = float(value)
@@ -37,13 +37,13 @@ def read_scalars(work_dir: str | Path) -> dict[str, Points]:
 
 
 def draw_curves(scalars: Mapping[str, Points], panels: Sequence[Sequence[str]], path: str | Path) -> None:
-    """Draw scalars over iterations, one panel a group of names, into an image file.
+    """Draw scalars over iterations into an image file, one panel per group of names.
 
-    Names that the run has no values of are left out; a panel of none stays empty.
+    Names without values are skipped; a panel without values stays empty.
     """
     import matplotlib
 
-    matplotlib.use("Agg")  # no display is needed
+    matplotlib.use("Agg")  # needs no display
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, len(panels), figsize=(5 * len(panels), 3.4), squeeze=False)

@@ -1,4 +1,4 @@
-"""Flows, masks and images as pictures: uint8, H W 3, RGB."""
+"""Convert flows, masks and images to RGB images, uint8 H W 3."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ from ..ops import warp
 __all__ = ["flow_to_rgb", "flow_wheel", "mask_to_rgb", "to_picture", "warp"]
 
 JUST_BELOW = 1 - 1e-6
-SMOOTHING = 4  # the wheel is drawn this many times larger, for a smooth edge
+SUPERSAMPLING = 4  # for a smooth edge of the wheel
 
 
 def flow_to_rgb(flow: Tensor | np.ndarray, largest: float | None = None) -> np.ndarray:
-    """A flow in the colors of the Middlebury wheel: hue is direction, saturation is length, white is none.
+    """Draw a flow in the colors of the Middlebury wheel: hue is direction, saturation is length, white is no motion.
 
     Args:
-        flow: 2 H W, a tensor or an array, any unit; channel 0 to the right, channel 1 down. What is not finite becomes
-            black.
-        largest: the length that is fully saturated, as anything longer; one value makes pictures comparable.
-            None: the longest vector of this flow.
+        flow: 2 H W, in any unit; channel 0 to the right, channel 1 down. Vectors that are not finite become black.
+        largest: length from which on colors are fully saturated; the same value makes images comparable. None: the
+            longest vector of this flow.
 
     Returns:
         uint8, H W 3, RGB.
@@ -38,9 +37,9 @@ def flow_to_rgb(flow: Tensor | np.ndarray, largest: float | None = None) -> np.n
     length = np.linalg.norm(vectors, axis=2, keepdims=True)
     if largest is None:
         largest = float(np.max(length, initial=0, where=np.isfinite(length))) or 1.0
-    with np.errstate(invalid="ignore"):  # infinite times zero: NaN, which is drawn black
+    with np.errstate(invalid="ignore"):  # infinity times zero is NaN, which is drawn black
         vectors = vectors * (JUST_BELOW / np.maximum(length, largest))
-    # mmcv divides by the longest vector it sees: an extra row holds one of length 1.
+    # mmcv divides by the longest vector: an extra row holds one of length 1
     unit_row = np.zeros_like(vectors[:1])
     unit_row[0, 0, 0] = 1
     colors = mmcv.flow2rgb(np.concatenate([vectors, unit_row]))[:-1]
@@ -48,15 +47,16 @@ def flow_to_rgb(flow: Tensor | np.ndarray, largest: float | None = None) -> np.n
 
 
 def flow_wheel(size: int, background: tuple[int, int, int] = (255, 255, 255)) -> np.ndarray:
-    """The legend: a disc where each place has the color of the flow that leads there from the middle.
+    """Draw the legend of :func:`flow_to_rgb`: a disc where each point has the color of the flow from the center to it.
 
     Args:
-        size: diameter in pixels. background: RGB outside the disc.
+        size: diameter in pixels.
+        background: RGB color outside of the disc.
 
     Returns:
-        uint8, size size 3, RGB; the rim is :func:`flow_to_rgb`'s *largest*.
+        uint8, size size 3, RGB; the rim has the color of length *largest*.
     """
-    side = torch.linspace(-1, 1, size * SMOOTHING)
+    side = torch.linspace(-1, 1, size * SUPERSAMPLING)
     flow = torch.stack(torch.meshgrid(side, side, indexing="xy"))
     wheel = flow_to_rgb(flow, largest=1.0)
     wheel[(flow.norm(dim=0) > 1).numpy()] = background
@@ -64,9 +64,9 @@ def flow_wheel(size: int, background: tuple[int, int, int] = (255, 255, 255)) ->
 
 
 def mask_to_rgb(mask: Tensor | np.ndarray) -> np.ndarray:
-    """A mask in gray, uint8 H W 3: white is warped, black is generated.
+    """Draw a mask in gray, uint8 H W 3: white is warped, black is generated.
 
     Args:
-        mask: 1 H W or H W in [0, 1], a tensor or an array.
+        mask: 1 H W or H W in [0, 1].
     """
     return to_picture(torch.as_tensor(mask).expand(3, -1, -1) * 2 - 1)

@@ -1,4 +1,4 @@
-"""Sheets of samples: one row a pair, one column a step of the method, with captions and a legend."""
+"""Sample sheets: a row per pair, a column per step of the method, with captions and a legend."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from ..records import PairBatch, Transfer
 from .flow import flow_to_rgb, flow_wheel, mask_to_rgb, to_picture, warp
 
 Draw = Callable[[Tensor], np.ndarray]
-Columns = dict[str, list[np.ndarray]]  # pictures by caption, one a row
+Columns = dict[str, list[np.ndarray]]  # images by caption, one per row
 
-CELL = 128  # pixels that the longer side of a small image is enlarged to, about
+CELL = 128  # approximate longer side of a small image after enlarging, in pixels
 GAP = 4
 LINE = 15  # height of a line of text
 FONT_SIZE = 12
 WHEEL = 48
-PAPER, INK = (232, 234, 238), (44, 48, 56)
-HIDDEN = (150, 153, 158)
+BACKGROUND, TEXT = (232, 234, 238), (44, 48, 56)
+NOT_VISIBLE = (150, 153, 158)
 FLOW, EXACT, MASK, WARPED = "flow", "exact flow", "mask", "warped source"
 
 
@@ -36,18 +36,18 @@ def sample_sheet(
     scale: int | None = None,
     largest: float | None = None,
 ) -> np.ndarray:
-    """A sheet of samples: source, structures, flow, mask, warped source, result, target.
+    """Draw a sheet of samples: source, structures, flow, mask, warped source, result, target.
 
-    Flow and mask are the finest of the model's. Where the data set knows the exact flow, it stands beside,
-    gray where the source does not show the place. A model without flows has no such columns.
+    Flow and mask are those of the model's finest level. If the data set knows the exact flow, a column shows it, gray
+    where the point is not visible in the source. A model without flows has no such columns.
 
     Args:
         batch: the pairs.
-        out: what the model made of them.
-        draw: makes a picture, uint8 H W 3, of a structure S H W: a structure encoder's ``draw``.
-        rows: pairs shown, at most.
-        scale: whole factor by which pixels are enlarged. None: so that the longer side is about 128.
-        largest: pixels of the image at which a flow is fully saturated. None: nearly the longest flow shown.
+        out: the model's output for them.
+        draw: a structure encoder's ``draw``, from a structure S H W to an image, uint8 H W 3.
+        rows: maximum number of pairs.
+        scale: integer factor by which pixels are enlarged. None: until the longer side is about 128 pixels.
+        largest: length in pixels of the image at which flow colors are saturated. None: nearly the longest flow shown.
 
     Returns:
         uint8, H W 3, RGB.
@@ -65,14 +65,14 @@ def overlay(
     scale: int | None = None,
     largest: float | None = None,
 ) -> np.ndarray:
-    """One wide picture of an inference: source, structures, flow, mask, warped source, result; no target.
+    """Draw an inference in one row per image: source, structures, flow, mask, warped source, result; no target.
 
     Args:
-        source: B 3 H W in [-1, 1], as the model saw it; mostly B = 1, otherwise one row each.
+        source: B 3 H W in [-1, 1], as given to the model.
         source_structure: B S H W.
         target_structure: B S H W.
-        out: what the model made of them.
-        draw: as in :func:`sample_sheet`; so are *scale* and *largest*.
+        out: the model's output.
+        draw, scale, largest: see :func:`sample_sheet`.
 
     Returns:
         uint8, H W 3, RGB.
@@ -101,13 +101,13 @@ def _sheet(
         **last,
     }
     if EXACT in columns and batch.visible is not None:
-        for picture, visible in zip(columns[EXACT], batch.visible, strict=True):
-            picture[visible[0].numpy() == 0] = HIDDEN
+        for image, visible in zip(columns[EXACT], batch.visible, strict=True):
+            image[visible[0].numpy() == 0] = NOT_VISIBLE
     return _arrange(columns, (height * scale, width * scale), _legend(columns, largest, (height, width)))
 
 
 def _first(batch: PairBatch, out: Transfer, rows: int) -> tuple[PairBatch, Transfer]:
-    """The first *rows* pairs, on the CPU, in float32."""
+    """Return the first *rows* pairs on the CPU, in float32."""
 
     def cut(tensor: Tensor) -> Tensor:
         return tensor[:rows].detach().cpu().float()
@@ -119,7 +119,7 @@ def _first(batch: PairBatch, out: Transfer, rows: int) -> tuple[PairBatch, Trans
 
 
 def _warping(batch: PairBatch, out: Transfer) -> Columns:
-    """What the finest flow and mask do; nothing where the model has none."""
+    """Return the columns of the finest mask and of the source warped by the finest flow."""
     height, width = batch.source.shape[-2:]
     columns: Columns = {}
     if out.masks:
@@ -131,19 +131,19 @@ def _warping(batch: PairBatch, out: Transfer) -> Columns:
 
 
 def _common_length(flows: list[Tensor]) -> float:
-    """A length, whole pixels, that nearly all vectors of *flows* (B 2 H W) are shorter than.
+    """Return a length in whole pixels that nearly all vectors of *flows* (B 2 H W) are shorter than.
 
-    Not the longest: one wild vector would make all the others pale.
+    Not the maximum: one outlier would make all other vectors pale.
     """
     lengths = [flow.norm(dim=1).flatten().numpy() for flow in flows]
-    known = np.concatenate([length[np.isfinite(length)] for length in lengths]) if lengths else np.zeros(0)
-    return max(1.0, math.ceil(np.quantile(known, 0.995))) if known.size else 1.0
+    finite = np.concatenate([length[np.isfinite(length)] for length in lengths]) if lengths else np.zeros(0)
+    return max(1.0, math.ceil(np.quantile(finite, 0.995))) if finite.size else 1.0
 
 
 def _legend(columns: Columns, largest: float, size: tuple[int, int]) -> str:
     if FLOW not in columns and EXACT not in columns:
         return ""
-    lines = [f"flow: where in the source a pixel comes from; full color = {largest:g} px of {size[0]}x{size[1]}"]
+    lines = [f"flow: where in the source a pixel comes from; full color = {largest:g} px of {size[1]}×{size[0]}"]
     if EXACT in columns:
         lines.append("exact flow: gray = not visible in the source")
     if MASK in columns:
@@ -151,11 +151,11 @@ def _legend(columns: Columns, largest: float, size: tuple[int, int]) -> str:
     return "\n".join(lines)
 
 
-# The layout of a sheet ------------------------------------------------------------------------------------
+# Layout of a sheet ------------------------------------------------------------------------------------
 
 
 def _arrange(columns: Columns, cell: tuple[int, int], legend: str) -> np.ndarray:
-    """Pictures under their captions, each resized to *cell* (height, width); the wheel and *legend* below."""
+    """Arrange images under their captions, each resized to *cell* (height, width), above the wheel and *legend*."""
     height, width = cell
     font = ImageFont.load_default(FONT_SIZE)
     captions = [_wrap(caption, font, width + GAP) for caption in columns]
@@ -166,16 +166,16 @@ def _arrange(columns: Columns, cell: tuple[int, int], legend: str) -> np.ndarray
     text = _wrap(legend, font, sheet_width - WHEEL - 4 * GAP)
     footer = max(WHEEL, LINE * len(text)) + 2 * GAP if legend else 0
 
-    sheet = Image.new("RGB", (sheet_width, grid_height + footer), PAPER)
+    sheet = Image.new("RGB", (sheet_width, grid_height + footer), BACKGROUND)
     pen = ImageDraw.Draw(sheet)
-    for k, (lines, pictures) in enumerate(zip(captions, columns.values(), strict=True)):
+    for k, (lines, images) in enumerate(zip(captions, columns.values(), strict=True)):
         left = GAP + k * (width + GAP)
         _write(pen, lines, (left + width / 2, header - LINE * len(lines)), font, anchor="ma")
-        for row, picture in enumerate(pictures):
-            enlarged = resize_image(picture, (height, width), "nearest")
+        for row, image in enumerate(images):
+            enlarged = resize_image(image, (height, width), "nearest")
             sheet.paste(Image.fromarray(enlarged), (left, header + GAP + row * (height + GAP)))
     if legend:
-        sheet.paste(Image.fromarray(flow_wheel(WHEEL, PAPER)), (2 * GAP, grid_height + (footer - WHEEL) // 2))
+        sheet.paste(Image.fromarray(flow_wheel(WHEEL, BACKGROUND)), (2 * GAP, grid_height + (footer - WHEEL) // 2))
         top = grid_height + (footer - LINE * len(text)) / 2
         _write(pen, text, (WHEEL + 4 * GAP, top), font, anchor="la")
     return np.asarray(sheet)
@@ -183,11 +183,11 @@ def _arrange(columns: Columns, cell: tuple[int, int], legend: str) -> np.ndarray
 
 def _write(pen: ImageDraw.ImageDraw, lines: list[str], at: tuple[float, float], font, anchor: str) -> None:
     for k, line in enumerate(lines):
-        pen.text((at[0], at[1] + k * LINE), line, fill=INK, font=font, anchor=anchor)
+        pen.text((at[0], at[1] + k * LINE), line, fill=TEXT, font=font, anchor=anchor)
 
 
 def _wrap(text: str, font, width: float) -> list[str]:
-    """*text* in lines of at most *width* pixels, broken at blanks; a longer word keeps its line."""
+    """Break *text* at blanks into lines of at most *width* pixels; a longer word gets a line of its own."""
     lines: list[str] = []
     for paragraph in text.split("\n"):
         line = ""

@@ -1,4 +1,4 @@
-"""Clips as video files."""
+"""Write clips as video files."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ from ..errors import DataError
 
 
 class VideoWriter:
-    """Writes frames, one after the other, to an MP4 file (H.264, which every player and browser plays).
+    """Context manager that writes frames to an MP4 file (H.264).
 
-    The file appears when all frames are in it: until then it has a temporary name, and where something fails there is
-    none. Use it in a ``with`` statement. It says in its metadata that the clip was generated: as text that players
-    show, and in XMP (:mod:`posegen.data.generated`).
+    The file is written under a temporary name and renamed at the end of the ``with`` statement; after an error it is
+    removed. Its metadata say that the clip was generated, as text and in XMP (:mod:`posegen.data.generated`).
 
     Args:
-        path: of the file; parent folders are made.
-        fps: frames a second.
-        quality: H.264's constant rate factor: 0 lossless, 18 looks so, 51 worst.
+        path: path of the file; parent folders are created.
+        fps: frames per second.
+        quality: constant rate factor of H.264, from 0 (lossless) to 51 (worst); 18 is visually lossless.
 
     Raises:
-        DataError: an ending other than .mp4.
+        DataError: the file's suffix is not .mp4.
     """
 
     def __init__(self, path: str | Path, fps: float = 25, quality: int = 18) -> None:
@@ -45,13 +44,13 @@ class VideoWriter:
         self._size: tuple[int, int] | None = None
 
     def write(self, frame: np.ndarray) -> None:
-        """Add a frame, uint8 H W 3, RGB; all must be of one size. Odd sizes get a row or column more, repeated."""
+        """Add a frame, uint8 H W 3, RGB. All frames have one size; odd sizes are padded by a repeated row or column."""
         height, width = frame.shape[:2]
         if self._size is None:
             self._size = (height, width)
             self._stream.height, self._stream.width = height + height % 2, width + width % 2
         if self._size != (height, width):
-            raise ValueError(f"a clip of {self._size} frames got one of {(height, width)}")
+            raise ValueError(f"the frame has size {width}×{height}, but those before {self._size[1]}×{self._size[0]}")
         even = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
         self._container.mux(self._stream.encode(picture))
