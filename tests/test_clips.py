@@ -303,7 +303,7 @@ def test_a_last_chunk_too_short_for_the_temporal_discriminator_goes_without():
         (dict(chunk=1), 4, "judges 2 frames, a chunk has 1"),
         (dict(chunk=0), 4, "chunk must be 1 or more"),
         (dict(previous_frame="next"), 4, "'generated' or 'true'"),
-        ({}, 1, "clips of 1 frames"),
+        ({}, 1, "a clip of 1 frames"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(changes, length, message):
