@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -334,8 +335,8 @@ def test_what_is_drawn_in_a_step_is_a_function_of_the_step_alone():
     def drawn(made):
         seen = []
         made.discriminator.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].sum().item()))
-        made._play(next(iter(made._chunks(clips(4)))), StageOptimizers()(made))
-        return seen[0]  # the true frame that the discriminator saw
+        made.train_step(clips(4), StageOptimizers()(made))
+        return seen[0]  # the real frame that the discriminator judged
 
     torch.manual_seed(5)
     made = trainer(ADVERSARIAL, chunk=4)
@@ -365,7 +366,7 @@ def test_a_clip_too_short_for_the_last_stage_is_refused_in_the_first():
     temporal = dict(type="DifferenceDiscriminator", widths=(8, 8), frames=3)
     made = ClipTrainer(small(), [flow, full], temporal_discriminator=temporal)
     made.enter(made.stages[0])
-    with pytest.raises(ConfigError, match="clips of 2 frames, and the temporal discriminator judges 3"):
+    with pytest.raises(ConfigError, match="a clip of 2 frames is too short: the temporal discriminator judges 3"):
         made.train_step(clips(2), StageOptimizers()(made))
 
 
@@ -387,10 +388,14 @@ def test_masked_correctness_asks_for_masks_and_sees_the_foreground_alone(masks):
         return
     batch.foreground = torch.zeros(2, 1, 1, 32, 32)
     batch.foreground[..., :16] = 1
-    chunk = next(iter(made._chunks(batch)))
-    before = made._losses(chunk, {})["correctness"]
+
+    def loss():
+        same = copy.deepcopy(made)
+        return same.train_step(batch, StageOptimizers()(same))["correctness"]
+
+    before = loss()
     batch.frames[..., 24:] = 0.5  # outside the foreground, and out of the features' reach of it
-    torch.testing.assert_close(made._losses(chunk, {})["correctness"], before)
+    torch.testing.assert_close(loss(), before)
 
 
 def test_every_frame_of_every_clip_is_scored():
