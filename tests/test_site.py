@@ -23,8 +23,9 @@ from PIL import Image
 
 import posegen
 from posegen import cli, plugins
+from posegen.data import get_layout
 from posegen.inference import read_keypoints
-from posegen.registry import DATASETS, KINDS, STRUCTURE_ENCODERS
+from posegen.registry import DATASETS, KINDS
 
 from .conftest import CONFIGS, TINY
 
@@ -93,6 +94,14 @@ def test_the_figures_of_the_method_are_drawn_from_a_trained_model_of_drawn_pairs
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in (DOCS / "images").glob("method_*")}
 
 
+def test_errors_that_the_faq_quotes_are_errors_of_the_code():
+    code = "".join(text(path) for folder in ("posegen", "plugins") for path in (ROOT / folder).rglob("*.py"))
+    quoted = re.findall(r"^\*\*`([^`]+)`\.\*\*", text(DOCS / "faq.md"), re.MULTILINE)
+    fragments = {quote: max(re.split(r"[…\d:,]|openpose18|\w+\.pth|'\w+'", quote), key=len).strip() for quote in quoted}
+    assert len(quoted) >= 8
+    assert [quote for quote, fragment in fragments.items() if fragment not in code] == []
+
+
 # Files to copy
 
 
@@ -108,14 +117,13 @@ def copied(tmp_path):
 
 
 def test_json_and_csv_of_the_page_hold_the_same_key_points(copied):
-    encoder = STRUCTURE_ENCODERS.build_part({"type": "HeatmapEncoder", "layout": "openpose18", "sigma": 6})
+    layout = get_layout("openpose18")
     json_points, csv_points = (
-        read_keypoints(copied / file, encoder.layout, copied / "me.png") for file in ("me.json", "points.csv")
+        read_keypoints(copied / file, layout, copied / "me.png") for file in ("me.json", "points.csv")
     )
     np.testing.assert_array_equal(json_points.points[json_points.present], csv_points.points[csv_points.present])
     assert (json_points.present == csv_points.present).all()
-    missing = [point for point, there in zip(encoder.layout.names, json_points.present, strict=True) if not there]
-    assert missing == ["right ear"]
+    assert [point for point, there in zip(layout.names, json_points.present, strict=True) if not there] == ["right ear"]
 
 
 def test_the_lists_of_the_page_are_data_sets(copied):
@@ -249,7 +257,8 @@ def test_the_site_loads_nothing_from_elsewhere(site):
 @pytest.mark.slow
 def test_the_reference_has_every_command_and_every_part_with_every_argument(site):
     commands = text(site / "reference" / "commands.html")
-    assert [command for command in cli.COMMANDS if f"usage: posegen {command} " not in commands] == []
+    names = [*cli.COMMANDS, "app", "study"]
+    assert [command for command in names if f"usage: posegen {command} " not in commands] == []
     page = re.sub(r"<[^>]+>", "", text(site / "reference" / "parts.html"))
     for registry in KINDS.values():
         for part_name, part in registry.module_dict.items():

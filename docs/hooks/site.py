@@ -5,10 +5,8 @@ mkdocs calls the functions ``on_…``.
 
 from __future__ import annotations
 
-import contextlib
 import html
 import inspect
-import io
 import json
 import os
 import posixpath
@@ -166,22 +164,14 @@ def _sections(part: Any) -> list[griffe.DocstringSection]:
 
 
 def commands_page() -> str:
-    """Return the page of all commands with the output of ``--help``."""
-    lines = [
-        "# Commands",
-        "",
-        "Output of `posegen COMMAND --help`. Plugins can [add commands](../writing_plugins.md#a-command).",
-    ]
-    for name in cli.COMMANDS:
-        lines += ["", f"## posegen {name}", "", "````text", _help(name), "````"]
-    return "\n".join(lines) + "\n"
-
-
-def _help(command: str) -> str:
-    shown = io.StringIO()
-    with mock.patch.dict(os.environ, COLUMNS="110"), contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
-        cli.main([command, "--help"])
-    return shown.getvalue().strip()
+    """Return the page of all commands, those of the shipped plugins included, with the output of ``--help``."""
+    lines = ["# Commands", ""]
+    lines += ["Output of `posegen COMMAND --help`. Plugins can [add commands](../writing_plugins.md#a-command).", ""]
+    with mock.patch.dict(os.environ, COLUMNS="110"):
+        for command in [*cli.COMMANDS.values(), *plugins.commands(cli.COMMANDS)]:
+            shown = cli.build_parser(command, prog=f"posegen {command.name}").format_help()
+            lines += [f"## posegen {command.name}", "", "````text", shown.strip(), "````", ""]
+    return "\n".join(lines)
 
 
 def notebook_page() -> str:
