@@ -492,7 +492,7 @@ def test_the_terminal_is_for_whoever_waits_and_the_log_file_keeps_all(tiny_confi
     for words in (str(log), "random features", "stage 'full'", "trained: "):
         assert words in shown
         assert words in kept
-    assert "every 50 iterations, and this run has 2" in shown
+    assert "every 50 iterations, but this run has 2" in shown
 
 
 def test_other_warnings_are_shown_and_no_hint_is_given_where_losses_are_logged(tiny_config, tmp_path, capsys):
@@ -500,7 +500,7 @@ def test_other_warnings_are_shown_and_no_hint_is_given_where_losses_are_logged(t
     runner.logger.warning("FileClients are a warning of anybody's")
     shown = capsys.readouterr().out
     assert "a warning of anybody's" in shown
-    assert "none will be seen" not in shown
+    assert "none are logged" not in shown
 
 
 def left_behind(folder: Path) -> list[str]:

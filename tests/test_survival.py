@@ -79,7 +79,7 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_it_is_used(tiny
     assert main(arguments) == 0
 
     damaged = nearly_done / f"iter_{LAST - 1}.pth"
-    assert f"left out, and the checkpoint before is taken: {damaged}: its checksum is wrong" in log(nearly_done)
+    assert f"skipped, an earlier checkpoint is used: {damaged}: its checksum is wrong" in log(nearly_done)
     assert f"loaded: {nearly_done}/iter_{LAST - 2}.pth" in log(nearly_done)
     for part in ("state_dict", "optimizer"):
         assert_same(stored(nearly_done)[part], stored(trained)[part])
@@ -103,7 +103,7 @@ def test_a_full_disk_is_called_so_by_what_is_no_checkpoint_too(tiny_config, tmp_
     def train(runner):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "sheet.png")
 
-    monkeypatch.setattr("posegen.engine.runner.SafeRunner.train", train)
+    monkeypatch.setattr("posegen.engine.runner.PosegenRunner.train", train)
     assert main(["train", str(tiny_config), "--work-dir", str(tmp_path / "run")]) == 1
     assert "error: the disk is full" in capsys.readouterr().err
 
@@ -147,7 +147,7 @@ def test_the_command_leaves_with_a_status_of_its_own(tiny_config, tmp_path, monk
     def train(runner):
         raise Interrupted("SIGTERM: saved")
 
-    monkeypatch.setattr("posegen.engine.runner.SafeRunner.train", train)
+    monkeypatch.setattr("posegen.engine.runner.PosegenRunner.train", train)
     assert main(["train", str(tiny_config), "--work-dir", str(tmp_path / "run")]) == EXIT_SAVED == 75
 
 

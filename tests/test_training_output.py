@@ -269,7 +269,7 @@ full_iters = 0
 
 
 def test_a_backend_whose_package_is_missing_is_an_error_before_anything_is_written(derived, tmp_path, monkeypatch):
-    monkeypatch.setattr("posegen.engine.runner.find_spec", lambda name: None)
+    monkeypatch.setattr("posegen.engine.build.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="pip install wandb"):
         build_trainer(load_config(derived(WANDB)), tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -21,7 +21,7 @@ COMMANDS = {
     for name, module, summary in (
         ("prepare", "prepare", "Prepare a downloaded dataset for training: split, rename, resize, list, and check."),
         ("check", "check", "Check a dataset for missing, broken, doubtful and duplicate files before training."),
-        ("train", "train", "Train a config through all its stages."),
+        ("train", "train", "Train a model through all stages of its config."),
         ("test", "test", "Test a checkpoint on the config's test data; write metrics and, on request, images."),
         ("evaluate", "evaluate", "Score images of any method against true images under a named protocol."),
         ("leaderboard", "leaderboard", "Rank evaluations of the same protocol, beside published scores."),
@@ -31,7 +31,7 @@ COMMANDS = {
         ("convert", "convert", "Convert published weights to a posegen checkpoint."),
         ("share", "share", "Write a model as a folder to share: safetensors, JSON config, model card."),
         ("export", "export", "Export a model to ONNX or torch.export, to run without posegen."),
-        ("curves", "curves", "Draw the validation curves of a run."),
+        ("curves", "curves", "Plot the validation curves of a run."),
         ("example", "example", "Write example images and poses for a shared model, and print commands to try."),
         ("configs", "configs", "List the configs that come with posegen, or copy one."),
         ("plugins", "plugins", "List plugins, their packages, and the hooks they implement."),

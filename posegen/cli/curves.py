@@ -1,4 +1,4 @@
-"""Draw the validation curves of a run."""
+"""Plot the validation curves of a run."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ PANELS = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``posegen curves``."""
-    parser.add_argument("work_dir", type=Path, help="the work dir of a run")
-    parser.add_argument("out", type=Path, metavar="PNG", help="the picture to write")
-    parser.add_argument("--force", action="store_true", help="overwrite the picture if it exists")
+    """Add the arguments of ``posegen curves``."""
+    parser.add_argument("work_dir", type=Path, help="work dir of a run")
+    parser.add_argument("out", type=Path, metavar="PNG", help="image file to write")
+    parser.add_argument("--force", action="store_true", help="overwrite an existing image")
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Draw; returns 0."""
+    """Plot; return 0."""
     from ..visualization.curves import draw_curves, read_scalars
 
     refuse_to_overwrite([parsed.out], parsed.force)

@@ -1,6 +1,7 @@
 """What makes mmengine's Runner train a staged GAN, and what mends mmengine where it needs it."""
 
 from . import progress, run_status, sample_sheets, statistics  # noqa: F401  they register their hooks
+from .build import build_tester, build_trainer
 from .checkpoint import PlainCheckpoints, VerifiedCheckpoints, load_weights, read_checkpoint
 from .clip_trainer import ClipTrainer
 from .interruption import EXIT_SAVED, Interrupted
@@ -8,7 +9,6 @@ from .loop import EndlessSampler, StagedTrainLoop
 from .not_finite import NotFiniteError
 from .optimizers import StageOptimizers
 from .reproduce import reproduce_step
-from .runner import build_tester, build_trainer
 from .stages import Stage
 from .trainer import PairTrainer, Trainer
 

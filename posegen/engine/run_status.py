@@ -33,7 +33,7 @@ class RunHook(Hook):
     """A hook that is also told how a run ended; mmengine calls its ``after_run`` only if nothing failed."""
 
     def run_ended(self, runner: Any, error: BaseException | None) -> None:
-        """Called by :class:`~.runner.SafeRunner` after everything else, with the exception that ended the run."""
+        """Called by :class:`~.runner.PosegenRunner` after everything else, with the exception that ended the run."""
 
 
 @dataclass(frozen=True)
