@@ -16,13 +16,21 @@ from contextlib import contextmanager
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from .errors import DataError
+import yaml
+
+from .errors import ConfigError, DataError
 
 MOST_OF_A_LIST = 512 << 20
 """Bytes of the largest list that is read. The largest that people have is 240 MB of JSON; lists have some 100,000 rows,
 which are 30 MB."""
 MOST_OF_A_FRAME = 4 << 20
 """Bytes of the largest file about a single image that is read: text of some hundred numbers."""
+
+
+DATA_SUFFIXES = (".json", ".yaml", ".yml")
+"""Suffixes of files that :func:`read_plain` reads."""
+MOST_VALUES = 100_000
+"""Maximum number of values in plain data, each counted as often as it is referred to."""
 
 
 def printable(text: str) -> str:
@@ -149,6 +157,97 @@ def read_json(path: str | Path, most: int = MOST_OF_A_LIST) -> Any:
         raise DataError(path, f"not JSON: {where}: {error.msg}, at {found!r}{comma}") from error
     except ValueError as error:  # a number of thousands of digits
         raise DataError(path, f"not JSON: {error}") from error
+
+
+class RefusedError(Exception):
+    """A file that is not loaded, with the reason; without the name of the file."""
+
+
+MOST_DEEP = 100
+"""Maximum depth of nested mappings and sequences."""
+
+
+def walk(content: Any, most: int) -> Iterator[tuple[Any, Any]]:
+    """Yield each value of a tree of mappings and sequences with the nearest name above it, parents first.
+
+    Values are counted before they are visited: a small file may refer to one value many times, or hold itself.
+
+    Args:
+        content: the tree.
+        most: maximum number of values, each counted as often as it is referred to.
+
+    Raises:
+        RefusedError: there are more, or they are nested deeper than :data:`MOST_DEEP`.
+    """
+    left: list[tuple[Any, Any, int]] = [(content, "", 0)]
+    count = 1
+    while left:
+        value, name, depth = left.pop()
+        yield value, name
+        if not isinstance(value, (dict, list, tuple)):
+            continue
+        count += len(value)
+        if count > most or depth >= MOST_DEEP:
+            raise RefusedError(
+                f"it refers to itself, or unfolds to more than {most:,} values, or nests more than {MOST_DEEP}"
+            )
+        if isinstance(value, dict):
+            left += [(item, key, depth + 1) for key, item in dict.items(value)]
+            left += [(item, name, depth + 1) for item in getattr(value, "__dict__", {}).values()]  # versions of modules
+        else:
+            left += [(item, name, depth + 1) for item in value]
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML's safe loader without anything that expands before it can be counted, and with the tuples of mmengine."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(None, None, "'<<' is not read: use _base_", key.start_mark)
+            if not isinstance(key, yaml.ScalarNode):  # hashing nested tuples may never end
+                raise yaml.constructor.ConstructorError(None, None, "a name is text or a number", key.start_mark)
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        if len(node.value) > 100:  # digits of base 60 take quadratic time
+            raise yaml.constructor.ConstructorError(None, None, "a number of more than 100 digits", node.start_mark)
+        return super().construct_yaml_int(node)
+
+
+_PlainLoader.add_constructor("tag:yaml.org,2002:int", _PlainLoader.construct_yaml_int)
+_PlainLoader.add_constructor(
+    "tag:yaml.org,2002:python/tuple",
+    lambda loader, node: tuple(loader.construct_sequence(node)),  # type: ignore[arg-type]
+)
+
+
+def read_plain(path: Path, most: int = MOST_OF_A_FRAME) -> tuple[dict[str, Any], str]:
+    """Read names with values from a JSON or YAML file, executing nothing; return them, and the text.
+
+    Raises:
+        ConfigError: the file cannot be read, is larger than *most* bytes, holds something else than names with values,
+            or expands to more than :data:`MOST_VALUES` values.
+    """
+    try:
+        text = read_text(path, most)
+        content = json.loads(text) if path.suffix == ".json" else yaml.load(text, _PlainLoader)
+    except DataError as error:
+        raise ConfigError(str(error)) from error
+    # PyYAML raises the last three
+    except (ValueError, RecursionError, yaml.YAMLError, AttributeError, ArithmeticError, TypeError) as error:
+        raise ConfigError(f"{path} cannot be read as plain data: {error}") from error
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise ConfigError(f"{path} holds no names with values, but {type(content).__name__}")
+    values(content, path)
+    return content, text
+
+
+def values(content: Any, path: Path) -> list[Any]:
+    """Return all values in plain data that was read from a file; raise ConfigError if there are too many."""
+    try:
+        return [value for value, _ in walk(content, MOST_VALUES)]
+    except RefusedError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def natural_order(path: Path | str) -> list[tuple[int, int, str]]:

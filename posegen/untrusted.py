@@ -22,6 +22,8 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor, nn
 
+from .files import RefusedError, walk
+
 _STORAGES = ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
 ALLOWED = frozenset(
     {
@@ -43,8 +45,6 @@ MOST_DIRECTORY = 16 << 20
 """Maximum size in bytes of an archive's directory: more than 100,000 weights."""
 MOST_VALUES = 250_000
 """Maximum number of values in a file, each counted as often as it is referred to."""
-MOST_DEEP = 100
-"""Maximum depth of nested mappings and sequences."""
 MOST_NESTED = 10_000
 """Maximum number of values in a nested tuple: hashing a tuple that holds itself twice at each level never ends."""
 
@@ -52,10 +52,6 @@ _LEGACY_PICKLES = 5  # magic number, protocol, machine, content, keys of storage
 _PLAIN = (str, int, float, bool, type(None))
 _MAPPINGS: tuple[type, ...] = (dict, OrderedDict, Counter)
 _SEQUENCES: tuple[type, ...] = (list, tuple, torch.Size)
-
-
-class RefusedError(Exception):
-    """A file that is not loaded, with the reason; without the name of the file."""
 
 
 @contextmanager
@@ -208,37 +204,6 @@ def _take(stack: list[Any], opcode: pickletools.OpcodeInfo) -> list[int]:
             taken.append(top)
         before = before[: before.index(pickletools.markobject)]
     return taken + [stack.pop() for _ in before]
-
-
-def walk(content: Any, most: int) -> Iterator[tuple[Any, Any]]:
-    """Yield each value of a tree of mappings and sequences with the nearest name above it, parents first.
-
-    Values are counted before they are visited: a small file may refer to one value many times, or hold itself.
-
-    Args:
-        content: the tree.
-        most: maximum number of values, each counted as often as it is referred to.
-
-    Raises:
-        RefusedError: there are more, or they are nested deeper than :data:`MOST_DEEP`.
-    """
-    left: list[tuple[Any, Any, int]] = [(content, "", 0)]
-    count = 1
-    while left:
-        value, name, depth = left.pop()
-        yield value, name
-        if not isinstance(value, (dict, list, tuple)):
-            continue
-        count += len(value)
-        if count > most or depth >= MOST_DEEP:
-            raise RefusedError(
-                f"it refers to itself, or unfolds to more than {most:,} values, or nests more than {MOST_DEEP}"
-            )
-        if isinstance(value, dict):
-            left += [(item, key, depth + 1) for key, item in dict.items(value)]
-            left += [(item, name, depth + 1) for item in getattr(value, "__dict__", {}).values()]  # versions of modules
-        else:
-            left += [(item, name, depth + 1) for item in value]
 
 
 def check_content(content: Any, most_bytes: int) -> None:

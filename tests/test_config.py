@@ -309,7 +309,7 @@ KNOBS_YAML = "".join(f"{knob}: 1\n" for knob in KNOBS)
         ("a: &a {x: 1}\nb: {<<: [*a, *a]}", "'<<' is not read"),
         ("a: &a {x: 1}\nb: {? !!python/tuple [*a] : 1}", "a name is text or a number"),
         ("data_root: " + ":".join("1" * 300), "more than 100 digits"),
-        ("data_root: " + "[" * 150 + "]" * 150, "more than 100 in one another"),
+        ("data_root: " + "[" * 150 + "]" * 150, "nests more than 100"),
         (
             "".join(f"l{level}: ['${{l{level + 1}}}', '${{l{level + 1}}}']\n" for level in range(40))
             + "l40: 1\nsize: ${l0}",

@@ -11,8 +11,9 @@ from typing import Any
 from mmengine.config import Config
 
 from .. import catalogue
-from ..config import load_plain, read_plain
+from ..config import load_plain
 from ..errors import ConfigError, MissingWeightsError, nearest
+from ..files import read_plain
 from ..registry import MODELS
 from .hub import HUB, fetch, hub_name, is_hub_name
 
