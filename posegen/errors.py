@@ -1,4 +1,4 @@
-"""Errors for the person who reads them: what was wrong, where, and what to do."""
+"""Errors that posegen raises on purpose. A message says what happened, where, and what to do."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from pathlib import Path
 
 
 class PosegenError(Exception):
-    """Base of every error that posegen raises on purpose; the commands print it without a traceback."""
+    """Base class of all errors of posegen; commands print the message without a traceback."""
 
 
 class ConfigError(PosegenError):
-    """A config, or an override on the command line, asks for something that does not exist."""
+    """A config, an override, or an argument names something that does not exist or is not allowed."""
 
 
 class DataError(PosegenError):
-    """Files of a data set cannot be used. Names every bad row at once, not one a run.
+    """Files of a data set cannot be used. Lists all problems at once.
 
     Args:
-        where: the file or folder. Alone, it is the whole message: so torch rebuilds what a data loader's worker raised.
-        problems: what is wrong, each with its row or key.
+        where: file or folder; without problems, the whole message, as torch rebuilds a worker's error.
+        problems: each problem with its row or key.
         hint: what to do.
     """
 
@@ -41,30 +41,30 @@ class DataError(PosegenError):
         return "\n".join(lines)
 
     def __reduce__(self) -> tuple:
-        """Picklable, so that a data loader's worker can hand it on."""
+        """Make the error picklable, so that a data loader's worker can pass it on."""
         return DataError, (self.where, self.problems or None, self.hint)
 
 
 class InputError(PosegenError, ValueError):
-    """Tensors or settings whose shapes do not fit a network, or each other."""
+    """Shapes of tensors or settings do not fit a network, or each other."""
 
 
 class CheckpointError(PosegenError):
-    """A weight file is unreadable, unsafe, or belongs to another architecture."""
+    """A weight file is unreadable, unsafe, or of another architecture."""
 
 
 class MissingWeightsError(PosegenError):
-    """Pretrained weights are needed and not there. Nothing is downloaded behind the user's back."""
+    """Pretrained weights are missing. Nothing is downloaded unasked."""
 
 
 class UnknownNameError(ConfigError, KeyError):
-    """A registry has no part of that name; the message lists the names there are and the nearest."""
+    """No part or record has that name; the message lists the known names and the nearest."""
 
     def __str__(self) -> str:  # KeyError would print the repr
         return str(self.args[0])
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """``", did you mean 'x'?"`` for the closest of *names*, or an empty string."""
+    """Return ``"; did you mean 'x'?"`` for the closest of *names*, or an empty string."""
     match = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
     return f"; did you mean {match[0]!r}?" if match else ""

@@ -1,6 +1,6 @@
-"""Files that others made: names kept inside their folder, sizes kept within bounds; and files that are written whole.
+"""Reading of untrusted files with limits on paths and sizes, and atomic writes.
 
-Whatever reads a file of a data set goes through here, so what is refused is refused everywhere, in the same words.
+Everything that reads files of a data set uses these functions, so that the same files are refused everywhere.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ import yaml
 from .errors import ConfigError, DataError
 
 MOST_OF_A_LIST = 512 << 20
-"""Bytes of the largest list that is read. The largest that people have is 240 MB of JSON; lists have some 100,000 rows,
-which are 30 MB."""
+"""Maximum size in bytes of a list. The largest published ones are 240 MB of JSON; 100,000 rows take 30 MB."""
 MOST_OF_A_FRAME = 4 << 20
-"""Bytes of the largest file about a single image that is read: text of some hundred numbers."""
+"""Maximum size in bytes of a file about one image, or of a config."""
 
 
 DATA_SUFFIXES = (".json", ".yaml", ".yml")
@@ -34,41 +33,40 @@ MOST_VALUES = 100_000
 
 
 def printable(text: str) -> str:
-    """Text without what a terminal would obey: names of files are anybody's."""
+    """Escape characters that a terminal would interpret, such as those in names of files."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 @functools.lru_cache(1 << 16)  # a list of pairs names an image many times
 def check_name(name: str) -> None:
-    """Raise ValueError where a file's name, as a list gives it, leads, or may lead, out of the folder it counts from:
-    on any system, so that a list means the same on all."""
-    path = PureWindowsPath(name)  # knows both kinds of slash
+    """Raise ValueError for a file name in a list that could lead out of its folder, on any operating system."""
+    path = PureWindowsPath(name)  # splits at both kinds of slash
     if not name or "\0" in name or path.root or path.drive or ".." in path.parts:
-        raise ValueError(f"{name!r} is no path below a folder: relative, and without '..', it must be")
+        raise ValueError(f"{name!r} is no path below a folder: it must be relative and without '..'")
 
 
 def link_out(path: str | Path, root: str | Path) -> str:
-    """What is wrong with a path that a link, on the way to it or itself, leads out of a folder; empty: nothing.
+    """Describe the problem if a symbolic link leads a path out of a folder; return an empty string if none does.
 
     Args:
-        path: of something below *root*, which need not exist.
-        root: of the data set. It may be a link itself: whoever gives it chooses it.
+        path: path below *root*, which need not exist.
+        root: folder of the data set; it may be a link itself.
     """
     real, real_root = os.path.realpath(path), os.path.realpath(root)
     if real == real_root or real.startswith(os.path.join(real_root, "")):
         return ""
-    return f"a link that leads out of {root}, to {real}, is not followed; put what it leads to in its place"
+    return f"a link that leads out of {root}, to {real}, is not followed; replace the link by the file"
 
 
 def find_file(root: str | Path, name: str) -> Path:
-    """The file of a name that a list gives, below a folder.
+    """Return the path of a file that a list names, below a folder.
 
     Raises:
-        ValueError: the name, or a link, leads out of the folder; there is no such file.
+        ValueError: the name, or a link, leads out of the folder, or there is no such file.
     """
     check_name(name)
     path = Path(root, name)
-    if not os.path.isfile(path):  # unlike Path.is_file: False for a name that is too long for the system, too
+    if not os.path.isfile(path):  # unlike Path.is_file, False for a name that is too long for the system
         raise ValueError(f"no file {name!r} in {root}")
     if problem := link_out(path, root):
         raise ValueError(f"{name!r} is {problem}")
@@ -76,8 +74,10 @@ def find_file(root: str | Path, name: str) -> Path:
 
 
 def check_file(path: str | Path, most: int) -> None:
-    """Raise DataError where a file is not there, or is not to be read: a folder, no regular file (to read from a pipe
-    or a device may never end), more than *most* bytes."""
+    """Raise DataError for a file that is missing, not a regular file, or larger than *most* bytes.
+
+    Reading from a pipe or a device may never end.
+    """
     try:
         status = os.stat(path)
     except FileNotFoundError as error:
@@ -97,14 +97,14 @@ def _check_status(path: str | Path, status: os.stat_result, most: int) -> None:
 
 
 def read_bytes(path: str | Path, most: int) -> bytes:
-    """What a file of at most *most* bytes holds; of one that grows meanwhile, what it held when it was opened.
+    """Read a file of at most *most* bytes; of a file that grows meanwhile, the content when it was opened.
 
     Raises:
-        DataError: as of :func:`check_file`; it cannot be read.
+        DataError: as :func:`check_file`, or it cannot be read.
     """
-    check_file(path, most)  # before it is opened: to open a device may do something
+    check_file(path, most)  # before opening it: opening a device may have effects
     try:
-        with open(path, "rb", opener=_open_without_waiting) as file:
+        with open(path, "rb", opener=_open_without_blocking) as file:
             status = os.fstat(file.fileno())
             _check_status(path, status, most)  # it may be another file by now
             return file.read(status.st_size)
@@ -112,17 +112,17 @@ def read_bytes(path: str | Path, most: int) -> bytes:
         raise DataError(path, f"cannot be read: {error.strerror or error}") from error
 
 
-def _open_without_waiting(path: str, flags: int) -> int:
-    """A pipe is opened at once, though nobody writes to it."""
+def _open_without_blocking(path: str, flags: int) -> int:
+    """Open a pipe at once, even if nobody writes to it."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def read_text(path: str | Path, most: int = MOST_OF_A_LIST) -> str:
-    """The text of a UTF-8 file, without a byte order mark.
+    """Read a UTF-8 file; drop a byte order mark.
 
     Args:
-        path: of the file.
-        most: bytes; a larger file is refused before it is read.
+        path: path of the file.
+        most: maximum size in bytes; a larger file is refused before it is read.
 
     Raises:
         DataError: it cannot be read, is too large, or not UTF-8 (with the row).
@@ -136,11 +136,11 @@ def read_text(path: str | Path, most: int = MOST_OF_A_LIST) -> str:
 
 
 def read_json(path: str | Path, most: int = MOST_OF_A_LIST) -> Any:
-    """What a JSON file holds.
+    """Read a JSON file.
 
     Args:
-        path: of the file.
-        most: bytes; a larger file is refused before it is read.
+        path: path of the file.
+        most: maximum size in bytes; a larger file is refused before it is read.
 
     Raises:
         DataError: it cannot be read, is too large, not UTF-8, nested too deep, or not JSON (with line and column).
@@ -149,10 +149,10 @@ def read_json(path: str | Path, most: int = MOST_OF_A_LIST) -> Any:
     try:
         return json.loads(text)
     except RecursionError as error:
-        raise DataError(path, "not JSON that anybody writes: nested too deep") from error
+        raise DataError(path, "not JSON: nested too deep") from error
     except json.JSONDecodeError as error:
         before, found = text[: error.pos].rstrip(), text[error.pos : error.pos + 20].split("\n")[0]
-        comma = "; take out the comma before it" if before.endswith(",") and found[:1] in ("]", "}") else ""
+        comma = "; remove the comma before it" if before.endswith(",") and found[:1] in ("]", "}") else ""
         where = f"line {error.lineno}, column {error.colno}"
         raise DataError(path, f"not JSON: {where}: {error.msg}, at {found!r}{comma}") from error
     except ValueError as error:  # a number of thousands of digits
@@ -251,20 +251,21 @@ def values(content: Any, path: Path) -> list[Any]:
 
 
 def natural_order(path: Path | str) -> list[tuple[int, int, str]]:
-    """A key to sort names by, numbers by their value: ``2.png`` before ``10.png``."""
+    """Return a sort key that orders numbers in names by value: ``2.png`` before ``10.png``."""
     parts = re.split(r"([0-9]+)", Path(path).name)
     return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts if part]
 
 
 @contextmanager
 def written_whole(path: str | Path, to_disk: bool = True) -> Iterator[Path]:
-    """A temporary path beside *path* to write to, renamed to *path* at the end: whoever sees the file sees the whole of
-    it, and an error leaves what was there before. Parent folders are made.
+    """Write a file atomically: yield a temporary path beside *path*, and rename it to *path* at the end.
+
+    An error leaves the old file as it was. Parent folders are created.
 
     Args:
-        path: of the file.
-        to_disk: wait for the disk, so that the file is whole after a power failure too. It takes some 20 ms a file;
-            False: for many files that can be made again.
+        path: path of the file.
+        to_disk: wait until the file is on disk, so that it survives a power failure; takes about 20 ms. False: for many
+            files that can be made again.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -281,13 +282,13 @@ def written_whole(path: str | Path, to_disk: bool = True) -> Iterator[Path]:
 
 
 def flush_file(path: Path) -> None:
-    """Wait until the disk has what a file holds."""
-    with path.open("rb+") as file:  # Windows flushes only what may be written to
+    """Wait until the content of a file is on disk."""
+    with path.open("rb+") as file:  # Windows flushes only writable files
         os.fsync(file.fileno())
 
 
 def flush_folder(path: Path) -> None:
-    """Wait until the disk has the names of a folder's files; on Windows, which opens no folders, nothing is done."""
+    """Wait until the entries of a folder are on disk; do nothing on Windows, which cannot open folders."""
     if os.name == "nt":
         return
     handle = os.open(path, os.O_RDONLY)

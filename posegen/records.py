@@ -1,4 +1,4 @@
-"""The typed records that flow between rooms. H, W: the image's size; S: the structure's channels."""
+"""Typed records that modules exchange. H, W: size of the image; S: channels of the structure."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ from torch import Tensor
 
 @dataclass
 class Pair:
-    """One training or test pair.
+    """One training or test pair. Fields that are not known are None.
 
-    Shapes: images 3 H W in [-1, 1]; structures S H W (or S 1 1); ``flow`` 2 H W, the exact backward flow in pixels of
-    the image, channel 0 to the right, channel 1 down: target pixel l shows source position ``l + flow[:, l]``;
-    ``visible`` 1 H W in {0, 1}, where that position shows the same thing in the source image (defined even where
-    flow leads out of the image: there it is 0); ``foreground`` 1 H W in {0, 1}, the subject in the target image.
-    Real data sets know none of these three: None. ``matches`` M 4: points that annotations of both images know, as
-    (x, y) in the target and (x, y) in the source, in pixels of the image, NaN where a point is missing in either;
-    M is one number for the whole data set. None: the annotations know none.
+    Attributes:
+        source, target: images 3 H W in [-1, 1].
+        source_structure, target_structure: structures S H W (or S 1 1).
+        name: name of the pair, under which images are written.
+        flow: exact backward flow 2 H W in pixels of the image, x (right) before y (down): target pixel l shows source
+            position ``l + flow[:, l]``. Known for drawn data only, as are visible and foreground.
+        visible: mask 1 H W in {0, 1}: 1 if that source position shows the same surface point, 0 if it is occluded or
+            outside the image.
+        foreground: mask 1 H W in {0, 1} of the subject in the target image.
+        matches: points M 4 annotated in both images, (x, y) in the target and (x, y) in the source, in pixels; NaN if
+            a point is missing in either. M is the same for the whole data set.
     """
 
     source: Tensor
@@ -36,7 +40,7 @@ class Pair:
 
 @dataclass
 class PairBatch:
-    """Pairs stacked along a first dimension B; ``names`` has one name a pair. Fields as in :class:`Pair`."""
+    """Pairs stacked along a first dimension B. Fields as in :class:`Pair`; ``names`` has one name per pair."""
 
     source: Tensor
     source_structure: Tensor
@@ -52,15 +56,15 @@ class PairBatch:
         return len(self.source)
 
     def to(self, device: torch.device | str) -> PairBatch:
-        """The same batch with every tensor on *device*."""
+        """Return the batch with every tensor on *device*."""
         return _map_tensors(self, lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> PairBatch:
-        """The same batch in page-locked memory; called by the data loader."""
+        """Return the batch in page-locked memory; called by the data loader."""
         return _map_tensors(self, Tensor.pin_memory)
 
     def split(self, size: int) -> list[PairBatch]:
-        """Batches of *size* pairs, in order, the last one of what is left; they share this one's memory."""
+        """Split into batches of *size* pairs, the last one possibly smaller; they share memory with this batch."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         known = {name: value for name, value in values.items() if value is not None}
         return [
@@ -71,10 +75,13 @@ class PairBatch:
 
 @dataclass
 class Transfer:
-    """What a model makes of a batch.
+    """Output of a pair model for a batch (GFLA, arXiv 2003.00696, section 3).
 
-    ``image`` B 3 H W in [-1, 1]; ``flows`` and ``masks``: one a level with attention, coarse to fine: B 2 h w in
-    pixels of h×w, pointing from the target back to the source, and B 1 h w in [0, 1], 1 = warp, 0 = generate.
+    Attributes:
+        image: generated images B 3 H W in [-1, 1].
+        flows: flow fields w, one per level with attention, coarse to fine: B 2 h w in pixels of that level, pointing
+            from the target back to the source.
+        masks: occlusion masks m of the same levels: B 1 h w in [0, 1]; 1 = warp the source, 0 = generate.
     """
 
     image: Tensor
@@ -84,14 +91,18 @@ class Transfer:
 
 @dataclass
 class Clip:
-    """A reference image and T frames of the same subject that follow each other.
+    """A reference image and T consecutive frames of the same subject. Fields that are not known are None.
 
-    Shapes: ``reference`` 3 H W and ``frames`` T 3 H W in [-1, 1]; ``reference_structure`` S H W and ``structures``
-    T S H W. Exact motion, as in :class:`Pair`, where it is known: ``flow`` T 2 H W and ``visible`` T 1 H W from each
-    frame back to the reference; ``flow_previous`` and ``visible_previous`` from each frame back to the one before it
-    (the first one: to the reference). ``foreground`` T 1 H W in {0, 1}: the subject in each frame; data sets with
-    foreground masks have it too. ``matches`` T M 4, as in :class:`Pair`, of each frame and the reference, and
-    ``matches_previous`` of each frame and the one before it (the first one: the reference). What is not known is None.
+    Attributes:
+        reference: image 3 H W in [-1, 1].
+        reference_structure: structure S H W.
+        frames: images T 3 H W.
+        structures: structures T S H W of the frames.
+        name: name of the clip, under which images are written.
+        flow, visible, matches: T 2 H W, T 1 H W and T M 4 from each frame back to the reference, as in :class:`Pair`.
+        flow_previous, visible_previous, matches_previous: the same from each frame back to the frame before; from the
+            first frame to the reference.
+        foreground: masks T 1 H W in {0, 1} of the subject in each frame.
     """
 
     reference: Tensor
@@ -110,7 +121,7 @@ class Clip:
 
 @dataclass
 class ClipBatch:
-    """Clips of one length stacked along a first dimension B; ``names``: one name a clip. Fields as in :class:`Clip`."""
+    """Clips of one length stacked along a first dimension B. Fields as in :class:`Clip`; one name per clip."""
 
     reference: Tensor
     reference_structure: Tensor
@@ -129,16 +140,16 @@ class ClipBatch:
         return len(self.reference)
 
     def to(self, device: torch.device | str) -> ClipBatch:
-        """The same batch with every tensor on *device*."""
+        """Return the batch with every tensor on *device*."""
         return _map_tensors(self, lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> ClipBatch:
-        """The same batch in page-locked memory; called by the data loader."""
+        """Return the batch in page-locked memory; called by the data loader."""
         return _map_tensors(self, Tensor.pin_memory)
 
 
 class Origins(NamedTuple):
-    """Something for each of the two images that a frame of a clip is made from: the previous frame, the reference."""
+    """A value for each of the two sources of a generated frame: the previous frame and the reference."""
 
     previous: Any
     reference: Any
@@ -146,8 +157,8 @@ class Origins(NamedTuple):
 
 @dataclass
 class Frame:
-    """One frame as a clip model makes it: ``image`` B 3 H W; ``flows`` and ``masks``: a list as in :class:`Transfer`
-    for each origin."""
+    """One generated frame of a clip: ``image`` B 3 H W; for each origin, ``flows`` and ``masks`` as in
+    :class:`Transfer`."""
 
     image: Tensor
     flows: Origins
@@ -155,10 +166,12 @@ class Frame:
 
 
 class Animation(NamedTuple):
-    """A clip as a model makes it.
+    """Output of a clip model for a batch.
 
-    ``frames`` B T 3 H W in [-1, 1]; ``flows`` and ``masks`` from both origins (``flows.previous``,
-    ``flows.reference``): one tensor a level with attention, coarse to fine, B T 2 h w in pixels of h×w and B T 1 h w.
+    Attributes:
+        frames: generated frames B T 3 H W in [-1, 1].
+        flows: for each origin, one tensor B T 2 h w per level with attention, coarse to fine, in pixels of that level.
+        masks: for each origin, B T 1 h w of the same levels.
     """
 
     frames: Tensor
@@ -167,15 +180,14 @@ class Animation(NamedTuple):
 
 
 def collate_clips(clips: Sequence[Clip]) -> ClipBatch:
-    """Stack clips of one length into a batch. A field that any clip lacks is None in the batch."""
+    """Stack clips of one length into a batch; a field that any clip lacks is None."""
     return ClipBatch(**_stack(clips))
 
 
 def as_pairs(batch: PairBatch | ClipBatch, out: Transfer | Animation) -> tuple[PairBatch, Transfer]:
-    """Pairs as they are; of clips every frame as a pair with its reference, so that whatever measures or draws pairs
-    does so with clips.
+    """Return pairs unchanged, and clips as pairs of each frame with its reference, for code that takes pairs.
 
-    B clips become B·T pairs, the frames of a clip side by side. The pair of frame t is called ``NAME/t``, five digits.
+    B clips become B·T pairs, clip by clip. The pair of frame t is called ``NAME/t``, with five digits.
     """
     if isinstance(batch, PairBatch):
         assert isinstance(out, Transfer)
@@ -212,7 +224,7 @@ def collate(records: Sequence[Pair] | Sequence[Clip]) -> PairBatch | ClipBatch:
 
 
 def collate_pairs(pairs: Sequence[Pair]) -> PairBatch:
-    """Stack pairs into a batch. A field that any pair lacks is None in the batch."""
+    """Stack pairs into a batch; a field that any pair lacks is None."""
     return PairBatch(**_stack(pairs))
 
 

@@ -1,8 +1,8 @@
-"""A registry for each kind of part. Parts register themselves; configs name them.
+"""Registries, one per kind of part. Parts register themselves, and configs name them.
 
-Every registry is a descendant of mmengine's registry of the same trade, so mmengine's ``Runner`` builds our parts
-from a config whose ``default_scope`` is ``"posegen"``. mmengine allows one child a scope, so the parts *of* a model
-(flow estimators, renderers, ...) are children of our ``MODELS``.
+Every registry is a child of mmengine's registry of the same kind, so that mmengine's ``Runner`` builds parts of posegen
+from a config whose ``default_scope`` is ``"posegen"``. mmengine allows one child per scope, so the parts *of* a model
+(flow estimators, renderers, ...) are children of ``MODELS`` below.
 
     from posegen.registry import RENDERERS
 
@@ -24,9 +24,9 @@ from .errors import ConfigError, UnknownNameError, nearest
 
 
 class PartRegistry(Registry):
-    """mmengine's registry, with errors that name the choices, and plugins loaded before the first look-up.
+    """mmengine's registry with errors that list the known names, and plugins loaded before the first lookup.
 
-    Registering a second part under a name that is taken is a ConfigError that says where both come from.
+    Registering a second part under a name is a ConfigError that names the origins of both.
     """
 
     def _register_module(self, module: Any, module_name: str | list[str] | None = None, force: bool = False) -> None:
@@ -43,10 +43,10 @@ class PartRegistry(Registry):
         super()._register_module(module, module_name, force)
 
     def get(self, key: str) -> Any:
-        """The class or function registered under *key* here or in an ancestor.
+        """Return the class or function registered under *key* in this registry or in an ancestor.
 
         Raises:
-            UnknownNameError: naming the parts there are, and the nearest.
+            UnknownNameError: there is none; lists the known names and the nearest.
         """
         plugin_access.load()
         found = None if self._is_of_python(key) else super().get(key)
@@ -63,16 +63,16 @@ class PartRegistry(Registry):
         return found
 
     def _is_of_python(self, key: str) -> bool:
-        """Whether a dotted name begins with no registry's scope: mmengine would import what is before the last dot."""
+        """Return whether a dotted name has no registry's scope: mmengine would import the module it names."""
         scope, name = self.split_scope_key(key)
         root = self._get_root_registry()
         return scope is not None and ("." in name or scope not in (root.scope, *root.children))
 
     def build_part(self, cfg: Any, **extra: Any) -> Any:
-        """Build a part from ``dict(type=NAME, **arguments)``; an object that is already built passes through.
+        """Build a part from ``dict(type=NAME, **arguments)``; return an object that is already built unchanged.
 
         Raises:
-            ConfigError: an argument the part does not take, or one it needs and was not given.
+            ConfigError: an argument is unknown, or a required one is missing.
         """
         if not isinstance(cfg, (dict, ConfigDict, Config)):
             return cfg
@@ -87,14 +87,14 @@ class PartRegistry(Registry):
 
 
 def _is_registered(part: Any, registry: Registry) -> bool:
-    """Whether *part* stands in a registry or in one below it. mmengine would import whatever a dotted name says."""
+    """Return whether a part is in a registry or one of its children."""
     return any(part is known for known in registry.module_dict.values()) or any(
         _is_registered(part, child) for child in registry.children.values()
     )
 
 
 def check_arguments(part: Any, arguments: dict[str, Any], where: str, complete: bool = True) -> None:
-    """Raise ConfigError where *arguments* do not fit the signature of *part*, naming the nearest argument."""
+    """Raise ConfigError if *arguments* do not fit the signature of *part*; names the nearest argument."""
     signature = inspect.signature(part)
     parameters = signature.parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
@@ -109,7 +109,7 @@ def check_arguments(part: Any, arguments: dict[str, Any], where: str, complete: 
 
 
 REGISTRIES: list[PartRegistry] = []
-"""All of them, those that are not listed to users too."""
+"""All registries, including those that are not listed to users."""
 
 
 def _child(name: str, parent: Registry, scope: str = "posegen", locations: list[str] | None = None) -> PartRegistry:
@@ -129,7 +129,7 @@ AUGMENTATIONS = _child("augmentation", STRUCTURE_ENCODERS, "posegen_augmentation
 METRICS = _child("metric", mmengine_registry.METRICS, locations=["posegen.evaluation"])
 HOOKS = _child("hook", mmengine_registry.HOOKS, locations=["posegen.engine"])
 
-# Trades of mmengine's Runner that the engine room fills; not listed to users as kinds of part.
+# Kinds of mmengine's Runner that posegen.engine provides; not listed to users.
 LOOPS = _child("loop", mmengine_registry.LOOPS, locations=["posegen.engine"])
 DATA_SAMPLERS = _child("data_sampler", mmengine_registry.DATA_SAMPLERS, locations=["posegen.engine"])
 FUNCTIONS = _child("function", mmengine_registry.FUNCTIONS, locations=["posegen.data.collate"])
@@ -137,7 +137,7 @@ OPTIM_WRAPPER_CONSTRUCTORS = _child(
     "optim_wrapper_constructor", mmengine_registry.OPTIM_WRAPPER_CONSTRUCTORS, locations=["posegen.engine"]
 )
 
-# mmengine builds these for us too, and warns where a scope has no registry of the trade.
+# Kinds that mmengine builds, too; it warns if a scope has no registry of them.
 _OTHERS = (
     "VISUALIZERS",
     "VISBACKENDS",
@@ -147,8 +147,8 @@ _OTHERS = (
     "PARAM_SCHEDULERS",
     "EVALUATOR",
 )
-for _trade in _OTHERS:
-    _child(getattr(mmengine_registry, _trade).name, getattr(mmengine_registry, _trade))
+for _kind in _OTHERS:
+    _child(getattr(mmengine_registry, _kind).name, getattr(mmengine_registry, _kind))
 
 KINDS: dict[str, PartRegistry] = {
     "flow-estimators": FLOW_ESTIMATORS,

@@ -1,10 +1,10 @@
-"""Contract checks that the author of a plugin runs on their own parts, and a pytest fixture that loads a plugin.
+"""Contract checks for the parts of a plugin, and a pytest fixture that loads a plugin.
 
-Each check raises AssertionError with a sentence on what is wrong; none depends on pytest. In ``conftest.py``:
+Each check raises AssertionError with a description of the problem. The checks do not need pytest. In ``conftest.py``:
 
-    pytest_plugins = ["posegen.testing"]  # gives tests the fixture posegen_plugin
+    pytest_plugins = ["posegen.testing"]  # provides the fixture posegen_plugin
 
-The page docs/writing_plugins.md shows all of them in use.
+See docs/writing_plugins.md for examples.
 """
 
 from __future__ import annotations
@@ -43,22 +43,22 @@ IMAGES = ("source", "target", "reference", "frames")
 MASKS = ("visible", "visible_previous", "foreground")
 MATCHES = ("matches", "matches_previous")  # NaN where a point is missing
 LEAST_GAIN = 0.7
-"""The source warped along the exact flow is at most so far from the target, as a share of how far the source itself is.
-Drawn data comes to 0.05 to 0.25, even at 32 pixels."""
+"""Maximum distance of the source, warped along the exact flow, from the target, relative to that of the source itself.
+Drawn data of posegen reaches 0.05 to 0.25, even at 32 pixels."""
 
 try:
     import pytest
-except ImportError:  # the checks do without
+except ImportError:  # the checks work without
     pass
 else:
 
     @pytest.fixture
     def posegen_plugin() -> Iterator[Callable[..., PluginReport]]:
-        """Loads plugins for one test; afterwards they, their hooks and their parts are gone.
+        """Load plugins for one test; unload them afterwards.
 
         ``posegen_plugin(plugin)`` takes a module, an object whose methods are marked with ``hookimpl``, or the path of
-        a plugin file; a second argument is the name the reports give it. It returns the plugin's report, and raises
-        ConfigError where the plugin fails to load.
+        a plugin file, and optionally a name. It returns the report of the plugin, and raises ConfigError if the plugin
+        fails to load.
         """
         with plugins.temporary():
             yield _load
@@ -69,7 +69,7 @@ def _load(plugin: Any, name: str = "under test") -> PluginReport:
 
 
 def check_dataset(dataset: Any, samples: int = 3) -> None:
-    """Check a data set of pairs or of clips, whichever its first record is: see the two checks of them."""
+    """Check a data set of pairs or of clips, by the type of its first record."""
     record = _record(dataset, 0)
     if isinstance(record, Pair):
         check_pair_dataset(dataset, samples)
@@ -80,20 +80,21 @@ def check_dataset(dataset: Any, samples: int = 3) -> None:
 
 
 def check_pair_dataset(dataset: Any, samples: int = 3) -> None:
-    """Check that a data set of pairs keeps what is asked of one (:class:`posegen.data.PairDataset`, :class:`Pair`).
+    """Check a data set of pairs (:class:`posegen.data.PairDataset`, :class:`posegen.records.Pair`).
 
-    Shapes, types and ranges of every field; a name that can be the name of a file; one and the same record whenever,
-    in whatever order and with whatever global random state an index is asked for, and from a pickled copy, as workers
-    have it; records that can be stacked; an index out of range refused; where it ``augments``, other records for other
-    draws. Where it knows the flow: that the flow leads back into the source, to pixels that look more like the
-    target's than those it would find without.
+    - Every field has the right shape, type and range, and the name can be the name of a file.
+    - An index gives the same record at any time, in any order, with any global random state, and from a pickled copy,
+      as in workers.
+    - Records can be stacked, and an index out of range raises IndexError.
+    - A data set that ``augments`` gives different records for different draws.
+    - A known flow leads into the source, to pixels more similar to the target than those at the same place.
 
     Args:
-        dataset: built, short or long.
-        samples: how many records are looked at, spread over it; the first and the last among them.
+        dataset: data set of any length.
+        samples: number of records to check, evenly spaced, including the first and the last.
 
     Raises:
-        AssertionError: says what is wrong, and at which index.
+        AssertionError: describes the problem and the index.
     """
     records = _check_records(dataset, samples, Pair, PAIR_SHAPES)
     _check_flow(_name(dataset), records)
@@ -102,7 +103,7 @@ def check_pair_dataset(dataset: Any, samples: int = 3) -> None:
 
 
 def check_clip_dataset(dataset: Any, samples: int = 3) -> None:
-    """As :func:`check_pair_dataset`, of clips (:class:`Clip`); of the flow to the reference and to the frame before."""
+    """Check a data set of clips like :func:`check_pair_dataset`, with flows to reference and previous frame."""
     records = _check_records(dataset, samples, Clip, CLIP_SHAPES)
     _check_flow(_name(dataset), [pair for clip in records for pair in _pairs(clip, previous=False)])
     _check_flow(_name(dataset), [pair for clip in records for pair in _pairs(clip, previous=True)])
@@ -113,23 +114,24 @@ def check_clip_dataset(dataset: Any, samples: int = 3) -> None:
 def check_structure_encoder(
     encoder: Any, keypoints: Keypoints, size: tuple[int, int], mirror_tolerance: float = 0.01
 ) -> None:
-    """Check a structure encoder (:class:`posegen.data.StructureEncoder`) and the layout it encodes.
+    """Check a structure encoder (:class:`posegen.data.StructureEncoder`) and its layout.
 
-    Structures S H W, float32 and finite, S being its ``channels``; the same ones again, and from a pickled copy; key
-    points left as they were; missing points, and points outside the picture, taken; other points, another structure;
-    pictures uint8 H W 3 of them. The mirror image of the points, left and right names exchanged, must give the mirror
-    image of the structure: what the encoder's method ``mirror(structure)`` makes of it, where it has one; with the
-    channels exchanged like the points where there is one a point; otherwise every channel the mirror image of some one.
+    - Structures are S H W, float32 and finite, with S the encoder's ``channels``; a pickled copy gives the same ones.
+    - Key points are not modified; points may be missing, or outside the image; other points give another structure.
+    - ``draw`` gives images uint8 H W 3.
+    - Mirrored points, with left and right names exchanged, give the mirrored structure: that of the encoder's
+      ``mirror`` if it implements it; else with channels exchanged like points if there is one channel per point; else
+      each channel is the mirror image of some channel.
 
     Args:
-        encoder: built.
-        keypoints: an example, in pixels of *size*; moved to whole pixels for the mirror image.
+        encoder: structure encoder.
+        keypoints: example key points in pixels of *size*; rounded for the mirror image.
         size: (H, W).
-        mirror_tolerance: greatest mean absolute difference between the two, as a share of the largest value where that
-            is above 1.
+        mirror_tolerance: maximum mean absolute difference between the two, relative to the largest value if that is
+            above 1.
 
     Raises:
-        AssertionError: says what is wrong.
+        AssertionError: describes the problem.
     """
     name = _name(encoder)
     check_layout(encoder.layout)
@@ -160,10 +162,10 @@ def check_structure_encoder(
 
 
 def check_layout(layout: KeypointLayout) -> None:
-    """Check that a key-point layout is of one piece: one partner and one color a point, limbs between its points.
+    """Check a key-point layout: one partner and one color per point, and limbs between its points.
 
     Raises:
-        AssertionError: says what is wrong.
+        AssertionError: describes the problem.
     """
     count, where = len(layout), f"layout {layout.name!r}"
     _require(len(set(layout.names)) == count, f"{where} has two points of one name")
@@ -184,18 +186,18 @@ def check_layout(layout: KeypointLayout) -> None:
 
 
 def check_metric(metric: PairMetric, size: tuple[int, int] = (64, 64)) -> None:
-    """Check a metric of pairs (:class:`posegen.evaluation.PairMetric`) on made-up ones, whose exact flow is known.
+    """Check a metric of pairs (:class:`posegen.evaluation.PairMetric`) on synthetic pairs with known flow.
 
-    One number an image, that of the image alone; no change to what it is given; nothing that fails where the data
-    set knows neither flow nor subject, or the model makes no flow; finite means, and where ``higher_is_better`` says
-    which side is better, a perfect result no worse than a bad one.
+    - It gives one number per image, independent of the other images, and does not modify its input.
+    - It works without known flow, visibility and foreground, and for a model without flows.
+    - Means are finite, and by ``higher_is_better`` a perfect result is no worse than a bad one.
 
     Args:
-        metric: built; what it has collected is dropped.
-        size: (H, W) of the made-up images.
+        metric: metric; its collected results are dropped.
+        size: (H, W) of the synthetic images.
 
     Raises:
-        AssertionError: says what is wrong.
+        AssertionError: describes the problem.
     """
     name = _name(metric)
     _require(isinstance(metric, PairMetric), f"{name} is no posegen.evaluation.PairMetric")
@@ -285,7 +287,7 @@ def _check_record(where: str, record: Any, shapes: dict[str, str], channels: int
 
 
 def _check_shape(what: str, value: Tensor, shape: str, sizes: dict[str, int]) -> None:
-    """Compare with a shape such as "T 3 H W"; a letter is what it first was. S alone is a structure: S H W or S 1 1."""
+    """Compare with a shape such as "T 3 H W"; letters keep their first value. "S" is a structure S H W or S 1 1."""
     wanted = shape.split()
     if wanted[-1] == "S":
         wanted += ["1", "1"] if value.shape[-2:] == (1, 1) else ["H", "W"]
@@ -299,16 +301,16 @@ def _check_shape(what: str, value: Tensor, shape: str, sizes: dict[str, int]) ->
 
 def _check_drawing(name: str, structure: Any, record: Any) -> None:
     tensor = record.source_structure if isinstance(record, Pair) else record.reference_structure
-    _check_picture(f"{name}.structure", structure.draw(tensor), tensor.shape[-2:])
+    _check_image(f"{name}.structure", structure.draw(tensor), tensor.shape[-2:])
 
 
-def _check_picture(name: str, picture: Any, size: Sequence[int]) -> None:
+def _check_image(name: str, image: Any, size: Sequence[int]) -> None:
     _require(
-        isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3,
-        f"{name}.draw gives no picture, uint8 H W 3",
+        isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3,
+        f"{name}.draw returns no image, uint8 H W 3",
     )
     if tuple(size) != (1, 1):  # of a structure without place, any size
-        _require(picture.shape[:2] == tuple(size), f"{name}.draw gives a picture of another size than the structure")
+        _require(image.shape[:2] == tuple(size), f"{name}.draw returns an image of another size than the structure")
 
 
 def _check_same_again(name: str, dataset: Any, indices: Sequence[int], records: Sequence[Any]) -> None:
@@ -340,7 +342,7 @@ def _check_draws(name: str, dataset: Any, indices: Sequence[int]) -> None:
 
 
 def _check_flow(name: str, pairs: Sequence[Pair]) -> None:
-    """Where the flow is known: it leads into the source where things are visible, and to what looks like the target."""
+    """Check a known flow: it leads into the source where visible is 1, and to pixels similar to the target."""
     with_flow = without = 0.0
     for pair in pairs:
         if pair.flow is None or pair.visible is None:
@@ -397,7 +399,7 @@ def _check_equal(what: str, first: Any, second: Any, when: str) -> None:
 
 
 def _difference(first: Any, second: Any) -> str:
-    """The name of the first field in which two records differ."""
+    """Return the name of the first field in which two records differ."""
     for field in fields(first):
         one, other = getattr(first, field.name), getattr(second, field.name)
         both = isinstance(one, Tensor) and isinstance(other, Tensor)
@@ -407,7 +409,7 @@ def _difference(first: Any, second: Any) -> str:
 
 
 def _equal(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors are the same; NaN, a missing point, is the same as NaN."""
+    """Return whether two tensors are equal, with NaN, a missing point, equal to NaN."""
     return torch.equal(one.isnan(), other.isnan()) and torch.equal(one.nan_to_num(), other.nan_to_num())
 
 
@@ -424,12 +426,12 @@ def _check_structure(encoder: Any, structure: Any, size: tuple[int, int], what: 
         f"{wanted[0]}",
     )
     _require(bool(structure.isfinite().all()), f"{name}: the structure has values that are not finite")
-    _check_picture(name, encoder.draw(structure), structure.shape[-2:])
+    _check_image(name, encoder.draw(structure), structure.shape[-2:])
 
 
 def _mirror_difference(encoder: Any, structure: Tensor, mirrored: Tensor) -> float:
-    """How far the structure of mirrored points is from the mirrored structure: mean absolute difference, as a share of
-    the largest value where that is above 1."""
+    """Return the mean absolute difference between the structure of mirrored points and the mirrored structure,
+    relative to the largest value if that is above 1."""
     scale = max(1.0, structure.abs().max().item())
     flipped = structure.flip(-1)
     own = encoder.mirror(structure)
@@ -447,7 +449,7 @@ def _mirror_difference(encoder: Any, structure: Tensor, mirrored: Tensor) -> flo
 
 
 def _made_up(size: tuple[int, int], count: int = 3) -> tuple[PairBatch, Transfer]:
-    """Pairs of smooth noise that moves as a whole by a few pixels, and a perfect result."""
+    """Return pairs of smooth noise that moves by a few pixels, and a perfect result."""
     generator = torch.Generator().manual_seed(0)
     height, width = size
     coarse = torch.rand(count, 3, 8, 8, generator=generator) * 1.8 - 0.9
@@ -521,7 +523,7 @@ def _pickled(part: Any) -> Any:
 
 @contextmanager
 def _random_state(seed: int) -> Iterator[None]:
-    """Other global random states, put back afterwards."""
+    """Set other global random states, and restore them afterwards."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     random.seed(seed)
     np.random.seed(seed + 1)

@@ -348,7 +348,7 @@ POINTS = Keypoints([[4.0, 8.0], [12.0, 3.0]], [True, True])
         (Blind, "gives moved points the same structure"),
         (Unfit, r"shape \(2, 15, 24\)"),
         (Meddling, "changes the key points it is given"),
-        (Gray, "gives no picture"),
+        (Gray, "returns no image"),
         (Proud, "points all missing: the structure has values that are not finite"),
         (OneSided, "is not the mirrored structure"),
     ],

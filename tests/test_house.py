@@ -54,7 +54,7 @@ def imports(tree: ast.AST) -> list[tuple[int, str]]:
 
 
 def offenses(source: str) -> list[str]:
-    """What breaks the law in the source of a module of the core."""
+    """Return everything in the source of a core module that breaks the law."""
     tree = ast.parse(source)
     found = [
         f"{line}: imports {module}" for line, module in imports(tree) if module.split(".")[0] in {*PLUGINS, "plugins"}

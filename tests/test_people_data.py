@@ -498,7 +498,7 @@ def test_everything_wrong_with_a_data_set_is_reported_at_once(tmp_path, encoder)
     assert error.value.problems == [
         "market-annotation-train.csv, row 5: keypoints_y has 17 numbers, 18 expected",
         "market-pairs-train.csv, row 5: image 'nobody.png' has no key points in the annotation list",
-        "market-pairs-train.csv, row 6: '../b.png' is no path below a folder: relative, and without '..', it must be",
+        "market-pairs-train.csv, row 6: '../b.png' is no path below a folder: it must be relative and without '..'",
         f"market-pairs-train.csv, row 3: no image 'gone.png' in {root / 'train'}",
     ]
 

@@ -20,7 +20,7 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch) -> Path:
-    """Where torch keeps weight files, in a folder of the test."""
+    """Set torch's folder of weight files to a temporary one."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     folder = tmp_path / "torch" / "hub" / "checkpoints"
     folder.mkdir(parents=True)

@@ -29,11 +29,11 @@ class ConfigOptions(argparse.Action):
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
-    """``CONFIG``, ``--cfg-options`` and ``--plugin``."""
+    """Add CONFIG, ``--cfg-options`` and ``--plugin``."""
     parser.add_argument(
         "config",
         type=Path,
-        help="a config file (.py, .json, .yaml), or the name of one that comes with posegen (`posegen configs`); a .py "
+        help="config file (.py, .json, .yaml), or name of a config that comes with posegen (`posegen configs`); a .py "
         "config is code and runs",
     )
     add_overrides(parser)
@@ -47,23 +47,23 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action=ConfigOptions,
         metavar="KEY=VALUE",
-        help="override values of the config: batch_size=4 data_root=DIR train_dataloader.num_workers=2",
+        help="override values of the config, for example batch_size=4 data_root=DIR train_dataloader.num_workers=2",
     )
 
 
 def add_plugin(parser: argparse.ArgumentParser) -> None:
-    """``--plugin``."""
+    """Add ``--plugin``."""
     parser.add_argument(
         "--plugin",
         action="append",
         default=[],
         metavar="FILE",
-        help="a plugin that is not installed: a Python file, or the name of a module; it is code and runs; repeatable",
+        help="load a plugin from a Python file or an importable module; it is code and runs; repeatable",
     )
 
 
 def read_config(parsed: argparse.Namespace) -> Config:
-    """The config with its overrides."""
+    """Read the config with its overrides."""
     from ..config import load_config
 
     overrides: dict[str, Any] = parsed.cfg_options or {}
@@ -71,7 +71,7 @@ def read_config(parsed: argparse.Namespace) -> Config:
 
 
 def load_plugins(parsed: argparse.Namespace) -> list[PluginReport]:
-    """All plugins, those of ``--plugin`` too."""
+    """Load all plugins, those of ``--plugin`` included."""
     from .. import plugins
 
     plugins.load()
@@ -81,21 +81,21 @@ def load_plugins(parsed: argparse.Namespace) -> list[PluginReport]:
 
 
 def refuse_to_overwrite(paths: Sequence[Path], force: bool) -> None:
-    """Raise where a file that a command would write exists, unless *force*."""
+    """Raise PosegenError if a file that a command would write exists, unless *force*."""
     for path in paths:
         if path.exists() and not force:
             raise PosegenError(f"{path} exists; give --force to overwrite it, or another name")
 
 
 def print_columns(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows of text in aligned columns, nothing cut off: for people, and for grep."""
+    """Print rows of text in aligned columns without truncation."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     for row in rows:
         print("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip())
 
 
 def work_dir(parsed: argparse.Namespace) -> Path:
-    """``--work-dir``, or ``work_dirs/NAME`` after the config, as in all tools of the mmengine family."""
+    """Return ``--work-dir``, or ``work_dirs/NAME`` named after the config, as in mmengine's tools."""
     return parsed.work_dir or Path("work_dirs") / parsed.config.stem
 
 
