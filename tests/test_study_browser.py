@@ -142,13 +142,15 @@ def test_images_with_a_time_limit_can_be_answered_later(browser, open_study, fol
 
 def test_both_images_have_one_size_on_one_gray_in_light_and_dark(browser, open_study, folder):
     for path in (folder / "a").iterdir():
-        Image.open(path).resize((32, 48)).save(path)
+        Image.open(path).resize((192, 48)).save(path)
     open_study()
     browser.type(" ")
     ready(browser, 0)
-    left, right = (browser.find(f"#pair .{side} .frame").size for side in ("left", "right"))
-    assert left == right
-    assert left["width"] * 96 == pytest.approx(left["height"] * 64, rel=0.02)
+    stage, left, right = (browser.find(f"#pair .{name}").rect for name in ("stage", "left .frame", "right .frame"))
+    assert (left["width"], left["height"]) == pytest.approx((right["width"], right["height"]), abs=1)
+    assert left["width"] * 96 == pytest.approx(left["height"] * 192, rel=0.02)  # the larger width by the larger height
+    assert stage["x"] < left["x"] < left["x"] + left["width"] < right["x"]
+    assert right["x"] + right["width"] < stage["x"] + stage["width"]
     colors = []
     for scheme in ("light", "dark"):
         browser.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])

@@ -25,8 +25,8 @@ from .editors import PointsEditor, build_editor
 from .gallery import Sample, Structure
 from .page_model import MAX_FRAMES, Output, PageModel, scaled
 from .pose_files import page_file
-from .values import origins_value, outputs_value, picture_address, pose_points
-from .web import component, data_address, gr, serve
+from .values import data_address, origins_value, outputs_value, picture_address, pose_points
+from .web import component, gr, serve
 
 SESSION_SECONDS = 3600
 """Time after which the state of an unused browser session is deleted."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +17,6 @@ from posegen.inference import as_keypoints
 
 from .explanation import Origin, explain_point
 from .page_model import SOURCE, Output
-from .web import data_address
 
 
 def pose_value(keypoints: Keypoints, size: tuple[int, int]) -> dict[str, Any]:
@@ -69,6 +69,11 @@ def layout_value(layout: KeypointLayout) -> dict[str, Any]:
         "connections": [[*pair] for pair in layout.limbs],
         "colors": [[*color] for color in layout.colors],
     }
+
+
+def data_address(content: bytes, media_type: str) -> str:
+    """Encode a file as a ``data:`` address for a browser."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
 def picture_address(picture: np.ndarray, generated: bool = False) -> str:

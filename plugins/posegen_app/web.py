@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import errno
 import os
 import socket
@@ -26,7 +25,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["component", "data_address", "gr", "serve", "wait_for_interrupt"]
+__all__ = ["component", "gr", "serve", "wait_for_interrupt"]
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MAX_FILE_BYTES = 32 << 20
@@ -77,11 +76,6 @@ def component(package: str, name: str, **options: Any) -> gr.HTML:
     folder = files(package) / "components"
     html, css, js = ((folder / f"{name}.{ending}").read_text(encoding="utf-8") for ending in ("html", "css", "js"))
     return gr.HTML(html_template=html, css_template=css, js_on_load=js, apply_default_css=False, **options)
-
-
-def data_address(content: bytes, media_type: str) -> str:
-    """Encode a file as a ``data:`` address for a browser."""
-    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
 def serve(page: gr.Blocks, host: str = LOOPBACK[0], port: int = 0, css: str = "") -> str:

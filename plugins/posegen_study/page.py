@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import secrets
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from posegen_app.web import component, data_address, gr, serve
+from posegen_app.web import component, gr, serve
 
 from posegen.errors import DataError
 
@@ -66,7 +67,9 @@ def build_page(session: Session, token: str) -> gr.Blocks:
     with gr.Blocks(title="Which image?", analytics_enabled=False) as page:
         pair = component(__package__, "pair", elem_id="pair", value=None)
         results = gr.HTML("", elem_id="results", js_on_load=None)
-        options: dict[str, Any] = dict(outputs=[pair, results], show_progress="hidden", api_visibility="private")
+        options: dict[str, Any] = dict(
+            outputs=[pair, results], concurrency_id="session", show_progress="hidden", api_visibility="private"
+        )
         page.load(load, None, **options)
         for event, function in ((pair.show, show), (pair.answer, answer), (pair.undo, undo)):
             event(function, None, **options)
@@ -86,7 +89,8 @@ def _state(session: Session) -> dict[str, Any]:
 
 
 def _images(session: Session) -> dict[str, Any]:
-    return {"images": {shown: data_address(png, "image/png") for shown, png in session.images().items()}}
+    encoded = {shown: base64.b64encode(png).decode() for shown, png in session.images().items()}
+    return {"images": {shown: f"data:image/png;base64,{content}" for shown, content in encoded.items()}}
 
 
 def _failed(error: DataError) -> dict[str, str]:
