@@ -131,10 +131,6 @@ class ViewRenderer(Renderer):
         initialize(self.to_image)
         initialize(self.attention)
 
-    def encode_source(self, source: Tensor) -> list[Tensor]:
-        """Return the features of a source B 3 H W by level, for many calls of :meth:`forward`."""
-        return encode(self.source_encoder, source)
-
     def forward(
         self,
         source: Tensor,
@@ -142,7 +138,6 @@ class ViewRenderer(Renderer):
         target_structure: Tensor,
         flows: Sequence[Tensor],
         masks: Sequence[Tensor],
-        source_features: Sequence[Tensor] | None = None,
     ) -> Tensor:
         """Render the target image, B 3 H W in [-1, 1].
 
@@ -151,14 +146,13 @@ class ViewRenderer(Renderer):
             source_structure: unused; F has seen it.
             target_structure: a view, B S 1 1.
             flows, masks: one per level with attention, coarse to fine, as F returns them.
-            source_features: result of :meth:`encode_source` for *source*; None: computed here.
 
         Raises:
             InputError: H or W is not a multiple of 2^(depth + Up blocks of the target's path), or too small.
         """
         halvings = self.depth + len(self.target_encoder)
         check_size(source, halvings)
-        features = encode(self.source_encoder, source) if source_features is None else source_features
+        features = encode(self.source_encoder, source)
         w, m = dict(zip(self.flow_levels, flows, strict=True)), dict(zip(self.flow_levels, masks, strict=True))
         view = spread(target_structure, [side // 2**halvings for side in source.shape[-2:]])
         out = encode(self.target_encoder, view)[-1]

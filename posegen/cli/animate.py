@@ -85,7 +85,7 @@ def run(parsed: argparse.Namespace) -> int:
     frames = [PoseInput(picture, file, file.stem) for picture, file in zip(pictures, files, strict=True)]
     (source,), targets = read_checked(model, [_reference(parsed, files)], frames, parsed)
 
-    inferencer = Inferencer(model, device=parsed.device)
+    inferencer = Inferencer(model, device=parsed.device, precision=parsed.precision)
     made = inferencer.generate(inferencer.prepare_inputs(source, targets))
     with VideoWriter(out, parsed.fps) as clip, VideoWriter(beside, parsed.fps) as comparison:
         for one, transfer in track(made, "frames", total=len(targets)):

@@ -47,7 +47,7 @@ def add_model_and_examples(parser: argparse.ArgumentParser, examples: str) -> No
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--resize-back``, ``--force`` and ``--device``."""
+    """Add ``--resize-back``, ``--force``, ``--device`` and ``--precision``."""
     parser.add_argument(
         "--resize-back",
         action="store_true",
@@ -58,11 +58,18 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_device(parser: argparse.ArgumentParser, default: str = "auto") -> None:
-    """Add ``--device``."""
+    """Add ``--device`` and ``--precision``."""
     parser.add_argument(
         "--device",
         default=default,
         help="auto (a GPU if there is one), cpu, cuda, cuda:1, … (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "fp32", "bf16"),
+        default="auto",
+        help="number format of the networks; auto: bf16 on a CPU that computes in it natively, else fp32 "
+        "(default: %(default)s)",
     )
 
 
@@ -106,7 +113,7 @@ def transfer_pictures(
     from ..inference import Inferencer, generated_picture
     from ..visualization import overlay
 
-    inferencer = Inferencer(model, device=parsed.device)
+    inferencer = Inferencer(model, device=parsed.device, precision=parsed.precision)
     inferencer.require_single_images()
     prepared = (one for source in sources for one in inferencer.prepare_inputs(source, targets))
     made = inferencer.generate(prepared, BATCH_SIZE)

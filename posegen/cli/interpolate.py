@@ -53,7 +53,7 @@ def run(parsed: argparse.Namespace) -> int:
     refuse_to_overwrite([out], parsed.force)
     (source,), (target,) = read_checked(model, sources, targets, parsed)
 
-    inferencer = Inferencer(model, device=parsed.device)
+    inferencer = Inferencer(model, device=parsed.device, precision=parsed.precision)
     last, rest = parsed.frames - 1, round(parsed.pause * parsed.fps)
     prepared = inferencer.prepare_between(source, target, [_eased(frame / last) for frame in range(parsed.frames)])
     with VideoWriter(out, parsed.fps) as clip:

@@ -81,6 +81,7 @@ class Inferencer:
         checkpoint: posegen checkpoint (from training or ``posegen convert``), required if *model* is a config.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, …; ``"auto"``: a GPU if there is one, else the CPU.
         revision: branch, tag or commit of a model on the Hub; None: the newest.
+        precision: ``"fp32"``, ``"bf16"``, or ``"auto"``: bf16 on a CPU that computes in it natively, else fp32.
 
     Attributes:
         config: config of the model.
@@ -100,6 +101,7 @@ class Inferencer:
         checkpoint: str | Path | None = None,
         device: str | torch.device = "auto",
         revision: str | None = None,
+        precision: str = "auto",
     ) -> None:
         source = model if isinstance(model, ModelSource) else ModelSource.find(model, checkpoint, revision)
         if device == "auto":
@@ -111,7 +113,7 @@ class Inferencer:
         if not (self.makes_single_images or hasattr(self.model, "frames")):
             raise ConfigError(f"{self.config.filename}: {type(self.model).__name__} has no method transfer or frames")
         self.model.to(self.device)
-        prepare_for_inference(self.model, "fp32")
+        prepare_for_inference(self.model, precision)
         self.encoder: StructureEncoder = STRUCTURE_ENCODERS.build_part(self.config.structure)
         self.size = model_size(self.config)
 

@@ -48,10 +48,6 @@ class BilinearRenderer(Renderer):
         initialize(self, init_gain)
         initialize(self.to_image)
 
-    def encode_source(self, source: Tensor) -> list[Tensor]:
-        """Return the features of a source B 3 H W by level, for many calls of :meth:`forward`."""
-        return encode(self.source_encoder, source)
-
     def forward(
         self,
         source: Tensor,
@@ -59,10 +55,9 @@ class BilinearRenderer(Renderer):
         target_structure: Tensor,
         flows: Sequence[Tensor],
         masks: Sequence[Tensor],
-        source_features: Sequence[Tensor] | None = None,
     ) -> Tensor:
         """Render the target image, as :meth:`LocalAttentionRenderer.forward`."""
-        features = encode(self.source_encoder, source) if source_features is None else source_features
+        features = encode(self.source_encoder, source)
         w, m = dict(zip(self.flow_levels, flows, strict=True)), dict(zip(self.flow_levels, masks, strict=True))
         out = encode(self.target_encoder, target_structure)[-1]
         for k in range(self.depth, 0, -1):

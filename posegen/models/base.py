@@ -50,11 +50,6 @@ class Renderer(nn.Module):
     global_structure: bool = False
     published: Sequence[Rule] = ()
 
-    def encode_source(self, source: Tensor) -> Any:
-        """Compute what depends on a source B 3 H W alone, to be passed to many calls of ``forward`` as its last
-        argument; None: the renderer has no such part."""
-        return None
-
 
 class Discriminator(nn.Module):
     """Base of discriminators; ``forward`` returns logits B 1 h w, high for real.

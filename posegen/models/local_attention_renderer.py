@@ -63,10 +63,6 @@ class LocalAttentionRenderer(Renderer):
         initialize(self.to_image)
         initialize(self.attention)
 
-    def encode_source(self, source: Tensor) -> list[Tensor]:
-        """Return the features of a source B 3 H W by level, for many calls of :meth:`forward`."""
-        return encode(self.source_encoder, source)
-
     def forward(
         self,
         source: Tensor,
@@ -74,7 +70,6 @@ class LocalAttentionRenderer(Renderer):
         target_structure: Tensor,
         flows: Sequence[Tensor],
         masks: Sequence[Tensor],
-        source_features: Sequence[Tensor] | None = None,
     ) -> Tensor:
         """Render the target image, B 3 H W in [-1, 1].
 
@@ -83,9 +78,8 @@ class LocalAttentionRenderer(Renderer):
             source_structure: unused; F has seen it.
             target_structure: B S H W.
             flows, masks: one per level with attention, coarse to fine, as F returns them.
-            source_features: result of :meth:`encode_source` for *source*; None: computed here.
         """
-        features = encode(self.source_encoder, source) if source_features is None else source_features
+        features = encode(self.source_encoder, source)
         w, m = dict(zip(self.flow_levels, flows, strict=True)), dict(zip(self.flow_levels, masks, strict=True))
         out = encode(self.target_encoder, target_structure)[-1]
         for k in range(self.depth, 0, -1):

@@ -30,13 +30,10 @@ class PairModel(GenerativeModel):
         self.renderer: Renderer = RENDERERS.build_part(renderer)
         check_parts(self.flow_estimator, self.renderer, origins=1)
 
-    def forward(
-        self, source: Tensor, source_structure: Tensor, target_structure: Tensor, encoded: Any = None
-    ) -> Transfer:
+    def forward(self, source: Tensor, source_structure: Tensor, target_structure: Tensor) -> Transfer:
         """Generate the target image with its flows and masks; arguments as in :meth:`transfer`."""
         flows, masks = self.estimate(source, source_structure, target_structure)
-        known = () if encoded is None else (encoded,)
-        image = self.renderer(source, source_structure, target_structure, flows, masks, *known)
+        image = self.renderer(source, source_structure, target_structure, flows, masks)
         return Transfer(image, flows, masks)
 
     def estimate(
@@ -48,30 +45,12 @@ class PairModel(GenerativeModel):
         return self.flow_estimator(source, source_structure, target_structure)
 
     @torch.no_grad()
-    def encode_source(self, source: Tensor) -> Any:
-        """Compute what G needs of a source alone, for many calls of :meth:`transfer`; None: its renderer has no such
-        part.
-
-        Args:
-            source: as in :meth:`transfer`.
-
-        Raises:
-            InputError: the shape does not fit the renderer.
-        """
-        check_image("source", source, self.renderer)
-        with self.in_precision(source.device):
-            return self.renderer.encode_source(source)
-
-    @torch.no_grad()
-    def transfer(
-        self, source: Tensor, source_structure: Tensor, target_structure: Tensor, encoded: Any = None
-    ) -> Transfer:
+    def transfer(self, source: Tensor, source_structure: Tensor, target_structure: Tensor) -> Transfer:
         """Move a source into the target's structure, without gradients.
 
         Args:
             source: B 3 H W in [-1, 1]; H and W multiples of 2^depth of F (32 as published), at least twice that.
             source_structure, target_structure: B S H W.
-            encoded: result of :meth:`encode_source` for *source*, with the same weights; None: computed here.
 
         Raises:
             InputError: shapes that do not fit together, or a size that the networks cannot halve often enough.
@@ -80,5 +59,5 @@ class PairModel(GenerativeModel):
         check_structure("source_structure", source_structure, source, self.renderer)
         check_structure("target_structure", target_structure, source, self.renderer)
         with self.in_precision(source.device):
-            out = self(source, source_structure, target_structure, encoded)
+            out = self(source, source_structure, target_structure)
         return Transfer(out.image.to(source.dtype), out.flows, out.masks)
