@@ -26,7 +26,7 @@ from posegen.acceleration import (
 )
 from posegen.acceleration import choices as chosen
 from posegen.acceleration import minimal_filtering as minimal
-from posegen.acceleration.choices import PARTS, measure
+from posegen.acceleration.choices import measure
 from posegen.errors import ConfigError
 from posegen.models import FlowEstimator, LocalAttentionRenderer, PairModel
 from posegen.models.layers import Encode, Residual, Skip, ToImage, Up
@@ -42,7 +42,7 @@ def always(choice):
     return lambda *_: choice
 
 
-ALL = always(" ".join(PARTS))
+MINIMAL = always(" ".join(minimal.ALL))
 
 
 def unmeasured(*_):
@@ -82,7 +82,7 @@ def test_outputs_and_gradients_are_those_of_pytorch(size, padding, format):
     """Sizes that are no multiple of a tile; in double precision, where rounding hides nothing."""
     x, weight, bias = inputs(size)
     x = x.detach().contiguous(memory_format=format).requires_grad_()
-    ours = passed(minimal.convolve, x, weight, bias, padding=padding, minimal=PARTS)
+    ours = passed(minimal.convolve, x, weight, bias, padding=padding)
     assert_close(ours, passed(F.conv2d, x, weight, bias, padding=padding))
     assert ours[0].is_contiguous(memory_format=format)
 
@@ -97,7 +97,7 @@ def test_each_part_can_be_chosen_alone(parts):
 def test_rounding_in_single_precision_is_a_few_millionths(size):
     """At the widths of the networks; against double precision."""
     values = inputs(size, torch.float32, 32, 32, 128, 256)
-    ours = passed(minimal.convolve, *values, padding=size // 2, minimal=PARTS)
+    ours = passed(minimal.convolve, *values, padding=size // 2)
     exact = passed(F.conv2d, *(value.detach().double().requires_grad_() for value in values), padding=size // 2)
     for a, b in zip(ours, exact, strict=True):
         assert (a - b).norm() / b.norm() < ROUNDING[size]
@@ -108,19 +108,19 @@ def test_pieces_of_an_image_and_parts_of_the_filters_give_the_same(monkeypatch):
     monkeypatch.setattr(minimal, "TILES_AT_ONCE", 5)
     monkeypatch.setattr(minimal, "FILTERS_AT_ONCE", 14)
     values = inputs(3)
-    assert_close(passed(minimal.convolve, *values, padding=1, minimal=PARTS), passed(F.conv2d, *values, padding=1))
+    assert_close(passed(minimal.convolve, *values, padding=1), passed(F.conv2d, *values, padding=1))
 
 
 def test_second_derivatives_are_those_of_finite_differences():
     values = inputs(3, height=5, width=6, made=2, channels=3)
-    assert torch.autograd.gradgradcheck(lambda *given: minimal.convolve(*given, padding=1, minimal=PARTS), values)
+    assert torch.autograd.gradgradcheck(lambda *given: minimal.convolve(*given, padding=1), values)
 
 
 def test_a_batch_of_gradients_is_that_of_pytorch():
     values, weights = inputs(3), torch.randn(2, 2, 5, 13, 22, dtype=torch.float64)
     ours, theirs = (
         torch.autograd.grad(function(*values, padding=1, **settings), values, weights, is_grads_batched=True)
-        for function, settings in ((minimal.convolve, {"minimal": PARTS}), (F.conv2d, {}))
+        for function, settings in ((minimal.convolve, {}), (F.conv2d, {}))
     )
     assert_close(ours, theirs)
 
@@ -128,7 +128,7 @@ def test_a_batch_of_gradients_is_that_of_pytorch():
 def test_frozen_filters_get_no_gradient(monkeypatch):
     x, weight, bias = inputs(3)
     monkeypatch.setattr(minimal, "minimal_weight_gradient", unmeasured)
-    minimal.convolve(x, weight.detach(), bias.detach(), padding=1, minimal=PARTS).sum().backward()
+    minimal.convolve(x, weight.detach(), bias.detach(), padding=1).sum().backward()
     assert x.grad is not None
 
 
@@ -140,7 +140,7 @@ def test_an_image_gives_the_same_bits_alone_and_in_a_batch():
 
 def test_an_empty_batch_gives_an_empty_batch():
     x, weight, bias = inputs(3)
-    out = minimal.convolve(x[:0], weight, bias, padding=1, minimal=PARTS)
+    out = minimal.convolve(x[:0], weight, bias, padding=1)
     out.sum().backward()
     assert out.shape == (0, 5, 13, 22)
     assert not weight.grad.any()
@@ -148,7 +148,7 @@ def test_an_empty_batch_gives_an_empty_batch():
 
 def test_a_backward_pass_under_autocast_keeps_its_precision():
     values = inputs(3, torch.float32)
-    out = minimal.convolve(*values, padding=1, minimal=PARTS).square().mean()
+    out = minimal.convolve(*values, padding=1).square().mean()
     with torch.autocast("cpu", torch.bfloat16):
         inside = torch.autograd.grad(out, values, retain_graph=True)
     assert all(map(torch.equal, inside, torch.autograd.grad(out, values)))
@@ -165,8 +165,8 @@ def test_scratch_memory_of_inference_mode_is_used_outside_of_it():
     minimal.release_scratch()
     x, weight, _ = inputs(3)
     with torch.inference_mode():
-        first = minimal.convolve(x, weight, minimal=PARTS)
-    second = minimal.convolve(x, weight, minimal=PARTS)
+        first = minimal.convolve(x, weight)
+    second = minimal.convolve(x, weight)
     second.sum().backward()
     assert torch.equal(first, second)
 
@@ -190,14 +190,14 @@ def test_the_measurement_chooses_what_takes_less_time(faster, monkeypatch):
     monkeypatch.setattr(chosen, "_times", lambda direct, minimal: (direct(), minimal(), seconds)[-1])
     x, weight, _ = inputs(3)
     before = torch.random.get_rng_state()
-    choice = measure(x, weight, 1, PARTS, [torch.contiguous_format])
-    assert choice == ("" if faster == "direct" else " ".join(PARTS))
+    choice = measure(x, weight, 1, minimal.ALL, [torch.contiguous_format])
+    assert choice == ("" if faster == "direct" else " ".join(minimal.ALL))
     assert torch.equal(torch.random.get_rng_state(), before), "training draws the same random numbers"
 
 
 def test_choices_are_stored_and_read_again(tmp_path):
     x, weight = large()
-    first = Choices(tmp_path / "choices.json", measure=ALL)
+    first = Choices(tmp_path / "choices.json", measure=MINIMAL)
     made = first.convolve(x, weight)
     again = Choices(tmp_path / "choices.json", measure=unmeasured)
     assert torch.equal(again.convolve(x, weight), made)
@@ -269,7 +269,7 @@ def numbers(model, x):
     return [out, *torch.autograd.grad(out.square().mean(), list(model.parameters()))]
 
 
-@pytest.mark.parametrize("choice", [" ".join(PARTS), "channels_last", f"channels_last {PARTS[0]}"])
+@pytest.mark.parametrize("choice", [" ".join(minimal.ALL), "channels_last", f"channels_last {minimal.ALL[0]}"])
 def test_an_accelerated_model_computes_the_same(layers, choice):
     x = large(torch.float64)[0]
     plain, names = numbers(layers, x), list(layers.state_dict())
@@ -280,7 +280,7 @@ def test_an_accelerated_model_computes_the_same(layers, choice):
 
 
 def test_a_copy_of_an_accelerated_model_has_its_own_weights(layers):
-    accelerate(layers, Choices(measure=ALL))
+    accelerate(layers, Choices(measure=MINIMAL))
     x = large(torch.float64)[0]
     before, other = layers(x), copy.deepcopy(layers)
     for parameter in other.parameters():
@@ -330,7 +330,7 @@ def test_recomputing_activations_computes_no_convolution_twice(accelerated, monk
     block, finished = Residual(128, 128), []
     recompute_activations(block)
     if accelerated:
-        accelerate(block, Choices(measure=ALL))
+        accelerate(block, Choices(measure=MINIMAL))
     place, name = (minimal, "minimal_conv2d") if accelerated else (F, "conv2d")
     computed = getattr(place, name)
 

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,7 @@ from torch.nn import grad as gradients
 from ..errors import ConfigError
 from ..ops import LocalAttention
 from .minimal_filtering import (
+    ALL,
     POINTS,
     Part,
     convolve,
@@ -29,7 +30,6 @@ from .minimal_filtering import (
 )
 from .precision import resolve_precision
 
-PARTS: tuple[Part, ...] = get_args(Part)
 CHANNELS_LAST = "channels_last"
 MIN_CHANNELS = 32
 """With fewer, the transforms of the tiles take more multiplications than minimal filtering saves."""
@@ -145,7 +145,7 @@ class Choices:
         choice = self._choose(x, weight, padding, wanted, any_format).split() if wanted else []
         if CHANNELS_LAST in choice:
             x = x.contiguous(memory_format=torch.channels_last)
-        minimal = [part for part in PARTS if part in choice]
+        minimal = [part for part in ALL if part in choice]
         if not minimal:
             return F.conv2d(x, weight, bias, padding=padding)
         return convolve(x, weight, bias, padding, minimal)
@@ -182,7 +182,7 @@ def _wanted_parts(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) 
         return []
     with_gradient = torch.is_grad_enabled()
     needed = {"output": True, "input_gradient": x.requires_grad, "weight_gradient": weight.requires_grad}
-    return [part for part in PARTS if part == "output" or (with_gradient and needed[part])]
+    return [part for part in ALL if part == "output" or (with_gradient and needed[part])]
 
 
 def _fits(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> bool:
@@ -272,7 +272,7 @@ def _read(path: Path) -> dict[str, str]:
         words = {word for choice in choices.values() for word in choice.split()}
     except (OSError, ValueError, AttributeError) as error:
         raise ConfigError(f"{path} holds no choices of acceleration: {error}; delete it to measure again") from error
-    if unknown := words - {*PARTS, CHANNELS_LAST}:
+    if unknown := words - {*ALL, CHANNELS_LAST}:
         raise ConfigError(f"{path} holds unknown choices: {', '.join(sorted(unknown))}; delete it to measure again")
     return choices
 

@@ -18,7 +18,7 @@ import functools
 import math
 import threading
 from collections.abc import Callable, Collection, Iterator
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from torch.nn import grad as gradients
 
 Part = Literal["output", "input_gradient", "weight_gradient"]
 """The three convolutions of a layer: forward, and the two of its backward pass."""
+ALL: tuple[Part, ...] = get_args(Part)
 POINTS = {3: (0.0, 2 / 3, -2 / 3, 3 / 2, -3 / 2), 5: (0.0, 1 / 2, -1 / 2, 1.0, -1.0, 2.0, -2.0)}
 """Interpolation points by filter size; infinity is one more. A tile is as wide as there are points."""
 TILES_AT_ONCE = 64
@@ -41,7 +42,11 @@ MAX_SCRATCH_BYTES = 2**26
 
 
 def convolve(
-    x: Tensor, weight: Tensor, bias: Tensor | None = None, padding: int = 0, minimal: Collection[Part] = ("output",)
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    padding: int = 0,
+    minimal: Collection[Part] = ALL,
 ) -> Tensor:
     """Compute ``F.conv2d(x, weight, bias, padding=padding)``, some parts by minimal filtering, the others by PyTorch.
 

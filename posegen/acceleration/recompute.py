@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ..models.layers import Block
+from ..models.layers import Block, act
 from ..ops.local_attention import SLOPE
 
 
@@ -24,8 +24,9 @@ def recompute_activations(model: nn.Module) -> None:
 
 def _norm_act_conv(x: Tensor, norm: nn.Module | None, conv: nn.Module) -> Tensor:
     def run(x: Tensor) -> Tensor:
-        fresh = norm is not None and not isinstance(norm, nn.Identity)
-        return conv(F.leaky_relu(norm(x) if fresh else x, SLOPE, inplace=fresh))
+        if norm is None or isinstance(norm, nn.Identity):
+            return conv(act(x))
+        return conv(F.leaky_relu(norm(x), SLOPE, inplace=True))  # nothing else holds the norm's output
 
     needs_gradient = x.requires_grad or any(parameter.requires_grad for parameter in conv.parameters())
     if not (needs_gradient and torch.is_grad_enabled()) or torch.compiler.is_compiling():
