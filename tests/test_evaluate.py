@@ -1,4 +1,4 @@
-"""Image files scored under a protocol: what is refused, what is computed, and what is said about it."""
+"""Image files scored under a protocol: values, notes, refused inputs, and the command."""
 
 from __future__ import annotations
 
@@ -84,13 +84,13 @@ def test_scores_are_those_of_independent_implementations(tmp_path):
     assert np.mean([row["psnr"] for row in found.per_image]) == pytest.approx(psnr, abs=1e-6)
 
 
-def test_the_size_of_batches_changes_no_digit(tmp_path):
+def test_the_batch_size_changes_no_digit(tmp_path):
     given = pairs(tmp_path)
     alone, together = (evaluate(given, PLAIN, Options(batch_size=size)) for size in (1, 3))
     assert values(alone) == values(together)
 
 
-def test_an_interval_holds_its_value_and_is_the_same_again(tmp_path):
+def test_an_interval_contains_its_value_and_is_reproducible(tmp_path):
     given = pairs(tmp_path)
     first, again = evaluate(given, PLAIN), evaluate(given, PLAIN)
     for name, score in first.scores.items():
@@ -129,7 +129,7 @@ def by_library(image: np.ndarray, resize: str, size: tuple[int, int]) -> np.ndar
 @pytest.mark.parametrize(
     "resize", ["pillow-bicubic", "pillow-bilinear", "pillow-lanczos", "opencv-bilinear", "torchvision-bicubic"]
 )
-def test_true_images_are_resized_as_the_named_library_does(tmp_path, resize):
+def test_true_images_are_resized_by_the_named_library(tmp_path, resize):
     image = picture(3, (101, 77))
     path = write(tmp_path / "a.png", image)
     found = prepare_target(path, replace(PLAIN, size=(32, 24), resize=resize))
@@ -137,7 +137,7 @@ def test_true_images_are_resized_as_the_named_library_does(tmp_path, resize):
     assert difference.max() <= (1 if resize == "torchvision-bicubic" else 0)  # its uint8 kernel rounds on the way
 
 
-def test_images_are_stored_as_the_protocol_says_and_never_compressed_twice(tmp_path):
+def test_images_are_stored_as_the_protocol_says_and_lossy_ones_not_again(tmp_path):
     image = picture(1)
     stored = replace(PLAIN, generated_round_trip="jpeg-75")
     file = io.BytesIO()
@@ -159,12 +159,12 @@ def test_padding_is_white_and_key_points_move_with_it(tmp_path):
     np.testing.assert_allclose(place_points(np.array([[10.0, 20.0]]), (64, 32), protocol), [[13, 10]])
 
 
-def test_a_result_of_another_size_than_is_scored_is_resized_and_said_so(tmp_path):
+def test_results_of_another_size_are_resized_with_a_note(tmp_path):
     found = evaluate(pairs(tmp_path), replace(PLAIN, size=(24, 16), resize="pillow-bicubic"))
-    assert any("generated images are 48×32, and were resized (pillow-bicubic) to the 24×16" in n for n in found.notes)
+    assert any("generated images are 32×48 and were resized (pillow-bicubic) to 16×24" in n for n in found.notes)
 
 
-def test_guesses_of_the_protocol_stand_beside_the_numbers(tmp_path):
+def test_guesses_of_the_protocol_are_noted(tmp_path):
     guessed = replace(PLAIN, sources={"padding": "unknown, taken as none", "size": "table 1"})
     assert any("guesses: padding" in note for note in evaluate(pairs(tmp_path), guessed).notes)
 
@@ -184,7 +184,7 @@ def test_a_variation_differs_in_one_choice_and_has_a_hash_of_its_own():
     assert not any(label.startswith("resize") for label, _ in variations(PLAIN))  # it resizes nothing
 
 
-def test_name_and_sources_do_not_change_a_hash_and_everything_else_does():
+def test_name_and_sources_do_not_change_a_hash_but_other_fields_do():
     assert replace(PLAIN, name="other", citation="else", sources={"size": "x"}).hash == PLAIN.hash
     others = [replace(PLAIN, padding="white-square"), replace(PLAIN, real="training"), PLAIN.without("l1")]
     assert len({each.hash for each in [PLAIN, *others]}) == 4
@@ -208,7 +208,7 @@ def parts():
         METRICS.module_dict.pop(name)
 
 
-def test_what_lacks_weights_or_does_not_apply_is_named_and_the_rest_goes_on(tmp_path, parts):
+def test_metrics_without_weights_or_that_do_not_apply_are_reported_and_others_go_on(tmp_path, parts):
     @parts
     class LacksWeights(ImageMetric):
         def __init__(self) -> None:
@@ -228,7 +228,7 @@ def test_what_lacks_weights_or_does_not_apply_is_named_and_the_rest_goes_on(tmp_
     assert list(found.scores) == ["ssim", "psnr", "l1"]
 
 
-def test_a_metric_that_drops_out_takes_no_other_of_a_similar_name_with_it(tmp_path, parts):
+def test_a_dropped_metric_does_not_drop_one_of_a_similar_name(tmp_path, parts):
     @parts
     class NeverFits(ImageMetric):
         def score(self, images):
@@ -276,7 +276,7 @@ def test_a_metric_of_sets_compares_with_the_real_images(tmp_path, parts):
     assert found.scores["color"].ci95[0] < found.scores["color"].value < found.scores["color"].ci95[1]
 
 
-def test_real_images_are_the_targets_only_where_the_protocol_says_so(tmp_path, parts):
+def test_real_images_are_the_targets_only_if_the_protocol_says_so(tmp_path, parts):
     parts(MeanColor)
     given = pairs(tmp_path)
     assert evaluate(given, SETS, Options(cache=tmp_path / "cache")).scores["color"].n == 5
@@ -284,7 +284,7 @@ def test_real_images_are_the_targets_only_where_the_protocol_says_so(tmp_path, p
     assert "training images: give their folder with --real" in found.not_computed["color"]
 
 
-def test_a_metric_that_looks_at_images_otherwise_has_features_of_its_own(tmp_path, parts):
+def test_a_metric_with_another_extract_has_its_own_features(tmp_path, parts):
     """Also where it inherits the name of an extractor."""
     parts(MeanColor)
 
@@ -303,7 +303,7 @@ def test_a_metric_that_looks_at_images_otherwise_has_features_of_its_own(tmp_pat
     assert found["left"].value == itself["left"].value
 
 
-def test_metrics_of_one_extractor_share_its_features_and_their_values_stay_the_same(tmp_path, parts):
+def test_metrics_with_one_extractor_share_features_without_changing_values(tmp_path, parts):
     looked: list[int] = []
 
     @parts
@@ -318,11 +318,11 @@ def test_metrics_of_one_extractor_share_its_features_and_their_values_stay_the_s
             return {"spread": float(generated.std(0).sum())}
 
     @parts
-    class OfNobodyKnowsWhat(Mean):
-        extractor = ""  # so nothing says that its features are anybody else's
+    class Unshared(Mean):
+        extractor = ""  # features of an unknown source are not shared
 
     given = pairs(tmp_path)
-    kinds = {"mean": "Mean", "spread": "Spread", "unknown": "OfNobodyKnowsWhat"}
+    kinds = {"mean": "Mean", "spread": "Spread", "unknown": "Unshared"}
     protocol = replace(PLAIN, metrics={name: {"type": kind} for name, kind in kinds.items()})
     together = evaluate(given, protocol, Options(cache=tmp_path / "together", draws=20))
     assert sum(looked) == 5 * 2 * 2  # 5 generated and 5 true images: once for two metrics, once for the third
@@ -331,13 +331,13 @@ def test_metrics_of_one_extractor_share_its_features_and_their_values_stay_the_s
         assert together.scores[name] == alone.scores[name]  # to the last digit, the interval too
 
 
-def test_one_image_is_no_set(tmp_path, parts):
+def test_a_set_needs_two_images(tmp_path, parts):
     parts(MeanColor)
     found = evaluate(pairs(tmp_path, 1), SETS, Options(cache=tmp_path / "cache"))
     assert "needs 2 generated images" in found.not_computed["color"]
 
 
-def test_masked_metrics_get_the_body_from_key_points_of_the_target(tmp_path, parts):
+def test_the_mask_is_drawn_from_key_points_of_the_target(tmp_path, parts):
     seen = []
 
     @parts
@@ -355,30 +355,30 @@ def test_masked_metrics_get_the_body_from_key_points_of_the_target(tmp_path, par
     assert seen[0][0, 0, 0, 0] == 0
 
 
-def test_a_mean_that_leaves_images_out_says_so(tmp_path):
+def test_a_mean_without_some_images_is_noted(tmp_path):
     given = pairs(tmp_path)
     write(given[2].generated, np.full((*SIZE, 3), 7, np.uint8))  # one value: no data range of its own
     found = evaluate(given, replace(PLAIN, metrics={"ssim_256": {"type": "SSIM", "variant": "ssim256"}}))
     assert found.scores["ssim_256"].n == 4
-    assert "ssim_256 is not defined for 1 of 5 images, such as 2, and its mean is over the others" in found.notes
+    assert "ssim_256 is not defined for 1 of 5 images, such as 2; its mean is over the others" in found.notes
 
 
-def test_lossy_files_of_either_side_are_told(tmp_path):
+def test_lossy_files_are_noted(tmp_path):
     found = evaluate(pairs(tmp_path, target="jpg"), replace(PLAIN, target_round_trip="png"))
-    assert "5 of 5 true images are lossy files, and stay so (png is asked)" in found.notes
+    assert "5 of 5 true images are lossy files and stay lossy (protocol: png)" in found.notes
 
 
 # Bad input
 
 
-def test_real_images_are_looked_at_before_anything_is_scored(tmp_path, parts):
+def test_real_images_are_checked_before_anything_is_scored(tmp_path, parts):
     parts(MeanColor)
     real = [write(tmp_path / "real" / "a.png", picture(0)), write(tmp_path / "real" / "b.png", picture(0, (20, 20)))]
     real.append(write(tmp_path / "real" / "c.png", np.zeros(SIZE, np.uint8)))
     with pytest.raises(DataError) as caught:
         evaluate(pairs(tmp_path), replace(SETS, real="training images"), Options(real=real))
     assert "c.png: not a color image" in str(caught.value)
-    assert "real images are of other sizes than the generated ones" in str(caught.value)
+    assert "real images have other sizes than the generated ones" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -394,14 +394,14 @@ def test_real_images_are_looked_at_before_anything_is_scored(tmp_path, parts):
         ({"sise": None}, "is no protocol"),
     ],
 )
-def test_a_protocol_file_that_is_none_says_what_is_wrong(tmp_path, changed, said):
+def test_an_invalid_protocol_file_is_explained(tmp_path, changed, said):
     path = tmp_path / "mine.json"
     path.write_text(json.dumps({**PLAIN.to_dict(), **changed}))
     with pytest.raises(ConfigError, match=said):
         get_protocol(path)
 
 
-def test_results_whose_definition_was_changed_are_refused(tmp_path):
+def test_results_with_a_changed_definition_are_refused(tmp_path):
     data = evaluate(pairs(tmp_path), PLAIN).to_dict()
     path = tmp_path / "results.json"
     path.write_text(json.dumps(data))
@@ -411,7 +411,7 @@ def test_results_whose_definition_was_changed_are_refused(tmp_path):
         read_evaluation(path)
 
 
-def test_everything_wrong_with_the_files_is_said_at_once(tmp_path):
+def test_all_problems_of_the_files_are_listed_at_once(tmp_path):
     given = pairs(tmp_path, 7)
     write(given[0].generated, np.zeros(SIZE, np.uint8))
     write(given[1].generated, np.zeros((*SIZE, 4), np.uint8))
@@ -423,7 +423,7 @@ def test_everything_wrong_with_the_files_is_said_at_once(tmp_path):
         evaluate(given, PLAIN)
     text = str(caught.value)
     for part in ("0.png: not a color image", "1.png: has an alpha channel", "2.png: truncated", "4.png: no such file",
-                 "5.png: not an image", "several sizes: 3 of 48×32", "1 of 50×32 (such as 3.png)"):  # fmt: skip
+                 "5.png: not an image", "several sizes: 3 of 32×48", "1 of 32×50 (such as 3.png)"):  # fmt: skip
         assert part in text
 
 
@@ -431,7 +431,7 @@ def test_true_images_of_another_size_need_a_protocol_that_resizes(tmp_path):
     given = pairs(tmp_path)
     for pair in given:
         write(pair.target, picture(0, (96, 64)))
-    with pytest.raises(DataError, match="generated images are 48×32, true ones 96×64"):
+    with pytest.raises(DataError, match="generated images are 32×48, true ones 64×96"):
         evaluate(given, PLAIN)
 
 
@@ -478,7 +478,7 @@ def test_missing_weights_change_the_exit_status_unless_allowed(tmp_path, monkeyp
     assert main([*arguments, "--allow-missing"]) == 0
 
 
-def test_reasons_stand_below_the_table_once_and_the_table_is_no_wider_than_the_terminal(tmp_path, monkeypatch, capsys):
+def test_reasons_are_printed_once_below_a_table_that_fits_the_terminal(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
     monkeypatch.setenv("COLUMNS", "80")
     assert main(["evaluate", *published_folder(tmp_path), "--protocol", "posegen-clean"]) == 1
@@ -490,14 +490,14 @@ def test_reasons_stand_below_the_table_once_and_the_table_is_no_wider_than_the_t
     assert below.count("inception-2015-12-05.pt") == 2  # its name, and its address
 
 
-def test_what_has_no_partner_is_listed_and_changes_the_exit_status(tmp_path, capsys):
+def test_images_without_a_partner_are_listed_and_change_the_exit_status(tmp_path, capsys):
     folders = published_folder(tmp_path)
     write(tmp_path / "made" / "a9_2_b9_vis.png", picture(0))
     assert main(["evaluate", *folders, "--protocol", "posegen-clean", "--metrics", "ssim"]) == 1
     assert "a9_2_b9_vis" in capsys.readouterr().err
 
 
-def test_all_protocols_and_every_single_choice_make_a_table_and_a_picture(tmp_path, capsys):
+def test_the_sensitivity_study_makes_a_table_and_a_picture(tmp_path, capsys):
     folders = published_folder(tmp_path)
     out = tmp_path / "out"
     arguments = ["--protocol", "all", "--metrics", "ssim", "--draws", "50", "--out", str(out), "--allow-missing"]
@@ -508,7 +508,7 @@ def test_all_protocols_and_every_single_choice_make_a_table_and_a_picture(tmp_pa
     assert Image.open(out / "sensitivity.png").size[0] > 300
 
 
-def test_nothing_is_left_out_in_silence(tmp_path, capsys):
+def test_unused_files_are_reported(tmp_path, capsys):
     folders = published_folder(tmp_path)
     write(tmp_path / "true" / "b7.png", picture(7))  # a target without a result
     (tmp_path / "made" / "a5_2_b5_vis.tif").write_bytes(b"II*")
@@ -516,11 +516,11 @@ def test_nothing_is_left_out_in_silence(tmp_path, capsys):
     assert main(["evaluate", *folders, *arguments]) == 1
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert results["targets_without_a_result"] == 1
-    assert any("a5_2_b5_vis.tif: .tif is not scored" in each for each in results["unmatched"])
+    assert any("a5_2_b5_vis.tif: .tif is not supported" in each for each in results["unmatched"])
     assert "a5_2_b5_vis.tif" in capsys.readouterr().err
 
 
-def test_options_that_cannot_be_are_refused_before_any_work(tmp_path, capsys):
+def test_invalid_options_are_refused_before_any_work(tmp_path, capsys):
     folders = published_folder(tmp_path)
     for wrong in (["--batch-size", "0"], ["--draws", "-1"]):
         with pytest.raises(SystemExit):
@@ -533,7 +533,7 @@ def test_options_that_cannot_be_are_refused_before_any_work(tmp_path, capsys):
     assert "is drawn from openpose18 points, not human36m" in capsys.readouterr().err
 
 
-def test_a_report_does_not_overwrite_what_is_not_a_report(tmp_path, capsys):
+def test_files_that_are_not_a_report_are_not_overwritten(tmp_path, capsys):
     folders = published_folder(tmp_path)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "results.json").write_text('{"mine": 1}')
@@ -559,7 +559,7 @@ def test_a_refused_evaluation_leaves_no_folder(tmp_path, capsys, wrong, said):
     assert not out.parent.exists()
 
 
-def test_a_refused_evaluation_leaves_a_folder_that_was_there(tmp_path):
+def test_a_refused_evaluation_keeps_a_folder_that_existed(tmp_path):
     (tmp_path / "mine").mkdir()
     arguments = [*published_folder(tmp_path), "--protocol", "posegen-clean", "--out", str(tmp_path / "mine")]
     assert main(["evaluate", *arguments, "--target", "none"]) == 1
@@ -600,7 +600,7 @@ def test_masked_scores_and_key_point_distances_come_from_files_of_key_points(tmp
     assert metrics["mask_ssim"]["value"] != metrics["ssim"]["value"]
 
 
-def test_images_without_key_points_are_all_named(tmp_path, capsys):
+def test_all_images_without_key_points_are_listed(tmp_path, capsys):
     folders = published_folder(tmp_path)
     openpose_json(tmp_path / "points" / "b0.json", np.ones((18, 2)))
     arguments = [

@@ -263,18 +263,18 @@ def test_two_metrics_of_one_name_need_a_prefix() -> None:
 
 
 @pytest.mark.parametrize("what", ["image", "flow"])
-def test_values_that_are_not_finite_are_not_taken_for_undefined(what: str) -> None:
+def test_values_that_are_not_finite_are_an_error(what: str) -> None:
     batch = pairs(3)
     out = transfer(batch, batch.flow.clone())
     broken = out.image if what == "image" else out.flows[-1]
     broken[1, 0, 2, 3] = math.nan
-    with pytest.raises(PosegenError, match=f"{what}s with values that are not finite, for pair1$"):
+    with pytest.raises(PosegenError, match=f"the model's {what} has values that are not finite, for pair1$"):
         L1().process(batch, [out])
 
 
 def test_a_metric_must_give_one_number_an_image() -> None:
     batch = pairs(3)
-    with pytest.raises(ValueError, match=r"Given: 'mean' must have one number an image, shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"Given: 'mean' must have one number per image, shape \(3,\)"):
         Given(mean=[1.0]).process(batch, [transfer(batch)])
 
 

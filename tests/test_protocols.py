@@ -11,9 +11,9 @@ import pytest
 from posegen_metrics.protocols import PROTOCOLS
 from posegen_metrics.published import PUBLISHED
 
-from posegen import plugins
+from posegen import catalogue, plugins
 from posegen.cli import main
-from posegen.evaluation import ImageMetric, Protocol, SetMetric, get_protocol, protocols, published_scores, variations
+from posegen.evaluation import ImageMetric, Protocol, PublishedScore, SetMetric, get_protocol, protocols, variations
 from posegen.registry import METRICS, STRUCTURE_ENCODERS
 
 HASHES = {
@@ -146,7 +146,7 @@ def test_show_reads_a_protocol_of_a_file_and_names_the_nearest_of_an_unknown_one
 
 
 def test_plugins_bring_the_figures():
-    assert published_scores() == list(PUBLISHED)
+    assert catalogue.all(PublishedScore) == list(PUBLISHED)
 
 
 @pytest.mark.parametrize("score", PUBLISHED, ids=lambda score: f"{score.method}, {score.source[:40]}")

@@ -1,7 +1,7 @@
-"""Metrics of pairs: SSIM and MS-SSIM, PSNR, L1, LPIPS, masked ones, key points, and where the exact motion is known the
-error of flows and masks; of clips: temporal consistency; of sets: FID, KID and the Inception score.
+"""Metrics, one file each, with the protocols and scores of publications.
 
-The same door as anybody's plugin: an entry point of group ``posegen``. Values are means over images.
+Images: SSIM, MS-SSIM, PSNR, L1, LPIPS, masked SSIM and LPIPS, key-point distance; error of flows and masks where the
+data set knows the exact motion. Clips: temporal consistency. Sets: FID, KID, Inception score.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from posegen.hookspecs import hookimpl
 
 @hookimpl
 def posegen_register() -> None:
-    """One metric a file."""
+    """Import the metrics, which register themselves by name."""
     from . import (  # noqa: F401
         fid,
         flow_error,

@@ -13,24 +13,24 @@ from posegen.registry import METRICS
 from .inception import FEATURES, InceptionMetric
 
 DIMENSIONS = 2048
-"""Of the features. The covariance of no more images than that is singular."""
+"""Dimensions of the features. The covariance of no more images than that is singular."""
 
 
 @METRICS.register_module()
 class FID(InceptionMetric):
-    """``fid``: how far two normal distributions are apart, one fitted to the features of each set; 0 or more.
+    """``fid``: Fréchet distance of the normal distributions fitted to the features of each set; 0 or more.
 
-    In float64, and without a matrix square root: the trace of ``(Σg Σr)^(1/2)`` is the sum of the singular values of
-    ``Cg Rr``, where ``Cgᵀ Cg = Σg`` and ``Rr Rrᵀ = Σr``: each is the centered features, or a root taken once.
+    Computed in float64 without a matrix square root: the trace of ``(Σg Σr)^(1/2)`` is the sum of the singular values
+    of ``Cg Rr``, where ``Cgᵀ Cg = Σg`` and ``Rr Rrᵀ = Σr``; both are centered features, or a root taken once.
 
     Args:
-        features: one of ``clean``, ``legacy_tensorflow``, ``legacy_pytorch`` (pytorch-fid's), ``torchvision``; see
+        features: ``clean``, ``legacy_tensorflow``, ``legacy_pytorch`` (pytorch-fid's) or ``torchvision``; see
             :mod:`posegen_metrics.inception`.
-        weights: path of the network's file; None: where torch keeps such files.
+        weights: weight file of the network; None: the published file in torch's cache folder.
         prefix: see :class:`SetMetric`.
 
     Raises:
-        MissingWeightsError: the file is not there.
+        MissingWeightsError: the weight file does not exist.
     """
 
     higher_is_better = {"fid": False}
@@ -40,8 +40,7 @@ class FID(InceptionMetric):
         super().__init__(features, weights, prefix)
 
     def statistics(self, features: np.ndarray) -> dict[str, np.ndarray]:
-        """``mean`` D and ``root`` R, D by the smaller of N and D: ``R Rᵀ`` is the covariance (of N - 1). Both float64.
-        NotComputable: a single image."""
+        """Compute ``mean`` D and ``root`` R, D×min(N, D), where ``R Rᵀ`` is the sample covariance; both float64."""
         mean, centered = _centered(features)
         if len(centered) <= len(mean):
             return {"mean": mean, "root": centered.T}
@@ -49,18 +48,17 @@ class FID(InceptionMetric):
         return {"mean": mean, "root": vectors * np.sqrt(values.clip(min=0))}
 
     def compare(self, generated: np.ndarray, real: dict[str, np.ndarray]) -> dict[str, float]:
-        """``fid``. NotComputable: a single image."""
+        """Compute ``fid``."""
         mean, centered = _centered(generated)
         singular = np.linalg.svd(centered @ real["root"], compute_uv=False)
         traces = np.square(centered).sum() + np.square(real["root"]).sum()
         distance = np.square(mean - real["mean"]).sum() + traces - 2 * singular.sum()
-        return {"fid": max(0.0, float(distance))}  # rounding may leave less than nothing of equal sets
+        return {"fid": max(0.0, float(distance))}  # rounding may give a negative value for equal sets
 
     def interval(
         self, generated: np.ndarray, real: dict[str, np.ndarray], rng: np.random.Generator, draws: int
     ) -> dict[str, tuple[float, float]]:
-        """See :meth:`SetMetric.interval`; each draw costs the eigenvalues of a matrix as large as the smaller of the
-        number of distinct images drawn and of features."""
+        """Compute :meth:`SetMetric.interval`; a draw costs eigenvalues of a matrix of min(distinct images, D) rows."""
         value = self.compare(generated, real)["fid"]
         generated = generated.astype(np.float64) - real["mean"]
         rooted = generated @ real["root"]
@@ -76,18 +74,18 @@ class FID(InceptionMetric):
         return {"fid": centered_interval(value, drawn)}
 
     def advice(self, generated: int, real: int) -> str:
-        """Says so where a set is too small for a covariance of full rank."""
+        """Warn about sets that are too small for a covariance of full rank."""
         few = [f"{count:,} {kind}" for count, kind in ((generated, "generated"), (real, "real")) if count <= DIMENSIONS]
         if not few:
             return ""
         return (
-            f"from {' and '.join(few)} images, no more than the features have numbers ({DIMENSIONS:,}): the covariance "
-            "is singular and the distance too large; compare it with that of sets of the same size alone"
+            f"from {' and '.join(few)} images, no more than the dimensions of the features ({DIMENSIONS:,}): the "
+            "covariance is singular and the distance too large; compare only with sets of the same size"
         )
 
 
 def _centered(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean D, and C N D with ``Cᵀ C`` the covariance, float64, of features N D."""
+    """Compute the mean D, and C, N×D, where ``Cᵀ C`` is the sample covariance, of features N D; both float64."""
     count = len(features)
     if count < FID.least_images:
         raise NotComputable(f"FID needs {FID.least_images} images or more of each set, got {count}")
@@ -97,9 +95,9 @@ def _centered(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _trace_of_root(rows: np.ndarray, times: np.ndarray) -> float:
-    """Sum of the singular values of centered rows N R over √(N - 1), each row taken as many *times*.
+    """Compute the sum of the singular values of centered rows N R over √(N - 1), each row repeated *times*.
 
-    From the eigenvalues of the smaller Gram matrix: half the digits of the singular values, enough for a spread.
+    The eigenvalues of the smaller Gram matrix have half the digits of the singular values: enough for an interval.
     """
     count, kept = times.sum(), times > 0
     rows, weight = rows[kept], np.sqrt(times[kept])

@@ -1,4 +1,4 @@
-"""The end-point error of the flow, and how good the masks are, where the data set knows the exact ones."""
+"""End-point error of the flow and quality of the masks, for data sets that know the exact ones."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from posegen.registry import METRICS
 
 @METRICS.register_module()
 class FlowError(PairMetric):
-    """How far the finest flow is from the exact one, over the visible foreground, in pixels of the image.
+    """End-point error of the finest flow over the visible foreground, in pixels of the image.
 
-    - ``epe``: mean end-point error, of each image, then the mean.
-    - ``epe_zero``: the same of a zero flow, which is how far things move.
-    - ``epe_ratio``: the quotient of the two means: 1 = no better than no flow, 0 = exact.
-    - ``within_2px``: share of the pixels, 0 to 1, whose error is at most the threshold (the name carries it).
+    - ``epe``: mean end-point error.
+    - ``epe_zero``: mean end-point error of a zero flow, that is, the mean displacement.
+    - ``epe_ratio``: ratio of the two means: 1 is the zero-flow baseline, 0 is exact.
+    - ``within_2px``: share of the pixels, 0 to 1, whose error is at most the threshold (part of the name).
 
-    Nothing is measured where the data set knows no exact flow, or the model has none. An image without
-    visible foreground is left out.
+    Not measured without an exact flow in the data set or a flow in the model. Images without visible foreground are
+    left out.
 
     Args:
         threshold: in pixels of the image.
@@ -39,7 +39,7 @@ class FlowError(PairMetric):
         self.higher_is_better = {"epe": False, "epe_ratio": False, self.within: True}
 
     def measure(self, batch: PairBatch, out: Transfer) -> dict[str, Tensor]:
-        """``epe``, ``epe_zero`` and ``within_…px`` of each image."""
+        """Compute ``epe``, ``epe_zero`` and ``within_…px`` of each image."""
         if batch.flow is None or not out.flows:
             return {}
         exact = batch.flow.double()
@@ -56,7 +56,7 @@ class FlowError(PairMetric):
         }
 
     def compute_metrics(self, results: list[list[dict[str, Any]]]) -> dict[str, float]:
-        """Means, and ``epe_ratio``: of the means, for an image where nothing moves has no own one."""
+        """Average, and compute ``epe_ratio`` from the means: single images may not move at all."""
         values = super().compute_metrics(results)
         if values.get("epe_zero", 0) > 0:
             values["epe_ratio"] = values["epe"] / values["epe_zero"]
@@ -65,18 +65,18 @@ class FlowError(PairMetric):
 
 @METRICS.register_module()
 class MaskQuality(PairMetric):
-    """Whether the finest mask (1 = warp, 0 = generate) warps what the source shows and generates what it does not.
+    """Precision and recall of the finest mask (1 = warp, 0 = generate) against visibility in the source.
 
-    Over the foreground, where the data set knows it, because any mask does for a background; else over the image:
+    Over the foreground if the data set knows it, because any mask suits a background; else over the image:
 
-    - ``mask_precision``, in [0, 1]: share of the pixels that are warped that are visible in the source.
+    - ``mask_precision``, in [0, 1]: share of the warped pixels that are visible in the source.
     - ``mask_recall``, in [0, 1]: share of the visible pixels that are warped.
 
-    NaN where nothing is warped, or nothing visible. A model may well generate what it could warp: a low recall is a
-    choice, a low precision a mistake. Nothing is measured where visibility is not known, or the model has no mask.
+    NaN if nothing is warped or visible. A model may generate pixels that it could warp, so a low recall is a choice and
+    a low precision an error. Not measured if visibility is unknown or the model has no mask.
 
     Args:
-        threshold: a pixel whose mask, resized bilinearly to the image, is at least this is warped.
+        threshold: minimum mask, resized bilinearly to the image, of a warped pixel.
         prefix: see :class:`PairMetric`.
     """
 
@@ -87,7 +87,7 @@ class MaskQuality(PairMetric):
         self.threshold = threshold
 
     def measure(self, batch: PairBatch, out: Transfer) -> dict[str, Tensor]:
-        """``mask_precision`` and ``mask_recall`` of each image."""
+        """Compute ``mask_precision`` and ``mask_recall`` of each image."""
         if batch.visible is None or not out.masks:
             return {}
         visible = batch.visible.double()
@@ -98,5 +98,5 @@ class MaskQuality(PairMetric):
 
 
 def _mean(values: Tensor, weight: Tensor) -> Tensor:
-    """Weighted mean of each image, B; NaN (0 / 0) where nothing has weight."""
+    """Compute the weighted mean of each image, B; NaN (0 / 0) without any weight."""
     return (values * weight).flatten(1).sum(1) / weight.flatten(1).sum(1)

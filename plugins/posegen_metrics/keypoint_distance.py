@@ -1,4 +1,4 @@
-"""How far key points found in generated images are from where they should be."""
+"""Distance of key points found in generated images from those of the targets."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from posegen.evaluation import ImageBatch, ImageMetric, NotComputable
 from posegen.registry import METRICS
 
 HEAD = ("nose", "neck")
-"""The points whose distance stands for the head's size."""
+"""Points whose distance is the size of the head."""
 
 
 @METRICS.register_module()
 class KeypointDistance(ImageMetric):
-    """Key points that somebody's estimator found in the generated images, against the targets'.
+    """Key points estimated in the generated images against those of the targets.
 
-    - ``pckh``, in [0, 1]: share of the target's points whose found point lies within threshold × head size (Andriluka
-      et al., 2D Human Pose Estimation, CVPR 2014); a point that was not found does not.
-    - ``akd``: mean distance of the points that both have, in pixels of the scored image (Siarohin et al., First Order
-      Motion Model, NeurIPS 2019, call it average key-point distance).
+    - ``pckh``, in [0, 1]: share of the target's points whose estimate lies within threshold × head size (Andriluka et
+      al., 2D Human Pose Estimation, CVPR 2014). Points that were not found count as wrong.
+    - ``akd``: average key-point distance of the points present in both, in pixels of the scored image (Siarohin et al.,
+      First Order Motion Model, NeurIPS 2019).
     - ``missed``, in [0, 1]: share of the target's points that were not found (their missing key-point rate). A low
-      ``akd`` with many missed is no good result.
+      ``akd`` with many missed points is not a good result.
 
-    The head's size is that of the target: the distance from nose to neck. MPII's own is 0.6 × the diagonal of a box
-    around the head, which key points do not have; for an adult seen from the front both are about 17 cm (our reckoning
-    from body measures: a head 23 cm high and 17 wide; the nose's tip some 17 above the middle of the shoulders). It
-    shrinks where a head is seen from above or bent toward the camera. So this ``pckh`` is comparable with itself, not
-    with MPII's.
+    The head size is the distance from nose to neck in the target. MPII uses 0.6 × the diagonal of a box around the
+    head, which key points do not contain; for an adult seen from the front both are about 17 cm (estimated from body
+    measures: head 23 cm high and 17 cm wide, tip of the nose about 17 cm above the middle of the shoulders), but the
+    distance shrinks if the head is seen from above or bent toward the camera. So this ``pckh`` is not comparable with
+    MPII's.
 
-    NaN: ``pckh`` of an image whose target lacks nose or neck, or has both in one place; ``akd`` where no point is in
-    both; all where the target has no points.
+    NaN: ``pckh`` if the target lacks nose or neck or has both in one place; ``akd`` if no point is in both; all if the
+    target has no points.
 
     Args:
-        layout: of the key points, or its name; it has a nose and a neck.
-        threshold: share of the head's size.
+        layout: layout of the key points, or its name; it needs a nose and a neck.
+        threshold: share of the head size.
         prefix: see :class:`PairMetric`.
     """
 
@@ -56,7 +56,7 @@ class KeypointDistance(ImageMetric):
         _head(self.layout)
 
     def score(self, images: ImageBatch) -> dict[str, Tensor]:
-        """The three values of each image. NotComputable: the key points of either are not known."""
+        """Compute the three values of each image. NotComputable: key points are missing."""
         if images.keypoints is None or images.generated_keypoints is None:
             raise NotComputable("needs the key points of the targets and those found in the generated images")
         rows = keypoint_scores(images.keypoints, images.generated_keypoints, self.layout, self.threshold)
@@ -67,17 +67,17 @@ class KeypointDistance(ImageMetric):
 def keypoint_scores(
     true: Sequence[Keypoints], found: Sequence[Keypoints], layout: KeypointLayout, threshold: float = 0.5
 ) -> list[dict[str, float]]:
-    """``pckh``, ``akd`` and ``missed`` of each image, as :class:`KeypointDistance` says.
+    """Compute ``pckh``, ``akd`` and ``missed`` of each image, see :class:`KeypointDistance`.
 
     Args:
-        true: of the targets, one an image.
-        found: in the generated images, in the same pixels.
-        layout: of both.
-        threshold: share of the head's size.
+        true: key points of the targets, one per image.
+        found: key points found in the generated images, in the same pixels.
+        layout: layout of both.
+        threshold: share of the head size.
 
     Raises:
         ConfigError: the layout has no nose or no neck.
-        InputError: not as many of one as of the other, or points of another layout; names every such image.
+        InputError: the numbers of images differ, or points have another layout; lists every such image.
     """
     head = _head(layout)
     if len(true) != len(found):
@@ -94,7 +94,7 @@ def keypoint_scores(
 
 
 def _head(layout: KeypointLayout) -> tuple[int, int]:
-    """The indices of the points that span the head."""
+    """Return the indices of the points that give the head size."""
     missing = [name for name in HEAD if name not in layout.names]
     if missing:
         raise ConfigError(f"the layout {layout.name!r} has no {' and no '.join(missing)}: no head size for PCKh")

@@ -11,11 +11,11 @@ from posegen.registry import METRICS
 
 @METRICS.register_module()
 class L1(ImageMetric):
-    """``l1``, in [0, 1]: mean absolute difference of result and target, images on a scale of 0 to 1."""
+    """``l1``, in [0, 1]: mean absolute difference of generated and true image, on a scale of 0 to 1."""
 
     higher_is_better = {"l1": False}
 
     def score(self, images: ImageBatch) -> dict[str, Tensor]:
-        """``l1`` of each image."""
+        """Compute ``l1`` of each image."""
         difference = (images.generated - images.target).abs()
         return {"l1": difference.flatten(1).mean(1, dtype=torch.float64)}

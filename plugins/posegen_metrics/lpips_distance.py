@@ -22,22 +22,22 @@ VERSIONS = ("0.1", "0.0")
 
 @METRICS.register_module()
 class LPIPS(ImageMetric):
-    """``lpips``: distance of the features of result and target, 0 = the same; what the package ``lpips`` computes for
-    images in [-1, 1].
+    """``lpips``: distance of features of generated and true image, 0 = equal, computed by the package ``lpips``.
 
     Args:
-        net: ``"alex"``: what published figures use; ``"vgg"``; ``"squeeze"``.
-        version: of the method and its linear weights, which the package brings: ``"0.1"``; ``"0.0"``, of the paper's
-            first edition, whose images are not scaled as the network's were (a mistake of its authors).
-        weights: torchvision's file of that network's ImageNet weights; None: where torch keeps such files.
+        net: ``"alex"`` (used by published scores), ``"vgg"`` or ``"squeeze"``.
+        version: version of the method and its linear weights, which are in the package: ``"0.1"``, or ``"0.0"`` of the
+            paper's first edition, whose images are not scaled as the network expects (an error of its authors).
+        weights: torchvision's ImageNet weights of the network; None: the published file in torch's cache folder.
         prefix: see :class:`PairMetric`.
 
     Raises:
-        MissingWeightsError: the file is not there. Nothing is downloaded.
-        CheckpointError: the file is there, but is not what it should be.
+        MissingWeightsError: the weight file does not exist. Nothing is downloaded.
+        CheckpointError: the weight file is damaged or holds another network.
     """
 
     higher_is_better = {"lpips": False}
+    packages = ("lpips", "torchvision")
     variants = {"net": tuple(BACKBONES), "version": VERSIONS}
 
     def __init__(
@@ -48,12 +48,12 @@ class LPIPS(ImageMetric):
         self.extractor = self.distance.extractor
 
     def score(self, images: ImageBatch) -> dict[str, Tensor]:
-        """``lpips`` of each image."""
+        """Compute ``lpips`` of each image."""
         return {"lpips": self.distance(images.generated, images.target)}
 
 
 class LPIPSDistance:
-    """The network and its weights; arguments and errors as for :class:`LPIPS`."""
+    """The network of LPIPS with its weights. Arguments and errors as :class:`LPIPS`."""
 
     def __init__(self, net: str, version: str, weights: str | Path | None) -> None:
         for what, name, known in (("network", net, BACKBONES), ("version", version, VERSIONS)):
@@ -66,20 +66,20 @@ class LPIPSDistance:
 
     @torch.no_grad()
     def __call__(self, first: Tensor, second: Tensor) -> Tensor:
-        """Distances, B, of images B 3 H W in [0, 1]."""
+        """Compute distances, B, of images B 3 H W in [0, 1]."""
         network = self.network.to(first.device)
         return network(2 * first.float() - 1, 2 * second.float() - 1).flatten()
 
 
 def build_network(net: str, version: str, path: Path) -> nn.Module:
-    """The package's network, with its own linear weights, and those of a torchvision file for the backbone."""
+    """Build the network of ``lpips`` with its linear weights and the backbone weights of a torchvision file."""
     import_torchvision()
     import lpips
 
     linear = read_weights(Path(lpips.__file__).parent / "weights" / f"v{version}" / f"{net}.pth")
-    # On the meta device no weight is made up at random, and none of the classifier's is made at all.
+    # On the meta device, no memory is spent on weights that are replaced, nor on the classifier.
     with torch.device("meta"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of torchvision, on how lpips calls it
+        warnings.simplefilter("ignore", UserWarning)  # torchvision's, about the way lpips calls it
         network = lpips.LPIPS(net=net, version=version, pretrained=False, pnet_rand=True, verbose=False)
     own = network.state_dict()
     shared = {name: weight for name, weight in own.items() if name.startswith("scaling_layer.")}  # constants
@@ -90,12 +90,12 @@ def build_network(net: str, version: str, path: Path) -> nn.Module:
 
 
 def _published_name(name: str) -> str:
-    """``net.slice2.3.weight`` of lpips is torchvision's ``features.3.weight``."""
+    """Convert a name: ``net.slice2.3.weight`` of lpips is torchvision's ``features.3.weight``."""
     return "features." + name.split(".", 2)[2]
 
 
 def _read_backbone(path: Path, net: str, names: dict[str, str], own: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The backbone's weights by lpips' names, from torchvision's."""
+    """Read the backbone weights from torchvision's file, by the names of lpips."""
     state = read_weights(path)
     title = BACKBONES[net].name
     if not isinstance(state, dict):

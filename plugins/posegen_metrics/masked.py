@@ -1,5 +1,4 @@
-"""SSIM and LPIPS of the subject alone: everything else black in both images (PATN, Zhu et al., CVPR 2019; GFLA on
-Market-1501)."""
+"""SSIM and LPIPS with everything but the subject black (PATN, Zhu et al., CVPR 2019; GFLA on Market-1501)."""
 
 from __future__ import annotations
 
@@ -16,11 +15,10 @@ from .ssim import SSIM, check_variant, ssim
 
 @METRICS.register_module()
 class MaskedSSIM(ImageMetric):
-    """``masked_ssim``, in [-1, 1]: SSIM of result × mask and target × mask, over the whole image: outside the mask both
-    are black, and alike.
+    """``masked_ssim``, in [-1, 1]: SSIM of generated × mask and true × mask, over the whole image.
 
-    The mask is the batch's: what the protocol draws from the target's key points; where a model is tested, the data
-    set's foreground.
+    The mask is drawn by the protocol from the target's key points, or is the foreground of the data set in a config's
+    evaluator.
 
     Args:
         variant: see :class:`SSIM`; the data range of ``"ssim256"`` is that of the masked image.
@@ -28,6 +26,7 @@ class MaskedSSIM(ImageMetric):
     """
 
     higher_is_better = {"masked_ssim": True}
+    packages = SSIM.packages
     variants = SSIM.variants
 
     def __init__(self, variant: str = "gaussian", prefix: str = "") -> None:
@@ -35,13 +34,13 @@ class MaskedSSIM(ImageMetric):
         self.variant = check_variant(variant)
 
     def score(self, images: ImageBatch) -> dict[str, Tensor]:
-        """``masked_ssim`` of each image. NotComputable: no mask; images smaller than the window."""
+        """Compute ``masked_ssim`` of each image. NotComputable: no mask, or images smaller than the window."""
         return {"masked_ssim": ssim(*masked(images), self.variant)}
 
 
 @METRICS.register_module()
 class MaskedLPIPS(ImageMetric):
-    """``masked_lpips``: LPIPS of result × mask and target × mask, black outside. The mask as for :class:`MaskedSSIM`.
+    """``masked_lpips``: LPIPS of generated × mask and true × mask. Mask as in :class:`MaskedSSIM`.
 
     Args:
         net, version, weights: see :class:`LPIPS`.
@@ -49,6 +48,7 @@ class MaskedLPIPS(ImageMetric):
     """
 
     higher_is_better = {"masked_lpips": False}
+    packages = LPIPS.packages
     variants = LPIPS.variants
 
     def __init__(
@@ -59,15 +59,15 @@ class MaskedLPIPS(ImageMetric):
         self.extractor = self.distance.extractor
 
     def score(self, images: ImageBatch) -> dict[str, Tensor]:
-        """``masked_lpips`` of each image. NotComputable: no mask."""
+        """Compute ``masked_lpips`` of each image. NotComputable: no mask."""
         return {"masked_lpips": self.distance(*masked(images))}
 
 
 def masked(images: ImageBatch) -> tuple[Tensor, Tensor]:
-    """Results and targets in [0, 1], 0 outside the mask. NotComputable: there is none."""
+    """Return generated and true images in [0, 1], 0 outside the mask. NotComputable: there is no mask."""
     if images.mask is None:
         raise NotComputable(
-            "needs a mask of the subject, and there is none: key points of the targets and a protocol with a mask, "
-            "or a data set that knows the foreground"
+            "needs a mask of the subject: key points of the targets and a protocol with a mask, or a data set that "
+            "knows the foreground"
         )
     return images.generated * images.mask, images.target * images.mask

@@ -1,5 +1,4 @@
-"""Multi-scale structural similarity (Wang, Simoncelli, Bovik, Multi-scale structural similarity for image quality
-assessment, Asilomar 2003)."""
+"""Multi-scale structural similarity (Wang, Simoncelli, Bovik, Asilomar 2003)."""
 
 from __future__ import annotations
 
@@ -16,25 +15,26 @@ from .ssim import VARIANTS, planes, require_size, similarity_maps
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, fine to coarse, section 3.2
 WINDOW = VARIANTS["gaussian"]
 LEAST = (WINDOW.window - 1) * 2 ** (len(WEIGHTS) - 1) + 1
-"""Pixels a side; the window then fits into the coarsest scale."""
+"""Minimum side in pixels, for which the window fits into the coarsest scale."""
 
 
 @METRICS.register_module()
 class MSSSIM(ImageMetric):
     """``ms_ssim``, in [0, 1]: structural similarity at five scales, by RGB channel, averaged.
 
-    Contrast and structure of every scale and the luminance of the coarsest, each a mean over the image raised to the
-    scale's published weight, are multiplied. The window is that of SSIM's variant ``"gaussian"``; the next scale is the
-    mean of 2×2 pixels, an odd side's last pixel counted twice (the paper says no more than low-pass filter). A scale
-    whose mean is negative counts as 0: the paper's power of it is not real.
+    The product over scales of contrast times structure, and of the luminance of the coarsest scale, each averaged over
+    the image and raised to the published weight of the scale. The window is that of SSIM's variant ``"gaussian"``. The
+    next scale is the mean of 2×2 pixels, with the last pixel of an odd side repeated (the paper only says low-pass
+    filter). A negative mean counts as 0, because its power is not real.
 
-    Images have 161 pixels a side or more.
+    Images need 161 pixels per side or more.
     """
 
     higher_is_better = {"ms_ssim": True}
+    packages = ("opencv-python",)
 
     def score(self, images: ImageBatch) -> dict[str, Tensor]:
-        """``ms_ssim`` of each image. NotComputable: images of fewer than 161 pixels a side."""
+        """Compute ``ms_ssim`` of each image. NotComputable: images of fewer than 161 pixels per side."""
         require_size(images.generated, LEAST, "MS-SSIM")
         values = [
             np.mean([ms_ssim(*channel) for channel in zip(planes(first), planes(second), strict=True)])
@@ -44,7 +44,7 @@ class MSSSIM(ImageMetric):
 
 
 def ms_ssim(first: np.ndarray, second: np.ndarray) -> float:
-    """Of two planes H W in [0, 1], float64."""
+    """Compute MS-SSIM of two planes H W in [0, 1], float64."""
     value = 1.0
     for scale, weight in enumerate(WEIGHTS):
         luminance, structure = similarity_maps(first, second, WINDOW)
@@ -56,7 +56,7 @@ def ms_ssim(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def halve(plane: np.ndarray) -> np.ndarray:
-    """Means of 2×2 pixels, the last row or column counted twice where their number is odd."""
+    """Average 2×2 pixels; the last row or column of an odd number is repeated."""
     height, width = plane.shape
     even = cv2.copyMakeBorder(plane, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
     return (even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]) / 4

@@ -1,7 +1,7 @@
-"""How published methods name their results.
+"""Naming conventions of published methods.
 
-PATN and its follow-ups write strips: source, source structure, target, target structure and result side by side, one
-file a pair. Such a file is five times as wide as its target, and has to be cut before it can be scored.
+PATN and its follow-ups write strips of source, source structure, target, target structure and result, one file per
+pair. Such a file is five times as wide as its target and must be cut before it can be scored.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ UNKNOWN = (
     "how results are named"
 )
 DEEPFASHION = ("fashion", "fasion", "deepfashion")
-"""What lists put before a path of DeepFashion: the published spellings, and PIDM's (its issue 37)."""
+"""Prefixes of paths in lists of DeepFashion: the published spellings, and PIDM's (its issue 37)."""
 
 CONVENTIONS = (
     NamingConvention(
         "gfla",
         "{source}_2_{target}_vis",
         "fashionMENDenimid0000008001_1front_2_fashionMENDenimid0000008001_2side_vis.jpg",
-        "spec: formats, which `posegen test --save-images` follows",
+        "docs/formats.md; `posegen test --save-images` writes these names",
         DEEPFASHION,
     ),
     NamingConvention(
@@ -56,7 +56,7 @@ CONVENTIONS = (
         "same-name",
         "{target}",
         "0002_c1s1_000776_01.png",
-        "the custom of image-to-image translation; one result a target, whatever its source",
+        "the custom of image-to-image translation; one result per target, for any source",
         DEEPFASHION,
     ),
 )

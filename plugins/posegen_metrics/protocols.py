@@ -1,7 +1,7 @@
-"""How published papers score, each choice with where it is said, and ``posegen-clean``, how we would.
+"""Protocols of published papers, each field with its source, and ``posegen-clean``, the project's own.
 
-Sources are the project's ``spec: protocols``, READMEs and issue threads; an issue is named by repository and number. A
-source that begins with "unknown" stands beside a guess, and says what was taken.
+Sources are papers, READMEs, issues (by repository and number), and docs/evaluation.md, which lists the choices in use.
+A source that begins with "unknown" marks a guess and says which value is used.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CFLD = "YanzuoLu/CFLD"
 GFLA_PAPER = "Ren et al., Deep Image Spatial Transformation for Person Image Generation, CVPR 2020 (arXiv 2003.00696)"
 PATN_PAPER = "Zhu et al., Progressive Pose Attention Transfer for Person Image Generation, CVPR 2019 (arXiv 1904.03349)"
 
-# Every argument that moves a score is written out: a default that changes would change scores behind the same hash.
+# Every argument that changes a score is written out: a changed default must not change scores under the same hash.
 BODY_MASK = {
     "type": "BodyMask",
     "layout": "openpose18",
@@ -34,11 +34,11 @@ TRAINING_IMAGES = "all images of the training list"
 
 SAID_LPIPS = (
     "unknown version, taken as 0.1; figures of one paper by this script need 0.0: BadourAlBahar/pose-with-style "
-    "issue 13. AlexNet: spec: protocols"
+    "issue 13. AlexNet: docs/evaluation.md"
 )
-SAID_SSIM = "spec: protocols, 51-wide uniform window on 0..1, printed as SSIM"
-SAID_SSIM_256 = "spec: protocols, Gaussian window, the generated image's own data range, on 0..255, printed as SSIM_256"
-SAID_MASK = "spec: protocols, body mask from the target key points, as PATN draws it"
+SAID_SSIM = "uniform window of 51 on 0..1, printed as SSIM: docs/evaluation.md"
+SAID_SSIM_256 = "Gaussian window, data range of the generated image, on 0..255, printed as SSIM_256: docs/evaluation.md"
+SAID_MASK = "body mask from the target key points, as PATN draws it: docs/evaluation.md"
 SAID_WHOLE_LIST = (
     "PangzeCheung/Dual-task-Pose-Transformer-Network issue 9: 8,570 results against the whole training set"
 )
@@ -61,16 +61,16 @@ GFLA_MARKET = Protocol(
     },
     mask=BODY_MASK,
     sources={
-        "size": "spec: formats, the size of Market-1501's images",
-        "resize": "spec: formats, the images have this size",
-        "generated_round_trip": f"unknown quality, {GUESSED_QUALITY}; results are JPEG (spec: formats)",
-        "target_round_trip": "spec: formats, the data set's own files, of the size that is scored",
-        "padding": "spec: protocols names padding for 256×176 only",
+        "size": "Market-1501 (Zheng et al., ICCV 2015): the size of its images",
+        "resize": "Market-1501 (Zheng et al., ICCV 2015): the images have this size",
+        "generated_round_trip": f"unknown quality, {GUESSED_QUALITY}; results are JPEG files: docs/formats.md",
+        "target_round_trip": "Market-1501 (Zheng et al., ICCV 2015): the files of the data set have the scored size",
+        "padding": "padding is known for 176×256 only: docs/evaluation.md",
         "real": f"unknown for Market-1501, taken as for DeepFashion: {SAID_WHOLE_LIST}",
         "mask": SAID_MASK,
         "metrics.fid": GUESSED_FID,
         "metrics.lpips": SAID_LPIPS,
-        "metrics.mask_lpips": "unknown version, taken as 0.1; LPIPS of image × body mask, AlexNet: spec: protocols",
+        "metrics.mask_lpips": "unknown version, taken as 0.1; LPIPS of image × body mask, AlexNet: docs/evaluation.md",
         "metrics.ssim": SAID_SSIM,
         "metrics.ssim_256": SAID_SSIM_256,
     },
@@ -95,11 +95,11 @@ GFLA_FASHION = Protocol(
         "size": f"{GFLA} issue 53: the high-resolution images are resized to 256×256 directly",
         "resize": f"unknown library, taken as Pillow; bicubic: {GFLA} issue 70. Who was given the authors' own files "
         "says that usual ways of shrinking give other figures: cuiaiyu/dressing-in-order issue 47",
-        "generated_round_trip": f"unknown quality, {GUESSED_QUALITY}; results are JPEG (spec: formats)",
+        "generated_round_trip": f"unknown quality, {GUESSED_QUALITY}; results are JPEG files: docs/formats.md",
         "target_round_trip": f"unknown quality, {GUESSED_QUALITY}; JPEG: {GFLA} issue 70",
         "padding": f"{GFLA} issue 53: resized to a square, so there is nothing to pad",
         "real": SAID_WHOLE_LIST,
-        "mask": "spec: protocols, masked scores are of Market-1501",
+        "mask": "masked scores are of Market-1501: docs/evaluation.md",
         "metrics.fid": GUESSED_FID,
         "metrics.lpips": SAID_LPIPS,
         "metrics.ssim": f"{SAID_SSIM}; {GFLA} issue 42",
@@ -109,8 +109,8 @@ GFLA_FASHION = Protocol(
 )
 
 GUESSED_PATN_SSIM = (
-    "unknown, taken as what follow-ups print as SSIM_256 (spec: protocols): Gaussian window, the generated image's own "
-    "data range"
+    "unknown, taken as what follow-ups print as SSIM_256 (docs/evaluation.md): Gaussian window, the generated image's "
+    "own data range"
 )
 GUESSED_PATN_SCORE = (
     f"unknown splits, taken as 10; by TensorFlow 1.4.1: README of {PATN}. Whether padded images are scored is not said"
@@ -129,8 +129,8 @@ PATN_MARKET = Protocol(
     },
     mask=BODY_MASK,
     sources={
-        "size": "spec: formats, the size of Market-1501's images",
-        "resize": "spec: formats, the images have this size",
+        "size": "Market-1501 (Zheng et al., ICCV 2015): the size of its images",
+        "resize": "Market-1501 (Zheng et al., ICCV 2015): the images have this size",
         "generated_round_trip": f"unknown quality, {GUESSED_QUALITY}; cut from strips that are stored as JPEG: "
         "Ha0Tang/XingGAN issue 5, budui/Human-Pose-Transfer issue 6",
         "target_round_trip": f"unknown quality, {GUESSED_QUALITY}; true images are cut from the same strips: "
@@ -190,7 +190,7 @@ NTED_PIDM = Protocol(
         "resize": f"{PIDM} issues 4 and 37: bicubic, by Pillow. Of NTED it is not said ({NTED} issue 9)",
         "generated_round_trip": f"{PIDM} issue 4: PNG",
         "target_round_trip": f"{PIDM} issues 4 and 37: PNG",
-        "padding": "spec: protocols names padding for PATN's script only",
+        "padding": f"padding is known for PATN's script only: {GFLA} issue 42",
         "real": f"{PIDM} issue 37: the 48,674 images of train.lst; {NTED} issue 9: the training set",
         "mask": f"no masked score is named: {NTED} issue 9",
         "metrics.fid": GUESSED_FID,
@@ -217,15 +217,15 @@ CFLD_PROTOCOL = Protocol(
     },
     sources={
         "size": f"page of {CFLD}: results at 256×176 and 512×352; the smaller is meant here",
-        "resize": "spec: protocols, data set code: torchvision's bicubic, with antialiasing",
+        "resize": f"data set code of {CFLD}: torchvision's bicubic, with antialiasing",
         "generated_round_trip": f"page of {CFLD}, 2024/03/09: results are stored as PNG",
-        "target_round_trip": "unknown, taken as none: that true images are stored first is nowhere said",
-        "padding": "spec: protocols names padding for PATN's script only",
+        "target_round_trip": "unknown, taken as none: no source says that true images are stored first",
+        "padding": f"padding is known for PATN's script only: {GFLA} issue 42",
         "real": f"unknown list, taken as the whole one; {CFLD} issue 17: the training set",
         "mask": f"{CFLD} issue 37: no masked score is printed",
         "metrics.fid": "unknown resizing, taken as bilinear with antialiasing and ImageNet's normalization; weights: "
-        "torchvision's (spec: protocols)",
-        "metrics.lpips": "unknown version, taken as 0.1; AlexNet: spec: protocols",
+        "torchvision's (docs/evaluation.md)",
+        "metrics.lpips": "unknown version, taken as 0.1; AlexNet: docs/evaluation.md",
         "metrics.ssim": f"{SAID_SSIM}; {CFLD} issue 37",
         "metrics.ssim_256": f"{SAID_SSIM_256}; {CFLD} issue 37",
         "metrics.psnr": f"{CFLD} issue 37",
@@ -252,20 +252,19 @@ POSEGEN_CLEAN = Protocol(
         "l1": {"type": "L1"},
     },
     sources={
-        "size": "ours: images are scored as they were made. At any other size a score measures the resizing too",
-        "resize": "ours: none. Who has larger true images shrinks them once, with Pillow's bicubic filter, which does "
-        f"not alias ({CLEAN_FID})",
+        "size": "ours: images are scored at the size they have; at another size a score measures the resizing as well",
+        "resize": "ours: none. Larger true images should be resized once with Pillow's bicubic filter, which does not "
+        f"alias ({CLEAN_FID})",
         "generated_round_trip": "ours: PNG keeps every pixel; JPEG moves FID by a point or more (microsoft/CoCosNet "
         f"issue 19, {PIDM} issues 4 and 37)",
-        "target_round_trip": "ours: as the generated images, or the file type is what is compared",
-        "padding": f"ours: none. White columns are alike in all images, and raise SSIM ({GFLA} issue 42)",
-        "real": "ours: the true images of these very pairs. They are at hand, and of the same poses and sizes; against "
-        f"a training list true images score worse than generated ones ({CFLD} issue 17)",
-        "mask": "ours: none, because what is drawn from key points depends on who found them",
+        "target_round_trip": "ours: as the generated images; else the file types are compared",
+        "padding": f"ours: none. White columns are the same in all images and raise SSIM ({GFLA} issue 42)",
+        "real": "ours: the true images of the pairs, which have the same poses and sizes; against a training list, "
+        f"true images score worse than generated ones ({CFLD} issue 17)",
+        "mask": "ours: none, because a mask depends on the estimator of the key points",
         "metrics.fid": f"ours: clean-fid, whose resizing does not alias ({CLEAN_FID})",
-        "metrics.kid": "ours: unbiased, where FID grows as images get fewer (Bińkowski et al., Demystifying MMD GANs, "
-        "ICLR 2018)",
-        "metrics.lpips": "ours: AlexNet, as everybody (spec: protocols); version 0.1, the package's own default",
+        "metrics.kid": "ours: unbiased, while FID grows as the number of images shrinks (Bińkowski et al., ICLR 2018)",
+        "metrics.lpips": "ours: AlexNet, as in published scripts (docs/evaluation.md); version 0.1, lpips' default",
         "metrics.ssim": "ours: the window of Wang et al., IEEE TIP 2004, and a fixed data range. An image's own range "
         "makes the score depend on its darkest and brightest pixel",
         "metrics.psnr": "ours: of 8-bit images, range 255",
@@ -285,11 +284,11 @@ POSEGEN_CLEAN_PEOPLE = replace(
     mask=BODY_MASK,
     sources={
         **POSEGEN_CLEAN.sources,
-        "mask": "ours: PATN's body mask (spec: protocols), from the key points that are given with --keypoints",
+        "mask": "ours: PATN's body mask (docs/evaluation.md), from the key points given with --keypoints",
         "metrics.mask_lpips": "ours: as lpips, of image × body mask",
         "metrics.mask_ssim": "ours: as ssim, of image × body mask",
         "metrics.keypoints": "ours: PCKh and average distance of the points given with --generated-keypoints; they "
-        "depend on who found them, so name the estimator beside the score",
+        "depend on the estimator, so report it with the score",
     },
 )
 

@@ -1,7 +1,6 @@
-"""Figures that others have printed, and that users found when they scored released weights and images again.
+"""Published scores: printed in papers, or reported by users who scored released weights and images again.
 
-Only what could be looked up: in the project's ``spec: gfla`` and ``spec: protocols``, which quote the papers, or in an
-issue thread, named by its repository and number. Many tables are missing here; a figure from memory would be worse.
+Each was looked up in the paper or in an issue, named by repository and number. Many tables are missing.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from .protocols import CFLD, GFLA, PATN, PIDM
 FASHION = "DeepFashion, in-shop, 8,570 test pairs"
 FASHION_UNSAID = "DeepFashion, in-shop"
 MARKET = "Market-1501, test pairs"
-UNSAID = "The thread does not say how images were sized, stored and compared, so it stands apart."
+UNSAID = "The issue does not say how images were resized, stored and compared."
 
 PUBLISHED = (
     PublishedScore(
@@ -21,15 +20,15 @@ PUBLISHED = (
         MARKET,
         {"fid": 19.751, "lpips": 0.2817, "mask_lpips": 0.1482},
         "gfla-market",
-        "Ren et al., CVPR 2020 (arXiv 2003.00696), as quoted in spec: gfla",
+        "Ren et al., CVPR 2020 (arXiv 2003.00696)",
     ),
     PublishedScore(
         "GFLA",
         FASHION,
         {"fid": 10.573, "lpips": 0.2341},
         "gfla-fashion",
-        f"Ren et al., CVPR 2020 (arXiv 2003.00696), as quoted in spec: gfla; FID also in {GFLA} issue 92",
-        "Users find other figures with the released weights: see the two below.",
+        f"Ren et al., CVPR 2020 (arXiv 2003.00696); FID also in {GFLA} issue 92",
+        "Users report other scores with the released weights: see the next two.",
     ),
     PublishedScore(
         "GFLA, released weights",
@@ -37,8 +36,8 @@ PUBLISHED = (
         {"fid": 9.87, "lpips": 0.197},
         "",
         f"{GFLA} issue 70",
-        "Scored again by two users, true images resized to 256×256 some other way; by a bilinear filter, says one of "
-        "them (cuiaiyu/dressing-in-order issue 47).",
+        "Scored again by two users, true images resized to 256×256 in another way; with a bilinear filter, says one "
+        "of them (cuiaiyu/dressing-in-order issue 47).",
     ),
     PublishedScore(
         "GFLA, released weights",
@@ -46,7 +45,7 @@ PUBLISHED = (
         {"fid": 14.101},
         "",
         f"{GFLA} issue 92",
-        "Scored again by a user, true images resized to 256×256; the thread has no answer.",
+        "Scored again by a user, true images resized to 256×256; the issue has no answer.",
     ),
     PublishedScore(
         "GFLA, run by a user",
@@ -54,7 +53,7 @@ PUBLISHED = (
         {"ssim": 0.65, "ssim_256": 0.68},
         "",
         f"{GFLA} issue 42",
-        "Of images of 256×176; the paper prints no SSIM.",
+        "On images of 176×256; the paper prints no SSIM.",
     ),
     PublishedScore(
         "PATN",
@@ -70,7 +69,7 @@ PUBLISHED = (
         {"ssim": 0.281508094, "mask_ssim": 0.799356671, "inception_score": 3.1618128},
         "patn-market",
         f"{PATN} issue 31",
-        "Scored again by a user with the repository's own script; not what the paper prints.",
+        "Scored again by a user with the repository's script; the paper prints other values.",
     ),
     PublishedScore(
         "Dressing in Order",
@@ -78,7 +77,7 @@ PUBLISHED = (
         {"fid": 13.10},
         "gfla-fashion",
         "Cui et al., ICCV 2021, as quoted in cuiaiyu/dressing-in-order issue 47",
-        "At 256×256, with true and training images that the authors of GFLA had shrunk.",
+        "At 256×256, with true and training images resized by the authors of GFLA.",
     ),
     PublishedScore(
         "Dressing in Order, released weights",
@@ -86,7 +85,7 @@ PUBLISHED = (
         {"fid": 12.25},
         "",
         "cuiaiyu/dressing-in-order issue 47",
-        "The same images; true ones shrunk by a bilinear filter instead.",
+        "The same images; true ones resized with a bilinear filter.",
     ),
     PublishedScore(
         "DPTN, released images",
@@ -94,8 +93,8 @@ PUBLISHED = (
         {"fid": 11.4556},
         "",
         "PangzeCheung/Dual-task-Pose-Transformer-Network issue 7",
-        "Scored again by the authors, by GFLA's script against the whole training set (their issue 9); the size is not "
-        "said.",
+        "Scored again by the authors, with GFLA's script against the whole training set (their issue 9); the size is "
+        "not known.",
     ),
     PublishedScore(
         "PIDM, released images",
@@ -103,8 +102,8 @@ PUBLISHED = (
         {"fid": 6.94},
         "",
         f"{PIDM} issue 37",
-        "Scored again by a user against the 48,674 images of train.lst at 256×256, by Pillow's bicubic filter, but "
-        "stored as JPEG; the user says that the paper prints another.",
+        "Scored again by a user against the 48,674 images of train.lst at 256×256, with Pillow's bicubic filter, but "
+        "stored as JPEG; the user says that the paper prints another value.",
     ),
     PublishedScore(
         "PIDM, released images",
@@ -112,7 +111,7 @@ PUBLISHED = (
         {"ssim": 0.7168},
         "",
         f"{PIDM} issue 4",
-        f"As 71.68, by GFLA's script, the same as in the file of scores beside the images. {UNSAID}",
+        f"Printed as 71.68, with GFLA's script, as in the score file next to the images. {UNSAID}",
     ),
     PublishedScore(
         "CFLD, released weights",
@@ -120,8 +119,8 @@ PUBLISHED = (
         {"fid": 6.676, "lpips": 0.1705, "ssim": 0.6993, "ssim_256": 0.7234, "psnr": 17.617},
         "cfld",
         f"{CFLD} issue 37",
-        "By a user with the repository's own script, who finds them different from the paper. Released weights are of "
-        "the last epoch, the paper's training was stopped early (issue 27).",
+        "By a user with the repository's script; they differ from the paper. Released weights are of the last epoch, "
+        "the paper's training was stopped early (issue 27).",
     ),
     PublishedScore(
         "X-MDPT, the 33 MB model",
@@ -130,7 +129,7 @@ PUBLISHED = (
         "",
         "Pham et al., Cross-view Masked Diffusion Transformers for Person Image Synthesis, ICML 2024 (arXiv "
         "2402.01516), abstract",
-        "The abstract does not say how images were sized, stored and compared, so it stands apart.",
+        "The abstract does not say how images were resized, stored and compared.",
     ),
     PublishedScore(
         "Pose with Style, released weights",
@@ -138,7 +137,7 @@ PUBLISHED = (
         {"psnr": 17.7, "ssim": 0.70},
         "",
         "BadourAlBahar/pose-with-style issue 15",
-        "By a user with GFLA's script; the paper scores the subject alone, by silhouettes.",
+        "By a user with GFLA's script; the paper scores the subject alone, with silhouettes.",
     ),
     PublishedScore(
         "CoCosNet, released results",

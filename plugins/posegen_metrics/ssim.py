@@ -1,4 +1,4 @@
-"""Structural similarity (Wang et al., Image Quality Assessment, IEEE TIP 2004), in the variants that are in use."""
+"""Structural similarity (Wang et al., Image Quality Assessment, IEEE TIP 2004), in the published variants."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ K1, K2 = 0.01, 0.03
 
 @dataclass(frozen=True)
 class Variant:
-    """What differs between published SSIMs.
+    """A variant of SSIM.
 
     Args:
-        window: pixels a side, odd.
-        mean: of maps H W in the window, where it lies inside.
-        unbiased: sample covariance, N / (N - 1), of the window's N pixels; else population covariance.
-        own_range: the data range is the generated image's own maximum minus minimum; else the whole scale.
+        window: side in pixels, odd.
+        mean: averages maps H W in the window, at positions where the whole window lies inside.
+        unbiased: use the sample covariance, N / (N - 1), of the window's N pixels; else the population covariance.
+        own_range: use the generated image's maximum minus minimum as the data range; else the whole scale.
     """
 
     window: int
@@ -38,18 +38,18 @@ class Variant:
 
 
 class ImageTooSmall(NotComputable, ValueError):
-    """An image is smaller than the window of a metric."""
+    """Image smaller than the window of a metric."""
 
 
 def gaussian_mean(plane: np.ndarray) -> np.ndarray:
-    """Means of H W in the Gaussian window of 11×11: H-10 W-10."""
+    """Average H W in the Gaussian window of 11×11: H-10 W-10."""
     weights = np.exp(-(np.arange(-RADIUS, RADIUS + 1) ** 2) / (2 * SIGMA**2))
     weights /= weights.sum()
     return cv2.sepFilter2D(plane, cv2.CV_64F, weights, weights)[RADIUS:-RADIUS, RADIUS:-RADIUS]
 
 
 def uniform_mean(plane: np.ndarray, window: int) -> np.ndarray:
-    """Means of H W in a square window: H-window+1 W-window+1."""
+    """Average H W in a square window: H-window+1 W-window+1."""
     edge = window // 2
     return cv2.boxFilter(plane, cv2.CV_64F, (window, window))[edge:-edge, edge:-edge]
 
@@ -64,26 +64,27 @@ VARIANTS = {
 
 @METRICS.register_module()
 class SSIM(ImageMetric):
-    """``ssim``, in [-1, 1]: structural similarity of result and target, by RGB channel, averaged.
+    """``ssim``, in [-1, 1]: structural similarity of generated and true image, averaged over RGB channels.
 
-    The variants (``spec: protocols``), each as scikit-image's ``structural_similarity(target, generated,
-    channel_axis=2, ...)`` computes it, the mean over the places where the whole window lies inside the image:
+    The variants (docs/evaluation.md) equal scikit-image's ``structural_similarity(target, generated, channel_axis=2,
+    ...)``, averaged over the positions where the whole window lies inside the image:
 
-    - ``"gaussian"``: Wang's window of 11×11, sigma 1.5, population covariance, range fixed
+    - ``"gaussian"``: Wang's window of 11×11, sigma 1.5, population covariance, fixed range
       (``gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1``).
-    - ``"uniform51"``: 51×51, all alike, sample covariance, range fixed (``win_size=51, data_range=1``). The first
-      script of GFLA, printed as SSIM by it and by CFLD.
-    - ``"ssim256"``: as ``"gaussian"``, the range being the *generated* image's own maximum minus minimum, over all
-      channels. Printed as SSIM_256 by GFLA and CFLD, on 0..255, which changes nothing but rounding. NaN where the
-      generated image is of one value: there it is 0 / 0.
-    - ``"uniform7"``: scikit-image's default, 7×7, all alike, sample covariance, range fixed (``data_range=1``).
+    - ``"uniform51"``: uniform window of 51×51, sample covariance, fixed range (``win_size=51, data_range=1``). Printed
+      as SSIM by GFLA and CFLD.
+    - ``"ssim256"``: as ``"gaussian"``, but the range is the *generated* image's own maximum minus minimum over all
+      channels. Printed as SSIM_256 by GFLA and CFLD, on 0..255, which only changes rounding. NaN for a generated image
+      of a single value (0 / 0).
+    - ``"uniform7"``: scikit-image's default: uniform window of 7×7, sample covariance, fixed range (``data_range=1``).
 
     Args:
-        variant: one of these.
+        variant: one of the above.
         prefix: see :class:`PairMetric`.
     """
 
     higher_is_better = {"ssim": True}
+    packages = ("opencv-python",)
     variants = {"variant": tuple(VARIANTS)}
 
     def __init__(self, variant: str = "gaussian", prefix: str = "") -> None:
@@ -91,12 +92,12 @@ class SSIM(ImageMetric):
         self.variant = check_variant(variant)
 
     def score(self, images: ImageBatch) -> dict[str, Tensor]:
-        """``ssim`` of each image. NotComputable: images smaller than the window."""
+        """Compute ``ssim`` of each image. NotComputable: images smaller than the window."""
         return {"ssim": ssim(images.generated, images.target, self.variant)}
 
 
 def check_variant(variant: str) -> str:
-    """The same. ConfigError: SSIM has none of that name."""
+    """Return *variant*. ConfigError: SSIM has no such variant."""
     if variant not in VARIANTS:
         hint = f"{nearest(variant, VARIANTS)}\nthere are: {', '.join(VARIANTS)}"
         raise ConfigError(f"SSIM has no variant {variant!r}{hint}")
@@ -104,10 +105,10 @@ def check_variant(variant: str) -> str:
 
 
 def ssim(generated: Tensor, target: Tensor, variant: str = "gaussian") -> Tensor:
-    """Mean structural similarity, B, float64, of images B C H W in [0, 1].
+    """Compute the mean structural similarity, B, float64, of images B C H W in [0, 1].
 
-    In float64, for a variance is a small difference of large numbers; on the CPU with OpenCV's filters, plane by plane:
-    what belongs to a plane fits in the processor's cache.
+    In float64, because a variance is a small difference of large numbers; on the CPU with OpenCV's filters, plane by
+    plane, because a plane fits into the processor's cache.
 
     Raises:
         ImageTooSmall: an image is smaller than the window.
@@ -119,12 +120,12 @@ def ssim(generated: Tensor, target: Tensor, variant: str = "gaussian") -> Tensor
 
 
 def planes(image: Tensor) -> np.ndarray:
-    """An image C H W as OpenCV takes its planes."""
+    """Convert an image C H W to planes for OpenCV, float64."""
     return np.ascontiguousarray(image.detach().cpu().double().numpy())
 
 
 def _image_ssim(generated: np.ndarray, target: np.ndarray, kind: Variant) -> float:
-    """SSIM of two images C H W."""
+    """Compute SSIM of two images C H W."""
     data_range = np.ptp(generated) if kind.own_range else 1.0
     if data_range == 0:
         return math.nan
@@ -135,12 +136,12 @@ def _image_ssim(generated: np.ndarray, target: np.ndarray, kind: Variant) -> flo
 def similarity_maps(
     first: np.ndarray, second: np.ndarray, kind: Variant, data_range: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The two factors of SSIM for two planes H W, where the window lies inside: luminance; contrast times structure.
+    """Compute the two factors of SSIM, luminance and contrast times structure, where the window lies inside.
 
     Args:
-        first, second: H W, float64.
+        first, second: planes H W, float64.
         kind: window and covariance.
-        data_range: of both.
+        data_range: data range of both.
     """
     c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
     pixels = kind.window**2
@@ -153,7 +154,7 @@ def similarity_maps(
 
 
 def require_size(images: Tensor, least: int, what: str) -> None:
-    """Raise ImageTooSmall where images ... H W have fewer than *least* pixels a side."""
+    """Raise ImageTooSmall if images ... H W have fewer than *least* pixels per side."""
     height, width = images.shape[-2:]
     if min(height, width) < least:
-        raise ImageTooSmall(f"{what} needs images of {least} pixels a side or more; got {height}×{width}")
+        raise ImageTooSmall(f"{what} needs images of {least} pixels per side or more; got {width}×{height}")

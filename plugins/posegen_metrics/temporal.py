@@ -1,4 +1,4 @@
-"""How steady a clip is: what moves with the subject should look the same from one frame to the next."""
+"""Temporal consistency of clips: the warping error between consecutive frames."""
 
 from __future__ import annotations
 
@@ -22,26 +22,25 @@ FLOWS = ("exact", "estimated")
 
 @METRICS.register_module()
 class TemporalConsistency(PairMetric):
-    """How much of a clip changes that should only move: the warping error (Lai et al., Learning Blind Video Temporal
-    Consistency, ECCV 2018; theirs is squared).
+    """Warping error (Lai et al., Learning Blind Video Temporal Consistency, ECCV 2018; theirs is squared).
 
     - ``temporal_error``, in [0, 1]: mean absolute difference, images on a scale of 0 to 1, of each generated frame and
-      the generated frame before it warped along the motion of the *true* frames, over the pixels visible in both.
-    - ``temporal_error_true``: the same of the true frames. It is not 0: warping blurs, light changes, and an estimated
-      motion errs. A model that repeats one image has a higher ``temporal_error`` than it wherever something moves.
+      the previous generated frame warped along the motion of the *true* frames, over the pixels visible in both.
+    - ``temporal_error_true``: the same for the true frames. It is not 0, because warping blurs, light changes, and an
+      estimated motion has errors. A model that repeats one image has a higher ``temporal_error`` if something moves.
 
-    The first frame of each clip has no frame before it, and frames of which nothing stays visible have no value: NaN.
-    Pairs have no previous frame: nothing is measured.
+    NaN for the first frame of each clip, and for frames of which nothing stays visible. Not measured for pairs.
 
     Args:
-        flow: ``"exact"``: the motion and visibility that the data set knows (``flow_previous``, ``visible_previous``);
-            nothing is measured where it knows none. ``"estimated"``: by OpenCV's DIS optical flow (Kroeger et al., ECCV
-            2016, its medium preset) on the true frames; visible is where the flow there and back returns to within the
-            bound of Sundaram et al. (ECCV 2010). The two are not comparable.
+        flow: ``"exact"``: motion and visibility from the data set (``flow_previous``, ``visible_previous``); not
+            measured without them. ``"estimated"``: OpenCV's DIS optical flow (Kroeger et al., ECCV 2016, medium preset)
+            on the true frames; visible pixels are those whose flow there and back returns within the bound of Sundaram
+            et al. (ECCV 2010). Values of the two are not comparable.
         prefix: see :class:`PairMetric`.
     """
 
     higher_is_better = {"temporal_error": False}
+    packages = ("opencv-python",)
 
     def __init__(self, flow: str = "exact", prefix: str = "") -> None:
         super().__init__(prefix)
@@ -53,13 +52,13 @@ class TemporalConsistency(PairMetric):
         self._clips: ClipBatch | None = None
 
     def process(self, data_batch: PairBatch | ClipBatch, data_samples: Sequence[Transfer | Animation]) -> None:
-        """As for pairs: the frames of a clip come to :meth:`measure` as pairs, which do not know their motion."""
+        """Measure a batch; the frames of a clip reach :meth:`measure` as pairs, which lack the motion between them."""
         self._clips = data_batch if isinstance(data_batch, ClipBatch) else None
         super().process(data_batch, data_samples)
         self._clips = None
 
     def measure(self, batch: PairBatch, out: Transfer) -> dict[str, Tensor]:
-        """The two errors of each frame."""
+        """Compute the two errors of each frame."""
         if self._clips is None or self._clips.frames.shape[1] < 2:
             return {}
         length = self._clips.frames.shape[1]
@@ -72,7 +71,7 @@ class TemporalConsistency(PairMetric):
         )
 
     def _motion(self, clips: ClipBatch, true: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Flow B T-1 2 H W from each frame but the first to the one before it, and visibility; None: not known."""
+        """Return the flow B T-1 2 H W from each frame to the previous one, and visibility; None: unknown."""
         if self.flow == "estimated":
             return _estimate(true)
         if clips.flow_previous is None or clips.visible_previous is None:
@@ -81,8 +80,13 @@ class TemporalConsistency(PairMetric):
 
 
 def _error(frames: Tensor, flow: Tensor, visible: Tensor) -> Tensor:
-    """Of each frame of B T 3 H W in [-1, 1], B·T, along a flow B T-1 2 H W from each frame but the first to the one
-    before it, where *visible* B T-1 1 H W."""
+    """Compute the warping error of each frame, B·T.
+
+    Args:
+        frames: B T 3 H W in [-1, 1].
+        flow: B T-1 2 H W, from each frame but the first to the previous one.
+        visible: B T-1 1 H W.
+    """
     warped = warp(frames[:, :-1].flatten(0, 1), flow.flatten(0, 1)).view_as(frames[:, 1:])
     difference = (frames[:, 1:] - warped).abs().mean(2, keepdim=True).double() / 2
     errors = (difference * visible).flatten(2).sum(2) / visible.double().flatten(2).sum(2)  # 0 / 0: NaN
@@ -90,8 +94,7 @@ def _error(frames: Tensor, flow: Tensor, visible: Tensor) -> Tensor:
 
 
 def _estimate(frames: Tensor) -> tuple[Tensor, Tensor]:
-    """Flow B T-1 2 H W from each frame of B T 3 H W in [-1, 1], but the first, to the one before it; and where it is
-    visible there, B T-1 1 H W."""
+    """Estimate the flow B T-1 2 H W from each frame of B T 3 H W in [-1, 1] to the previous one, and visibility."""
     estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     gray = ((frames.mean(2) + 1) * 127.5).round().byte().cpu().numpy()  # B T H W
     pairs = [(now, before) for clip in gray for before, now in pairwise(clip)]
@@ -107,8 +110,10 @@ def _estimate(frames: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _returns(there: Tensor, back: Tensor) -> Tensor:
-    """Where a flow B 2 H W stays in the image and the one back cancels it: |w + w'|² < 0.01 (|w|² + |w'|²) + 0.5
-    (Sundaram et al., eq. 5)."""
+    """Return where a flow stays in the image and the flow back cancels it (Sundaram et al., eq. 5).
+
+    |w + w'|² < 0.01 (|w|² + |w'|²) + 0.5, for flows B 2 H W.
+    """
     positions = sampling_positions(there)
     last = positions.new_tensor([there.shape[-1] - 1, there.shape[-2] - 1]).view(1, 2, 1, 1)
     inside = ((positions >= 0) & (positions <= last)).all(1, keepdim=True)

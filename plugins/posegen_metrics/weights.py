@@ -1,5 +1,7 @@
-"""The files of pretrained weights that the metrics read. Checksums are those in torchvision's file names, the first
-digits of a file's SHA-256, or as the note beside them says."""
+"""Pretrained weights of the metrics.
+
+Checksums are the first digits of the SHA-256 in torchvision's file names, unless a comment says otherwise.
+"""
 
 from __future__ import annotations
 
@@ -34,16 +36,16 @@ INCEPTION_CLEAN = WeightsFile(
     "Inception 2015-12-05, TorchScript (NVIDIA, read by clean-fid)",
     "inception-2015-12-05.pt",
     "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt",
-    # NVIDIA prints none; this one stands in k-diffusion's evaluation.py (crowsonkb/k-diffusion), which verifies it.
+    # NVIDIA publishes none; this one is in k-diffusion's evaluation.py (crowsonkb/k-diffusion), which verifies it.
     "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4",
     used_by=SETS,
 )
-"""clean-fid itself keeps it in /tmp, where anybody can write; TorchScript is code, so it is not read from there."""
+"""clean-fid keeps it in /tmp, which is world-writable; TorchScript is code, so it is not read from there."""
 INCEPTION_PYTORCH_FID = WeightsFile(
     "Inception 2015-12-05, PyTorch (pytorch-fid)",
     "pt_inception-2015-12-05-6726825d.pth",
     "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
-    "6726825d",  # in the name, after torchvision's custom
+    "6726825d",  # in the file name, as torchvision's
     used_by=SETS,
 )
 

@@ -1,8 +1,9 @@
-"""Hooks that write the images and the sheet of ``posegen test``."""
+"""Hooks of the test loop that write images: for ``--save-images``, for ``--protocol``, and the test sheet."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ from mmengine.hooks import Hook
 
 from ..data.generated import write_generated
 from ..data.images import to_uint8, write_image
+from ..evaluation import ImagePair
+from ..evaluation.pairing import find_images
 from ..records import as_pairs
 from ..visualization import sample_sheet
 
 
 class SaveImages(Hook):
-    """Writes every generated image as ``SOURCE_2_TARGET_vis.jpg``, the name it was published under; of clips every
-    frame, as ``CLIP/FRAME.jpg``."""
+    """Write every generated image as ``SOURCE_2_TARGET_vis.jpg``, the published name; frames as ``CLIP/FRAME.jpg``."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -30,7 +32,7 @@ class SaveImages(Hook):
 
 
 class SaveForScoring(Hook):
-    """Writes what a protocol scores, without loss, by the pair's name: ``generated/``, ``target/`` and ``source/``."""
+    """Write images for a protocol, lossless, by the pair's name: ``generated/``, ``target/`` and ``source/``."""
 
     KINDS = ("generated", "target", "source")
 
@@ -38,7 +40,7 @@ class SaveForScoring(Hook):
         self.folder = folder
 
     def before_test(self, runner: Any) -> None:
-        """Take away what an earlier test wrote there: it would be scored as well."""
+        """Remove images of an earlier test, which would be scored as well."""
         if is_main_process():
             for kind in self.KINDS:
                 shutil.rmtree(self.folder / kind, ignore_errors=True)
@@ -55,10 +57,27 @@ class SaveForScoring(Hook):
             write_image(source / f"{name}.png", reference)
 
 
-class TestSheet(Hook):
-    """Draws the first test batch, so that numbers come with pictures."""
+def saved_pairs(folder: Path, files: Mapping[str, tuple[Path, Path]]) -> list[ImagePair]:
+    """Return the pairs that :class:`SaveForScoring` wrote.
 
-    __test__ = False  # not a test class, whatever pytest thinks of the name
+    Args:
+        folder: that of the hook.
+        files: the original source and target files by name of the pair; they take the place of the written ones.
+    """
+    generated, target, source = (folder / kind for kind in SaveForScoring.KINDS)
+    pairs = []
+    for path in find_images(generated):
+        place = path.relative_to(generated)
+        name = place.with_suffix("").as_posix()
+        original = files.get(name, (source / place, target / place))
+        pairs.append(ImagePair(name, path, original[1], original[0]))
+    return pairs
+
+
+class TestSheet(Hook):
+    """Draw the first test batch."""
+
+    __test__ = False  # pytest would take it for a test class
 
     def __init__(self, path: Path, rows: int = 8) -> None:
         self.path, self.rows = path, rows

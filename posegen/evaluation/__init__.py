@@ -1,8 +1,7 @@
-"""The bases of all metrics, protocols, and how values are shown and kept. Metrics themselves come from plugins."""
+"""Evaluation: base classes of metrics, protocols, and their results. Metrics themselves come from plugins."""
 
 from .metric import ImageBatch, ImageMetric, NotComputable, PairMetric, SetMetric, centered_interval
-from .protocol import Protocol, get_protocol, protocols, variations
-from .published import PublishedScore, published_scores
+from .protocol import Protocol, PublishedScore, get_protocol, protocols, variations
 from .results import Evaluation, ImagePair, Score, read_evaluation
 from .table import metrics_table, write_metrics
 
@@ -21,7 +20,6 @@ __all__ = [
     "get_protocol",
     "metrics_table",
     "protocols",
-    "published_scores",
     "read_evaluation",
     "variations",
     "write_metrics",

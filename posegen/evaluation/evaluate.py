@@ -1,4 +1,4 @@
-"""Scores of image files under a protocol: the one way from pictures to numbers, whoever made them."""
+"""Scores of image files under a protocol."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ import math
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
 from ..data.keypoints import Keypoints
-from ..errors import CheckpointError, ConfigError, MissingWeightsError, nearest
+from ..errors import CheckpointError, ConfigError, MissingWeightsError
 from ..registry import METRICS, STRUCTURE_ENCODERS
 from ..version import __version__
 from ..weights import sha256
@@ -28,25 +27,28 @@ from .protocol import Protocol
 from .real_set import real_statistics
 from .results import Evaluation, ImagePair, Score
 
-VERSIONS = ("torch", "torchvision", "numpy", "pillow", "opencv-python", "scikit-image", "lpips", "clean-fid")
+PACKAGES = ("torch", "numpy", "pillow", "opencv-python")
+"""Libraries that read and resize images; metrics name their own."""
 MOST_SET_DRAWS = 100
-"""Resamplings of a metric of sets, at most: each is a whole computation."""
+"""Maximum bootstrap draws for a metric of sets: each draw is a whole computation."""
+
+Metric = ImageMetric | SetMetric
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to evaluate; none of it changes a value beyond the last digits.
+    """Options of an evaluation; none of them changes a value beyond the last digits.
 
     Args:
-        metrics: names, as the protocol reports them, of those to compute; None: all.
-        real: the real images that sets are compared with; None: the targets, where the protocol says so.
+        metrics: reported names of the metrics to compute; None: all of the protocol.
+        real: real images for metrics of sets; None: the targets, if the protocol says so.
         keypoints, generated_keypoints: by name of the pair, in pixels of the target's and the generated image's file.
         batch_size: images scored at a time.
-        threads: that read images.
-        draws: bootstrap resamplings of an interval; 0: none.
+        threads: threads that read images.
+        draws: bootstrap draws of an interval; 0: no intervals.
         seed: of the bootstrap.
-        cache: folder for statistics of real sets; None: the default one.
-        progress: called with what is done, images so far and images in all.
+        cache: folder for statistics of real sets; None: the default cache.
+        progress: called with the kind of work, images done and images in all.
     """
 
     metrics: Sequence[str] | None = None
@@ -58,132 +60,241 @@ class Options:
     draws: int = 1000
     seed: int = 0
     cache: Path | None = None
-    progress: Callable[[str, int, int], None] = lambda what, done, total: None
+    progress: Callable[[str, int, int], None] = lambda kind, done, total: None
 
 
 def evaluate(pairs: Sequence[ImagePair], protocol: Protocol, options: Options | None = None) -> Evaluation:
-    """Score generated images against the true ones, under a protocol.
+    """Score generated images against true ones under a protocol.
 
-    All files are looked at before anything is computed. What cannot be computed (weights that are missing, images too
-    small, no masks) is in ``not_computed`` with the reason, and the rest goes on. Memory does not grow with the number
-    of images, but for a row of numbers an image and, of metrics of sets, a row of features.
+    All files are checked before anything is computed. A metric that cannot be computed (missing weights, images too
+    small, no masks) is reported in ``not_computed`` with the reason, and the others go on. Memory grows by one row of
+    numbers per image, and one row of features per image for metrics of sets.
 
     Raises:
-        DataError: the images cannot be scored; says all that is wrong.
-        ConfigError: the protocol has no metric of a name that was asked for.
+        DataError: the images cannot be scored; lists all problems.
+        ConfigError: the protocol has no metric of a requested name, or two pairs have one name.
     """
     options = options or Options()
-    metrics, missing = _build(protocol, options.metrics)
     names = [pair.name for pair in pairs]
     if len(set(names)) < len(names):
-        raise ConfigError("two pairs have one name: results could not be told apart")
+        raise ConfigError("two pairs have one name: their results could not be told apart")
+    state = _build(protocol, options.metrics)
+    needs_real = any(isinstance(metric, SetMetric) and metric.needs_real for metric in state.metrics.values())
+    if options.real and needs_real and protocol.real == "targets":
+        raise ConfigError(
+            f"protocol {protocol.name!r} compares sets with the targets of the pairs; omit the real images, or choose "
+            "another protocol"
+        )
+    real = list(options.real or ()) if needs_real else []
     with ThreadPoolExecutor(options.threads) as threads:
-        options.progress("looking at the files", 0, len(pairs))
-        real = [] if options.real is None else list(options.real)
-        if real and protocol.real == "targets" and compares_with_real(metrics):
-            raise ConfigError(
-                f"protocol {protocol.name!r} compares sets with the targets of the pairs, not with other real images; "
-                "choose another protocol, or give none"
-            )
-        checked = check_images(pairs, protocol, threads, real if compares_with_real(metrics) else [])
-        found = _Found(metrics, missing)
-        for batch in _batches(pairs, protocol, options, checked.size, threads):
-            found.add(batch)
-            options.progress("scoring", len(found.names), len(pairs))
-    scores = found.image_scores(options)
-    notes = [*checked.notes, *found.undefined()]
-    for name, metric in found.of(SetMetric):
-        scores |= _set_scores(name, metric, found, protocol, pairs, options, notes)
-    ordered = {name: scores[name] for name in sorted(scores, key=lambda name: _rank(name, protocol))}
-    context = _context(options) | {
-        "targets_digest": digest(pair.target for pair in pairs),
-        "real_digest": digest(options.real) if options.real and compares_with_real(found.metrics) else None,
-        "extractors": {name: metric.extractor for name, metric in found.metrics.items() if metric.extractor},
-    }
-    return Evaluation(protocol, ordered, found.not_computed, found.rows(), list(pairs), notes=notes, context=context)
-
-
-class _Found:
-    """What has been found so far: the values of each image, and the features of all."""
-
-    def __init__(self, metrics: dict[str, Any], not_computed: dict[str, str]) -> None:
-        self.metrics, self.not_computed = metrics, not_computed
-        self.names: list[str] = []
-        self.values: dict[str, list[float]] = {}
-        self.kinds: dict[str, tuple[str, str]] = {}  # of each reported value: its metric, and its own name there
-        self.features: dict[str, list[np.ndarray]] = {}
-        self.real_features: dict[object, np.ndarray] = {}  # by what they come from
-
-    def of(self, kind: type) -> list[tuple[str, Any]]:
-        return [(name, metric) for name, metric in self.metrics.items() if isinstance(metric, kind)]
-
-    def add(self, batch: _Batch) -> None:
-        """Score one batch with every metric that is still in."""
-        for name, metric in self.of(ImageMetric):
+        options.progress("checking files", 0, len(pairs))
+        size, notes = check_images(pairs, protocol, threads, real)
+        done = 0
+        for generated, images in _batches(pairs, protocol, options, size, threads):
+            _score_batch(state, generated, images)
+            done += len(images)
+            options.progress("scoring", done, len(pairs))
+    scores = _image_scores(state, names, options, notes)
+    for name, metric in list(state.metrics.items()):
+        if isinstance(metric, SetMetric):
             try:
-                values = metric.score(batch.images)
+                scores |= _set_scores(name, metric, state, protocol, pairs, options, notes)
             except NotComputable as error:
-                self.drop(name, str(error))
-                continue
-            for own, numbers in values.items():
-                reported = name if len(values) == 1 else f"{name}_{own}"
-                self.kinds[reported] = (name, own)
-                self.values.setdefault(reported, []).extend(numbers.detach().double().tolist())
-        extracted: dict[object, np.ndarray] = {}
-        for name, metric in self.of(SetMetric):
-            key = metric.source_of_features
-            if key not in extracted:
-                extracted[key] = metric.extract(batch.generated)
-            self.features.setdefault(name, []).append(extracted[key])
-        self.names += batch.images.names
-
-    def drop(self, name: str, reason: str) -> None:
-        """A metric turns out not to apply."""
-        del self.metrics[name]
-        self.not_computed[name] = reason
-        for reported in [each for each in self.values if self.kinds[each][0] == name]:
-            del self.values[reported]
-
-    def image_scores(self, options: Options) -> dict[str, Score]:
-        scores = {}
-        for name, numbers in self.values.items():
-            part, own = self.kinds[name]
-            metric = self.metrics[part]
-            known = np.array([number for number in numbers if not math.isnan(number)])
-            if not len(known):
-                self.not_computed[name] = "defined for none of the images"
-                continue
-            interval = bootstrap_of_mean(known, options.draws, options.seed)
-            scores[name] = Score(
-                math.fsum(known) / len(known), interval, len(known), metric.units.get(own, ""),
-                metric.higher_is_better.get(own),
-            )  # fmt: skip
-        return scores
-
-    def undefined(self) -> list[str]:
-        """A note for each value that some images do not have: its mean is over the others."""
-        missing = {name: [math.isnan(number) for number in numbers] for name, numbers in self.values.items()}
-        return [
-            f"{name} is not defined for {sum(absent)} of {len(absent)} images, such as "
-            f"{self.names[absent.index(True)]}, and its mean is over the others"
-            for name, absent in missing.items()
-            if any(absent) and not all(absent)
-        ]
-
-    def rows(self) -> list[dict[str, Any]]:
-        """One dict an image."""
-        columns = self.values
-        return [{"name": name, **{c: columns[c][k] for c in columns}} for k, name in enumerate(self.names)]
+                state.drop(name, str(error))
+    context = {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "versions": _versions(protocol),
+        "interval": f"95 % bootstrap over images, {options.draws} draws ({MOST_SET_DRAWS} at most for sets), "
+        f"seed {options.seed}",
+        "real_images": "targets" if options.real is None else len(options.real),
+        "targets_digest": digest(pair.target for pair in pairs),
+        "real_digest": digest(real) if real else None,
+        "extractors": {name: metric.extractor for name, metric in state.metrics.items() if metric.extractor},
+    }
+    columns = {reported: state.values[key] for key, reported in state.reported().items()}
+    rows = [{"name": name, **{column: columns[column][k] for column in columns}} for k, name in enumerate(names)]
+    ordered = {name: scores[name] for name in sorted(scores, key=lambda name: _rank(name, protocol))}
+    return Evaluation(protocol, ordered, state.not_computed, rows, list(pairs), notes=notes, context=context)
 
 
 @dataclass
-class _Batch:
-    images: ImageBatch
-    generated: torch.Tensor  # uint8 B 3 H W
+class _State:
+    """Metrics, and the numbers computed so far."""
+
+    metrics: dict[str, Metric]
+    not_computed: dict[str, str]
+    values: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    """Numbers of single images, by (name of the metric in the protocol, name of the value in the metric)."""
+    features: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    """Features of the generated images, by name of the metric."""
+    real_features: dict[object, np.ndarray] = field(default_factory=dict)
+    """Features of the real images, by their source."""
+
+    def drop(self, name: str, reason: str) -> None:
+        """Report a metric as not computed."""
+        del self.metrics[name]
+        self.not_computed[name] = reason
+        self.values = {key: numbers for key, numbers in self.values.items() if key[0] != name}
+
+    def reported(self) -> dict[tuple[str, str], str]:
+        """Name each value as it is reported: as the metric, with the value's name appended if there are several."""
+        return _reported(list(self.values))
+
+
+def _reported(keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    names = [name for name, _ in keys]
+    return {(name, own): name if names.count(name) == 1 else f"{name}_{own}" for name, own in keys}
+
+
+def _build(protocol: Protocol, wanted: Sequence[str] | None) -> _State:
+    """Build the metrics; those whose weights are missing or damaged are not computed."""
+    protocol.check_metrics(wanted or ())
+    state = _State({}, {})
+    for name, part in protocol.metrics.items():
+        if wanted is not None and name not in wanted:
+            continue
+        try:
+            metric = METRICS.build_part(dict(part))
+        except (MissingWeightsError, CheckpointError) as error:
+            state.not_computed[name] = str(error)
+            continue
+        if not isinstance(metric, (ImageMetric, SetMetric)):
+            raise ConfigError(
+                f"protocol {protocol.name!r}: {name} is a {part['type']}, which needs a model's outputs, not images"
+            )
+        state.metrics[name] = metric
+    return state
+
+
+def _batches(
+    pairs: Sequence[ImagePair], protocol: Protocol, options: Options, size: tuple[int, int], threads: Executor
+) -> Iterator[tuple[torch.Tensor, ImageBatch]]:
+    """Yield generated images, uint8, and batches as they are scored; the next batch is read meanwhile."""
+    mask = None if protocol.mask is None else STRUCTURE_ENCODERS.build_part(dict(protocol.mask))
+
+    def read(chunk: Sequence[ImagePair]) -> tuple[Iterator[np.ndarray], Iterator[np.ndarray]]:
+        return (
+            threads.map(lambda pair: prepare_generated(pair.generated, protocol), chunk),
+            threads.map(lambda pair: prepare_target(pair.target, protocol), chunk),
+        )
+
+    chunks = [pairs[k : k + options.batch_size] for k in range(0, len(pairs), options.batch_size)]
+    reading = read(chunks[0])
+    for chunk, following in zip(chunks, [*chunks[1:], None], strict=True):
+        generated, target = map(to_batch, reading)
+        if following is not None:
+            reading = read(following)
+        images = ImageBatch(generated.float() / 255, target.float() / 255, [pair.name for pair in chunk])
+        images.keypoints = _points(options.keypoints, {pair.name: pair.target for pair in chunk}, protocol)
+        images.generated_keypoints = _points(
+            options.generated_keypoints, {pair.name: pair.generated for pair in chunk}, protocol
+        )
+        if mask is not None and images.keypoints is not None:
+            masks = [mask.encode(points, tuple(target.shape[-2:])) for points in images.keypoints]
+            images.mask = torch.stack(masks).float()
+        yield generated, images
+
+
+def _points(
+    known: Mapping[str, Keypoints] | None, files: Mapping[str, Path], protocol: Protocol
+) -> list[Keypoints] | None:
+    if known is None:
+        return None
+    placed = []
+    for name, path in files.items():
+        with Image.open(path) as image:
+            size = (image.height, image.width)
+        placed.append(replace(known[name], points=place_points(known[name].points, size, protocol)))
+    return placed
+
+
+def _score_batch(state: _State, generated: torch.Tensor, images: ImageBatch) -> None:
+    extracted: dict[object, np.ndarray] = {}
+    for name, metric in list(state.metrics.items()):
+        if isinstance(metric, SetMetric):
+            source = metric.source_of_features
+            if source not in extracted:
+                extracted[source] = metric.extract(generated)
+            state.features.setdefault(name, []).append(extracted[source])
+            continue
+        try:
+            values = metric.score(images)
+        except NotComputable as error:
+            state.drop(name, str(error))
+            continue
+        for own, numbers in values.items():
+            state.values.setdefault((name, own), []).extend(numbers.detach().double().tolist())
+
+
+def _image_scores(state: _State, names: Sequence[str], options: Options, notes: list[str]) -> dict[str, Score]:
+    scores = {}
+    for (name, own), reported in state.reported().items():
+        numbers = np.array(state.values[name, own])
+        known = numbers[~np.isnan(numbers)]
+        if not len(known):
+            state.not_computed[reported] = "defined for none of the images"
+            continue
+        if len(known) < len(numbers):
+            first = names[int(np.isnan(numbers).argmax())]
+            notes.append(
+                f"{reported} is not defined for {len(numbers) - len(known)} of {len(numbers)} images, such as {first}; "
+                "its mean is over the others"
+            )
+        metric, interval = state.metrics[name], bootstrap_of_mean(known, options.draws, options.seed)
+        scores[reported] = _score(metric, own, math.fsum(known) / len(known), interval, len(known))
+    return scores
+
+
+def _set_scores(
+    name: str,
+    metric: SetMetric,
+    state: _State,
+    protocol: Protocol,
+    pairs: Sequence[ImagePair],
+    options: Options,
+    notes: list[str],
+) -> dict[str, Score]:
+    generated, real, count = np.concatenate(state.features[name]), {}, 0
+    if len(generated) < metric.least_images:
+        raise NotComputable(f"needs {metric.least_images} generated images or more, there are {len(generated)}")
+    if metric.needs_real:
+        if options.real is None and protocol.real != "targets":
+            raise NotComputable(
+                f"protocol {protocol.name!r} compares with {protocol.real}: give their folder with --real"
+            )
+        files = list(dict.fromkeys(pair.target for pair in pairs) if options.real is None else options.real)
+        count = len(files)
+        if count < metric.least_images:
+            raise NotComputable(f"needs {metric.least_images} real images or more, there are {count}")
+        real = real_statistics(
+            metric,
+            files,
+            lambda path: prepare_target(path, protocol),
+            protocol.hash,
+            options.cache,
+            options.batch_size,
+            lambda done: options.progress(f"real images of {name}", done, count),
+            state.real_features,
+        )
+    values = metric.compare(generated, real)
+    advice = metric.advice(len(generated), count)
+    notes += [f"{name}: {advice}"] if advice else []
+    draws = min(options.draws, MOST_SET_DRAWS)
+    options.progress(f"interval of {name}", 0, draws)
+    intervals = metric.interval(generated, real, np.random.default_rng(options.seed), draws) if draws else {}
+    reported = _reported([(name, own) for own in values])
+    return {
+        reported[name, own]: _score(metric, own, value, intervals.get(own), len(generated))
+        for own, value in values.items()
+    }
+
+
+def _score(metric: Metric, own: str, value: float, interval: tuple[float, float] | None, count: int) -> Score:
+    return Score(value, interval, count, metric.units.get(own, ""), metric.higher_is_better.get(own))
 
 
 def bootstrap_of_mean(numbers: np.ndarray, draws: int, seed: int) -> tuple[float, float] | None:
-    """The 95 % percentile bootstrap interval of a mean; None for no draws or a single number."""
+    """Compute the 95 % percentile bootstrap interval of a mean; None without draws or for a single number."""
     if draws < 1 or len(numbers) < 2:
         return None
     rng = np.random.default_rng(seed)
@@ -193,152 +304,26 @@ def bootstrap_of_mean(numbers: np.ndarray, draws: int, seed: int) -> tuple[float
     return float(low), float(high)
 
 
-def compares_with_real(metrics: Mapping[str, Any]) -> bool:
-    """Whether any metric compares with real images."""
-    return any(isinstance(metric, SetMetric) and metric.needs_real for metric in metrics.values())
-
-
 def digest(files: Iterable[Path]) -> str:
-    """Twelve hex digits of the bytes of a set of files, whatever they are called: scores compare on the same ones."""
+    """Return twelve hex digits over the bytes of a set of files, independent of their names."""
     return hashlib.sha256("\n".join(sorted(sha256(path) for path in set(files))).encode()).hexdigest()[:12]
 
 
-def _build(protocol: Protocol, wanted: Sequence[str] | None) -> tuple[dict[str, Any], dict[str, str]]:
-    """The metrics, and of those that cannot be built for lack of weights, or with damaged ones, why."""
-    unknown = [name for name in wanted or () if name not in protocol.metrics]
-    if unknown:
-        raise ConfigError(
-            f"protocol {protocol.name!r} has no metric {', '.join(map(repr, unknown))}"
-            f"{nearest(unknown[0], protocol.metrics)}\nit has: {', '.join(protocol.metrics)}"
-        )
-    metrics, missing = {}, {}
-    for name, part in protocol.metrics.items():
-        if wanted is None or name in wanted:
-            try:
-                metrics[name] = METRICS.build_part(dict(part))
-            except (MissingWeightsError, CheckpointError) as error:
-                missing[name] = str(error)
-                continue
-            if not isinstance(metrics[name], (ImageMetric, SetMetric)):
-                raise ConfigError(
-                    f"protocol {protocol.name!r}: {name} is a {part['type']}, which needs a model's outputs, not images"
-                )
-    return metrics, missing
-
-
-def _batches(
-    pairs: Sequence[ImagePair], protocol: Protocol, options: Options, size: tuple[int, int], threads: Executor
-) -> Iterator[_Batch]:
-    """Prepared images, the next batch read while this one is scored."""
-    mask = None if protocol.mask is None else STRUCTURE_ENCODERS.build_part(dict(protocol.mask))
-
-    def start(chunk: Sequence[ImagePair]) -> tuple[Sequence[ImagePair], Iterator[Any], Iterator[Any]]:
-        generated = threads.map(lambda pair: prepare_generated(pair.generated, protocol), chunk)
-        return chunk, generated, threads.map(lambda pair: prepare_target(pair.target, protocol), chunk)
-
-    chunks = [pairs[k : k + options.batch_size] for k in range(0, len(pairs), options.batch_size)]
-    waiting = start(chunks[0])
-    for following in [*chunks[1:], None]:
-        chunk, generated, target = waiting
-        made, true = to_batch(generated), to_batch(target)
-        if following is not None:
-            waiting = start(following)
-        points = _points(chunk, options.keypoints, protocol, lambda pair: pair.target)
-        found = _points(chunk, options.generated_keypoints, protocol, lambda pair: pair.generated)
-        images = ImageBatch(made.float() / 255, true.float() / 255, [pair.name for pair in chunk], None, points, found)
-        if mask is not None and points is not None:
-            images.mask = torch.stack([mask.encode(each, tuple(true.shape[-2:])) for each in points]).float()
-        yield _Batch(images, made)
-
-
-def _points(
-    chunk: Sequence[ImagePair],
-    known: Mapping[str, Keypoints] | None,
-    protocol: Protocol,
-    path: Callable[[ImagePair], Path],
-) -> list[Keypoints] | None:
-    if known is None:
-        return None
-    placed = []
-    for pair in chunk:
-        with Image.open(path(pair)) as image:
-            size = (image.height, image.width)
-        points = known[pair.name]
-        placed.append(replace(points, points=place_points(points.points, size, protocol)))
-    return placed
-
-
-def _set_scores(
-    name: str,
-    metric: SetMetric,
-    found: _Found,
-    protocol: Protocol,
-    pairs: Sequence[ImagePair],
-    options: Options,
-    notes: list[str],
-) -> dict[str, Score]:
-    generated = np.concatenate(found.features[name])
-    try:
-        if len(generated) < metric.least_images:
-            raise NotComputable(f"needs {metric.least_images} generated images or more, there are {len(generated)}")
-        real, count = _real(name, metric, found, protocol, pairs, options)
-        values = metric.compare(generated, real)
-    except NotComputable as error:
-        found.drop(name, str(error))
-        return {}
-    advice = metric.advice(len(generated), count)
-    notes += [f"{name}: {advice}"] if advice else []
-    rng, draws = np.random.default_rng(options.seed), min(options.draws, MOST_SET_DRAWS)
-    options.progress(f"interval of {name}", 0, draws)
-    intervals = metric.interval(generated, real, rng, draws) if draws else {}
-    return {
-        name if len(values) == 1 else f"{name}_{own}": Score(
-            value, intervals.get(own), len(generated), metric.units.get(own, ""), metric.higher_is_better.get(own)
-        )
-        for own, value in values.items()
-    }
-
-
-def _real(
-    name: str, metric: SetMetric, found: _Found, protocol: Protocol, pairs: Sequence[ImagePair], options: Options
-) -> tuple[dict[str, np.ndarray], int]:
-    if not metric.needs_real:
-        return {}, 0
-    files = options.real
-    if files is None and protocol.real != "targets":
-        raise NotComputable(f"protocol {protocol.name!r} compares with {protocol.real}: give their folder with --real")
-    files = list(dict.fromkeys(pair.target for pair in pairs)) if files is None else list(files)
-    if len(files) < metric.least_images:
-        raise NotComputable(f"needs {metric.least_images} real images or more, there are {len(files)}")
-    return real_statistics(
-        metric,
-        files,
-        lambda path: prepare_target(path, protocol),
-        protocol.hash,
-        options.cache,
-        options.batch_size,
-        lambda done: options.progress(f"real images of {name}", done, len(files)),
-        found.real_features,
-    )
-
-
 def _rank(name: str, protocol: Protocol) -> int:
-    """The place of a reported value in the protocol's order."""
+    """Return the position of a reported value in the protocol's order."""
     places = [k for k, known in enumerate(protocol.metrics) if name == known or name.startswith(f"{known}_")]
     return max(places, default=len(protocol.metrics))
 
 
-def _context(options: Options) -> dict[str, Any]:
+def _versions(protocol: Protocol) -> dict[str, str]:
+    """Return the versions of all libraries that decide values under a protocol."""
+    packages = list(PACKAGES)
+    for part in protocol.metrics.values():
+        packages += METRICS.get(part["type"]).packages
     versions = {"posegen": __version__, "python": platform.python_version()}
-    for package in VERSIONS:
+    for package in dict.fromkeys(packages):
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "versions": versions,
-        "interval": f"95 % bootstrap over images, {options.draws} draws ({MOST_SET_DRAWS} at most for sets), "
-        f"seed {options.seed}",
-        "real_images": "targets" if options.real is None else len(options.real),
-    }
+    return versions

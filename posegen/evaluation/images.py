@@ -6,7 +6,6 @@ import io
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -23,62 +22,67 @@ LOSSY = {".jpg", ".jpeg", ".webp"}
 COLOR_MODES = {"RGB", "YCbCr", "CMYK"}
 WHITE = 255
 
-
-class Checked(NamedTuple):
-    """What a look at all files found: the size (H, W) of the generated images, and notes."""
-
-    size: tuple[int, int]
-    notes: list[str]
+Sizes = dict[tuple[int, int], list[Path]]
+"""Files by size (H, W)."""
 
 
 def check_images(
     pairs: Sequence[ImagePair], protocol: Protocol, threads: Executor, real: Sequence[Path] = ()
-) -> Checked:
-    """Decode every file once, those of *real* too, and say all that is wrong at once.
+) -> tuple[tuple[int, int], list[str]]:
+    """Decode every file once, before anything is scored.
+
+    Returns:
+        The size (H, W) of the generated images, and notes for the reader of the scores.
 
     Raises:
-        DataError: missing, truncated or unknown files, gray or alpha images, generated images of several sizes, true
-            or real images of another size where the protocol does not resize them.
+        DataError: lists all missing, truncated or unknown files, gray or alpha images, generated images of several
+            sizes, and true or real images of another size if the protocol does not resize them.
     """
+    files = {
+        "generated": list(dict.fromkeys(pair.generated for pair in pairs)),
+        "target": list(dict.fromkeys(pair.target for pair in pairs)),
+        "real": list(real),
+    }
     problems: list[str] = []
-    sizes: dict[str, dict[tuple[int, int], list[Path]]] = {"generated": {}, "target": {}, "real": {}}
-    kinds = {kind: list(dict.fromkeys(getattr(pair, kind) for pair in pairs)) for kind in ("generated", "target")}
-    for kind, files in {**kinds, "real": list(real)}.items():
-        known = sizes[kind]
-        for path, size in zip(files, threads.map(_size_or_problem, files), strict=True):
+    sizes: dict[str, Sizes] = {}
+    for kind, paths in files.items():
+        sizes[kind] = {}
+        for path, size in zip(paths, threads.map(_size_or_problem, paths), strict=True):
             if isinstance(size, str):
                 problems.append(size)
             else:
-                known.setdefault(size, []).append(path)
-    generated, target = sizes["generated"], sizes["target"]
-    if len(generated) > 1:
-        problems.append(f"generated images are of several sizes: {_count_sizes(generated)}")
-    if protocol.size is None and set(sizes["real"]) - set(generated):
-        problems.append(f"real images are of other sizes than the generated ones: {_count_sizes(sizes['real'])}")
-    if protocol.size is None and len(target) > 1:
-        problems.append(
-            f"true images are of several sizes, and protocol {protocol.name!r} does not resize them: "
-            f"{_count_sizes(target)}"
-        )
-    if protocol.size is None and len(generated) == len(target) == 1 and set(generated) != set(target):
-        problems.append(
-            f"generated images are {_size(next(iter(generated)))}, true ones {_size(next(iter(target)))}, and protocol "
-            f"{protocol.name!r} does not resize them"
-        )
-    if protocol.size is not None and protocol.resize == "none":
-        others = [size for size in {**generated, **target, **sizes["real"]} if size != tuple(protocol.size)]
-        problems += [
-            f"images of {_size(size)}: protocol {protocol.name!r} scores {_size(protocol.size)}, and does not resize"
-            for size in others
-        ]
+                sizes[kind].setdefault(size, []).append(path)
+    problems += _wrong_sizes(sizes["generated"], sizes["target"], sizes["real"], protocol)
     if problems:
-        raise DataError("the images to score", problems, "Mend them, or choose another protocol; nothing was scored.")
-    size = next(iter(generated))
-    return Checked(size, _notes(kinds["generated"], [*kinds["target"], *real], protocol, size))
+        raise DataError("the images to score", problems, "Fix them, or choose another protocol; nothing was scored.")
+    size = next(iter(sizes["generated"]))
+    return size, _notes(files["generated"], [*files["target"], *real], protocol, size)
+
+
+def _wrong_sizes(generated: Sizes, target: Sizes, real: Sizes, protocol: Protocol) -> list[str]:
+    name = f"protocol {protocol.name!r}"
+    problems = []
+    if len(generated) > 1:
+        problems.append(f"generated images have several sizes: {_count_sizes(generated)}")
+    if protocol.size is None:
+        if set(real) - set(generated):
+            problems.append(f"real images have other sizes than the generated ones: {_count_sizes(real)}")
+        if len(target) > 1:
+            problems.append(f"true images have several sizes, and {name} does not resize them: {_count_sizes(target)}")
+        if len(generated) == len(target) == 1 and set(generated) != set(target):
+            made, true = (_size(next(iter(sizes))) for sizes in (generated, target))
+            problems.append(f"generated images are {made}, true ones {true}, and {name} does not resize them")
+    elif protocol.resize == "none":
+        others = [size for size in {**generated, **target, **real} if size != tuple(protocol.size)]
+        problems += [f"images of {_size(size)}: {_cannot_resize(protocol)}" for size in others]
+    return problems
 
 
 def prepare_target(path: Path, protocol: Protocol) -> np.ndarray:
-    """A true image as it is scored: resized, stored and read again, padded. uint8 H W 3."""
+    """Read a true image as it is scored: resized, stored and read again, padded. uint8 H W 3.
+
+    A lossy file that keeps its size is not compressed again.
+    """
     image = read_image(path)
     resized = _resize(image, protocol)
     if resized is not image or path.suffix.lower() not in LOSSY:
@@ -87,8 +91,7 @@ def prepare_target(path: Path, protocol: Protocol) -> np.ndarray:
 
 
 def prepare_generated(path: Path, protocol: Protocol) -> np.ndarray:
-    """A generated image as it is scored: stored and read again, unless the file is lossy already; resized where it has
-    another size than is scored; padded. uint8 H W 3."""
+    """Read a generated image as it is scored: stored and read again unless lossy, resized, padded. uint8 H W 3."""
     image = read_image(path)
     if path.suffix.lower() not in LOSSY:
         image = store(image, protocol.generated_round_trip)
@@ -96,26 +99,26 @@ def prepare_generated(path: Path, protocol: Protocol) -> np.ndarray:
 
 
 def prepare_source(path: Path, protocol: Protocol) -> np.ndarray:
-    """The image a result was made from, resized and padded as a true one; metrics only look at it."""
+    """Read a source image, resized and padded as a true one. uint8 H W 3."""
     return _pad(_resize(read_image(path), protocol), protocol.padding)
 
 
 def store(image: np.ndarray, round_trip: str) -> np.ndarray:
-    """What is read again after an image, uint8 H W 3, was stored: one of :data:`~.protocol.ROUND_TRIPS`."""
+    """Return an image, uint8 H W 3, as it is after storage in one of :data:`~.protocol.ROUND_TRIPS`."""
     if not round_trip.startswith("jpeg-"):
-        return image  # PNG gives back what it was given
+        return image  # PNG is lossless
     file = io.BytesIO()
     Image.fromarray(image).save(file, "JPEG", quality=int(round_trip.removeprefix("jpeg-")))
     return np.asarray(Image.open(file).convert("RGB"))
 
 
 def to_batch(images: Iterable[np.ndarray]) -> torch.Tensor:
-    """Images uint8 H W 3 as one tensor uint8 B 3 H W."""
+    """Stack images uint8 H W 3 to a tensor uint8 B 3 H W."""
     return torch.from_numpy(np.stack([image.transpose(2, 0, 1) for image in images]))
 
 
 def place_points(points: np.ndarray, size: tuple[int, int], protocol: Protocol) -> np.ndarray:
-    """Points K 2, (x, y) in pixels of an image of *size* (H, W) as it is on disk, in pixels of the scored image."""
+    """Convert points K 2, (x, y) in pixels of a file of *size* (H, W), to pixels of the scored image."""
     height, width = protocol.size or size
     scaled = points * np.array([width / size[1], height / size[0]])
     if protocol.padding == "none":
@@ -133,12 +136,16 @@ def _resize(image: np.ndarray, protocol: Protocol) -> np.ndarray:
         return resize_image(image, protocol.size, resample)
     if library == "opencv":
         return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
-    if library == "torchvision":  # what its resize of a tensor does
+    if library == "torchvision":  # the computation of its resize of a tensor
         tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float()
         resized = F.interpolate(tensor, protocol.size, mode="bicubic", antialias=True)
         return resized.round().clamp(0, 255).to(torch.uint8)[0].permute(1, 2, 0).numpy()
-    wanted = f"protocol {protocol.name!r} scores {_size(protocol.size)}, and does not resize"
-    raise DataError("the images to score", f"one of {_size(image.shape[:2])}: {wanted}")
+    raise DataError("the images to score", f"one of {_size(image.shape[:2])}: {_cannot_resize(protocol)}")
+
+
+def _cannot_resize(protocol: Protocol) -> str:
+    assert protocol.size is not None
+    return f"protocol {protocol.name!r} scores {_size(protocol.size)} and does not resize"
 
 
 def _pad(image: np.ndarray, padding: str) -> np.ndarray:
@@ -160,7 +167,7 @@ def _size_or_problem(path: Path) -> tuple[int, int] | str:
     with Image.open(path) as image:
         mode, has_alpha = image.mode, "A" in image.getbands() or "transparency" in image.info
     if has_alpha:
-        return f"{path}: has an alpha channel; lay it over the background it is meant for"
+        return f"{path}: has an alpha channel; compose it with its background"
     if mode not in COLOR_MODES:
         return f"{path}: not a color image (mode {mode}); convert it to RGB"
     return size
@@ -170,29 +177,27 @@ def _notes(generated: Sequence[Path], true: Sequence[Path], protocol: Protocol, 
     notes = []
     if protocol.size is not None and size != tuple(protocol.size):
         notes.append(
-            f"generated images are {_size(size)}, and were resized ({protocol.resize}) to the {_size(protocol.size)} "
-            "that are scored"
+            f"generated images are {_size(size)} and were resized ({protocol.resize}) to {_size(protocol.size)}"
         )
-    for what, files, asked in (
+    for kind, files, wanted in (
         ("generated", generated, protocol.generated_round_trip),
         ("true", true, protocol.target_round_trip),
     ):
         lossy = sum(path.suffix.lower() in LOSSY for path in files)
         if lossy:
-            again = "were not compressed again where they keep their size" if asked.startswith("jpeg") else "stay so"
-            notes.append(f"{lossy} of {len(files)} {what} images are lossy files, and {again} ({asked} is asked)")
+            kept = "were not compressed again unless resized" if wanted.startswith("jpeg") else "stay lossy"
+            notes.append(f"{lossy} of {len(files)} {kind} images are lossy files and {kept} (protocol: {wanted})")
     if protocol.unknown:
-        notes.append(
-            f"nobody has published these fields of the protocol, they are guesses: {', '.join(protocol.unknown)}"
-        )
+        notes.append(f"these fields of the protocol are not published, their values are guesses: "
+                     f"{', '.join(protocol.unknown)}")  # fmt: skip
     return notes
 
 
-def _count_sizes(sizes: dict[tuple[int, int], list[Path]]) -> str:
+def _count_sizes(sizes: Sizes) -> str:
     most_first = sorted(sizes.items(), key=lambda item: -len(item[1]))
     shown = ", ".join(f"{len(paths)} of {_size(size)} (such as {paths[0].name})" for size, paths in most_first[:5])
     return shown + (f", and {len(sizes) - 5} more sizes" if len(sizes) > 5 else "")
 
 
 def _size(size: Sequence[int]) -> str:
-    return f"{size[0]}×{size[1]}"
+    return f"{size[1]}×{size[0]}"

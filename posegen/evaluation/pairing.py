@@ -1,48 +1,50 @@
-"""Which generated image belongs to which true one: by the names of the files, or by a list.
+"""Pairing of generated and true images, by the names of the files or by a list.
 
-How results are named is data (:class:`NamingConvention`) that plugins bring; nothing here knows a method or a data set.
+The names of results are data (:class:`NamingConvention`) that plugins bring; nothing here knows a method or a data set.
 """
 
 from __future__ import annotations
 
 import csv
-import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, TypeVar
 
 from .. import catalogue
-from ..data.images import IMAGE_ENDINGS
 from ..errors import ConfigError, DataError
-from ..files import check_name, link_out, natural_order, read_text
+from ..files import check_name, read_text
+from .image_index import ImageIndex, find_images, without_ending
 from .results import ImagePair
 
-OTHER_IMAGES = (".tif", ".tiff", ".gif", ".jp2", ".avif", ".heic", ".ppm", ".exr", ".npy")
-TEMPORARY = (".part", ".tmp", ".temp")
+__all__ = ["NamingConvention", "Pairing", "find_images", "pair_images"]
+
 HEADERS = ({"generated", "target"}, {"generated", "target", "source"}, {"from", "to"})
 Key = TypeVar("Key")
 LIST = "list"
-"""The convention of pairs that a list names file by file."""
+"""The convention of a pairing whose list names every file."""
 
 
 @dataclass(frozen=True)
 class NamingConvention:
-    """How the results of a method are named.
+    """How a method names its results.
 
     Args:
-        name: how messages call it.
-        template: the file name without its ending: literal text around ``{target}`` and, where the name says it too,
-            ``{source}``, which are names of images, with or without ending. ``{target}`` alone: results are called as
-            their targets. Not a regular expression, because names of images hold separators themselves: of
-            ``a_2_10_2_b_2_20`` every reading is tried, and the one whose images exist is taken.
+        name: name in messages.
+        template: file name without its ending: literal text around ``{target}`` and optionally ``{source}``, which are
+            names of images, with or without ending. With ``{target}`` alone, results are named as their targets. It is
+            not a regular expression, because names of images contain separators: of ``a_2_10_2_b_2_20`` every reading
+            is tried, and the one whose images exist is used.
         example: a file name that fits.
-        citation: where it is said; "unknown, taken as ..." where nobody says.
-        path_prefixes: words that lists of a data set put before a path when they write it as one word
-            (``wordGROUPkindid0000000101_1front`` for ``GROUP/kind/id_00000001/01_1_front.jpg``). The search for images
-            knows those of all conventions.
+        citation: where the convention is published; "unknown, taken as ..." if nowhere.
+        path_prefixes: prefixes of paths that a list of a data set writes as one word
+            (``wordGROUPkindid0000000101_1front`` for ``GROUP/kind/id_00000001/01_1_front.jpg``). The prefixes of all
+            conventions are used.
+
+    Raises:
+        ConfigError: the template lacks ``{target}``, or the example does not fit it.
     """
 
     name: str
@@ -54,17 +56,17 @@ class NamingConvention:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[^{}]*(\{source\}[^{}]+)?\{target\}[^{}]*", self.template):
             raise ConfigError(
-                f"naming convention {self.name!r}: the template {self.template!r} must hold {{target}} once, and may "
-                "hold {source} and a separator before it"
+                f"naming convention {self.name!r}: the template {self.template!r} must contain {{target}} once, and "
+                "may contain {source} and a separator before it"
             )
-        if not self.readings(_without_ending(self.example)):
-            raise ConfigError(
-                f"naming convention {self.name!r}: its example {self.example!r} does not fit its template"
-            )
+        if not self.readings(without_ending(self.example)):
+            raise ConfigError(f"naming convention {self.name!r}: example {self.example!r} does not fit the template")
 
     def readings(self, stem: str) -> list[tuple[str, str]]:
-        """Every (source, target) that *stem*, a file name without ending, can mean; the source is empty where the
-        convention does not name it. None: the name does not fit."""
+        """Return every (source, target) that *stem*, a file name without ending, can mean.
+
+        The source is empty if the convention does not name it. An empty list: the name does not fit.
+        """
         before, _, rest = self.template.rpartition("{target}")
         head, _, separator = before.partition("{source}") if "{source}" in before else (before, "", "")
         inner = stem.removeprefix(head).removesuffix(rest)
@@ -78,13 +80,13 @@ class NamingConvention:
 
 @dataclass
 class Pairing:
-    """What belongs together.
+    """Result of :func:`pair_images`.
 
     Attributes:
         pairs: in natural order of the generated images, or in the order of the list.
-        unmatched: what has no partner, or was left out, each with the reason.
+        unmatched: files and rows without a partner, with the reason.
+        convention: name of the naming convention; ``"list"`` if a list names the files.
         unused: true images without a result.
-        convention: name of the naming convention that was found; ``"list"`` where a list names the files.
     """
 
     pairs: list[ImagePair]
@@ -93,64 +95,29 @@ class Pairing:
     unused: list[str] = field(default_factory=list)
 
 
-def naming_conventions() -> list[NamingConvention]:
-    """Return all naming conventions that plugins bring."""
-    return catalogue.all(NamingConvention)
-
-
-def find_images(folder: Path) -> list[Path]:
-    """All images below *folder*, in natural order of their paths.
-
-    Left out: hidden and temporary files, files that are no images by their ending, links that lead out of the folder,
-    and links to folders.
-
-    Raises:
-        DataError: no such folder, or no image in it.
-    """
-    return list_images(folder)[0]
-
-
-def list_images(folder: Path) -> tuple[list[Path], list[str]]:
-    """As :func:`find_images`, and what was left out though it looks like an image, each with the reason."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise DataError(folder, "there is no such folder")
-    found, left_out = [], []
-    for path, problem in _files(folder, folder):
-        if problem:
-            left_out.append(f"{path.relative_to(folder)}: {problem}")
-        else:
-            found.append(path)
-    if not found:
-        reasons = [f"left out: {reason}" for reason in left_out]
-        raise DataError(folder, ["holds no images", *reasons], f"Known are {', '.join(IMAGE_ENDINGS)}.")
-    found.sort(key=lambda path: [natural_order(part) for part in path.relative_to(folder).parts])
-    return found, left_out
-
-
 def pair_images(
     generated: Path, target: Path, pairs: Path | None = None, conventions: Sequence[NamingConvention] | None = None
 ) -> Pairing:
     """Find the true image of every generated one.
 
-    Without a list, the naming convention is the one by which most generated images find one true image each. A name is
-    looked for among the true images by its full path below the folder, as a path written as one word, and by the file's
-    own name, in this order; endings need not agree.
+    Without a list, the naming convention is the one by which most generated images find exactly one true image. A name
+    is looked up among the true images by its full path below the folder, as a path written as one word, and by the
+    file's own name, in this order; endings need not agree.
 
     Args:
         generated: folder of the generated images.
-        target: folder of the true images; sources are looked for there too, and are None where they are not there.
+        target: folder of the true images, in which sources are looked up as well.
         pairs: a CSV file with the columns ``generated,target`` or ``generated,target,source``, paths below the folders;
-            or ``from,to``, names of source and target, for which the generated image is found by a convention.
-        conventions: None: all that plugins bring.
+            or ``from,to``, names of source and target, whose generated image is found by a convention.
+        conventions: the naming conventions to try (default: all that plugins bring).
 
     Raises:
-        DataError: a folder without images; bad rows of the list, all at once; a name that two images have, naming both;
-            names that fit no convention, or several, with the number of names by convention; no pair at all.
+        DataError: a folder without images; bad rows of the list, all listed; a name shared by two images; names that
+            fit no convention, or several; no pair at all.
     """
-    known = list(naming_conventions() if conventions is None else conventions)
+    known = catalogue.all(NamingConvention) if conventions is None else list(conventions)
     prefixes = {prefix for convention in known for prefix in convention.path_prefixes}
-    made, true = _ImageIndex(generated, prefixes), _ImageIndex(target, prefixes)
+    made, true = ImageIndex(generated, prefixes), ImageIndex(target, prefixes)
     made.check_unique()
     if pairs is None:
         pairing = _pair_by_name(made, true, known)
@@ -166,98 +133,10 @@ def pair_images(
     return pairing
 
 
-# Images by name
-
-
-class _ImageIndex:
-    """The images of a folder by the names that results and lists give them."""
-
-    def __init__(self, folder: Path, prefixes: Iterable[str]) -> None:
-        self.folder = Path(folder)
-        self.prefixes = sorted(prefixes, key=len, reverse=True)
-        found, self.left_out = list_images(self.folder)
-        self.paths = {path.relative_to(folder).as_posix(): path for path in found}
-        self._by_path: dict[str, list[str]] = {}
-        self._by_word: dict[str, list[str]] = {}
-        self._by_own_name: dict[str, list[str]] = {}
-        for relative in self.paths:
-            stem = PurePosixPath(_without_ending(relative))
-            self._by_path.setdefault(str(stem), []).append(relative)
-            self._by_own_name.setdefault(stem.name, []).append(relative)
-            below_folders = {_squeeze("".join(stem.parts[-depth:])) for depth in range(2, len(stem.parts) + 1)}
-            for word in below_folders | {self._word(stem.name)} - {""}:
-                self._by_word.setdefault(word, []).append(relative)
-
-    def find(self, name: str) -> list[str]:
-        """The images that *name* can mean, as paths below the folder; several where it does not say which."""
-        if name in self.paths:
-            return [name]
-        stem = PurePosixPath(_without_ending(name))
-        found = self._by_path.get(str(stem)) or self._by_word.get(self._word(stem.name))
-        if found:
-            return found
-        # Folders that both sides name must agree: another folder's image of this name is another image.
-        own = self._by_own_name.get(stem.name, [])
-        return [relative for relative in own if _agree(PurePosixPath(_without_ending(relative)), stem)]
-
-    def identity(self, name: str) -> str:
-        """The image that *name* means, where there is one; else the name without ending. Two names of one image have
-        the same."""
-        found = self.find(name)
-        return found[0] if len(found) == 1 else _without_ending(name)
-
-    def _word(self, name: str) -> str:
-        """The path that a list writes as one word after a prefix, letters and digits alone; empty: it is no such word.
-
-        Only after a prefix: ``a/1_23`` and ``a1/2_3`` are the same word.
-        """
-        prefix = next((prefix for prefix in self.prefixes if name.startswith(prefix)), None)
-        return "" if prefix is None else _squeeze(name[len(prefix) :])
-
-    def check_unique(self) -> None:
-        """DataError: images that differ in the ending alone, of which one must be a copy."""
-        twice = [" and ".join(found) for found in self._by_path.values() if len(found) > 1]
-        if twice:
-            problems = [f"{both} differ in their ending alone" for both in twice]
-            raise DataError(self.folder, problems, "Each result is scored once; keep one of them.")
-
-
-def _squeeze(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name)
-
-
-def _agree(one: PurePosixPath, other: PurePosixPath) -> bool:
-    depth = min(len(one.parts), len(other.parts))
-    return one.parts[-depth:] == other.parts[-depth:]
-
-
-def _without_ending(name: str) -> str:
-    """A name without the ending of an image; other dots belong to the name."""
-    stem, dot, ending = name.rpartition(".")
-    return stem if stem and dot + ending.lower() in IMAGE_ENDINGS else name
-
-
-def _files(folder: Path, root: Path) -> Iterator[tuple[Path, str]]:
-    """Files below a folder that are images by their names, each with why it is left out; empty: it is not."""
-    try:
-        entries = list(os.scandir(folder))
-    except OSError as error:
-        raise DataError(folder, f"cannot be read: {error.strerror}") from error
-    for entry in entries:
-        path = folder / entry.name
-        ending = path.suffix.lower()
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from _files(path, root)
-        elif entry.is_dir():
-            yield path, "a link to a folder, which is not followed"
-        elif ending in OTHER_IMAGES:
-            yield path, f"{ending} is not scored; known are {', '.join(IMAGE_ENDINGS)}"
-        elif ending in IMAGE_ENDINGS and (entry.name.startswith("~") or Path(path.stem).suffix in TEMPORARY):
-            yield path, "a temporary file by its name"
-        elif ending in IMAGE_ENDINGS:
-            yield path, link_out(path, root) or ("" if entry.is_file() else "no file")
+def _pair(made: ImageIndex, true: ImageIndex, generated: str, target: str, source: str) -> ImagePair:
+    sources = true.find(source) if source else []
+    source_path = true.paths[sources[0]] if len(sources) == 1 else None
+    return ImagePair(without_ending(generated), made.paths[generated], true.paths[target], source_path)
 
 
 # By the names of the files
@@ -270,7 +149,7 @@ class _Match(NamedTuple):
     targets: list[str]
 
 
-def _pair_by_name(made: _ImageIndex, true: _ImageIndex, conventions: Sequence[NamingConvention]) -> Pairing:
+def _pair_by_name(made: ImageIndex, true: ImageIndex, conventions: Sequence[NamingConvention]) -> Pairing:
     matches = {
         convention.name: {name: match for name in made.paths if (match := _match(convention, name, true))}
         for convention in conventions
@@ -283,27 +162,20 @@ def _pair_by_name(made: _ImageIndex, true: _ImageIndex, conventions: Sequence[Na
     by_name = matches[chosen]
     _refuse_ambiguous(true.folder, {name: match.targets for name, match in by_name.items()})
     template = next(convention.template for convention in conventions if convention.name == chosen)
-    return Pairing(
-        [_pair(made, true, name, match.targets[0], match.source) for name, match in by_name.items()],
-        [
-            f"{name}: no true image of this name (names are taken as {template})"
-            for name in made.paths
-            if name not in by_name
-        ],
-        chosen,
-    )
+    pairs = [_pair(made, true, name, match.targets[0], match.source) for name, match in by_name.items()]
+    missing = [name for name in made.paths if name not in by_name]
+    return Pairing(pairs, [f"{name}: no true image of this name (naming: {template})" for name in missing], chosen)
 
 
-def _match(convention: NamingConvention, name: str, true: _ImageIndex) -> _Match | None:
-    """The true images that a generated one can belong to; None: there are none."""
-    path = PurePosixPath(_without_ending(name))
+def _match(convention: NamingConvention, name: str, true: ImageIndex) -> _Match | None:
+    """Return the true images that a generated one can belong to; None if there are none."""
+    path = PurePosixPath(without_ending(name))
     read = [
         _Match(source and str(path.parent / source), found)
         for source, target in convention.readings(path.name)
         if (found := true.find(str(path.parent / target)))
     ]
-    with_source = [match for match in read if match.source and true.find(match.source)]
-    best = with_source or read
+    best = [match for match in read if match.source and true.find(match.source)] or read
     if not best:
         return None
     return _Match(best[0].source, list(dict.fromkeys(target for match in best for target in match.targets)))
@@ -312,46 +184,36 @@ def _match(convention: NamingConvention, name: str, true: _ImageIndex) -> _Match
 def _choose(
     where: Path, found: Mapping[str, Mapping[Key, str]], candidates: Mapping[str, Mapping[Key, Any]], what: str
 ) -> str:
-    """The convention that finds most; of those that find the same the first.
+    """Return the convention that finds most partners, the first of equal ones.
 
     Args:
-        where: for the errors.
-        found: by convention, what finds exactly one partner, and which.
-        candidates: by convention, what finds any.
-        what: finds partners, for the errors.
+        where: place for errors.
+        found: by convention, the keys that find exactly one partner, and that partner.
+        candidates: by convention, the keys that find any partner.
+        what: description of the keys for errors.
 
     Raises:
-        DataError: no convention finds anything; others find as much, or what the best one does not.
+        DataError: no convention finds anything, or the keys fit several conventions.
     """
     best = max(found, key=lambda name: (len(found[name]), len(candidates[name])), default="")
     if not best or not candidates[best]:
         tried = ", ".join(found) or "none is known"
         problem = f"none of the {what} has a partner by any naming convention ({tried})"
-        raise DataError(where, problem, "Are these the right folders? Else give a list: --pairs PAIRS.csv.")
+        raise DataError(where, problem, "Check the folders, or give a list: --pairs PAIRS.csv.")
     mixed = any(partners.keys() - candidates[best].keys() for partners in found.values())
     rivals = any(len(other) == len(found[best]) and other != found[best] for other in found.values())
     if mixed or rivals:
         counted = ", ".join(f"{name} {len(partners)}" for name, partners in found.items() if partners)
-        reason = "are of several naming conventions" if mixed else "fit several naming conventions equally well"
+        reason = "follow several naming conventions" if mixed else "fit several naming conventions equally well"
         problem = f"the names of the {what} {reason}: {counted}"
-        raise DataError(where, problem, "Score each kind from a folder of its own, or give a list: --pairs PAIRS.csv.")
+        raise DataError(where, problem, "Put each kind into its own folder, or give a list: --pairs PAIRS.csv.")
     return best
 
 
 def _refuse_ambiguous(where: Path, candidates: Mapping[str, Sequence[str]]) -> None:
     problems = [f"{name} can be {' or '.join(several)}" for name, several in candidates.items() if len(several) > 1]
     if problems:
-        raise DataError(where, problems, "Give the folder that holds one of them alone, or a list: --pairs PAIRS.csv.")
-
-
-def _pair(made: _ImageIndex, true: _ImageIndex, generated: str, target: str, source: str) -> ImagePair:
-    sources = true.find(source) if source else []
-    return ImagePair(
-        _without_ending(generated),
-        made.paths[generated],
-        true.paths[target],
-        true.paths[sources[0]] if len(sources) == 1 else None,
-    )
+        raise DataError(where, problems, "Give a folder with only one of them, or a list: --pairs PAIRS.csv.")
 
 
 # By a list
@@ -368,7 +230,7 @@ class _Row(NamedTuple):
 
 
 def _read_list(path: Path) -> tuple[list[str], list[_Row]]:
-    """The columns and rows of a list. DataError: all bad rows at once."""
+    """Read the columns and rows of a list. DataError lists all bad rows."""
     lines = [[cell.strip() for cell in _cells(line)] for line in read_text(path).splitlines()]
     columns = lines[0] if lines else []
     if set(columns) not in HEADERS or len(set(columns)) != len(columns):
@@ -379,16 +241,18 @@ def _read_list(path: Path) -> tuple[list[str], list[_Row]]:
         if not any(cells):
             continue
         wrong = _problem(cells, columns)
-        problems += [f"row {line}: {wrong}"] if wrong else []
-        names = {column: name.replace("\\", "/") for column, name in zip(columns, cells, strict=False) if name}
-        rows += [] if wrong else [_Row(line, names)]
+        if wrong:
+            problems.append(f"row {line}: {wrong}")
+            continue
+        names = {column: name.replace("\\", "/") for column, name in zip(columns, cells, strict=True) if name}
+        rows.append(_Row(line, names))
     if problems or not rows:
         raise DataError(path, problems or "the list is empty")
     return columns, rows
 
 
 def _cells(line: str) -> list[str]:
-    """The cells of a line. A line is a row: no name holds a line break, so one stray quote cannot swallow the rest."""
+    """Split a line into cells. A line is a row: no name contains a line break, so a stray quote stays in its row."""
     try:
         return next(csv.reader([line], skipinitialspace=True), [])
     except csv.Error:
@@ -396,7 +260,7 @@ def _cells(line: str) -> list[str]:
 
 
 def _problem(cells: Sequence[str], columns: Sequence[str]) -> str:
-    """What is wrong with a row; empty: nothing."""
+    """Describe the problem of a row; empty: none."""
     if len(cells) != len(columns):
         return f"{len(cells)} cells, {len(columns)} expected"
     for column, name in zip(columns, cells, strict=True):
@@ -411,20 +275,17 @@ def _problem(cells: Sequence[str], columns: Sequence[str]) -> str:
     return ""
 
 
-def _pair_by_file(made: _ImageIndex, true: _ImageIndex, path: Path, rows: Sequence[_Row]) -> Pairing:
-    """The pairs of a list that names generated images."""
+def _pair_by_file(made: ImageIndex, true: ImageIndex, path: Path, rows: Sequence[_Row]) -> Pairing:
+    """Pair by a list that names the generated images."""
     folders = {"generated": made, "target": true, "source": true}
     pairs: dict[str, ImagePair] = {}
     lines: dict[str, int] = {}
     unmatched, problems = [], []
     for row in rows:
         found = {column: folders[column].find(name) for column, name in row.names.items()}
-        problems += [
-            f"row {row.line}: {row.names[column]} can be {' or '.join(images)}"
-            for column, images in found.items()
-            if len(images) > 1
-        ]
-        if any(len(images) > 1 for images in found.values()):
+        ambiguous = {column: images for column, images in found.items() if len(images) > 1}
+        if ambiguous:
+            problems += [f"row {row.line}: {row.names[c]} can be {' or '.join(i)}" for c, i in ambiguous.items()]
             continue
         generated, target = ("".join(found[column]) for column in ("generated", "target"))
         line = lines.setdefault(generated, row.line)
@@ -434,7 +295,7 @@ def _pair_by_file(made: _ImageIndex, true: _ImageIndex, path: Path, rows: Sequen
         elif line == row.line:
             pairs[generated] = _pair(made, true, generated, target, row.names.get("source", ""))
         elif generated in pairs and pairs[generated].target == true.paths[target]:
-            unmatched.append(f"{row}: stands in row {line} already")
+            unmatched.append(f"{row}: repeats row {line}")
         else:
             problems.append(f"row {row.line}: {generated} has another target in row {line}")
     if problems:
@@ -444,15 +305,15 @@ def _pair_by_file(made: _ImageIndex, true: _ImageIndex, path: Path, rows: Sequen
 
 
 def _pair_by_row(
-    made: _ImageIndex, true: _ImageIndex, path: Path, rows: Sequence[_Row], conventions: Sequence[NamingConvention]
+    made: ImageIndex, true: ImageIndex, path: Path, rows: Sequence[_Row], conventions: Sequence[NamingConvention]
 ) -> Pairing:
-    """The pairs of a list of sources and targets, whose generated images are found by a naming convention."""
+    """Pair by a list of sources and targets; generated images are found by a naming convention."""
     listed: dict[tuple[str, str], _Row] = {}
     unmatched = []
     for row in rows:
         key = true.identity(row.names["from"]), true.identity(row.names["to"])
         if key in listed:
-            unmatched.append(f"{row}: stands in row {listed[key].line} already")
+            unmatched.append(f"{row}: repeats row {listed[key].line}")
         listed.setdefault(key, row)
     candidates = {convention.name: _claimed(convention, made, true, listed) for convention in conventions}
     found = {
@@ -464,10 +325,10 @@ def _pair_by_row(
     own = found[chosen]
     targets = {key: true.find(listed[key].names["to"]) for key in own}
     _refuse_ambiguous(true.folder, {str(listed[key]): names for key, names in targets.items()})
-    unmatched += [f"{row}: no generated image of its own" for key, row in listed.items() if key not in own]
+    unmatched += [f"{row}: no generated image" for key, row in listed.items() if key not in own]
     unmatched += [f"{listed[key]}: no target image in {true.folder}" for key, names in targets.items() if not names]
     taken = set(own.values())
-    unmatched += [f"{name}: no row of {path} is its own" for name in made.paths if name not in taken]
+    unmatched += [f"{name}: belongs to no row of {path}" for name in made.paths if name not in taken]
     pairs = [
         _pair(made, true, own[key], targets[key][0], row.names["from"])
         for key, row in listed.items()
@@ -477,13 +338,15 @@ def _pair_by_row(
 
 
 def _claimed(
-    convention: NamingConvention, made: _ImageIndex, true: _ImageIndex, listed: Mapping[tuple[str, str], _Row]
+    convention: NamingConvention, made: ImageIndex, true: ImageIndex, listed: Mapping[tuple[str, str], _Row]
 ) -> dict[tuple[str, str], list[str]]:
-    """The generated images that each pair of a list can mean. One that several pairs claim is nobody's: a name without
-    a source does not say whose it is."""
+    """Return the generated images that each pair of a list can mean.
+
+    An image that several pairs claim belongs to none: a name without a source does not say to which.
+    """
     called: dict[tuple[str, str], list[str]] = {}
     for name in made.paths:
-        path = PurePosixPath(_without_ending(name))
+        path = PurePosixPath(without_ending(name))
         for source, target in convention.readings(path.name):
             key = true.identity(source) if source else "", true.identity(str(path.parent / target))
             called.setdefault(key, []).append(name)

@@ -1,4 +1,4 @@
-"""Protocols: everything besides the images that decides a score (``spec: protocols``)."""
+"""Evaluation protocols, and scores that were published under them (docs/evaluation.md)."""
 
 from __future__ import annotations
 
@@ -16,34 +16,44 @@ from ..files import MOST_OF_A_FRAME, read_json
 from ..registry import METRICS
 
 RESIZERS = ("none", "pillow-bicubic", "pillow-bilinear", "pillow-lanczos", "opencv-bilinear", "torchvision-bicubic")
-"""How true images are brought to size. Pillow's and torchvision's filters widen where an image shrinks (no aliasing);
-OpenCV's does not."""
+"""Ways to resize true images. The filters of Pillow and torchvision antialias; OpenCV's does not."""
 ROUND_TRIPS = ("none", "png", "jpeg-75", "jpeg-95")
-"""How images are stored before they are scored; a number is JPEG's quality, with Pillow's 4:2:0 chroma."""
+"""File formats in which images are stored before scoring; JPEG with its quality and Pillow's 4:2:0 chroma."""
 PADDINGS = ("none", "white-square")
-"""``white-square``: to the longer side's square, centered, with white."""
+"""``white-square``: centered in a white square of the longer side."""
+CHOICES: dict[str, Sequence[str]] = {
+    "resize": RESIZERS,
+    "generated_round_trip": ROUND_TRIPS,
+    "target_round_trip": ROUND_TRIPS,
+    "padding": PADDINGS,
+}
+"""Values of the fields of a protocol that have a fixed list."""
 UNKNOWN = "unknown"
-"""What a source begins with where nobody has said; the field's value is then a guess, and says so."""
+"""Prefix of a source that nobody has published; the value of the field is a guess."""
 _NOT_SCORING = ("name", "citation", "sources")
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """What makes a score a score. Two numbers are comparable where everything but name, citation and sources agrees:
-    where :attr:`hash` does.
+    """Everything besides the images that decides a score.
+
+    Two scores are comparable if everything but name, citation and sources agrees, that is, if :attr:`hash` does.
 
     Args:
-        name: how the command line calls it.
-        citation: the paper or page it comes from.
-        size: (H, W) at which images are scored, before padding; None: as they are.
-        resize: how true images are brought to that size, one of :data:`RESIZERS`.
+        name: name on the command line.
+        citation: paper or page.
+        size: (H, W) at which images are scored, before padding; None: unchanged.
+        resize: how true images are resized, one of :data:`RESIZERS`.
         generated_round_trip: how generated images are stored before scoring, one of :data:`ROUND_TRIPS`.
-        target_round_trip: the same of true images, after they were resized.
+        target_round_trip: how true images are stored after resizing.
         padding: one of :data:`PADDINGS`.
-        real: which real images a set of generated ones is compared with, in words: ``"training images"``, ...
-        metrics: by the name a value is reported under, the metric part and its arguments.
-        mask: the structure encoder part that draws the subject's mask from key points; None: no masked metric.
-        sources: for each field, or ``metrics.NAME``, where it is said; what begins with "unknown" is a guess.
+        real: the real images that sets are compared with, in words: ``"targets"``, ``"training images"``, ...
+        metrics: metric parts with their arguments, by the name a value is reported under.
+        mask: structure encoder part that draws the subject's mask from key points; None: no masked metrics.
+        sources: source of each field, or of ``metrics.NAME``; one that begins with "unknown" marks a guess.
+
+    Raises:
+        ConfigError: a field has a wrong type or an unknown value.
     """
 
     name: str
@@ -59,60 +69,55 @@ class Protocol:
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._check_types()
+        problems = self._wrong_types()
         for name, known in CHOICES.items():
             value = getattr(self, name)
             if value not in known:
-                raise ConfigError(
-                    f"protocol {self.name!r}: {name} {value!r}{nearest(str(value), known)}\nthere are: "
-                    + ", ".join(known)
-                )
+                problems.append(f"{name} {value!r}{nearest(str(value), known)}\nthere are: {', '.join(known)}")
         if self.size is None and self.resize != "none":
-            raise ConfigError(f"protocol {self.name!r}: resize {self.resize!r} needs a size")
+            problems.append(f"resize {self.resize!r} needs a size")
         if not self.metrics:
-            raise ConfigError(f"protocol {self.name!r} names no metrics")
+            problems.append("it has no metrics")
+        if problems:
+            raise ConfigError(f"protocol {self.name!r}: {'; '.join(problems)}")
 
-    def _check_types(self) -> None:
-        """ConfigError: everything that is of a wrong kind, at once; a file may hold anything."""
-        size, parts = self.size, self.metrics.values() if isinstance(self.metrics, Mapping) else [None]
-        texts = isinstance(self.sources, Mapping) and all(isinstance(said, str) for said in self.sources.values())
-        sized = isinstance(size, tuple) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)
-        problems = {
-            "name, citation and real must be text": all(
-                isinstance(text, str) and text for text in (self.name, self.citation, self.real)
-            ),
-            "size must be (H, W) in pixels": size is None or sized,
-            "metrics must be parts with a type, by name": all(
-                isinstance(part, Mapping) and "type" in part for part in parts
-            ),
-            "mask must be a part with a type": self.mask is None
-            or (isinstance(self.mask, Mapping) and "type" in self.mask),
-            "sources must be texts by field": texts,
+    def _wrong_types(self) -> list[str]:
+        """Check the types of fields that a file may fill with anything."""
+
+        def is_part(value: Any) -> bool:
+            return isinstance(value, Mapping) and "type" in value
+
+        size, texts = self.size, (self.name, self.citation, self.real)
+        parts = self.metrics.values() if isinstance(self.metrics, Mapping) else [None]
+        sources = self.sources.values() if isinstance(self.sources, Mapping) else [None]
+        checks = {
+            "name, citation and real must be text": all(isinstance(text, str) and text for text in texts),
+            "size must be (H, W) in pixels": size is None
+            or (isinstance(size, tuple) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)),
+            "metrics must be parts with a type, by name": all(map(is_part, parts)),
+            "mask must be a part with a type": self.mask is None or is_part(self.mask),
+            "sources must be texts by field": all(isinstance(source, str) for source in sources),
         }
-        wrong = [problem for problem, fine in problems.items() if not fine]
-        if wrong:
-            raise ConfigError(f"protocol {self.name!r}: {'; '.join(wrong)}")
+        return [problem for problem, fine in checks.items() if not fine]
 
     @property
     def hash(self) -> str:
-        """Twelve hex digits of the SHA-256 of everything that decides a score."""
-        text = json.dumps(self._scoring(), sort_keys=True, separators=(",", ":"))
+        """Twelve hex digits of the SHA-256 of all fields that decide a score."""
+        scoring = {name: value for name, value in self.to_dict().items() if name not in _NOT_SCORING}
+        text = json.dumps(scoring, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
-    def _scoring(self) -> dict[str, Any]:
-        return {name: value for name, value in self.to_dict().items() if name not in _NOT_SCORING}
-
     def to_dict(self) -> dict[str, Any]:
-        """Plain data that :func:`read_protocol` reads again."""
+        """Return plain data that :func:`read_protocol` reads."""
         return json.loads(json.dumps(asdict(self), default=dict))
 
     @property
     def unknown(self) -> list[str]:
-        """The fields that nobody has published, where a guess stands."""
+        """Fields that nobody has published and that hold a guess."""
         return [name for name, source in self.sources.items() if source.startswith(UNKNOWN)]
 
     def check_metrics(self, names: Sequence[str]) -> None:
-        """ConfigError: the protocol reports no metric under some of *names*; says which, and which there are."""
+        """Raise ConfigError if the protocol reports no metric under some of *names*."""
         unknown = [name for name in names if name not in self.metrics]
         if unknown:
             raise ConfigError(
@@ -121,17 +126,29 @@ class Protocol:
             )
 
     def without(self, *names: str) -> Protocol:
-        """The same with some metrics alone left out (its hash is another)."""
+        """Return a copy without some metrics; its hash differs."""
         return replace(self, metrics={name: part for name, part in self.metrics.items() if name not in names})
 
 
-CHOICES: dict[str, Sequence[str]] = {
-    "resize": RESIZERS,
-    "generated_round_trip": ROUND_TRIPS,
-    "target_round_trip": ROUND_TRIPS,
-    "padding": PADDINGS,
-}
-"""What each field of a protocol can be, for those that have a list."""
+@dataclass(frozen=True)
+class PublishedScore:
+    """A score reported in a publication.
+
+    Args:
+        method: name of the method.
+        data: data set and split.
+        values: by the name the protocol reports them under.
+        protocol: name of the protocol it was computed under; empty: unknown.
+        source: paper and table, or repository and issue.
+        note: how it was computed, or why it is not comparable.
+    """
+
+    method: str
+    data: str
+    values: Mapping[str, float]
+    protocol: str
+    source: str
+    note: str = ""
 
 
 def protocols() -> dict[str, Protocol]:
@@ -151,55 +168,55 @@ def get_protocol(name: str | Path) -> Protocol:
 
 
 def read_protocol(path: Path) -> Protocol:
-    """A protocol from a JSON file. ConfigError: it is none; says why."""
+    """Read a protocol from a JSON file. ConfigError: the file holds none."""
     try:
         data = read_json(path, MOST_OF_A_FRAME)
     except DataError as error:
         raise ConfigError(f"{path} cannot be read as a protocol: {'; '.join(error.problems)}") from error
-    if isinstance(data, dict):
-        data = data.get("definition", data)
+    data = data.get("definition", data) if isinstance(data, dict) else data
     known = {each.name for each in fields(Protocol)}
     if not isinstance(data, dict) or not {"name", "metrics"} <= set(data) <= known:
         raise ConfigError(
-            f"{path} is no protocol: a JSON object with name, metrics, and any of {', '.join(sorted(known))}"
+            f"{path} is no protocol: expected a JSON object with name, metrics, and any of {', '.join(sorted(known))}"
         )
-    if isinstance(data.get("size"), list):
-        data["size"] = tuple(data["size"])
     try:
-        return Protocol(**{"citation": str(path), **data})
+        return from_dict({"citation": str(path), **data})
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def variations(protocol: Protocol) -> Iterator[tuple[str, Protocol]]:
-    """Every protocol that differs from *protocol* in one choice, with what differs: ``resize=opencv-bilinear``.
+def from_dict(data: Mapping[str, Any]) -> Protocol:
+    """Build a protocol from what :meth:`Protocol.to_dict` returned."""
+    size = data.get("size")
+    return Protocol(**{**data, "size": tuple(size) if isinstance(size, list) else size})
 
-    The choices are those of :data:`CHOICES`, the sizes of the other protocols where this one has a size, and, of each
-    metric, those it lists as its ``variants``. PNG keeps every pixel: it is no other choice than not storing.
+
+def variations(protocol: Protocol) -> Iterator[tuple[str, Protocol]]:
+    """Yield every protocol that differs from *protocol* in one choice, with a label: ``resize=opencv-bilinear``.
+
+    The choices are :data:`CHOICES`, the sizes of other protocols if this one has a size, and the ``variants`` of each
+    metric. PNG keeps every pixel, so it is the same choice as ``"none"``.
     """
+
+    def changed(label: str, **fields: Any) -> tuple[str, Protocol]:
+        return label, replace(protocol, name=f"{protocol.name}, {label}", **fields)
+
     for name, known in CHOICES.items():
-        if name == "resize" and protocol.size is None:
-            continue
+        if name == "resize":
+            known = [value for value in known if value != "none"] if protocol.size is not None else []
+        own = getattr(protocol, name)
         for value in known:
-            same = value == getattr(protocol, name) or {value, getattr(protocol, name)} == {"none", "png"}  # keep all
-            if not same and not (name == "resize" and value == "none"):
-                label = f"{name}={value}"
-                changed: dict[str, Any] = {"name": f"{protocol.name}, {label}", name: value}
-                yield label, replace(protocol, **changed)
-    sizes = {each.size for each in protocols().values() if each.size is not None and each.size != protocol.size}
-    for size in sorted(sizes) if protocol.size is not None else ():
-        label = f"size={size[0]}×{size[1]}"
-        yield label, replace(protocol, name=f"{protocol.name}, {label}", size=size)
+            if value != own and {value, own} != {"none", "png"}:
+                yield changed(f"{name}={value}", **{name: value})
+    if protocol.size is not None:
+        sizes = {other.size for other in catalogue.all(Protocol)} - {None, protocol.size}
+        for height, width in sorted(size for size in sizes if size is not None):
+            yield changed(f"size={width}×{height}", size=(height, width))
     for reported, part in protocol.metrics.items():
         metric = METRICS.get(part["type"])
         for argument, known in getattr(metric, "variants", {}).items():
+            own = part.get(argument, inspect.signature(metric).parameters[argument].default)
             for value in known:
-                if value != _current(metric, part, argument):
-                    label = f"{reported}.{argument}={value}"
+                if value != own:
                     metrics = {**protocol.metrics, reported: {**part, argument: value}}
-                    yield label, replace(protocol, name=f"{protocol.name}, {label}", metrics=metrics)
-
-
-def _current(metric: Any, part: Mapping[str, Any], argument: str) -> Any:
-    """The value an argument of a metric has under a protocol: the one given, or the default."""
-    return part.get(argument, inspect.signature(metric).parameters[argument].default)
+                    yield changed(f"{reported}.{argument}={value}", metrics=metrics)

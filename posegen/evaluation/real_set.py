@@ -1,4 +1,4 @@
-"""Statistics of a set of real images, computed once and kept."""
+"""Statistics of a set of real images, computed once and cached on disk."""
 
 from __future__ import annotations
 
@@ -29,35 +29,35 @@ def real_statistics(
     batch_size: int = 16,
     progress: Callable[[int], None] | None = None,
     known: dict[object, np.ndarray] | None = None,
-) -> tuple[dict[str, np.ndarray], int]:
-    """What *metric* keeps of a set of real images, from the cache where it has been computed before.
+) -> dict[str, np.ndarray]:
+    """Compute the statistics of a set of real images, or read them from the cache.
 
-    It is kept under everything it depends on: the metric and its extractor, *key*, and the bytes of every file, so that
-    files may be renamed and change order, and a changed, added or missing one is noticed. Of several processes
-    that want the same one computes it, and the others wait. Memory grows by a row of features an image.
+    The cache key is the metric and its extractor, *key*, and the bytes of every file: files may be renamed and
+    reordered, and a changed, added or missing file is noticed. If several processes need the same statistics, one
+    computes them and the others wait. Memory grows by one row of features per image.
 
     Args:
-        metric: says what is kept.
+        metric: computes the statistics.
         files: of the images.
-        prepare: reads one as it is scored, uint8 H W 3; all of one size.
-        key: what *prepare* does, as a hash.
-        cache: folder; None: :func:`default_cache`.
+        prepare: reads one file as it is scored, uint8 H W 3; all of one size.
+        key: hash of what *prepare* does.
+        cache: cache folder; None: :func:`default_cache`.
         batch_size: images given to the metric at a time.
-        progress: called with the number of images done, where they are computed.
-        known: features of these files by what they come from, which metrics may share: taken from there, and put there.
+        progress: called with the number of images done, if they are computed.
+        known: features of these files by their source, shared by metrics: read and extended.
 
     Returns:
-        Arrays by name, and the number of images.
+        Arrays by name.
 
     Raises:
-        DataError: the folder cannot be made, or *prepare* cannot read a file.
+        DataError: the cache folder cannot be created, or a file cannot be read.
         NotComputable: too few images.
     """
     folder = default_cache() if cache is None else cache
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(folder, f"cannot be made: {error.strerror}", "Choose another cache folder.") from error
+        raise DataError(folder, f"cannot be created: {error.strerror}", "Choose another cache folder.") from error
     path = folder / f"real-{_key(metric, files, key)}.npz"
     with FileLock(path.with_suffix(".lock")):
         statistics = _read(path)
@@ -67,17 +67,17 @@ def real_statistics(
             if source not in known:
                 known[source] = _features(metric, files, prepare, batch_size, progress)
             statistics = metric.statistics(known[source])
-            _write(path, statistics)
-    return statistics, len(files)
+            with written_whole(path) as temporary, temporary.open("wb") as stream:  # savez adds an ending to a name
+                np.savez(stream, **statistics)  # type: ignore[arg-type]
+    return statistics
 
 
 def default_cache() -> Path:
-    """``$XDG_CACHE_HOME/posegen``, or ``~/.cache/posegen``."""
+    """Return ``$XDG_CACHE_HOME/posegen``, or ``~/.cache/posegen``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "posegen"
 
 
 def _key(metric: SetMetric, files: Sequence[Path], key: str) -> str:
-    """Hex digits of a SHA-256 over all that the statistics depend on."""
     kind = type(metric)
     parts = [__version__, f"{kind.__module__}.{kind.__qualname__}", metric.extractor, key]
     parts += sorted(f"{path.stat().st_size} {sha256(path)}" for path in files)
@@ -101,17 +101,12 @@ def _features(
 
 
 def _read(path: Path) -> dict[str, np.ndarray] | None:
-    """The arrays of a file; None where there is none, or it is damaged."""
+    """Read the arrays of a file; None if it does not exist or is damaged."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        warnings.warn(f"{path} is damaged ({error}), and is computed again", stacklevel=3)
+        warnings.warn(f"{path} is damaged ({error}) and is computed again", stacklevel=3)
         return None
-
-
-def _write(path: Path, statistics: dict[str, np.ndarray]) -> None:
-    with written_whole(path) as temporary, temporary.open("wb") as stream:  # a stream: savez would add an ending
-        np.savez(stream, **statistics)  # type: ignore[arg-type]

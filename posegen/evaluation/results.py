@@ -1,4 +1,4 @@
-"""What an evaluation found, as records, and as the file ``results.json``."""
+"""Results of an evaluation as records, and as the file ``results.json``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 from ..errors import ConfigError, DataError
 from ..files import read_json
-from .protocol import Protocol
+from .protocol import Protocol, from_dict
 
 
 @dataclass(frozen=True)
 class ImagePair:
-    """A generated image and the true one it is scored against, as files; ``source``: what it was made from."""
+    """Files of a generated image, the true image it is scored against, and the image it was generated from."""
 
     name: str
     generated: Path
@@ -24,8 +24,15 @@ class ImagePair:
 
 @dataclass(frozen=True)
 class Score:
-    """One value: its mean, or its value over the set; the bootstrap 95 % interval (None: there is none); the number of
-    images; unit and better side where they are known."""
+    """A value of a metric.
+
+    Args:
+        value: mean over images, or value of the set.
+        ci95: bootstrap 95 % interval; None: not computed.
+        n: number of images.
+        unit: empty: none.
+        higher_is_better: None: neither side is better.
+    """
 
     value: float
     ci95: tuple[float, float] | None
@@ -39,14 +46,14 @@ class Evaluation:
     """Scores of one set of images under one protocol.
 
     Attributes:
-        protocol: in full; its hash stands beside every number.
-        scores: by the name the protocol reports them under.
-        not_computed: by that name, why.
-        per_image: one dict a pair: ``name`` and the values that are numbers an image.
-        pairs: what was scored, in the order of ``per_image``.
-        unmatched: what was found and had no partner.
-        notes: what a reader of the numbers should know (images were resized, a field of the protocol is a guess, ...).
-        context: date, versions, folders, number of real images.
+        protocol: the protocol; its hash is reported beside every number.
+        scores: by reported name.
+        not_computed: reason by reported name.
+        per_image: one dict per pair: ``name`` and the values of metrics of single images.
+        pairs: the scored pairs, in the order of ``per_image``.
+        unmatched: files without a partner, with the reason.
+        notes: facts that a reader of the numbers needs (images were resized, a field of the protocol is a guess, ...).
+        context: date, versions, folders, digests of the images.
     """
 
     protocol: Protocol
@@ -59,7 +66,7 @@ class Evaluation:
     context: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """What ``results.json`` holds: plain data, without the values of each image."""
+        """Return the content of ``results.json``: plain data, without the values of single images."""
         return {
             "protocol": self.protocol.name,
             "hash": self.protocol.hash,
@@ -74,51 +81,48 @@ class Evaluation:
 
 
 CONTEXT = ("date", "versions", "targets_digest", "real_digest", "extractors")
-"""What :func:`read_evaluation` brings back of an evaluation's context: what decides whether scores compare."""
+"""Keys of the context that :func:`read_evaluation` restores: those that decide whether scores compare."""
 
 
 def read_evaluation(path: Path) -> Evaluation:
-    """The evaluation of a ``results.json``, without its pairs and values of each image.
+    """Read a ``results.json``; pairs and values of single images are not in it.
 
     Raises:
-        DataError: no such file, or something else.
+        DataError: the file does not exist, is no ``results.json``, or its hash does not fit its definition.
     """
     try:
         data = read_json(path)
-        definition = {**data["definition"]}
-        if isinstance(definition.get("size"), list):
-            definition["size"] = tuple(definition["size"])
-        scores = {
-            name: Score(
-                math.nan if each["value"] is None else float(each["value"]),
-                _pair(each.get("ci95")), int(each["n"]),
-                each.get("unit", ""), each.get("higher_is_better"),
-            )
-            for name, each in data["metrics"].items()
-        }  # fmt: skip
-        protocol = Protocol(**definition)
+        protocol = from_dict(data["definition"])
         if data["hash"] != protocol.hash:
             raise DataError(
                 path,
                 f"its hash is {data['hash']}, and its definition gives {protocol.hash}",
-                "It was changed, or written by a posegen whose protocols are others; evaluate again.",
+                "The file was changed, or written by another version of posegen; evaluate again.",
             )
-        context = {key: data[key] for key in CONTEXT if key in data}
-        known = {"notes": data.get("notes", []), "unmatched": data.get("unmatched", []), "context": context}
-        return Evaluation(protocol, scores, data.get("not_computed", {}), **known)
+        return Evaluation(
+            protocol,
+            {name: _score_from_dict(score) for name, score in data["metrics"].items()},
+            data.get("not_computed", {}),
+            notes=data.get("notes", []),
+            unmatched=data.get("unmatched", []),
+            context={key: data[key] for key in CONTEXT if key in data},
+        )
     except (ConfigError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(path, f"not the results.json of an evaluation: {type(error).__name__}: {error}") from error
 
 
-def _pair(ends: Any) -> tuple[float, float] | None:
-    return (float(ends[0]), float(ends[1])) if ends else None
+def _score_from_dict(data: dict[str, Any]) -> Score:
+    value = math.nan if data["value"] is None else float(data["value"])
+    low_high = data.get("ci95")
+    interval = (float(low_high[0]), float(low_high[1])) if low_high else None
+    return Score(value, interval, int(data["n"]), data.get("unit", ""), data.get("higher_is_better"))
 
 
 def _score_to_dict(score: Score) -> dict[str, Any]:
-    interval = score.ci95 if score.ci95 is not None and all(map(math.isfinite, score.ci95)) else None
+    finite = score.ci95 is not None and all(map(math.isfinite, score.ci95))
     return {
         "value": score.value if math.isfinite(score.value) else None,
-        "ci95": None if interval is None else list(interval),
+        "ci95": list(score.ci95) if score.ci95 is not None and finite else None,
         "n": score.n,
         "unit": score.unit,
         "higher_is_better": score.higher_is_better,

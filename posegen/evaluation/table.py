@@ -1,10 +1,10 @@
-"""Values of metrics as a table for the terminal, and as JSON on disk."""
+"""Values of metrics as a table for the terminal, and as ``metrics.json``."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,15 @@ from ..version import __version__
 from .metric import PairMetric
 
 ARROWS = {True: "↑", False: "↓", None: ""}
+"""The better side of a value, by ``higher_is_better``."""
 
 
 def metrics_table(values: dict[str, float], metrics: Iterable[PairMetric]) -> Table:
-    """One row a value: name, value, unit, and an arrow toward the better side (↑ higher, ↓ lower).
+    """Format values as a table: name, value, unit, better side.
 
     Args:
-        values: by name, as mmengine's evaluator returns them, prefixes included.
-        metrics: those that made the values; a value none of them knows has neither unit nor arrow.
+        values: by name, prefixes included, as mmengine's evaluator returns them.
+        metrics: the metrics that computed the values; they know units and better sides.
     """
     units: dict[str, str] = {}
     better: dict[str, bool] = {}
@@ -40,29 +41,34 @@ def metrics_table(values: dict[str, float], metrics: Iterable[PairMetric]) -> Ta
 
 
 def write_metrics(path: str | Path, values: dict[str, float], **context: Any) -> None:
-    """Write values to *path* (``metrics.json``), and append them as a line to the ``.jsonl`` beside it.
-
-    The file is written under a temporary name and renamed: whoever sees it sees the whole of it. A number
-    that is not finite becomes null, because JSON has none.
+    """Write values to a JSON file, atomically, and append them as a line to the ``.jsonl`` file beside it.
 
     Args:
-        path: of the JSON file; parent folders are made.
+        path: of the JSON file; parent folders are created.
         values: by name.
-        context: what the values belong to: config, checkpoint, number of images, ... Date (UTC) and the
-            versions of posegen and torch are added.
+        context: facts about the values: config, checkpoint, number of images, ... Date (UTC) and versions are added.
     """
     path = Path(path)
     record = {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "versions": {"posegen": __version__, "torch": str(torch.__version__)},
         **context,
-        "metrics": {name: value if math.isfinite(value) else None for name, value in values.items()},
+        "metrics": values,
     }
     with written_whole(path) as temporary:
-        temporary.write_text(_to_json(record, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(to_json(record, indent=2) + "\n", encoding="utf-8")
     with path.with_suffix(".jsonl").open("a", encoding="utf-8") as lines:
-        lines.write(_to_json(record) + "\n")
+        lines.write(to_json(record) + "\n")
 
 
-def _to_json(record: dict[str, Any], indent: int | None = None) -> str:
-    return json.dumps(record, indent=indent, ensure_ascii=False, default=str)  # str: paths in the context
+def to_json(value: Any, indent: int | None = None) -> str:
+    """Format as JSON, with null for numbers that are not finite and text for paths."""
+    return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False, default=str)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(each) for key, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, (list, tuple)) else value

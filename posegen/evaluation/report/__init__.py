@@ -1,4 +1,4 @@
-"""The report of an evaluation: on the screen, as JSON, Markdown, LaTeX, and one HTML page."""
+"""Reports of evaluations: for the terminal, and as JSON, Markdown, LaTeX and HTML files."""
 
 from .compare import Comparison, Entry, Ranking, comparison, rankings
 from .files import check_report_folder, write_report

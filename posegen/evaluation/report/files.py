@@ -1,35 +1,39 @@
-"""A report as files in a folder."""
+"""The report of an evaluation as files in a folder."""
 
 from __future__ import annotations
 
-import json
-import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
+import jinja2
+
+from ... import catalogue
 from ...errors import DataError, PosegenError
 from ...files import written_whole
-from ..published import PublishedScore, published_scores
+from ...version import __version__
+from ..protocol import PublishedScore
 from ..results import Evaluation, read_evaluation
-from .compare import comparison
-from .page import html
-from .text import latex, markdown
+from ..table import ARROWS, to_json
+from .compare import Comparison, comparison, values_as_printed
+from .pictures import cases, histograms
+from .rows import context_rows, image_count, protocol_rows, score_rows
+from .text import MOST_UNMATCHED, latex, markdown
 
 RESULTS, HISTORY = "results.json", "results.jsonl"
 REPLACED = (RESULTS, "per_image.jsonl", "report.md", "report.tex", "report.html")
 
 
 def check_report_folder(folder: Path) -> None:
-    """Raise where a report in *folder* would overwrite what is not an earlier report; for the start of a command.
+    """Check that a report can be written to *folder*; called before any work.
 
     Raises:
-        PosegenError: *folder* is a file, or cannot be written to; or a file of a report's names is there, and no
-            ``results.json`` of an evaluation.
+        PosegenError: *folder* is a file or not writable, or contains files with the names of a report but no valid
+            ``results.json``.
     """
     if folder.exists() and not folder.is_dir():
-        raise PosegenError(f"{folder} is no folder: the report needs one")
+        raise PosegenError(f"{folder} is not a folder; the report needs one")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with written_whole(folder / ".writable") as temporary:
@@ -44,8 +48,8 @@ def check_report_folder(folder: Path) -> None:
         read_evaluation(folder / RESULTS)
     except DataError as error:
         raise PosegenError(
-            f"{folder} holds {', '.join(there)}, which would be overwritten and may be no report:\n{error}\n"
-            "Move them away, or give another folder; nothing was written."
+            f"{folder} contains {', '.join(there)}, which would be overwritten and may not be a report:\n{error}\n"
+            "Move these files away, or choose another folder; nothing was written."
         ) from error
 
 
@@ -55,29 +59,29 @@ def write_report(
     published: Iterable[PublishedScore] | None = None,
     cases_by: Sequence[str] = (),
 ) -> list[Path]:
-    """Write all forms of a report; an earlier report in *folder* is replaced, and ``results.jsonl`` grows by a line.
+    """Write all forms of a report. An earlier report in *folder* is replaced, and ``results.jsonl`` grows by a line.
 
-    ``results.json`` (scores and protocol), ``per_image.jsonl`` (a line an image), ``results.jsonl`` (a line an
-    evaluation), ``report.md``, ``report.tex`` (a booktabs table), ``report.html`` (one page, pictures included). A
-    value that is no finite number is null in JSON.
+    ``results.json`` (scores and protocol), ``per_image.jsonl`` (a line per image), ``results.jsonl`` (a line per
+    evaluation), ``report.md``, ``report.tex`` (a booktabs table), ``report.html`` (one page, pictures included).
+    Numbers that are not finite are null in JSON.
 
     Args:
-        evaluation: what was found.
-        folder: made where it is missing.
-        published: figures of others; None: all that plugins bring.
-        cases_by: values by which the page chooses its cases; none: the first three that are numbers an image.
+        evaluation: the results.
+        folder: created if missing.
+        published: published scores (default: all that plugins bring).
+        cases_by: values by which the page chooses its cases (default: the first three values of single images).
 
     Returns:
         The files.
 
     Raises:
         PosegenError: see :func:`check_report_folder`; nothing was written.
-        ConfigError: *cases_by* names no value of an image.
+        ConfigError: *cases_by* names no value of single images.
     """
     check_report_folder(folder)
-    compared = comparison(evaluation, published_scores() if published is None else published)
+    compared = comparison(evaluation, catalogue.all(PublishedScore) if published is None else published)
     results = evaluation.to_dict()
-    # All are made before the first is written; results.json goes first, because it marks the folder as ours.
+    # All texts are made before the first is written; results.json is the first, because it marks a report's folder.
     texts = {
         RESULTS: to_json(results, indent=2) + "\n",
         "per_image.jsonl": "".join(to_json(row) + "\n" for row in evaluation.per_image),
@@ -93,14 +97,31 @@ def write_report(
     return [*(folder / name for name in texts), folder / HISTORY]
 
 
-def to_json(value: Any, indent: int | None = None) -> str:
-    """JSON with null for numbers that are not finite, and text for paths."""
-    return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False, default=str)
+def html(evaluation: Evaluation, compared: Comparison, cases_by: Sequence[str] = ()) -> str:
+    """Render the report as one HTML page without scripts or external files; all text is escaped.
 
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _finite(each) for key, each in value.items()}
-    return [_finite(each) for each in value] if isinstance(value, (list, tuple)) else value
+    Args:
+        evaluation: without pairs and values of single images, the page has no distributions and no cases.
+        compared: the published scores.
+        cases_by: see :func:`~.pictures.cases`.
+    """
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.from_string(files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8"))
+    return template.render(
+        evaluation=evaluation,
+        protocol=evaluation.protocol,
+        images=image_count(evaluation),
+        scores=score_rows(evaluation),
+        fields=protocol_rows(evaluation.protocol),
+        compared=compared,
+        figures=values_as_printed,
+        arrows=ARROWS,
+        histograms=histograms(evaluation),
+        cases=cases(evaluation, cases_by),
+        has_sources=any(pair.source for pair in evaluation.pairs),
+        most_unmatched=MOST_UNMATCHED,
+        context=context_rows(evaluation),
+        version=__version__,
+    )

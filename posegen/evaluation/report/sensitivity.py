@@ -1,4 +1,4 @@
-"""How far each choice of a protocol moves each score of the same images."""
+"""Sensitivity study: the change of each score of the same images with each choice of a protocol."""
 
 from __future__ import annotations
 
@@ -19,17 +19,25 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Others = Sequence[tuple[str, Evaluation]]
+"""Evaluations of the same images under other protocols, each with its label (``resize=opencv-bilinear``)."""
 
 HEADINGS = ("metric", "choice", "score", "difference", "÷ half the interval")
-BETTER, WORSE, UNDIRECTED = "#2a6fb0", "#d9762b", "#777777"  # told apart by the color-blind too
-KEY = "blue: scores better, orange: worse than the base; shaded: the base's 95 % interval"
-ROW, PANEL = 0.26, 0.95  # inches: of a bar, and of what a panel needs besides
+BETTER, WORSE, UNDIRECTED = "#2a6fb0", "#d9762b", "#777777"  # distinguishable with color blindness
+KEY = "blue: better than the base, orange: worse; shaded: the base's 95 % interval"
+ROW, PANEL = 0.26, 0.95  # inches: height of a bar, and of the rest of a panel
 
 
 @dataclass(frozen=True)
 class Shift:
-    """What one choice does to one score; ``relative``: the difference in halves of the base's 95 % interval: beyond 1,
-    the choice moves the score further than chance among images does. None: the base has no interval."""
+    """Change of one score by one choice.
+
+    Args:
+        label: the choice.
+        value: the score.
+        difference: from the base.
+        relative: difference in halves of the base's 95 % interval: beyond 1, the choice changes the score more than the
+            random choice of images. None: the base has no interval.
+    """
 
     label: str
     value: float
@@ -38,13 +46,8 @@ class Shift:
 
 
 def sensitivity_table(base: Evaluation, others: Others) -> Table:
-    """For the terminal: for each metric how far each choice moves it from *base*, the farthest first.
-
-    Args:
-        base: scores of some images.
-        others: of the same images under other protocols, each with what was chosen (``resize=opencv-bilinear``).
-    """
-    title = f"How far a choice moves a score from {base.protocol.name}, protocol {base.protocol.hash}"
+    """Format the study for the terminal: for each metric the choices by how far they change it."""
+    title = f"Change of each score from {base.protocol.name}, protocol {base.protocol.hash}"
     table = Table(*HEADINGS[:2], title=Text(title))
     for heading in HEADINGS[2:]:
         table.add_column(heading, justify="right")
@@ -56,48 +59,44 @@ def sensitivity_table(base: Evaluation, others: Others) -> Table:
 
 
 def sensitivity_markdown(base: Evaluation, others: Others) -> str:
-    """The same as Markdown."""
+    """Format the study as Markdown."""
     rows = [row for metric, score in base.scores.items() for row in _rows(metric, score, others)]
-    return (
-        "\n\n".join(
-            [
-                f"# Sensitivity of {base.protocol.name}, protocol `{base.protocol.hash}`",
-                "The same images scored with one choice of the protocol changed, or under another protocol; for each "
-                "metric the farthest first. The last column gives the difference in halves of the 95 % interval: "
-                "beyond 1, the choice moves the score further than chance among images does.",
-                markdown_table(HEADINGS, rows),
-            ]
-        )
-        + "\n"
-    )
+    parts = [
+        f"# Sensitivity of {base.protocol.name}, protocol `{base.protocol.hash}`",
+        "The same images scored with one choice of the protocol changed, or under another protocol; for each metric "
+        "the largest change first. The last column is the difference in halves of the 95 % interval: beyond 1, the "
+        "choice changes the score more than the random choice of images.",
+        markdown_table(HEADINGS, rows),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def sensitivity_picture(base: Evaluation, others: Others) -> np.ndarray:
-    """The differences as bars, a panel a metric, the farthest first; gray: the base's 95 % interval. uint8 H W 3."""
+    """Plot the differences as bars, one panel per metric; gray: the base's 95 % interval. Returns uint8 H W 3."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     panels = {
-        name: moved
+        name: changed
         for name, score in base.scores.items()
-        if (moved := [s for s in shifts(name, score, others) if s.difference])
+        if (changed := [s for s in shifts(name, score, others) if s.difference])
     }
-    heights = [PANEL + ROW * len(moved) for moved in panels.values()] or [PANEL]
+    heights = [PANEL + ROW * len(changed) for changed in panels.values()] or [PANEL]
     figure = Figure(figsize=(8, sum(heights) + 0.6), dpi=110, layout="constrained")
     canvas = FigureCanvasAgg(figure)
-    what = KEY if panels else "no choice moves a score"
-    title = f"{base.protocol.name}, protocol {base.protocol.hash}\n{what}"
+    key = KEY if panels else "no choice changes a score"
+    title = f"{base.protocol.name}, protocol {base.protocol.hash}\n{key}"
     figure.suptitle(title, fontsize=9, parse_math=False)
     if panels:
         axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
-        for axis, (metric, moved) in zip(axes, panels.items(), strict=True):
-            _draw(axis, metric, base.scores[metric], moved)
+        for axis, (metric, changed) in zip(axes, panels.items(), strict=True):
+            _draw(axis, metric, base.scores[metric], changed)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def shifts(metric: str, base: Score, others: Others) -> list[Shift]:
-    """What each of *others* that has the metric does to it, the farthest first."""
+    """Return the changes of a metric by each of *others* that has it, the largest first."""
     if not finite(base.value):
         return []
     half = (base.ci95[1] - base.ci95[0]) / 2 if base.ci95 is not None and finite(*base.ci95) else 0.0
@@ -111,32 +110,31 @@ def shifts(metric: str, base: Score, others: Others) -> list[Shift]:
 
 
 def _rows(metric: str, score: Score, others: Others) -> list[tuple[str, str, str, str, str]]:
-    """The base, what moves the score, then in one line what does not, and in one what could not be computed."""
+    """Return the base, the changes, and a line each for choices without effect and for those not computed."""
     found = shifts(metric, score, others)
-    rows = [(f"{metric} {ARROWS[score.higher_is_better]}".strip(), "as it is", number(score.value), "", "")]
+    rows = [(f"{metric} {ARROWS[score.higher_is_better]}".strip(), "base", number(score.value), "", "")]
     for shift in found:
         if shift.difference:
             relative = "" if shift.relative is None else f"{shift.relative:+.2f}"
             rows.append(("", shift.label, number(shift.value), f"{shift.difference:+.3g}", relative))
-    unmoved = [shift.label for shift in found if not shift.difference]
+    same = [shift.label for shift in found if not shift.difference]
     missing = [f"{label} ({other.not_computed[metric]})" for label, other in others if metric in other.not_computed]
-    rows += [("", f"no effect: {', '.join(unmoved)}", "", "", "")] if unmoved else []
+    rows += [("", f"no effect: {', '.join(same)}", "", "", "")] if same else []
     rows += [("", f"not computed: {', '.join(missing)}", "", "", "")] if missing else []
     return rows
 
 
-def _draw(axis: Axes, metric: str, score: Score, moved: Sequence[Shift]) -> None:
+def _draw(axis: Axes, metric: str, score: Score, changed: Sequence[Shift]) -> None:
     colors = {None: (UNDIRECTED, UNDIRECTED), True: (BETTER, WORSE), False: (WORSE, BETTER)}
     up, down = colors[score.higher_is_better]
-    places = range(len(moved))
+    places = range(len(changed))
     if score.ci95 is not None and finite(*score.ci95):
         axis.axvspan(score.ci95[0] - score.value, score.ci95[1] - score.value, color="0.9", zorder=0)
-    axis.barh(
-        places, [s.difference for s in moved], color=[up if s.difference > 0 else down for s in moved], height=0.6
-    )
+    differences = [shift.difference for shift in changed]
+    axis.barh(places, differences, color=[up if each > 0 else down for each in differences], height=0.6)
     axis.axvline(0, color="0.3", linewidth=0.8)
-    axis.set_yticks(places, [shift.label for shift in moved], fontsize=8, parse_math=False)
-    axis.invert_yaxis()  # the farthest on top
+    axis.set_yticks(places, [shift.label for shift in changed], fontsize=8, parse_math=False)
+    axis.invert_yaxis()  # the largest change on top
     axis.margins(x=0.12)
     axis.tick_params(axis="x", labelsize=8)
     axis.spines[["top", "right", "left"]].set_visible(False)

@@ -1,4 +1,4 @@
-"""A report as Markdown, and its scores as a LaTeX table."""
+"""The report as Markdown, and its scores as a LaTeX table."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 
 from ..results import Evaluation
 from ..table import ARROWS
-from .compare import Comparison, Ranking, figures
+from .compare import Comparison, Ranking, values_as_printed
 from .rows import ScoreRow, context_rows, made_with, protocol_rows, score_rows
 
 MOST_UNMATCHED = 100
-"""How many unmatched files a report names; it counts all."""
+"""Maximum number of unmatched files that a report lists; it counts all."""
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~#$])")
 _LATEX = {
@@ -37,22 +37,22 @@ _LATEX = {
 
 
 def markdown(evaluation: Evaluation, compared: Comparison) -> str:
-    """The whole report but for pictures and distributions."""
+    """Format the whole report except pictures and distributions."""
     protocol = evaluation.protocol
     parts = [
         f"# Evaluation under {escape_markdown(protocol.name)}",
         f"Protocol `{protocol.hash}`: {escape_markdown(protocol.citation)}",
         "## Scores",
         markdown_table(
-            ("metric", "value", "95 % interval", "n", "unit", "better", "why not computed"),
+            ("metric", "value", "95 % interval", "n", "unit", "better", "reason"),
             [_cells(row) for row in score_rows(evaluation)],
         ),
         *_bullets("## Notes", evaluation.notes),
-        "## Published figures",
+        "## Published scores",
         *_compared(compared),
         "## Protocol",
         markdown_table(
-            ("field", "value", "said in"),
+            ("field", "value", "source"),
             [
                 (row.field, row.value + (" (a guess)" if row.guess else ""), row.source)
                 for row in protocol_rows(protocol)
@@ -65,7 +65,7 @@ def markdown(evaluation: Evaluation, compared: Comparison) -> str:
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table whose cells are escaped, and in which columns without any text are left out."""
+    """Format a table with escaped cells; columns without text are left out."""
     lines = [[escape_markdown(cell) for cell in row] for row in rows]
     kept = [k for k, _heading in enumerate(headings) if not lines or any(line[k] for line in lines)]
     shown = [
@@ -77,14 +77,14 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> st
 
 
 def escape_markdown(text: str) -> str:
-    """Text that stands in a line of Markdown, or a cell, as it is."""
+    """Escape text for one line, or a cell, of Markdown."""
     return _MARKDOWN.sub(r"\\\1", " ".join(text.split()).replace("&", "&amp;"))
 
 
 def latex(evaluation: Evaluation) -> str:
-    r"""The scores as a ``table`` of booktabs, to be read with ``\input``; names are escaped.
+    r"""Format the scores as a ``table`` with booktabs, to be read with ``\input``.
 
-    The caption holds protocol, hash, images and versions; below stands what was not computed, with the reason.
+    The caption names protocol, hash, images and versions; metrics not computed follow below, with the reason.
     """
     protocol, rows = evaluation.protocol, score_rows(evaluation)
     name = escape_latex(protocol.name)
@@ -113,7 +113,7 @@ def latex(evaluation: Evaluation) -> str:
 
 
 def escape_latex(text: str) -> str:
-    """Text that LaTeX prints as it is, in one line."""
+    """Escape text for one line of LaTeX."""
     return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
 
 
@@ -122,18 +122,20 @@ def _cells(row: ScoreRow) -> tuple[str, ...]:
 
 
 def _compared(compared: Comparison) -> list[str]:
-    """The figures that may stand beside ours, and those that may not."""
-    parts = ["None was made under this protocol."]
+    """Format the published scores that are comparable, and those that are not."""
+    parts = ["None under this protocol."]
     if len(compared.ranking.entries) > 1:
         parts = [_ranking(compared.ranking), *_bullets("", compared.ranking.notes)]
     if compared.apart:
-        rows = [(score.method, score.data, figures(score), why, score.source) for score, why in compared.apart]
-        parts += ["### Not comparable", markdown_table(("method", "data", "figures", "why", "published in"), rows)]
+        rows = [
+            (score.method, score.data, values_as_printed(score), why, score.source) for score, why in compared.apart
+        ]
+        parts += ["### Not comparable", markdown_table(("method", "data", "scores", "reason", "published in"), rows)]
     return parts
 
 
 def _ranking(ranking: Ranking) -> str:
-    headings = ["whose", *(f"{name} {ARROWS[higher]}".strip() for name, higher in ranking.metrics.items())]
+    headings = ["method", *(f"{name} {ARROWS[higher]}".strip() for name, higher in ranking.metrics.items())]
     rows = [
         (entry.label, *(ranking.cell(entry, metric) for metric in ranking.metrics), entry.images, entry.source)
         for entry in ranking.entries
@@ -148,7 +150,7 @@ def _unmatched(names: Sequence[str]) -> list[str]:
 
 
 def _bullets(heading: str, lines: Sequence[str]) -> list[str]:
-    """A heading and a list, or nothing where there are no lines."""
+    """Format a heading and a list; nothing without lines."""
     if not lines:
         return []
     return [*([heading] if heading else []), "\n".join(f"- {escape_markdown(line)}" for line in lines)]
