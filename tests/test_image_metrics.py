@@ -1,4 +1,4 @@
-"""Metrics that give a number an image: each against an implementation that shares nothing with it, or known answers."""
+"""Metrics of single images: each against an independent implementation, or known answers."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import hashlib
 import math
 import warnings
 
-import lpips
 import numpy as np
 import pytest
 import torch
-import torchvision
 from posegen_dance.drawn import DancingDolls
 from posegen_dance.layouts import HUMAN36M
 from posegen_dance.structure import DanceStructureEncoder
@@ -33,6 +31,11 @@ from posegen.data.keypoints import KeypointLayout, Keypoints
 from posegen.errors import CheckpointError, ConfigError, InputError, MissingWeightsError
 from posegen.evaluation import ImageBatch, ImageMetric, NotComputable
 from posegen.records import Animation, ClipBatch, Origins, PairBatch, Transfer, collate_clips
+from posegen.torchvision_import import import_torchvision
+
+import_torchvision()
+import lpips  # noqa: E402
+import torchvision  # noqa: E402
 
 EIGHT_BITS = 255
 
@@ -117,7 +120,7 @@ def test_ssim_256_of_a_generated_image_of_one_value_is_not_defined() -> None:
 @pytest.mark.parametrize(("variant", "least"), [("gaussian", 11), ("ssim256", 11), ("uniform7", 7), ("uniform51", 51)])
 def test_ssim_says_how_large_images_must_be(variant: str, least: int) -> None:
     SSIM(variant).score(images((least, least)))
-    with pytest.raises(NotComputable, match=f"{least} pixels a side or more; got {least - 1}×60"):
+    with pytest.raises(NotComputable, match=f"{least} pixels per side or more; got 60×{least - 1}"):
         SSIM(variant).score(images((least - 1, 60)))
 
 
@@ -160,7 +163,7 @@ def test_ms_ssim_is_that_of_the_paper(size: tuple[int, int]) -> None:
 
 
 def test_ms_ssim_says_how_large_images_must_be() -> None:
-    with pytest.raises(NotComputable, match="161 pixels a side or more; got 160×176"):
+    with pytest.raises(NotComputable, match="161 pixels per side or more; got 176×160"):
         MSSSIM().score(images((160, 176)))
 
 

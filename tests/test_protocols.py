@@ -122,14 +122,14 @@ def test_ours_scores_images_of_any_one_size():
 
 
 @PROTOCOL
-def test_show_prints_every_choice_with_its_source_and_says_which_are_guesses(protocol, capsys):
+def test_show_prints_every_field_with_its_source_and_names_guesses(protocol, capsys):
     assert main(["show", "protocol", protocol.name]) == 0
     first, *lines = capsys.readouterr().out.splitlines()
     assert first == f"{protocol.name}, protocol {protocol.hash}: {protocol.citation}"
     for name, source in protocol.sources.items():
         (line,) = [line for line in lines if line.split()[:1] == [name]]
         assert line.endswith(source)
-    guesses = "Nobody has said, so it is a guess: " + ", ".join(protocol.unknown)
+    guesses = "Not published, so these values are guesses: " + ", ".join(protocol.unknown)
     assert (guesses in lines) == bool(protocol.unknown)
 
 
