@@ -17,7 +17,6 @@ from .generation import (
     plain_warnings,
     print_if_single_images,
     read_checked,
-    refuse,
 )
 
 if TYPE_CHECKING:
@@ -69,19 +68,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @plain_warnings()
 def run(parsed: argparse.Namespace) -> int:
     """Write the clip, and a second one that shows how it was generated; return 0."""
-    refuse(check_clip_options(parsed))
+    check_clip_options(parsed)
     out = parsed.out or Path(f"{parsed.reference.stem}_to_{parsed.structures.resolve().name}.mp4")
     beside = out.with_name(f"{out.stem}_side_by_side.mp4")
     refuse_to_overwrite([out, beside], parsed.force)
 
     from rich.progress import track
 
-    from ..inference import Inferencer, PoseInput, generated_picture
+    from ..inference import Inferencer, PoseInput, generated_picture, list_files, matching_pictures
     from ..visualization.video import VideoWriter
 
     model = find_model(parsed)
-    files = _structure_files(parsed.structures)
-    pictures = _pictures(parsed.structure_images, files)
+    files = list_files(parsed.structures)
+    pictures = matching_pictures(parsed.structure_images, files) if parsed.structure_images else [None] * len(files)
     frames = [PoseInput(picture, file, file.stem) for picture, file in zip(pictures, files, strict=True)]
     (source,), targets = read_checked(model, [_reference(parsed, files)], frames, parsed)
 
@@ -119,20 +118,6 @@ def side_by_side(one: Prepared, made: Transfer, draw: Callable[[Any], Any]) -> A
     pictures.append(to_picture(made.image[0]))
     size = (one.source.shape[-2], one.source.shape[-1])
     return np.concatenate([resize_image(picture, size, "nearest") for picture in pictures], axis=1)
-
-
-def _structure_files(folder: Path) -> list[Path]:
-    from ..inference import list_files
-
-    if folder.is_file():
-        raise DataError(folder, "is a file", "Give a folder with a key-point file for each frame.")
-    return list_files(folder)
-
-
-def _pictures(folder: Path | None, files: Sequence[Path]) -> Sequence[Path | None]:
-    from ..inference import matching_pictures
-
-    return [None] * len(files) if folder is None else matching_pictures(folder, files)
 
 
 def _reference(parsed: argparse.Namespace, files: Sequence[Path]) -> PoseInput:

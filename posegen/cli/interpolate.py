@@ -14,7 +14,6 @@ from .generation import (
     plain_warnings,
     print_if_single_images,
     read_checked,
-    refuse,
 )
 
 EXAMPLES = f"""
@@ -39,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @plain_warnings()
 def run(parsed: argparse.Namespace) -> int:
     """Write the clip; return 0."""
-    refuse(_problems(parsed))
+    _check(parsed)
 
     from rich.progress import track
 
@@ -67,7 +66,7 @@ def run(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _problems(parsed: argparse.Namespace) -> list[str]:
+def _check(parsed: argparse.Namespace) -> None:
     problems = []
     if parsed.frames < 2:
         problems.append(f"--frames must be 2 or more, got {parsed.frames}")
@@ -78,7 +77,7 @@ def _problems(parsed: argparse.Namespace) -> list[str]:
         for name, path in (("SOURCE", parsed.source), ("TARGET", parsed.target))
         if path.is_dir()
     ]
-    return problems + check_clip_options(parsed)
+    check_clip_options(parsed, problems)
 
 
 def _eased(fraction: float) -> float:
