@@ -152,7 +152,7 @@ def photograph(blue: int = 255) -> np.ndarray:
     return image
 
 
-def test_a_picture_gives_the_points_where_they_are(weights, encoder, tmp_path):
+def test_key_points_are_found_where_they_are(weights, encoder, tmp_path):
     Image.fromarray(photograph()).save(tmp_path / "me.png")
     found = read(tmp_path / "me.png", encoder)
     for name, shift in zip(COCO_17, SHIFTS, strict=True):
@@ -166,7 +166,7 @@ def test_a_picture_gives_the_points_where_they_are(weights, encoder, tmp_path):
     assert found.points[neck] == pytest.approx(found.points[shoulders].mean(0))
 
 
-def test_the_scores_are_the_networks_in_the_order_of_the_points(weights):
+def test_scores_are_in_the_order_of_the_points(weights):
     (figure,) = estimator.load()(photograph())
     assert figure.scores.shape == (18,)
     unseen = OPENPOSE_18.names.index(UNSEEN.replace("_", " "))
@@ -174,7 +174,7 @@ def test_the_scores_are_the_networks_in_the_order_of_the_points(weights):
     assert np.delete(figure.scores, unseen).min() > 0.6
 
 
-def test_where_no_box_is_found_nobody_is(weights):
+def test_without_a_box_no_figure_is_found(weights):
     """Given no box, rtmlib would look at the whole picture. Blue for red in the detector's picture would find one."""
     assert estimator.load()(photograph(blue=0)) == []
 
@@ -189,7 +189,7 @@ def test_the_command_goes_from_the_picture_to_a_picture(weights, tiny_config, tm
     assert Image.open(tmp_path / "out" / "me_to_you.png").size == (32, 32)
 
 
-def test_what_is_missing_is_told_at_once_with_what_can_be_given_instead(home, encoder, tmp_path, monkeypatch):
+def test_everything_missing_is_named_at_once_with_the_alternatives(home, encoder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "rtmlib", None)
     Image.fromarray(photograph()).save(tmp_path / "me.png")
     with pytest.raises(MissingWeightsError) as error:
@@ -223,7 +223,7 @@ def test_a_file_that_is_no_network_is_refused(weights, tmp_path):
         estimator.RTMPose(rtmlib, weights / estimator.DETECTOR.file_name, tmp_path / "text.onnx")
 
 
-def test_rtmlib_is_never_given_what_it_would_fetch(home, weights):
+def test_rtmlib_never_gets_an_address_to_fetch(home, weights):
     rtmlib = pytest.importorskip("rtmlib")
     with pytest.raises(CheckpointError):
         estimator.RTMPose(rtmlib, Path(estimator.DETECTOR.address), weights / estimator.POSE.file_name)

@@ -1,4 +1,4 @@
-"""What comes with the package: a model, configs, and examples to try the model with, all by name, wherever one is."""
+"""The package comes with a model, configs and examples, which commands find by name in any folder."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from .conftest import write_tiny
 
 DOCS = Path(__file__).parents[1] / "docs"
 MOST_BYTES = 8_000_000
-"""Of the model, which everybody who installs the package fetches."""
+"""Largest size of the model, which is part of the package."""
 
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch) -> Path:
-    """Nothing is found by standing in the clone."""
+    """Leave the clone, so that nothing is found by the current folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -39,7 +39,7 @@ def elsewhere(tmp_path, monkeypatch) -> Path:
 # The model
 
 
-def test_the_shipped_model_is_small_and_says_what_it_is():
+def test_the_shipped_model_is_small_and_has_a_card():
     place = shared_models()["paperdolls"]
     assert sorted(path.name for path in place.iterdir()) == sorted([WEIGHTS, CONFIG, CARD])
     assert sum(path.stat().st_size for path in place.iterdir()) <= MOST_BYTES
@@ -66,7 +66,7 @@ def test_the_shipped_model_beats_copying_the_source_on_dolls_it_has_not_seen():
 # Configs
 
 
-def test_configs_are_listed_with_what_they_are(capsys):
+def test_configs_are_listed_with_a_description(capsys):
     assert main(["configs"]) == 0
     listed = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()[1:])
     assert listed.keys() == shipped_configs().keys()
@@ -74,18 +74,18 @@ def test_configs_are_listed_with_what_they_are(capsys):
     assert not [name for name in listed if "_base_" in name]
 
 
-def test_a_config_is_taken_by_its_name_where_no_such_file_is(elsewhere):
+def test_a_config_is_found_by_its_name_if_there_is_no_such_file(elsewhere):
     assert load_config("gfla_market")._cfg_dict == load_config(CONFIGS / "gfla_market.py")._cfg_dict
     (elsewhere / "gfla_market").write_text("mine")
     assert find_config("gfla_market") == Path("gfla_market")
 
 
-def test_a_name_that_is_none_answers_with_the_nearest():
+def test_an_unknown_config_is_answered_with_the_nearest():
     with pytest.raises(ConfigError, match="did you mean 'gfla_market'"):
         load_config("gfla_markt")
 
 
-def test_a_path_of_the_clone_answers_with_the_name():
+def test_a_path_in_the_clone_is_answered_with_the_name():
     """The documentation names configs so, and whoever installed the package alone has no such folder."""
     with pytest.raises(ConfigError, match=r"say gfla_market$"):
         load_config("configs/gfla_market.py")
@@ -100,7 +100,7 @@ def test_a_copied_config_is_the_same_as_the_shipped_one(name, elsewhere, capsys)
     assert load_config(written[0])._cfg_dict == load_config(name)._cfg_dict
 
 
-def test_a_copy_overwrites_nothing_unless_forced(elsewhere, capsys):
+def test_a_copy_overwrites_nothing_without_force(elsewhere, capsys):
     (elsewhere / "_base_").mkdir()
     (elsewhere / "_base_" / "runtime.py").write_text("mine")
     assert main(["configs", "--copy", "gfla_market", "."]) == 1
@@ -122,7 +122,7 @@ def commands(elsewhere, capsys):
     return [shlex.split(line, comments=True) for line in shown if line.startswith("  posegen ")]
 
 
-def test_the_commands_that_are_printed_work_as_they_stand(commands, elsewhere):
+def test_the_printed_commands_work(commands, elsewhere):
     assert [command[1] for command in commands] == ["transfer", "transfer", "interpolate", "animate", "app"]
     for program, *arguments in commands[:-1]:
         assert program == "posegen"
@@ -137,7 +137,7 @@ def test_the_commands_that_are_printed_work_as_they_stand(commands, elsewhere):
         assert len(list(clip.decode(video=0))) == len(list((dolls / "motion").iterdir())) == 24
 
 
-def test_commands_for_the_shipped_model_in_the_documentation_are_those_that_are_printed(elsewhere, capsys):
+def test_the_documentation_has_the_printed_commands(elsewhere, capsys):
     first = "posegen example paperdolls dolls"
     assert main(first.split()[1:]) == 0
     printed = [line.partition("  #")[0].strip() for line in capsys.readouterr().out.splitlines()]
@@ -170,7 +170,7 @@ def test_examples_go_from_source_to_target(commands, elsewhere):
     assert np.abs(result.image - target).mean() < np.abs(source - target).mean()
 
 
-def test_a_pose_and_a_motion_of_the_examples_fit_a_picture_of_any_size(commands):
+def test_poses_of_the_examples_fit_a_picture_of_any_size(commands):
     """A photograph of other proportions moves into the whole pose, not into one in its upper left."""
     inferencer = posegen.Inferencer("paperdolls", device="cpu")
     photograph = np.asarray(Image.open("my dolls/sources/1.png").resize((640, 425)))
@@ -183,7 +183,7 @@ def test_a_pose_and_a_motion_of_the_examples_fit_a_picture_of_any_size(commands)
         assert np.abs(places[0].points - places[1].points).max() <= 1  # both are rounded to pixels of the model
 
 
-def test_the_examples_tell_of_the_size_of_results(elsewhere, capsys):
+def test_example_prints_the_sizes_of_pictures_and_results(elsewhere, capsys):
     assert main(["example", "paperdolls", "dolls", "--pairs", "1"]) == 0
     shown = capsys.readouterr().out
     assert "pictures of 256×256 pixels" in shown
@@ -210,7 +210,7 @@ def points(path: Path) -> np.ndarray:
     return np.array(json.loads(path.read_text())["people"][0]["pose_keypoints_2d"]).reshape(18, 3)
 
 
-def test_examples_of_data_that_know_no_motion_have_none(elsewhere, capsys, monkeypatch):
+def test_examples_of_data_without_a_motion_have_none(elsewhere, capsys, monkeypatch):
     monkeypatch.delattr("posegen_people.paperdoll.PaperDolls.motion")
     assert main(["example", "paperdolls", "dolls", "--pairs", "1"]) == 0
     assert "animate" not in capsys.readouterr().out
@@ -228,7 +228,7 @@ def test_examples_of_data_that_know_no_motion_have_none(elsewhere, capsys, monke
         (["photographs", "dolls"], "was not tested on drawn data"),
     ],
 )
-def test_an_example_that_cannot_be_is_refused(elsewhere, capsys, arguments, words):
+def test_an_example_that_cannot_be_drawn_is_refused(elsewhere, capsys, arguments, words):
     (elsewhere / "full").mkdir()
     (elsewhere / "full" / "mine.txt").write_text("mine")
     posegen.load_model(write_tiny(elsewhere)).save_pretrained("photographs")
