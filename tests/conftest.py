@@ -94,3 +94,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_pictures(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def no_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inference in float32 on every processor, for comparisons of single gray levels."""
+    monkeypatch.setattr("posegen.acceleration.precision.native_bfloat16", lambda device="cpu": False)

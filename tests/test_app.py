@@ -67,7 +67,7 @@ def page_model(name: str, folder: Path) -> PageModel:
     """A narrow model of a config that needs no files."""
     narrow = {f"model.{net}.{option}": n for net in ("flow_estimator", "renderer") for option, n in NARROW.items()}
     config = load_config(CONFIGS / f"{name}.py", narrow)
-    return PageModel(Inferencer(config, write_weights(config, folder), "cpu"), max_examples=2)
+    return PageModel(Inferencer(config, write_weights(config, folder), "cpu", precision="fp32"), max_examples=2)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def files(tmp_path_factory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def model(files) -> PageModel:
-    return PageModel(Inferencer(*files, "cpu"), max_examples=2)
+    return PageModel(Inferencer(*files, "cpu", precision="fp32"), max_examples=2)
 
 
 @pytest.fixture(scope="module")
@@ -349,7 +349,7 @@ def test_a_model_of_single_images_generates_frames_one_by_one(model):
 
 
 def test_an_encoder_without_layout_and_choices_takes_examples_and_anything_it_encodes(files):
-    inferencer = Inferencer(*files, "cpu")
+    inferencer = Inferencer(*files, "cpu", precision="fp32")
     known = inferencer.encoder
 
     class Opaque(StructureEncoder):

@@ -35,6 +35,7 @@ from .pictures import HEIGHT, WIDTH, read_points, write_pictures
 
 DOCS = CONFIGS.parent / "docs"
 LAYOUT = get_layout("openpose18")
+pytestmark = pytest.mark.usefixtures("no_bfloat16")
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +48,13 @@ def place(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def inferencer(models) -> Inferencer:
-    return Inferencer(models / "tiny.py", models / "checkpoint.pth", device="cpu")
+    return Inferencer(models / "tiny.py", models / "checkpoint.pth", device="cpu", precision="fp32")
 
 
 @pytest.fixture(scope="module")
 def clips(models) -> Inferencer:
     """A model of clips; its 17 key points are made of the 18 in the files."""
-    return Inferencer(models / "clips", device="cpu")
+    return Inferencer(models / "clips", device="cpu", precision="fp32")
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,7 @@ from .conftest import CONFIGS
 from .pictures import HEIGHT, WIDTH, annotation_list, pixels, read_points, refused, run, write_points
 
 ENCODER = HeatmapEncoder("openpose18")
+pytestmark = pytest.mark.usefixtures("no_bfloat16")
 
 
 def test_a_picture_and_a_pose_give_the_picture_that_the_model_generates(models, here, capsys):
@@ -373,6 +374,21 @@ def test_the_infer_script_names_the_file_that_is_wrong(models, here, monkeypatch
     assert file in error
     assert words in error
     assert not (here / "out.png").exists()
+
+
+# Precision
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_pictures_are_generated_in_bfloat16_if_the_processor_computes_in_it(models, here, monkeypatch, native):
+    monkeypatch.setattr("posegen.acceleration.precision.native_bfloat16", lambda device="cpu": native)
+    made = {}
+    for precision in ("auto", "fp32", "bf16"):
+        options = ["--precision", precision, "--out", f"{precision}.png", "--device", "cpu"]
+        assert run("transfer", models / "shared", "a.png", "c.json", *options) == 0
+        made[precision] = pixels(here / f"{precision}.png")
+    assert np.array_equal(made["auto"], made["bf16" if native else "fp32"])
+    assert 0 < np.abs(made["bf16"] - made["fp32"]).mean() < 3  # gray levels; these weights are random
 
 
 # Pose estimators

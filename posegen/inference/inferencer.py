@@ -90,7 +90,7 @@ class Inferencer:
         size: size (H, W) of its images in pixels.
 
     Raises:
-        ConfigError: the config is broken, or the model generates neither images nor clips.
+        ConfigError: the config is broken, the model generates neither images nor clips, or an unknown precision.
         CheckpointError: the weights are unreadable or belong to another architecture.
         MissingWeightsError: no such folder or name.
     """
