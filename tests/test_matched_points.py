@@ -36,7 +36,7 @@ def no_flow(size: int = SIZE, count: int = 1) -> torch.Tensor:
     return torch.zeros(count, 2, size, size, requires_grad=True)
 
 
-def test_the_flow_that_leads_points_where_they_were_has_no_error_at_any_level():
+def test_a_flow_that_maps_points_to_their_matches_has_no_error():
     # A picture turned a quarter about its middle: the target's (x, y) comes from the source's (y, 31 − x).
     y, x = torch.meshgrid(torch.arange(float(SIZE)), torch.arange(float(SIZE)), indexing="ij")
     fine = torch.stack([y - x, SIZE - 1 - x - y])[None]
@@ -48,14 +48,14 @@ def test_the_flow_that_leads_points_where_they_were_has_no_error_at_any_level():
     assert loss(matches, no_flow(16), no_flow()) > 5
 
 
-def test_the_error_is_counted_in_pixels_of_the_flow_with_x_and_y_added_and_levels_too():
+def test_the_error_is_in_pixels_of_the_flow_summed_over_axes_and_levels():
     matches = torch.tensor([[[10.0, 10.0, 14.0, 8.0]]])  # from 4 to the right and 2 up
     assert loss(matches, no_flow()).item() == pytest.approx(6)
     assert loss(matches, no_flow(16)).item() == pytest.approx(3)
     assert loss(matches, no_flow(16), no_flow()).item() == pytest.approx(9)
 
 
-def test_points_that_are_missing_or_lie_outside_the_target_say_nothing():
+def test_missing_points_and_points_outside_the_target_are_ignored():
     matches = torch.tensor([[[10.0, 10, 14, 10], [NAN, NAN, 3, 3], [5, 5, NAN, NAN], [-1, 4, 20, 4], [4, 32, 4, 4]]])
     flow = no_flow()
     value = loss(matches, flow)
@@ -73,13 +73,13 @@ def test_a_pair_without_points_counts_as_0_and_gives_no_gradient():
     assert flow.grad.abs().sum() == 0
 
 
-def test_each_pair_counts_alike_however_many_points_it_has():
+def test_every_pair_has_the_same_weight():
     one = torch.tensor([[9.0, 9.0, 17.0, 9.0], [NAN, NAN, NAN, NAN]])  # one point, 8 away
     two = torch.tensor([[9.0, 9.0, 11.0, 9.0], [20.0, 20.0, 20.0, 22.0]])  # two, 2 away each
     assert loss(torch.stack([one, two]), no_flow(count=2)).item() == pytest.approx((8 + 2) / 2)
 
 
-def test_its_gradient_pulls_the_flow_to_a_point_however_far():
+def test_the_gradient_reaches_points_at_any_distance():
     matches = torch.tensor([[[4.0, 4.0, 28.0, 20.0]]])
     flow = no_flow()
     optimizer = torch.optim.SGD([flow], lr=0.5)
@@ -92,12 +92,12 @@ def test_its_gradient_pulls_the_flow_to_a_point_however_far():
     assert flow[0, :, 4, 4].tolist() == pytest.approx([24, 16], abs=1)
 
 
-def test_data_that_know_no_points_are_refused_in_words():
+def test_data_without_matches_are_an_error():
     with pytest.raises(ConfigError, match="MatchedPoints needs data with matches"):
         loss(None, no_flow())
 
 
-def test_a_point_that_is_not_present_may_be_anything():
+def test_an_absent_point_may_have_any_value():
     flow = no_flow()
     points, moved = torch.tensor([[[NAN, 3.0], [6.0, 6.0]]]), torch.tensor([[[5.0, NAN], [1.0, 0.0]]])
     error = point_error(flow, points, moved, torch.tensor([[False, True]]), (SIZE, SIZE))
@@ -114,13 +114,13 @@ def pair(matches: torch.Tensor | None) -> Pair:
     return Pair(image, structure, image, structure, "a", matches=matches)
 
 
-def test_matches_stack_and_are_none_where_one_pair_has_none():
+def test_matches_are_collated_and_none_if_one_pair_has_none():
     first, second = torch.rand(5, 4), torch.rand(5, 4)
     assert torch.equal(collate([pair(first), pair(second)]).matches, torch.stack([first, second]))
     assert collate([pair(first), pair(None)]).matches is None
 
 
-def test_matches_of_clips_stack_for_both_origins():
+def test_matches_of_clips_are_collated_for_both_origins():
     image, structure = torch.zeros(3, 8, 8), torch.zeros(1, 8, 8)
     matches = torch.rand(2, 5, 4)
     clip = Clip(image, structure, image[None].repeat(2, 1, 1, 1), structure[None].repeat(2, 1, 1, 1), "a",
@@ -142,7 +142,7 @@ class Matched(Bars):
         return dataclasses.replace(super().__getitem__(index), matches=matches)
 
 
-def test_a_data_set_may_have_matches_that_are_missing_but_none_that_are_infinite_or_of_another_shape():
+def test_matches_of_a_data_set_may_be_missing_but_not_infinite_or_of_another_shape():
     check_pair_dataset(Matched(NAN, NAN, NAN, NAN))
     with pytest.raises(AssertionError, match="matches has values that are not finite"):
         check_pair_dataset(Matched(float("inf"), 0, 0, 0))

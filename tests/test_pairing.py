@@ -1,4 +1,4 @@
-"""Which generated image belongs to which true one: by naming convention, and by a list."""
+"""Pairing of generated and true images: by naming convention, and by a list."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_a_convention_is_found_by_the_names(made, true, convention, name):
     assert not pairing.unmatched
 
 
-def test_results_called_as_their_targets_have_no_source(made, true):
+def test_results_named_as_their_targets_have_no_source(made, true):
     touch(made, "clip/10.png", "clip/9.png")
     touch(true, "clip/9.jpg", "clip/10.jpg", "other/9.jpg")
     pairing = pair_images(made, true, conventions=CONVENTIONS)
@@ -141,20 +141,20 @@ def test_a_separator_inside_a_name_is_not_taken_for_the_one_between_names(made, 
     }
 
 
-def test_of_two_readings_the_one_whose_source_exists_is_taken(made, true):
+def test_the_reading_whose_source_exists_is_used(made, true):
     touch(true, "b.png", "a_2_b.png", "c.png")
     touch(made, "c_2_a_2_b_vis.png")  # c → a_2_b, or c_2_a → b, of which no image c_2_a exists
     (pair,) = pair_images(made, true, conventions=CONVENTIONS).pairs
     assert (pair.target.name, pair.source.name) == ("a_2_b.png", "c.png")
 
 
-def test_a_source_that_is_not_among_the_true_images_is_none(made, true):
+def test_a_source_missing_in_the_true_images_is_none(made, true):
     touch(made, "a_2_b_vis.png")
     touch(true, "b.png")
     assert pair_images(made, true, conventions=CONVENTIONS).pairs[0].source is None
 
 
-def test_what_has_no_partner_is_listed_with_the_reason(made, true):
+def test_images_without_a_partner_are_listed_with_the_reason(made, true):
     touch(made, "a_2_b_vis.png", "a_2_c_vis.png", "sheet.png")
     touch(true, "a.png", "b.png")
     pairing = pair_images(made, true, conventions=CONVENTIONS)
@@ -181,7 +181,7 @@ def test_two_conventions_that_fit_equally_well_are_an_error(made, true):
         pair_images(made, true, conventions=[backwards, forwards])
 
 
-def test_two_conventions_that_say_the_same_are_no_conflict(made, true):
+def test_two_conventions_with_the_same_result_do_not_conflict(made, true):
     touch(made, "b.png")
     touch(true, "b.png")
     twice = [NamingConvention(name, "{target}", "b.png", "here") for name in ("first", "second")]
@@ -199,7 +199,7 @@ def test_names_that_fit_nothing_are_an_error(made, true):
         pair_images(made, true, conventions=[])
 
 
-def test_a_generated_image_stands_there_once(made, true):
+def test_two_endings_of_one_generated_image_are_an_error(made, true):
     touch(made, "a.png", "a.jpg", "b.png", "b.webp")
     touch(true, "a.png", "b.png")
     with pytest.raises(DataError) as error:
@@ -212,7 +212,7 @@ def test_a_generated_image_stands_there_once(made, true):
 @pytest.mark.parametrize(
     "template", ["{source}", "{source}{target}", "{target}_{source}", "x", "{target}{target}", "{a}"]
 )
-def test_a_template_that_cannot_be_read_is_refused(template):
+def test_an_invalid_template_is_refused(template):
     with pytest.raises(ConfigError, match=r"must contain \{target\} once"):
         NamingConvention("mine", template, "a_b.png", "here")
 
@@ -222,7 +222,7 @@ def test_a_convention_whose_example_does_not_fit_is_refused():
         NamingConvention("mine", "{source}_2_{target}", "a_to_b.png", "here")
 
 
-def test_every_convention_we_ship_says_where_it_is_from():
+def test_every_shipped_convention_has_a_citation():
     assert len({convention.name for convention in CONVENTIONS}) == len(CONVENTIONS)
     assert all(convention.citation for convention in CONVENTIONS)
 
@@ -261,7 +261,7 @@ def test_a_path_written_as_one_word_finds_the_image_in_its_tree(made, true, pref
     }
 
 
-def test_the_tree_may_stand_deeper_in_the_folder(made, true):
+def test_the_tree_may_be_deeper_in_the_folder(made, true):
     touch(true, *(f"img_highres/{name}" for name in TREE))
     touch(made, f"{WORDS[0]}_2_{WORDS[1]}_vis.png")
     assert pair_images(made, true, conventions=CONVENTIONS).pairs[0].target == true / "img_highres" / TREE[1]
@@ -275,7 +275,7 @@ def test_a_flat_folder_of_another_spelling_is_found(made, true):
     )
 
 
-def test_an_image_of_another_folder_is_not_taken_for_a_missing_one(made, true):
+def test_an_image_of_another_folder_does_not_replace_a_missing_one(made, true):
     touch(true, "MEN/Denim/id_00000080/01_1_front.jpg", "b/1_23.jpg", "b/2.jpg")
     touch(made, "fashionWOMENDenimid0000008001_1front.png", "c/2.png", "b/12_3.png", "b/2.png")
     pairing = pair_images(made, true, conventions=CONVENTIONS)
@@ -283,13 +283,13 @@ def test_an_image_of_another_folder_is_not_taken_for_a_missing_one(made, true):
     assert len(pairing.unmatched) == 3
 
 
-def test_the_full_path_goes_before_the_own_name(made, true):
+def test_the_full_path_takes_precedence_over_the_name(made, true):
     touch(true, "b.png", "x/b.png")
     touch(made, "x/a_2_b_vis.png")
     assert pair_images(made, true, conventions=CONVENTIONS).pairs[0].target == true / "x/b.png"
 
 
-def test_one_name_of_two_images_is_an_error_that_names_both(made, true):
+def test_a_name_shared_by_two_images_is_an_error(made, true):
     touch(true, "x/b.png", "y/b.png", "c.png")
     touch(made, "a_2_b_vis.png", "a_2_c_vis.png")
     with pytest.raises(DataError, match=r"a_2_b_vis\.png can be x/b\.png or y/b\.png"):
@@ -313,7 +313,7 @@ def test_a_list_names_files(tmp_path, made, true):
     ]
 
 
-def test_everything_a_list_leaves_over_is_listed(tmp_path, made, true):
+def test_rows_and_images_without_partners_are_listed(tmp_path, made, true):
     touch(made, "one.png", "two.png", "three.png", "four.png")
     touch(true, "a.png")
     rows = ["one.png,a.png,", "nine.png,a.png,", "two.png,z.png,", "one.png,a.png,", "four.png,a.png,z.png"]
@@ -337,7 +337,7 @@ def test_bad_rows_are_reported_at_once_with_their_numbers(tmp_path, made, true):
     assert [problem.split(":")[0] for problem in error.value.problems] == [f"row {k}" for k in (3, 4, 5, 6, 7)]
 
 
-def test_rows_that_contradict_each_other_or_name_several_images_are_bad(tmp_path, made, true):
+def test_contradicting_and_ambiguous_rows_are_errors(tmp_path, made, true):
     touch(made, "one.png", "two.png")
     touch(true, "a.png", "x/b.png", "y/b.png")
     rows = ["generated,target,source", "one.png,a.png,", "one.png,x/b.png,", "two.png,b.png,"]
@@ -358,7 +358,7 @@ def test_other_columns_are_refused(tmp_path, made, true, header):
         pair_images(made, true, listed(tmp_path, header, "a,a,a"), CONVENTIONS)
 
 
-def test_a_list_without_rows_or_that_is_no_text_is_an_error(tmp_path, made, true):
+def test_an_empty_or_binary_list_is_an_error(tmp_path, made, true):
     touch(made, "a.png")
     touch(true, "a.png")
     with pytest.raises(DataError, match="empty"):
@@ -401,7 +401,7 @@ def test_a_listed_pair_whose_target_is_missing_is_listed(tmp_path, made, true):
     assert pairing.unmatched == [f"row 3 (from a.jpg, to c.jpg): no target image in {true}"]
 
 
-def test_a_result_without_its_source_in_the_name_cannot_serve_two_pairs(tmp_path, made, true):
+def test_a_result_named_without_source_cannot_belong_to_two_pairs(tmp_path, made, true):
     touch(made, "b.png", "c.png")
     touch(true, "a.png", "b.png", "c.png")
     rows = ["from,to", "a.png,b.png", "c.png,b.png", "a.png,c.png"]
@@ -410,7 +410,7 @@ def test_a_result_without_its_source_in_the_name_cannot_serve_two_pairs(tmp_path
     assert len(pairing.unmatched) == 3  # two rows, and b.png
 
 
-def test_two_results_for_one_listed_pair_are_an_error_that_names_both(tmp_path, made, true):
+def test_two_results_for_one_listed_pair_are_an_error(tmp_path, made, true):
     touch(made, "x/a_2_b_vis.png", "y/a_2_b_vis.png")
     touch(true, "a.png", "b.png")
     with pytest.raises(DataError, match=r"can be x/a_2_b_vis\.png or y/a_2_b_vis\.png"):

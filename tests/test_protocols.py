@@ -1,4 +1,4 @@
-"""The protocols we ship, and figures that others have published: every choice and every figure has a source."""
+"""Shipped protocols and published scores: every field and every score has a source."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def test_every_choice_has_a_source(protocol):
 
 
 @PROTOCOL
-def test_a_guess_says_what_was_taken(protocol):
+def test_a_guess_states_its_value(protocol):
     for name in protocol.unknown:
         assert ", taken as " in protocol.sources[name]
 
 
-def test_ours_leaves_nothing_to_guesses():
+def test_the_projects_protocols_have_no_guesses():
     assert get_protocol("posegen-clean").unknown == []
 
 
@@ -102,7 +102,7 @@ def test_masked_metrics_have_a_mask_and_no_other_protocol_has(protocol):
 
 
 @PROTOCOL
-def test_a_protocol_survives_a_file(protocol, tmp_path):
+def test_a_protocol_can_be_written_and_read(protocol, tmp_path):
     path = tmp_path / "protocol.json"
     path.write_text(json.dumps({"definition": protocol.to_dict()}))
     assert get_protocol(path).hash == protocol.hash
@@ -115,7 +115,7 @@ def test_every_single_change_of_a_protocol_has_another_hash(protocol):
     assert len({each.hash for each in changed.values()} | {protocol.hash}) == len(changed) + 1
 
 
-def test_ours_scores_images_of_any_one_size():
+def test_posegen_clean_scores_images_of_any_size():
     ours = get_protocol("posegen-clean")
     assert ours.size is None
     assert ours.real == "targets"  # nothing has to be given besides the pairs
@@ -133,7 +133,7 @@ def test_show_prints_every_field_with_its_source_and_names_guesses(protocol, cap
     assert (guesses in lines) == bool(protocol.unknown)
 
 
-def test_show_reads_a_protocol_of_a_file_and_names_the_nearest_of_an_unknown_one(tmp_path, capsys):
+def test_show_reads_a_file_and_suggests_names(tmp_path, capsys):
     mine = replace(get_protocol("posegen-clean"), name="mine", padding="white-square")
     (tmp_path / "mine.json").write_text(json.dumps(mine.to_dict()))
     assert main(["show", "protocol", str(tmp_path / "mine.json")]) == 0
@@ -145,12 +145,12 @@ def test_show_reads_a_protocol_of_a_file_and_names_the_nearest_of_an_unknown_one
 # Published figures ----------------------------------------------------------------------------------------
 
 
-def test_plugins_bring_the_figures():
+def test_plugins_bring_published_scores():
     assert catalogue.all(PublishedScore) == list(PUBLISHED)
 
 
 @pytest.mark.parametrize("score", PUBLISHED, ids=lambda score: f"{score.method}, {score.source[:40]}")
-def test_a_figure_has_a_source_and_a_protocol_or_a_reason(score):
+def test_a_published_score_has_a_source_and_a_protocol_or_a_reason(score):
     assert "issue" in score.source or "arXiv" in score.source
     assert score.data
     assert score.protocol or score.note, "why can it not be compared?"
@@ -159,14 +159,14 @@ def test_a_figure_has_a_source_and_a_protocol_or_a_reason(score):
 
 
 @pytest.mark.parametrize("score", PUBLISHED, ids=lambda score: f"{score.method}, {score.source[:40]}")
-def test_a_figure_is_on_the_scale_that_we_report(score):
+def test_published_scores_are_on_the_reported_scale(score):
     ranges = {"ssim": 1, "ssim_256": 1, "mask_ssim": 1, "lpips": 1, "mask_lpips": 1, "psnr": 60, "fid": 100}
     for name, value in score.values.items():
         assert math.isfinite(value)
         assert 0 < value < ranges.get(name, 1000)
 
 
-def test_the_figures_of_the_paper_are_those_of_the_specification():
+def test_the_scores_of_the_paper_are_exact():
     market, fashion = (score for score in PUBLISHED if score.method == "GFLA")
     assert market.values == {"fid": 19.751, "lpips": 0.2817, "mask_lpips": 0.1482}
     assert fashion.values == {"fid": 10.573, "lpips": 0.2341}

@@ -1,6 +1,6 @@
-"""FID, KID and Inception score: against clean-fid, against known answers, and from weight file to number.
+"""FID, KID and Inception score: against clean-fid, known answers, and from weight files to values.
 
-The networks are seeded stand-ins, kept in the formats of the real files: their numbers mean nothing but here.
+The networks are seeded stand-ins in the formats of the published files.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def from_scratch(generated: np.ndarray, real: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize(("count", "real"), [(300, 200), (30, 200)])
-def test_fid_is_clean_fids(fid: FID, count: int, real: int) -> None:
+def test_fid_equals_clean_fid(fid: FID, count: int, real: int) -> None:
     first, second = normal(count, 24), normal(real, 24, seed=1)
     moments = [each for f in (first, second) for each in (f.mean(axis=0), np.cov(f, rowvar=False))]
     assert distance(fid, first, second) == pytest.approx(frechet_distance(*moments), rel=1e-6)
@@ -185,7 +185,7 @@ def test_fid_of_few_images_needs_no_invertible_covariance(fid: FID, count: int, 
     assert distance(fid, first, second) == pytest.approx(from_scratch(first, second), rel=1e-9)
 
 
-def test_fid_of_identical_sets_is_nothing(fid: FID) -> None:
+def test_fid_of_identical_sets_is_zero(fid: FID) -> None:
     for features in (normal(100, 24), normal(10, 24)):
         assert distance(fid, features, features) == pytest.approx(0, abs=1e-9)
 
@@ -200,14 +200,14 @@ def test_fid_of_other_variances_along_the_same_axes(fid: FID) -> None:
     assert distance(fid, of_spread([4, 9, 0]), of_spread([1, 1, 16])) == pytest.approx(1 + 4 + 16)
 
 
-def test_fid_of_images_all_alike(fid: FID) -> None:
+def test_fid_of_constant_features(fid: FID) -> None:
     constant, spread = np.full((5, 3), 2.0), of_spread([1, 2, 3])
     assert distance(fid, constant, constant - 1) == pytest.approx(3)  # the means, 1 apart in each of 3
     assert distance(fid, constant, spread) == pytest.approx(12 + 6)
     assert distance(fid, spread, constant) == pytest.approx(12 + 6)
 
 
-def test_one_image_has_no_spread(fid: FID, kid: KID) -> None:
+def test_sets_of_one_image_are_not_computable(fid: FID, kid: KID) -> None:
     one, more = normal(1, 8), normal(9, 8)
     for metric in (fid, kid):
         for generated, real in [(one, more), (more, one)]:
@@ -217,7 +217,7 @@ def test_one_image_has_no_spread(fid: FID, kid: KID) -> None:
 
 @pytest.mark.parametrize("count", [12, 60])  # fewer and more than the features have numbers
 @pytest.mark.parametrize("name", ["fid", "kid"])
-def test_the_quick_interval_is_that_of_whole_computations(request, name: str, count: int) -> None:
+def test_the_fast_interval_equals_resampled_computations(request, name: str, count: int) -> None:
     metric = request.getfixturevalue(name)
     generated, real = normal(count, 24), metric.statistics(normal(count, 24, seed=1))
     quick = metric.interval(generated, real, np.random.default_rng(7), 40)
@@ -227,7 +227,7 @@ def test_the_quick_interval_is_that_of_whole_computations(request, name: str, co
     assert low < metric.compare(generated, real)[name] < high
 
 
-def test_sets_below_the_features_2048_numbers_are_pointed_out(fid: FID) -> None:
+def test_sets_smaller_than_the_feature_dimension_are_noted(fid: FID) -> None:
     assert fid.advice(2049, 5000) == ""
     advice = fid.advice(2048, 5000)
     assert "2,048 generated" in advice
@@ -243,7 +243,7 @@ def test_kid_by_hand(kid: KID) -> None:
     assert distance(kid, np.array([[0.0], [1.0]]), np.array([[1.0], [2.0]])) == 1 + 27 - 2 * (1 + 1 + 8 + 27) / 4
 
 
-def test_kid_is_clean_fids(torchscript: Path, monkeypatch) -> None:
+def test_kid_equals_clean_fid(torchscript: Path, monkeypatch) -> None:
     generated, real = normal(40, 24), normal(60, 24, seed=1)
     metric = KID(weights=torchscript, subsets=5, subset_size=30, seed=3)
     mine = distance(metric, generated, real)
@@ -260,12 +260,12 @@ def test_kid_does_not_depend_on_the_order_of_files(torchscript: Path) -> None:
     assert distance(metric, mixed(generated), mixed(real)) == distance(metric, generated, real)
 
 
-def test_kid_of_sets_that_are_no_larger_than_a_subset(kid: KID) -> None:
+def test_kid_of_sets_no_larger_than_a_subset(kid: KID) -> None:
     generated, real = normal(40, 24), normal(40, 24, seed=1)
     assert distance(kid, generated, real) == pytest.approx(kernel_distance(real, generated), rel=1e-9)
 
 
-def test_kid_of_one_distribution_is_0_on_average_whatever_the_size(kid: KID) -> None:
+def test_kid_of_one_distribution_is_zero_on_average(kid: KID) -> None:
     rng = np.random.default_rng(0)
     values = [distance(kid, *rng.standard_normal((2, 10, 8))) for _ in range(400)]
     assert abs(np.mean(values)) < 3 * np.std(values) / 20  # three standard errors
@@ -273,7 +273,7 @@ def test_kid_of_one_distribution_is_0_on_average_whatever_the_size(kid: KID) -> 
     assert distance(kid, rng.standard_normal((10, 8)) + 1, rng.standard_normal((10, 8))) > max(values)
 
 
-def test_kid_is_the_same_every_time_and_draws_from_nobody_elses_numbers(kid: KID) -> None:
+def test_kid_is_reproducible_and_leaves_numpys_generator_alone(kid: KID) -> None:
     generated, real = normal(40, 8), normal(60, 8, seed=1)
     np.random.seed(5)
     first = distance(kid, generated, real)
@@ -282,7 +282,7 @@ def test_kid_is_the_same_every_time_and_draws_from_nobody_elses_numbers(kid: KID
     assert distance(kid, real, generated) != first
 
 
-def test_kid_of_impossible_subsets(torchscript: Path) -> None:
+def test_kid_refuses_invalid_subsets(torchscript: Path) -> None:
     for arguments in (dict(subsets=0), dict(subset_size=1)):
         with pytest.raises(ConfigError, match="1 or more subsets of 2 or more images"):
             KID(weights=torchscript, **arguments)
@@ -339,7 +339,7 @@ def evaluate(metric: SetMetric, batches: list[PairBatch], made: list[Tensor]) ->
 
 
 def clean_fids_features(images: Tensor, mode: str, network: nn.Module, folder: Path) -> np.ndarray:
-    """What clean-fid itself makes of the images as files."""
+    """Features that clean-fid computes from the images as files."""
     files = [folder / f"{k:03d}.png" for k in range(len(images))]
     for path, image in zip(files, bytes_of(images), strict=True):
         Image.fromarray(image.permute(1, 2, 0).numpy()).save(path)
@@ -349,7 +349,7 @@ def clean_fids_features(images: Tensor, mode: str, network: nn.Module, folder: P
 
 
 @pytest.mark.parametrize("mode", ["clean", "legacy_tensorflow"])
-def test_from_file_to_number_as_clean_fid(mode: str, torchscript: Path, tmp_path: Path) -> None:
+def test_fid_and_kid_of_images_equal_clean_fid(mode: str, torchscript: Path, tmp_path: Path) -> None:
     batches, made = [pairs(4), pairs(3, seed=1)], [pairs(4, seed=2).target, pairs(3, seed=3).target]
     config = dict(features=mode, weights=str(torchscript))
     mine = evaluate(METRICS.build_part(dict(type="FID", **config)), batches, made)
@@ -361,7 +361,7 @@ def test_from_file_to_number_as_clean_fid(mode: str, torchscript: Path, tmp_path
     assert kernel["kid"] == pytest.approx(kernel_distance(real.astype(float), generated.astype(float)), rel=1e-5)
 
 
-def test_pytorch_fids_network_as_clean_fid_builds_it(pytorch_fid_file: Path, tmp_path: Path, monkeypatch) -> None:
+def test_features_of_pytorch_fid_equal_clean_fid(pytorch_fid_file: Path, tmp_path: Path, monkeypatch) -> None:
     images = pairs(2).target
     mine = Inception("legacy_pytorch", pytorch_fid_file).features(bytes_of(images))
     monkeypatch.setattr(inception_pytorch, "load_state_dict_from_url", lambda *_a, **_k: torch.load(pytorch_fid_file))
@@ -371,7 +371,7 @@ def test_pytorch_fids_network_as_clean_fid_builds_it(pytorch_fid_file: Path, tmp
     assert np.abs(mine[0] - mine[1]).max() > 0.01  # and the images are told apart
 
 
-def test_torchvisions_network_as_torchvision_uses_it(torchvision_file: Path, state: dict[str, Tensor]) -> None:
+def test_features_of_torchvision_equal_its_own_transforms(torchvision_file: Path, state: dict[str, Tensor]) -> None:
     images = bytes_of(pairs(2).target)
     inception = Inception("torchvision", torchvision_file)
     network = torchvision.models.inception_v3(
@@ -388,7 +388,7 @@ def test_torchvisions_network_as_torchvision_uses_it(torchvision_file: Path, sta
     assert inception.probabilities(images) == pytest.approx(probabilities, rel=0.05)
 
 
-def test_inception_score_from_file_to_number(torchscript: Path) -> None:
+def test_inception_score_of_images(torchscript: Path) -> None:
     metric = METRICS.build_part(
         dict(type="InceptionScore", features="legacy_tensorflow", weights=torchscript, splits=1)
     )
@@ -400,7 +400,7 @@ def test_inception_score_from_file_to_number(torchscript: Path) -> None:
     assert value > 1
 
 
-def test_a_perfect_model_has_no_distance(fid: FID) -> None:
+def test_fid_of_a_perfect_model_is_zero(fid: FID) -> None:
     batch = pairs(5)
     assert evaluate(fid, [batch], [batch.target])["fid"] == pytest.approx(0, abs=1e-6)
 
@@ -414,7 +414,7 @@ def test_the_extractor_names_network_checksum_and_resize(torchscript: Path, fid:
 
 
 @pytest.mark.parametrize("features", FEATURES)
-def test_without_its_file_there_is_no_network(features: str, monkeypatch, tmp_path: Path) -> None:
+def test_missing_weights_name_file_address_and_folder(features: str, monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(MissingWeightsError) as error:
         FID(features)
@@ -427,7 +427,7 @@ def test_without_its_file_there_is_no_network(features: str, monkeypatch, tmp_pa
 
 
 @pytest.mark.parametrize("features", FEATURES)
-def test_a_file_that_is_something_else_is_refused(features: str, tmp_path: Path) -> None:
+def test_other_files_are_refused(features: str, tmp_path: Path) -> None:
     garbage, other = tmp_path / "garbage.pt", tmp_path / "other.pt"
     garbage.write_bytes(b"not a network")
     torch.save({"weight": torch.zeros(3)}, other)
@@ -437,7 +437,7 @@ def test_a_file_that_is_something_else_is_refused(features: str, tmp_path: Path)
         assert len(str(error.value)) < 600
 
 
-def test_unknown_features() -> None:
+def test_unknown_features_are_an_error() -> None:
     with pytest.raises(ConfigError, match="did you mean 'torchvision'"):
         FID("torchvison")
 
@@ -496,7 +496,7 @@ def kept(tmp_path: Path) -> Kept:
     return Kept(tmp_path)
 
 
-def test_a_real_set_is_looked_at_once(kept: Kept) -> None:
+def test_statistics_of_a_real_set_are_computed_once(kept: Kept) -> None:
     first = kept.get()
     assert kept.batches == [2, 2, 1]  # never all images at once
     assert first["mean"] == pytest.approx(np.mean([read(path).mean(axis=(0, 1)) for path in kept.files], axis=0))
@@ -506,14 +506,14 @@ def test_a_real_set_is_looked_at_once(kept: Kept) -> None:
     assert np.array_equal(second["mean"], first["mean"])
 
 
-def test_names_and_order_do_not_matter(kept: Kept) -> None:
+def test_the_cache_ignores_names_and_order(kept: Kept) -> None:
     kept.get()
     kept.files = [path.rename(path.with_name(f"other{path.name}")) for path in kept.files][::-1]
     kept.get()
     assert len(kept.batches) == 3
 
 
-def test_any_change_does(kept: Kept, monkeypatch) -> None:
+def test_the_cache_notices_changes(kept: Kept, monkeypatch) -> None:
     kept.get()
     image = read(kept.files[0]).copy()
     image[0, 0, 0] ^= 1
@@ -544,7 +544,7 @@ def test_a_damaged_file_is_computed_again_with_a_warning(kept: Kept, damage: byt
     assert [each.suffix for each in sorted(kept.cache.iterdir())] == [".lock", ".npz"]  # nothing half-written
 
 
-def test_two_processes_at_once_do_the_work_once(kept: Kept) -> None:
+def test_two_processes_compute_statistics_once(kept: Kept) -> None:
     with multiprocessing.get_context("fork").Pool(2) as pool:
         asked = [pool.apply_async(kept.get, kwds=dict(wait=0.2)) for _ in range(2)]
         first, second = (each.get(timeout=60) for each in asked)
@@ -552,14 +552,14 @@ def test_two_processes_at_once_do_the_work_once(kept: Kept) -> None:
     assert kept.batches == [2, 2, 1]
 
 
-def test_progress_is_told_where_there_is_work(kept: Kept) -> None:
+def test_progress_is_reported_only_for_computation(kept: Kept) -> None:
     told: list[int] = []
     for _ in range(2):
         real_statistics(Colors(kept.log), kept.files, read, "key", kept.cache, batch_size=2, progress=told.append)
     assert told == [2, 4, 5]
 
 
-def test_statistics_of_fid_survive_the_cache(fid: FID, kept: Kept) -> None:
+def test_cached_statistics_of_fid_are_exact(fid: FID, kept: Kept) -> None:
     first = real_statistics(fid, kept.files, read, "key", kept.cache, batch_size=4)
     second = real_statistics(fid, kept.files, read, "key", kept.cache, batch_size=4)
     assert second["root"].dtype == np.float64
@@ -568,14 +568,14 @@ def test_statistics_of_fid_survive_the_cache(fid: FID, kept: Kept) -> None:
     assert fid.compare(generated, second)["fid"] == pytest.approx(0, abs=1e-9)
 
 
-def test_the_default_folder(monkeypatch, tmp_path: Path) -> None:
+def test_the_default_cache_folder(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_cache() == tmp_path / "posegen"
     monkeypatch.setenv("XDG_CACHE_HOME", "")
     assert default_cache() == Path.home() / ".cache" / "posegen"
 
 
-def test_stand_ins_of_every_network_go_from_their_files_to_the_table(torchscript: Path, tmp_path: Path, capsys) -> None:
+def test_the_command_scores_with_metrics_of_every_kind(torchscript: Path, tmp_path: Path, capsys) -> None:
     torch.save(backbone("alex"), tmp_path / "alexnet.pth")
     for k in range(6):
         rng = np.random.default_rng(k)

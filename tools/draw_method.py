@@ -1,4 +1,4 @@
-"""Draw the figures of docs/method.md from a trained model of pairs: flow, mask and kernels of the local attention.
+"""Draw the figures of docs/method.md from a trained model of pairs: flow, mask and kernels of local attention.
 
 python tools/draw_method.py configs/gfla_paperdoll_hour.py iter_11000.pth docs/images
 """
@@ -29,14 +29,14 @@ from posegen.records import PairBatch, Transfer, collate_pairs
 from posegen.registry import DATASETS
 from posegen.visualization import flow_to_rgb, mask_to_rgb, to_picture, warp
 
-POINTS = 6  # whose way is drawn
-CLOSE_UP = 9  # pixels around a point that are shown, in each direction
+POINTS = 6  # points with a drawn displacement
+CLOSE_UP = 9  # pixels shown around a point, in each direction
 COLORS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#42d4f4")
 
 
 @dataclass(frozen=True)
 class Made:
-    """What a model made of pairs whose exact motion is known, and the kernels it attended with, B n² h w, by level."""
+    """A model's output for pairs with a known flow, and its attention kernels, B n² h w, by level."""
 
     batch: PairBatch
     exact_flow: Tensor
@@ -50,7 +50,7 @@ class Made:
         return (self.batch.source.shape[-2], self.batch.source.shape[-1])
 
     def flow(self, row: int) -> Tensor:
-        """The finest flow of one pair, 2 H W, in pixels of the image."""
+        """Return the finest flow of one pair, 2 H W, in pixels of the image."""
         return resize_flow(self.out.flows[-1], self.size)[row]
 
 
@@ -71,20 +71,20 @@ def main() -> None:
 
 
 def attended(model: Any, config: Config, numbers: Sequence[int]) -> Made:
-    """Some pairs of the config's test data through *model*, with what its attention blocks saw kept.
+    """Run some pairs of the config's test data through *model* and compute its attention kernels.
 
     Raises:
-        ConfigError: the model has no local attention of one source, or the data no exact flow to compare with.
+        ConfigError: the model has another renderer, or the data set no exact flow.
     """
     if not isinstance(getattr(model, "renderer", None), LocalAttentionRenderer):
-        raise ConfigError("the figures show a model of pairs with the LocalAttentionRenderer; the config has another")
+        raise ConfigError("the figures need a model of pairs with a LocalAttentionRenderer; the config has another")
     seen: dict[int, tuple[LocalAttention, tuple[Tensor, Tensor, Tensor]]] = {}
     for level, block in model.renderer.attention.items():
         block.register_forward_pre_hook(lambda block, inputs, level=int(level): seen.update({level: (block, inputs)}))
     dataset = DATASETS.build_part(config.test_dataloader.dataset)
     batch = collate_pairs([dataset[number] for number in numbers])
     if batch.flow is None or batch.visible is None or batch.foreground is None:
-        raise ConfigError("the figures compare with the exact flow: use a config of drawn data")
+        raise ConfigError("the figures need the exact flow: use a config of drawn data")
     out = model.transfer(batch.source, batch.source_structure, batch.target_structure)
     with torch.no_grad():
         kernels = {level: block.kernel(*inputs) for level, (block, inputs) in seen.items()}
@@ -92,8 +92,8 @@ def attended(model: Any, config: Config, numbers: Sequence[int]) -> Made:
 
 
 def draw_flow(made: Made) -> Figure:
-    """Where points of the target come from, and the flow of all points, learned and exact."""
-    titles = ["target: points l", "source: points l + w(l)", "flow w", "exact flow", "source, moved along w"]
+    """Draw points of the target with their source, and the flow, learned and exact."""
+    titles = ["target: points l", "source: points l + w(l)", "flow w", "exact flow", "source, warped along w"]
     figure, axes = _panels(len(made.batch), titles)
     moved = warp(made.batch.source, made.out.flows[-1])
     for row, line in enumerate(axes):
@@ -113,8 +113,8 @@ def draw_flow(made: Made) -> Figure:
 
 
 def draw_mask(made: Made) -> Figure:
-    """What is taken from the source, what is made up, and what comes of both."""
-    titles = ["source, moved along w", "mask m", "truly visible", "result", "target"]
+    """Draw the warped source, the mask, and the result."""
+    titles = ["source, warped along w", "mask m", "truly visible", "result", "target"]
     figure, axes = _panels(len(made.batch), titles)
     moved = warp(made.batch.source, made.out.flows[-1])
     masks = F.interpolate(made.out.masks[-1], size=made.size, mode="nearest")
@@ -132,9 +132,9 @@ def draw_mask(made: Made) -> Figure:
 
 
 def draw_attention(made: Made) -> Figure:
-    """Around four points of the first pair: the target, and at each level the source's patch and its kernel.
+    """Draw, around four points of the first pair, the target, and at each level the source's patch and its kernel.
 
-    Two points that move far, and two of the subject whose finest kernels are spread most.
+    Two points move far, and two have the most spread finest kernels of the subject.
     """
     levels = sorted(made.kernels, reverse=True)
     titles = ["target around l"]
@@ -152,7 +152,7 @@ def draw_attention(made: Made) -> Figure:
 
 
 def _draw_patch(made: Made, level: int, point: tuple[float, float], color: str, picture: Axes, kernel: Axes) -> None:
-    """The patch of the source that a point of the first pair takes features from, and the weights of its places."""
+    """Draw the patch of the source that a point of the first pair attends to, and the weights of its taps."""
     step = made.size[0] // made.kernels[level].shape[-2]
     column, row = (int((value + 0.5) // step) for value in point)
     weights = made.kernels[level][0, :, row, column]
@@ -174,7 +174,7 @@ def _draw_patch(made: Made, level: int, point: tuple[float, float], color: str, 
 
 
 def _points(made: Made, row: int) -> list[tuple[float, float]]:
-    """Peaks of the target structure's maps, evenly chosen among those that move furthest to least."""
+    """Choose peaks of the target structure's maps, evenly from the largest to the smallest displacement."""
     maps = made.batch.target_structure[row]
     places = [divmod(int(one.argmax()), one.shape[1]) for one in maps if one.max() > 0.5]
     flow = made.flow(row)
@@ -184,7 +184,7 @@ def _points(made: Made, row: int) -> list[tuple[float, float]]:
 
 
 def _spread_most(made: Made, count: int) -> list[tuple[float, float]]:
-    """Points of the first pair's subject where the finest kernel has the largest entropy, apart from each other."""
+    """Choose points of the first pair's subject with the highest entropy of the finest kernel, well apart."""
     kernel = made.kernels[min(made.kernels)][0]
     step = made.size[0] // kernel.shape[-2]
     entropy = torch.special.entr(kernel).sum(0) * made.foreground[0, 0, ::step, ::step]

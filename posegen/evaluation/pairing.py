@@ -29,7 +29,7 @@ LIST = "list"
 
 @dataclass(frozen=True)
 class NamingConvention:
-    """How a method names its results.
+    """Pattern by which a method names its results.
 
     Args:
         name: name in messages.

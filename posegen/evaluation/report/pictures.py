@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from ...data.images import read_image
@@ -89,7 +90,7 @@ def _plot(values: np.ndarray) -> str:
     axis = figure.add_subplot()
     axis.hist(values, bins=min(30, max(6, math.isqrt(len(values)))), color="#2a6fb0", rwidth=0.95)
     axis.axvline(float(np.median(values)), color="#b3470f")
-    axis.yaxis.get_major_locator().set_params(integer=True)
+    axis.yaxis.set_major_locator(MaxNLocator(integer=True))
     axis.spines[["top", "right"]].set_visible(False)
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=120)
