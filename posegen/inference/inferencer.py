@@ -170,13 +170,18 @@ class Inferencer:
             UserWarning: some key points lie outside of their picture. If all do: an InputError.
         """
         self.require_single_images()
-        columns = [sources, target_structures, source_structures, target_images]
-        rows = _rows(columns, ("sources", "target_structures", "source_structures", "target_images"))
-        given = [PoseInput(source, own, _name(source, index)) for index, (source, _, own, _) in enumerate(rows)]
-        read = self._read([PoseInput(image, target) for _, target, _, image in rows] + given, subject)
-        pairs = zip(read[len(rows) :], read[: len(rows)], strict=True)
-        prepared = chain.from_iterable(self.prepare_inputs(source, [target]) for source, target in pairs)
-        made = self.generate(prepared, batch_size)
+        rows = _rows(
+            sources=sources,
+            source_structures=source_structures,
+            target_images=target_images,
+            target_structures=target_structures,
+        )
+        inputs = []
+        for index, (source, own, image, target) in enumerate(rows):
+            inputs += [PoseInput(source, own, _name(source, index)), PoseInput(image, target)]
+        read = self._read(inputs, subject)
+        pairs = zip(read[::2], read[1::2], strict=True)
+        made = self.generate((one for pair in pairs for one in self.prepare_inputs(pair[0], pair[1:])), batch_size)
         shown = track(made, description="inference", total=len(rows), disable=not progress or len(rows) <= batch_size)
         return [_result(one, transfer, resize_back) for one, transfer in shown]
 
@@ -222,7 +227,7 @@ class Inferencer:
             structure_images = list(structure_images)
         targets: Iterable[PoseInput]
         if isinstance(structures, Sequence):
-            rows = _rows([list(structures), structure_images], ("structures", "structure_images"))
+            rows = _rows(structures=list(structures), structure_images=structure_images)
             source, *targets = self._read([source, *(PoseInput(image, one) for one, image in rows)], subject)
         elif isinstance(structure_images, list):
             raise InputError("structure_images is a list, so structures must be a list of the same length")
@@ -384,14 +389,15 @@ class Inferencer:
         return resize_image(frame, self.size)
 
 
-def _rows(columns: Sequence[Any], names: Sequence[str]) -> list[list[Any]]:
+def _rows(**columns: Any) -> list[list[Any]]:
     """Return the values of each item: lists give one each, anything else is repeated."""
-    lengths = {name: len(column) for name, column in zip(names, columns, strict=True) if isinstance(column, list)}
+    lengths = {name: len(column) for name, column in columns.items() if isinstance(column, list)}
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{length} {name}" for name, length in lengths.items())
         raise InputError(f"lists must have the same length; got {told}")
     count = next(iter(lengths.values()), 1)
-    return [[column[row] if isinstance(column, list) else column for column in columns] for row in range(count)]
+    values = columns.values()
+    return [[column[row] if isinstance(column, list) else column for column in values] for row in range(count)]
 
 
 def _name(source: Picture, index: int) -> str:
