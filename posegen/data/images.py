@@ -59,7 +59,7 @@ def _opened(path: str | Path, content: bytes, most_pixels: int) -> Image.Image:
             image.verify()  # the checksums; nothing can be decoded after it
             image = Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise DataError(path, "not an image, or of an unknown format", "JPEG, PNG, WebP, BMP serve.") from error
+        raise DataError(path, "not an image, or of an unknown format", "Supported: JPEG, PNG, WebP, BMP.") from error
     except Image.DecompressionBombError as error:
         raise DataError(path, f"too large: {error}") from error
     except Exception as error:  # whatever a damaged header makes a decoder raise
