@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def posegen_register() -> None:
-    """Clips from files, drawn clips, and their structure."""
+    """Register clips from files, drawn clips, and their structure."""
     from . import clips, drawn, structure  # noqa: F401
 
 
@@ -27,7 +27,7 @@ def posegen_catalogue() -> list[Any]:
 
 @hookimpl
 def posegen_read_keypoints(path: Path, layout: KeypointLayout, image: Path | None) -> Keypoints | None:
-    """Human3.6M's 17 points from cleaned points, or from whatever the people plugin reads, converted."""
+    """Read Human3.6M's 17 points from cleaned points, or convert points that the people plugin reads."""
     from .keypoints import read_human36m
     from .layouts import HUMAN36M
 

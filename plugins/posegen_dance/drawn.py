@@ -1,4 +1,4 @@
-"""Dancing dolls: the embedded data set of dancers. Paper dolls that move smoothly, drawn on the fly from a seed."""
+"""Dancing dolls: drawn data of dancers. Paper dolls that move smoothly, drawn from a seed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.random import Generator
 from posegen_people.paperdoll import (
     SMALLEST,
     Limb,
-    Pose,
+    PlacedDoll,
     Stance,
     picture_tensor,
     random_background,
@@ -21,7 +21,7 @@ from posegen_people.paperdoll import (
     random_stance,
     seen_keypoints,
 )
-from posegen_people.paperdoll_render import BACKGROUND, Array, Part, Picture, draw_all, exact_flows
+from posegen_people.paperdoll_render import BACKGROUND, Array, Part, Rendering, draw_all, exact_flows
 from torch import Tensor
 
 from posegen.data import ClipDataset
@@ -38,12 +38,12 @@ FARTHEST_REFERENCE = 20
 
 
 @dataclass(frozen=True)
-class Dance:
-    """What a clip is drawn from: a person's parts, the reference's pose, the frames' poses, the background H W 3."""
+class DanceScene:
+    """Everything a clip is drawn from: a person's parts, poses of reference and frames, the background H W 3."""
 
     parts: list[Part]
-    reference: Pose
-    frames: list[Pose]
+    reference: PlacedDoll
+    frames: list[PlacedDoll]
     background: Array
 
 
@@ -113,8 +113,8 @@ class DancingDolls(ClipDataset):
             foreground=torch.from_numpy(foreground.astype(np.float32)),
         )
 
-    def dance(self, index: int) -> Dance:
-        """What clip *index* is drawn from."""
+    def dance(self, index: int) -> DanceScene:
+        """Return everything that clip *index* is drawn from."""
         rng = np.random.default_rng([self.seed, index, STREAM])
         doll = random_doll(rng, self.size)
         times = rng.integers(1, FARTHEST_REFERENCE + 1) + np.arange(self.count)
@@ -125,11 +125,11 @@ class DancingDolls(ClipDataset):
         ]
         scale, hips = random_frame(joints, self.size, rng)
         poses = [doll.place(figure, scale, hips + scale * shift) for figure, shift in zip(figures, sway, strict=True)]
-        return Dance(doll.parts, poses[0], poses[1:], random_background(self.size, rng))
+        return DanceScene(doll.parts, poses[0], poses[1:], random_background(self.size, rng))
 
 
-def _motion(dance: Dance, poses: Sequence[Pose], pictures: Sequence[Picture]) -> tuple[Tensor, ...]:
-    """Flow T 2 H W and visibility T 1 H W to the reference, which comes first, then both to the frame before."""
+def _motion(dance: DanceScene, poses: Sequence[PlacedDoll], pictures: Sequence[Rendering]) -> tuple[Tensor, ...]:
+    """Return flow T 2 H W and visibility T 1 H W to the reference, then both to the previous frame."""
     count = len(dance.frames)
     origins = [0] * count + list(range(1, count))
     targets = [*range(1, count + 1), *range(2, count + 1)]
@@ -163,7 +163,7 @@ BEAT = (9.0, 18.0)
 
 
 def _random_motion(rng: Generator, times: np.ndarray) -> tuple[list[Stance], np.ndarray]:
-    """Stances at *times* (T, in frames) of a dance about a random stance, and the shifts T 2 of the hips."""
+    """Draw stances at *times* (T, in frames) of a dance around a random stance, and the shifts T 2 of the hips."""
     middle = random_stance(rng)
     limbs = (*middle.arms, *middle.legs)
     values = [getattr(middle, name) for name in TORSO]
@@ -174,7 +174,7 @@ def _random_motion(rng: Generator, times: np.ndarray) -> tuple[list[Stance], np.
 
 
 def _waves(rng: Generator, times: np.ndarray, count: int) -> np.ndarray:
-    """Smooth values T N in [-1, 1]: each the sum of two sines, of one beat and of two."""
+    """Draw smooth values T N in [-1, 1]: each the sum of two sines, of one beat and of two."""
     periods = rng.uniform(*BEAT) * np.array([1.0, 2.0])
     phases = rng.uniform(0, 2 * np.pi, (2, count))
     share = rng.uniform(0.2, 0.8, count)
@@ -184,7 +184,7 @@ def _waves(rng: Generator, times: np.ndarray, count: int) -> np.ndarray:
 
 
 def _stance(values: list[float], limbs: tuple[Limb, ...]) -> Stance:
-    """A stance of values in the order of ``RANGES``; *limbs* say what is in front."""
+    """Return a stance of values in the order of ``RANGES``; *limbs* give the depth order."""
     parts = [values[k : k + 4] for k in range(len(TORSO), len(values), 4)]
     moved = [Limb(a, b, (c, d), limb.front) for (a, b, c, d), limb in zip(parts, limbs, strict=True)]
     torso = dict(zip(TORSO, values, strict=False))

@@ -1,6 +1,6 @@
-"""Readers of dancers' key points. Everything comes out as Human3.6M's 17 points, in pixels of the image.
+"""Read key points of dancers, always as Human3.6M's 17 points in pixels of the image.
 
-*Cleaned* points are 17 in Human3.6M's order; their files' form is not written down anywhere, so three are read:
+*Cleaned* points are 17 in Human3.6M's order; the form of their files is not documented, so three are read:
 OpenPose's JSON with 17 points instead of 18, text, and an array of a whole video. (0, 0) is a missing point in all.
 """
 
@@ -25,7 +25,7 @@ LARGEST = 1e6
 
 
 def read_human36m(path: str | Path, image: str | Path | None = None) -> Keypoints | None:
-    """One subject's points: cleaned (JSON or text), or any file the people plugin reads, converted.
+    """Read the points of one subject: cleaned ones (JSON or text), or any file the people plugin reads, converted.
 
     Returns:
         None for a file of another format.
@@ -45,7 +45,7 @@ def read_human36m(path: str | Path, image: str | Path | None = None) -> Keypoint
 
 
 def read_cleaned_json(path: str | Path) -> Keypoints:
-    """Cleaned points in OpenPose's form: ``people[·].pose_keypoints_2d``, 17 × (x, y, score).
+    """Read cleaned points in OpenPose's form: ``people[·].pose_keypoints_2d``, 17 × (x, y, score).
 
     Nobody in the file: all points are missing. Of several people: the one with the most points found.
 
@@ -56,7 +56,7 @@ def read_cleaned_json(path: str | Path) -> Keypoints:
 
 
 def read_openpose_json(path: str | Path) -> Keypoints:
-    """OpenPose's 18 or 25 points, converted. Nobody in the file: all points are missing.
+    """Read OpenPose's 18 or 25 points, and convert them. Nobody in the file: all points are missing.
 
     Raises:
         DataError: not such a file, or broken.
@@ -66,7 +66,7 @@ def read_openpose_json(path: str | Path) -> Keypoints:
 
 
 def read_text(path: str | Path) -> Keypoints:
-    """Cleaned points as text: 17 lines ``x y`` or ``x y score``, with blanks or commas between.
+    """Read cleaned points as text: 17 lines ``x y`` or ``x y score``, with blanks or commas between.
 
     Raises:
         DataError: not such a file; names the line.
@@ -87,7 +87,7 @@ def read_text(path: str | Path) -> Keypoints:
 
 
 def read_array(path: str | Path, frames: int) -> list[Keypoints]:
-    """Cleaned points of a whole video: a NumPy array, T 17 2 (x, y) or T 17 3 (x, y, score), one row a frame.
+    """Read cleaned points of a whole video: a NumPy array, T 17 2 (x, y) or T 17 3 (x, y, score), one row a frame.
 
     Args:
         frames: how many the video has.
@@ -111,7 +111,7 @@ def read_array(path: str | Path, frames: int) -> list[Keypoints]:
 
 
 def _is_cleaned(data: Any) -> bool:
-    """Whether JSON has the form of OpenPose's, with as many numbers as Human3.6M's points take."""
+    """Return whether JSON has OpenPose's form with as many numbers as Human3.6M's points need."""
     people = data.get("people") if isinstance(data, dict) else None
     if not isinstance(people, list) or not people or not isinstance(people[0], dict):
         return False
@@ -149,7 +149,7 @@ def _cleaned(people: list[Any], where: str | Path) -> Keypoints:
 
 
 def _from_rows(rows: np.ndarray, where: str | Path, what: str) -> Keypoints:
-    """Points of rows (x, y, score). DataError: not 17 rows; not finite numbers of a size that pixels have."""
+    """Convert rows (x, y, score) to points. DataError: not 17 rows, or numbers outside the range of pixels."""
     if len(rows) != COUNT:
         raise DataError(where, f"{what}: {len(rows)} points, expected {COUNT}")
     bad = np.flatnonzero(~(np.abs(rows) < LARGEST).all(1))

@@ -1,4 +1,4 @@
-"""Key-point layouts of dancers, as data, and how OpenPose's points become Human3.6M's."""
+"""Key-point layouts of dancers, and the conversion from OpenPose's points to Human3.6M's."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LAYOUTS = (HUMAN36M,)
 
 
 def human36m_from_openpose(keypoints: Keypoints) -> Keypoints:
-    """Human3.6M's 17 points from OpenPose's 18, as far as these tell.
+    """Convert OpenPose's 18 points to Human3.6M's 17.
 
     Shoulders, elbows, wrists, hips, knees and ankles are the same. The pelvis is the middle of the hips; the thorax
     is the neck (without one, the middle of the shoulders); the spine is the middle of pelvis and thorax. The nose is

@@ -1,4 +1,4 @@
-"""The structure of dancers: heat maps and a drawn skeleton (``spec: dance``)."""
+"""The structure of dancers: heat maps and a drawn skeleton (arXiv 2008.12606)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from posegen.registry import STRUCTURE_ENCODERS
 
 @STRUCTURE_ENCODERS.register_module()
 class DanceStructureEncoder(StructureEncoder):
-    """One Gaussian heat map a key point, then the skeleton drawn in colors: 17 + 3 channels.
+    """One Gaussian heat map for each key point, then the skeleton drawn in colors: 17 + 3 channels.
 
     Heat maps: ``exp(-|l - p|² / 2σ²)``, 1 at the point, whose place between pixels is kept; a missing point is an
     empty map. Skeleton: red, green, blue, 0 to *skeleton_peak*; a limb is drawn where both its ends are present.
@@ -41,7 +41,7 @@ class DanceStructureEncoder(StructureEncoder):
         self.channels = len(self.layout) + 3
 
     def encode(self, keypoints: Keypoints, size: tuple[int, int], image: np.ndarray | None = None) -> Tensor:
-        """The structure K+3 H W, float32, of points in pixels of an image of *size* (H, W)."""
+        """Return the structure K+3 H W, float32, of points in pixels of an image of *size* (H, W)."""
         return torch.cat([self.heatmaps.encode(keypoints, size), self._skeleton(keypoints, size)])
 
     def _skeleton(self, keypoints: Keypoints, size: tuple[int, int]) -> Tensor:
@@ -49,11 +49,11 @@ class DanceStructureEncoder(StructureEncoder):
         return torch.from_numpy(drawn.astype(np.float32)) * (self.skeleton_peak / 255)
 
     def decode(self, structure: Tensor) -> Keypoints:
-        """The points of a structure K+3 H W, to whole pixels; empty heat maps are missing points."""
+        """Return the points of a structure K+3 H W, to whole pixels; empty heat maps are missing points."""
         return self.heatmaps.decode(structure[:-3])
 
     def mirror(self, structure: Tensor) -> Tensor:
-        """The structure K+3 H W of the mirror image: right and left exchanged, the skeleton drawn anew in the colors
+        """Return the structure K+3 H W of the mirror image: right and left exchanged, the skeleton drawn in the colors
         of the new sides. A point outside the picture is drawn at its edge."""
         maps = structure[:-3][list(self.layout.partner)].flip(-1)
         size = (maps.shape[-2], maps.shape[-1])
@@ -61,6 +61,6 @@ class DanceStructureEncoder(StructureEncoder):
         return torch.cat([maps, skeleton.to(maps)])
 
     def draw(self, structure: Tensor) -> np.ndarray:
-        """The drawn skeleton of a structure K+3 H W: uint8, H W 3, RGB."""
+        """Return the drawn skeleton of a structure K+3 H W: uint8, H W 3, RGB."""
         levels = structure[-3:].detach().to("cpu", torch.float32) * (255 / self.skeleton_peak)
         return levels.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous().numpy()

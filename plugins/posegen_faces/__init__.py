@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def posegen_register() -> None:
-    """The structure encoder of faces, and data sets of clips."""
+    """Register the structure encoder of faces and data sets of clips."""
     from . import clips, drawn, structure  # noqa: F401
 
 
@@ -27,7 +27,7 @@ def posegen_catalogue() -> list[Any]:
 
 @hookimpl
 def posegen_read_keypoints(path: Path, layout: KeypointLayout, image: Path | None) -> Keypoints | None:
-    """68 landmarks from a ``.txt`` file of rows ``x,y``."""
+    """Read 68 landmarks from a ``.txt`` file of rows ``x,y``."""
     from .layouts import IBUG_68, read_landmarks
 
     return read_landmarks(path) if path.suffix.lower() == ".txt" and layout.names == IBUG_68.names else None

@@ -1,4 +1,4 @@
-"""Drawn faces: the embedded data set of talking faces.
+"""Drawn data of talking faces.
 
 A textured face that talks, blinks and turns, drawn on the fly from a seed, with its 68 landmarks and the exact flow and
 visibility between its frames. Nothing is downloaded, and nothing is stored.
@@ -22,10 +22,10 @@ from posegen.registry import DATASETS, STRUCTURE_ENCODERS
 from .drawn_render import (
     BACKGROUND,
     Array,
+    FaceIdentity,
+    FacePose,
     Head,
-    Look,
     Mouth,
-    Pose,
     Texture,
     brow_half_width,
     brow_line,
@@ -123,12 +123,12 @@ class DrawnFaces(ClipDataset):
         )
 
     def keypoints(self, index: int) -> Iterator[Keypoints]:
-        """The landmarks of clip *index*, in pixels: the reference's, then the frames'."""
+        """Return the landmarks of clip *index* in pixels: the reference's, then the frames'."""
         look, pose, _ = self.scene(index)
         return (Keypoints(points, np.ones(len(IBUG_68))) for points in landmarks(look, pose))
 
-    def scene(self, index: int) -> tuple[Look, Pose, Array]:
-        """What clip *index* is drawn from: a face, its poses (the reference's, then the frames'; arrays T+1 1 1), the
+    def scene(self, index: int) -> tuple[FaceIdentity, FacePose, Array]:
+        """Return what clip *index* is drawn from: a face, the poses of reference and frames (arrays T+1 1 1), the
         background H W 3 in [0, 1]."""
         rng = np.random.default_rng([self.seed, index])
         look = _random_look(rng, 0.36 * min(self.size))
@@ -143,8 +143,8 @@ def _mask(where: np.ndarray) -> torch.Tensor:
 # Landmarks --------------------------------------------------------------------------------------------------
 
 
-def landmarks(look: Look, pose: Pose) -> Array:
-    """The 68 landmarks of a face in T poses (arrays T 1 1): T 68 2, in pixels."""
+def landmarks(look: FaceIdentity, pose: FacePose) -> Array:
+    """Return the 68 landmarks of a face in T poses (arrays T 1 1): T 68 2, in pixels."""
     pose = pose.pick((..., 0))  # T 1
     head = Head(look, pose)
     surface = [_brow(look, pose), *_eyes(look, pose), *_mouth(look, pose)]
@@ -154,7 +154,7 @@ def landmarks(look: Look, pose: Pose) -> Array:
 
 
 def _jaw(head: Head) -> Array:
-    """Along the lower edge of the face; what is beyond the horizon lies on it."""
+    """Return landmarks along the lower edge of the face; points beyond the horizon are moved onto it."""
     angle = np.linspace(np.pi * 1.02, -np.pi * 0.02, 17)
     depth = 0.28
     radius = (1 - depth**2) ** 0.5
@@ -163,7 +163,7 @@ def _jaw(head: Head) -> Array:
     return np.stack(head.pixels(*head.undisc(x / beyond, y / beyond)), -1)
 
 
-def _nose(look: Look, head: Head) -> list[Array]:
+def _nose(look: FaceIdentity, head: Head) -> list[Array]:
     slope = look.nose_depth / look.nose_length
 
     def shown(u: Array, v: Array) -> Array:
@@ -175,13 +175,13 @@ def _nose(look: Look, head: Head) -> list[Array]:
     return [shown(np.zeros(4), bridge), shown(base * look.nose_width, under)]
 
 
-def _brow(look: Look, pose: Pose) -> tuple[Array, Array]:
+def _brow(look: FaceIdentity, pose: FacePose) -> tuple[Array, Array]:
     across = look.eye_x + 0.02 + np.linspace(1, -1, 5) * brow_half_width(look)
     u = np.concatenate([-across, across[::-1]])
     return u, brow_line(look, u) - pose.brows
 
 
-def _eyes(look: Look, pose: Pose) -> list[tuple[Array, Array]]:
+def _eyes(look: FaceIdentity, pose: FacePose) -> list[tuple[Array, Array]]:
     found: list[tuple[Array, Array]] = []
     for side in (-1, 1):
         u = side * look.eye_x + look.eye_width * np.array([-1, -0.4, 0.4, 1, 0.4, -0.4])
@@ -190,7 +190,7 @@ def _eyes(look: Look, pose: Pose) -> list[tuple[Array, Array]]:
     return found
 
 
-def _mouth(look: Look, pose: Pose) -> list[tuple[Array, Array]]:
+def _mouth(look: FaceIdentity, pose: FacePose) -> list[tuple[Array, Array]]:
     half = mouth_half_width(look, pose)
     outer = Mouth(look, pose, half * np.array([-1, -0.66, -0.3, 0, 0.3, 0.66, 1, 0.66, 0.3, 0, -0.3, -0.66]))
     inner = Mouth(look, pose, half * np.array([-0.9, -0.45, 0, 0.45, 0.9, 0.45, 0, -0.45]))
@@ -222,11 +222,11 @@ HAIRS = (
 IRISES = ((0.25, 0.15, 0.08), (0.2, 0.35, 0.6), (0.25, 0.45, 0.25), (0.4, 0.4, 0.42))
 
 
-def _random_look(rng: Generator, sharpness: float) -> Look:
+def _random_look(rng: Generator, sharpness: float) -> FaceIdentity:
     hair = _random_color(rng) if rng.random() < 0.12 else _jitter(rng, HAIRS[rng.integers(len(HAIRS))])
     skin = _jitter(rng, SKINS[rng.integers(len(SKINS))])
     man = rng.random() < 0.5
-    return Look(
+    return FaceIdentity(
         width=rng.uniform(0.70, 0.84),
         taper=rng.uniform(0.16, 0.36),
         jaw=rng.uniform(0.16, 0.28),
@@ -266,7 +266,7 @@ def _random_look(rng: Generator, sharpness: float) -> Look:
 
 
 def _random_skin_texture(rng: Generator) -> Texture:
-    """Blotches that are always there, and, of some, freckles or a painted pattern: a face that can be followed."""
+    """Draw the texture of the skin: blotches, sometimes freckles or a painted pattern; it shows motion."""
     kind = rng.choice(["blotches", "blotches", "freckles", "paint"])
     texture = _random_texture(rng, 6, (6, 20), {"freckles": 0.03}.get(str(kind), 0.02), (1, 1, 1))
     if kind != "paint":
@@ -278,7 +278,7 @@ def _random_skin_texture(rng: Generator) -> Texture:
 def _random_texture(
     rng: Generator, count: int, frequency: tuple[float, float], strength: float, axes: Sequence[float]
 ) -> Texture:
-    """*count* waves of that many radians per unit, their directions weighted by *axes*."""
+    """Draw *count* waves of that many radians per unit, their directions weighted by *axes*."""
     direction = rng.normal(size=(count, 3)) * axes
     direction *= rng.uniform(*frequency, (count, 1)) / np.linalg.norm(direction, axis=1, keepdims=True)
     waves = np.c_[direction, rng.uniform(0, 2 * np.pi, count)]
@@ -297,8 +297,8 @@ def _jitter(rng: Generator, color: Sequence[float]) -> Array:
 # Motion -----------------------------------------------------------------------------------------------------
 
 
-def _random_motion(rng: Generator, frames: int, size: tuple[int, int]) -> Pose:
-    """The poses of a talk: at a moment of its own (the reference), then at *frames* moments that follow each other."""
+def _random_motion(rng: Generator, frames: int, size: tuple[int, int]) -> FacePose:
+    """Draw the poses of a talking head: at a separate moment (the reference), then at *frames* consecutive moments."""
     away = rng.uniform(6, 12) * rng.choice([-1, 1])
     times = np.concatenate([[away], np.arange(frames)])
     unit = min(size)
@@ -324,11 +324,11 @@ def _random_motion(rng: Generator, frames: int, size: tuple[int, int]) -> Pose:
         gaze_x=swing(0.06, (8, 20)),
         gaze_y=swing(0.02, (8, 20)),
     )
-    return Pose(**{name: values.astype(np.float32)[:, None, None] for name, values in moves.items()})
+    return FacePose(**{name: values.astype(np.float32)[:, None, None] for name, values in moves.items()})
 
 
-def _random_background(rng: Generator, size: tuple[int, int], look: Look) -> Array:
-    """A wall, plain, shaded or patterned, that can be told from hair and skin; H W 3 in [0, 1]."""
+def _random_background(rng: Generator, size: tuple[int, int], look: FaceIdentity) -> Array:
+    """Draw a wall, plain, shaded or patterned, of another color than hair and skin; H W 3 in [0, 1]."""
     color = _random_color(rng)
     while min(np.abs(color - look.hair).sum(), np.abs(color - look.skin).sum()) < 0.45:
         color = _random_color(rng)

@@ -1,4 +1,4 @@
-"""Drawing faces: textured parts on a turning head, and the exact flow between two such pictures.
+"""Draw faces: textured parts on a turning head, and the exact flow between two such pictures.
 
 A head is an ellipsoid with a narrower chin, seen from afar. Units: half the height of the head. A part knows for any
 place in the picture which point of it is there (``find``), and where in the picture any point of it is (``place``); a
@@ -25,8 +25,8 @@ SAME = 0.02
 """Points of a part closer than this, in its own units, are the same point: further apart, one is beyond the horizon."""
 
 
-class Pose(NamedTuple):
-    """What a face does, an array of any common shape each.
+class FacePose(NamedTuple):
+    """FacePose and expression of a face; each field is an array, all of one shape.
 
     ``yaw``, ``pitch`` (down is positive), ``roll`` in radians; ``scale``: pixels per unit; ``x``, ``y``: the middle of
     the head in pixels; ``mouth``: 0 shut to 1 wide open; ``smile`` and ``pucker``: about −1 to 1; ``eyes``: 0 shut to 1
@@ -47,9 +47,9 @@ class Pose(NamedTuple):
     gaze_x: Array
     gaze_y: Array
 
-    def pick(self, index: Any) -> Pose:
-        """The pose with each of its arrays indexed."""
-        return Pose(*(values[index] for values in self))
+    def pick(self, index: Any) -> FacePose:
+        """Index each array of the pose."""
+        return FacePose(*(values[index] for values in self))
 
 
 @dataclass(frozen=True)
@@ -60,14 +60,14 @@ class Texture:
     weights: Array
 
     def __call__(self, u: Array, v: Array, w: Array) -> Array:
-        """What is added to the colors at each point, N 3."""
+        """Return the change of the colors at each point, N 3."""
         points = np.stack([u, v, w, np.ones_like(u)], -1)
         return np.sin(points @ self.waves.T) @ self.weights
 
 
 @dataclass(frozen=True)
-class Look:
-    """Whose face it is. Lengths in units; colors are RGB in [0, 1]."""
+class FaceIdentity:
+    """Identity of a face: lengths in units, colors RGB in [0, 1]."""
 
     width: float  # of the head, as a part of its height
     taper: float  # how much narrower the chin is
@@ -107,7 +107,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Picture:
+class Rendering:
     """Drawings of T frames: ``image`` T H W 3 in [0, 1]; ``topmost`` T H W, the index of the part at each pixel center
     or ``BACKGROUND``; ``local`` 3 T H W, the point of that part there."""
 
@@ -123,7 +123,7 @@ class Head:
     """Between pixels, the head's plane (p right, q down, rolled and scaled with the head), the disc that the turned
     unit sphere is seen as, and the sphere itself, for the poses given."""
 
-    def __init__(self, look: Look, pose: Pose) -> None:
+    def __init__(self, look: FaceIdentity, pose: FacePose) -> None:
         self.look, self.pose = look, pose
         self.cos_yaw, self.sin_yaw = np.cos(pose.yaw), np.sin(pose.yaw)
         self.cos_pitch, self.sin_pitch = np.cos(pose.pitch), np.sin(pose.pitch)
@@ -133,24 +133,24 @@ class Head:
         self.stretch = 1 + look.jaw * pose.mouth
 
     def plane(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """Pixels to the head's plane."""
+        """Map pixels to the head's plane."""
         dx, dy = (x - self.pose.x) / self.pose.scale, (y - self.pose.y) / self.pose.scale
         return self.cos_roll * dx + self.sin_roll * dy, self.cos_roll * dy - self.sin_roll * dx
 
     def pixels(self, p: Array, q: Array) -> tuple[Array, Array]:
-        """The head's plane to pixels."""
+        """Map the head's plane to pixels."""
         x = self.cos_roll * p - self.sin_roll * q
         y = self.sin_roll * p + self.cos_roll * q
         return x * self.pose.scale + self.pose.x, y * self.pose.scale + self.pose.y
 
     def disc(self, p: Array, q: Array) -> tuple[Array, Array]:
-        """The head's plane to the disc: without the open mouth's stretch and the narrower chin."""
+        """Map the head's plane to the disc: undo the stretch of the open mouth and the narrower chin."""
         below = q - self.mouth_line
         y = self.mouth_line + np.where(below > 0, below / self.stretch, below)
         return p / self._half_width(y), y
 
     def undisc(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """The disc to the head's plane."""
+        """Map the disc to the head's plane."""
         below = y - self.mouth_line
         return x * self._half_width(y), self.mouth_line + np.where(below > 0, below * self.stretch, below)
 
@@ -159,23 +159,23 @@ class Head:
         return self.look.width * (1 - self.look.taper * low * low)
 
     def turn(self, u: Array | np.floating, v: Array | np.floating, w: Array | np.floating) -> Local:
-        """A point of the head, turned and nodded; the third coordinate points at the viewer."""
+        """Turn and nod a point of the head; the third coordinate points at the viewer."""
         x, z = self.cos_yaw * u + self.sin_yaw * w, self.cos_yaw * w - self.sin_yaw * u
         return x, self.cos_pitch * v + self.sin_pitch * z, self.cos_pitch * z - self.sin_pitch * v
 
     def unturn(self, x: Array, y: Array, z: Array) -> Local:
-        """The inverse of :meth:`turn`."""
+        """Invert :meth:`turn`."""
         v, z = self.cos_pitch * y - self.sin_pitch * z, self.sin_pitch * y + self.cos_pitch * z
         return self.cos_yaw * x - self.sin_yaw * z, v, self.sin_yaw * x + self.cos_yaw * z
 
     def show(self, u: Array, v: Array, w: Array) -> tuple[Array, Array]:
-        """Where in the picture, in pixels, a point of the head is."""
+        """Return the position of a point of the head in the picture, in pixels."""
         x, y, _ = self.turn(u, v, w)
         return self.pixels(*self.undisc(x, y))
 
 
-class Seen:
-    """The places looked at, seen by a head: in pixels, in its plane, on its disc, on its surface."""
+class HeadPoints:
+    """Pixel positions and the corresponding points in the head's plane, on its disc and on its surface."""
 
     def __init__(self, head: Head, x: Array, y: Array) -> None:
         self.head = head
@@ -187,22 +187,22 @@ class Seen:
 
     @cached_property
     def mouth(self) -> Mouth:
-        """The lines of the mouth; several parts ask."""
+        """Return the lines of the mouth; cached for several parts."""
         return Mouth(self.head.look, self.head.pose, self.surface[0])
 
     @cached_property
     def lids(self) -> tuple[Array, Array]:
-        """The lines of the lids; several parts ask."""
+        """Return the lines of the lids; cached for several parts."""
         return lids(self.head.look, self.head.pose, self.surface[0])
 
     def shell(self, radius: float) -> Local:
-        """The near point of a sphere of that radius, as a point of the unit sphere."""
+        """Return the near point of a sphere of that radius, as a point of the unit sphere."""
         x, y = self.disc_x / radius, self.disc_y / radius
         return self.head.unturn(x, y, np.sqrt(np.maximum(1 - x * x - y * y, 0)))
 
 
 def front(u: Array, v: Array) -> Array:
-    """The third coordinate of a point on the near side of the sphere."""
+    """Return the third coordinate of a point on the near side of the sphere."""
     return np.sqrt(np.maximum(1 - u * u - v * v, 0))
 
 
@@ -212,33 +212,33 @@ def front(u: Array, v: Array) -> Array:
 class Part:
     """A piece of a face that hides those before it in the order of drawing."""
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self, look: FaceIdentity) -> None:
         self.look = look
 
-    def find(self, seen: Seen) -> tuple[Local, Array]:
-        """The point of the part at each place, and the signed distance from its outline in units, negative inside."""
+    def find(self, seen: HeadPoints) -> tuple[Local, Array]:
+        """Return the point of the part at each position, and the signed distance from its outline in units."""
         raise NotImplementedError
 
     def place(self, head: Head, u: Array, v: Array, w: Array) -> tuple[Array, Array]:
-        """Where points of the part are, in pixels."""
+        """Return the positions of points of the part, in pixels."""
         return head.show(u, v, w)
 
     def paint(self, u: Array, v: Array, w: Array) -> Array:
-        """Colors N 3 of points N of the part."""
+        """Return the colors N 3 of points N of the part."""
         raise NotImplementedError
 
     def soft(self, distance: Array) -> Array:
-        """A signed distance in units to a weight N 1 that is 1 inside, over about one pixel."""
+        """Convert a signed distance in units to a weight N 1 that is 1 inside, over about one pixel."""
         return np.clip(0.5 - distance * self.look.sharpness, 0, 1)[..., None]
 
 
-class Body(Part):
+class Shoulders(Part):
     """Neck and shoulders; they move with the head, less far, and do not turn."""
 
     def _offset(self, head: Head) -> tuple[Array, Array]:
         return head.pose.x, head.pose.y
 
-    def find(self, seen: Seen) -> tuple[Local, Array]:
+    def find(self, seen: HeadPoints) -> tuple[Local, Array]:
         scale, (x, y) = seen.head.pose.scale, self._offset(seen.head)
         u, v = (seen.x - x) / scale, (seen.y - y) / scale
         neck = np.maximum(np.abs(u) - 0.36 - 0.06 * v, -v)
@@ -265,7 +265,7 @@ class BackHair(Part):
     def _shift(self, head: Head) -> Array:
         return -0.12 * head.sin_yaw
 
-    def find(self, seen: Seen) -> tuple[Local, Array]:
+    def find(self, seen: HeadPoints) -> tuple[Local, Array]:
         u, v = seen.p - self._shift(seen.head), seen.q
         low = self.LOW.get(self.look.haircut)
         if low is None:
@@ -288,7 +288,7 @@ class BackHair(Part):
 class Ear(Part):
     """An ear, flat, at the side of the head: behind it in the order of drawing."""
 
-    def __init__(self, look: Look, side: int) -> None:
+    def __init__(self, look: FaceIdentity, side: int) -> None:
         super().__init__(look)
         self.side = side
 
@@ -296,7 +296,7 @@ class Ear(Part):
         x, y, _ = head.turn(np.float32(self.side), np.float32(0.05), np.float32(-0.2))
         return head.undisc(x, y)
 
-    def find(self, seen: Seen) -> tuple[Local, Array]:
+    def find(self, seen: HeadPoints) -> tuple[Local, Array]:
         p, q = self._middle(seen.head)
         u, v = seen.p - p, seen.q - q
         return (u, v, np.zeros_like(u)), (np.sqrt((u / 0.13) ** 2 + ((v + 0.03 * u) / 0.21) ** 2) - 1) * 0.13
@@ -313,7 +313,7 @@ class Ear(Part):
 class Skin(Part):
     """The head itself: skin, its texture, cheeks, beard, the shade of brows and chin."""
 
-    def find(self, seen: Seen) -> tuple[Local, Array]:
+    def find(self, seen: HeadPoints) -> tuple[Local, Array]:
         return seen.surface, (seen.radius - 1) * self.look.width
 
     def paint(self, u: Array, v: Array, w: Array) -> Array:
@@ -333,8 +333,8 @@ class Skin(Part):
         return color
 
 
-def lids(look: Look, pose: Pose, u: Array) -> tuple[Array, Array]:
-    """The heights of the upper and of the lower lids' edges; outside an eye the upper one is the lower one."""
+def lids(look: FaceIdentity, pose: FacePose, u: Array) -> tuple[Array, Array]:
+    """Return the heights of the edges of upper and lower lids; outside of an eye both are equal."""
     across = np.abs(u) - look.eye_x
     bow = (1 - (across / look.eye_width) ** 2) * look.eye_height
     lower = look.eye_y - look.slant * across + 0.75 * bow
@@ -344,7 +344,7 @@ def lids(look: Look, pose: Pose, u: Array) -> tuple[Array, Array]:
 class EyeWhite(Part):
     """The white of both eyes."""
 
-    def find(self, seen: Seen) -> tuple[Local, Array]:
+    def find(self, seen: HeadPoints) -> tuple[Local, Array]:
         _, v, _ = seen.surface
         return seen.surface, np.maximum(seen.lids[0] - v, v - seen.lids[1])
 
@@ -356,7 +356,7 @@ class EyeWhite(Part):
 class Iris(Part):
     """Iris and pupil of both eyes; they move with the gaze within the opening."""
 
-    def find(self, seen: Seen) -> tuple[Local, Array]:
+    def find(self, seen: HeadPoints) -> tuple[Local, Array]:
         u, v, _ = seen.surface
         pose = seen.head.pose
         opening = np.maximum(seen.lids[0] - v, v - seen.lids[1])
@@ -378,7 +378,7 @@ class Iris(Part):
 class Lashes(Part):
     """The line of the upper lids, which goes up and down with them."""
 
-    def find(self, seen: Seen) -> tuple[Local, Array]:
+    def find(self, seen: HeadPoints) -> tuple[Local, Array]:
         u, v, _ = seen.surface
         t = v - seen.lids[0]
         across = np.abs(np.abs(u) - self.look.eye_x) - 1.02 * self.look.eye_width
@@ -395,7 +395,7 @@ class Lashes(Part):
 class Brows(Part):
     """Both eyebrows; they are raised and lowered."""
 
-    def find(self, seen: Seen) -> tuple[Local, Array]:
+    def find(self, seen: HeadPoints) -> tuple[Local, Array]:
         u, v, _ = seen.surface
         t = v + seen.head.pose.brows
         s = brow_across(self.look, u)
@@ -410,25 +410,25 @@ class Brows(Part):
         return self.look.brow * (1 + 0.15 * np.sin(60 * u + 20 * v))[..., None]
 
 
-def brow_half_width(look: Look) -> float:
+def brow_half_width(look: FaceIdentity) -> float:
     return 1.25 * look.eye_width
 
 
-def brow_across(look: Look, u: Array) -> Array:
-    """−1 at the inner end of a brow, 1 at the outer."""
+def brow_across(look: FaceIdentity, u: Array) -> Array:
+    """Return the position along a brow: −1 at the inner end, 1 at the outer."""
     return (np.abs(u) - look.eye_x - 0.02) / brow_half_width(look)
 
 
-def brow_line(look: Look, u: Array) -> Array:
-    """The height of the middle of an unraised brow."""
+def brow_line(look: FaceIdentity, u: Array) -> Array:
+    """Return the height of the middle of a brow at rest."""
     s = brow_across(look, u)
     return look.eye_y - look.brow_y + look.brow_arch * (s - 0.2) ** 2
 
 
 class Mouth:
-    """The lines of a mouth: everything of one shape for the poses given."""
+    """Lines of a mouth for the given poses."""
 
-    def __init__(self, look: Look, pose: Pose, u: Array) -> None:
+    def __init__(self, look: FaceIdentity, pose: FacePose, u: Array) -> None:
         self.half = mouth_half_width(look, pose)
         s = u / self.half
         self.s = s
@@ -442,23 +442,23 @@ class Mouth:
         self.lower_thickness = look.lower_lip * bow
 
     def opening(self, v: Array) -> Array:
-        """The signed distance from the outline of what is between the lips."""
+        """Return the signed distance from the outline of the opening between the lips."""
         return np.maximum(np.maximum(self.upper - v, v - self.lower), self.beyond)
 
 
-def mouth_half_width(look: Look, pose: Pose) -> Array:
+def mouth_half_width(look: FaceIdentity, pose: FacePose) -> Array:
     return look.mouth_width * (1 + 0.18 * pose.smile - 0.3 * pose.pucker)
 
 
-def mouth_drop(pose: Pose) -> Array:
-    """How far the lower lip is from the closed mouth's line."""
+def mouth_drop(pose: FacePose) -> Array:
+    """Return the distance of the lower lip from the line of the closed mouth."""
     return 0.2 * pose.mouth
 
 
 class Cavity(Part):
-    """What is dark behind the lips."""
+    """Dark cavity behind the lips."""
 
-    def find(self, seen: Seen) -> tuple[Local, Array]:
+    def find(self, seen: HeadPoints) -> tuple[Local, Array]:
         _, v, _ = seen.surface
         return seen.surface, seen.mouth.opening(v)
 
@@ -469,7 +469,7 @@ class Cavity(Part):
 class Tongue(Part):
     """The tongue; it goes down with the lower jaw."""
 
-    def find(self, seen: Seen) -> tuple[Local, Array]:
+    def find(self, seen: HeadPoints) -> tuple[Local, Array]:
         u, v, _ = seen.surface
         inside = seen.mouth.opening(v)
         t = v - mouth_drop(seen.head.pose)
@@ -488,7 +488,7 @@ class Tongue(Part):
 class Teeth(Part):
     """The upper teeth; they stay with the head."""
 
-    def find(self, seen: Seen) -> tuple[Local, Array]:
+    def find(self, seen: HeadPoints) -> tuple[Local, Array]:
         u, v, _ = seen.surface
         inside = seen.mouth.opening(v)
         end = np.maximum(v - self.look.mouth_y - 0.035, np.abs(u) - 0.75 * self.look.mouth_width)
@@ -502,11 +502,11 @@ class Teeth(Part):
 class Lip(Part):
     """One lip: u from corner to corner, v away from the mouth's opening."""
 
-    def __init__(self, look: Look, upper: bool) -> None:
+    def __init__(self, look: FaceIdentity, upper: bool) -> None:
         super().__init__(look)
         self.upper = upper
 
-    def find(self, seen: Seen) -> tuple[Local, Array]:
+    def find(self, seen: HeadPoints) -> tuple[Local, Array]:
         _, v, _ = seen.surface
         mouth = seen.mouth
         t = mouth.upper - v if self.upper else v - mouth.lower
@@ -532,11 +532,11 @@ class Flat(Part):
     near: float
     slope: float
 
-    def find(self, seen: Seen) -> tuple[Local, Array]:
+    def find(self, seen: HeadPoints) -> tuple[Local, Array]:
         u, v = self._local(seen)
         return (u, v, np.zeros_like(u)), self.outline(u, v)
 
-    def _local(self, seen: Seen) -> tuple[Array, Array]:
+    def _local(self, seen: HeadPoints) -> tuple[Array, Array]:
         """The place on the disc is affine in (u, v): two equations, solved."""
         head = seen.head
         xu, xv = head.cos_yaw, head.sin_yaw * self.slope
@@ -555,7 +555,7 @@ class Flat(Part):
 class Nose(Flat):
     """A nose: it stands out toward its tip, so it moves further than the cheeks."""
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self, look: FaceIdentity) -> None:
         super().__init__(look)
         self.top = look.eye_y + 0.02
         self.near = 0.97
@@ -605,11 +605,11 @@ class Hair(Part):
 
     RADIUS = {"bald": 1.0, "afro": 1.22}
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self, look: FaceIdentity) -> None:
         super().__init__(look)
         self.radius = self.RADIUS.get(look.haircut, 1.08)
 
-    def find(self, seen: Seen) -> tuple[Local, Array]:
+    def find(self, seen: HeadPoints) -> tuple[Local, Array]:
         u, v, w = seen.shell(self.radius)
         rim = (seen.radius - self.radius) * self.look.width
         if self.look.haircut == "bald":
@@ -628,10 +628,10 @@ class Hair(Part):
         return (self.look.hair + self.look.hair_texture(u, v, w)) * shine[..., None]
 
 
-def build_parts(look: Look) -> list[Part]:
-    """All parts, back to front."""
+def build_parts(look: FaceIdentity) -> list[Part]:
+    """Return all parts, back to front."""
     return [
-        BackHair(look), Body(look), Ear(look, -1), Ear(look, 1), Skin(look),
+        BackHair(look), Shoulders(look), Ear(look, -1), Ear(look, 1), Skin(look),
         EyeWhite(look), Iris(look), Lashes(look), Cavity(look), Tongue(look), Teeth(look),
         Lip(look, upper=False), Lip(look, upper=True), Brows(look), Nose(look), Hair(look), Glasses(look),
     ]  # fmt: skip
@@ -640,11 +640,11 @@ def build_parts(look: Look) -> list[Part]:
 # Pictures ---------------------------------------------------------------------------------------------------
 
 
-def draw(look: Look, parts: Sequence[Part], pose: Pose, background: Array) -> Picture:
+def draw(look: FaceIdentity, parts: Sequence[Part], pose: FacePose, background: Array) -> Rendering:
     """Paint a face over *background* (H W 3) in T poses (arrays T 1 1), with edges antialiased over one pixel."""
     frames, (height, width) = len(pose.x), background.shape[:2]
     y, x = np.meshgrid(np.arange(height, dtype=np.float32), np.arange(width, dtype=np.float32), indexing="ij")
-    seen = Seen(Head(look, pose), x[None], y[None])
+    seen = HeadPoints(Head(look, pose), x[None], y[None])
     image = np.broadcast_to(background, (frames, height, width, 3)).reshape(-1, 3).copy()
     topmost = np.full(frames * height * width, BACKGROUND, np.int16)
     local = np.zeros((3, frames * height * width), np.float32)
@@ -662,13 +662,13 @@ def draw(look: Look, parts: Sequence[Part], pose: Pose, background: Array) -> Pi
         topmost[place[inside]] = index
         local[:, place[inside]] = np.stack([u, v, w])[:, inside]
     shape = (frames, height, width)
-    return Picture(image.reshape(*shape, 3), topmost.reshape(shape), local.reshape(3, *shape))
+    return Rendering(image.reshape(*shape, 3), topmost.reshape(shape), local.reshape(3, *shape))
 
 
 def exact_flow(
-    look: Look, parts: Sequence[Part], picture: Picture, origin: Pose, origin_topmost: NDArray[np.int16]
+    look: FaceIdentity, parts: Sequence[Part], picture: Rendering, origin: FacePose, origin_topmost: NDArray[np.int16]
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """The backward flow from T pictures to an origin each, and where what it points at can be seen there.
+    """Return the backward flow from T pictures to one origin each, and where the point it leads to is visible there.
 
     The flow of a pixel whose center shows a point of a part leads to where the origin's pose puts that point. It is
     visible if that lies within the image and the origin shows the same point of the same part there, tested at the
@@ -694,13 +694,13 @@ def exact_flow(
     flow[frame, 0, row, column] = x - column
     flow[frame, 1, row, column] = y - row
     within = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
-    seen = Seen(Head(look, origin.pick((frame, 0, 0))), x, y)
+    seen = HeadPoints(Head(look, origin.pick((frame, 0, 0))), x, y)
     visible[frame, row, column] = within & _shown(parts, seen, index, local)
     return flow, visible
 
 
-def _shown(parts: Sequence[Part], seen: Seen, index: NDArray, local: Array) -> NDArray[np.bool_]:
-    """Whether the part on top at the places *seen* is part *index*, with its point *local*; all N."""
+def _shown(parts: Sequence[Part], seen: HeadPoints, index: NDArray, local: Array) -> NDArray[np.bool_]:
+    """Return whether the topmost part at the positions *seen* is part *index*, at its point *local*; all N."""
     shown = np.zeros(len(index), bool)
     for k, part in enumerate(parts):
         point, distance = part.find(seen)

@@ -1,4 +1,4 @@
-"""The 68 landmarks of a face (iBUG 300-W), as data, and the files they come in. Right and left are the face's own."""
+"""The 68 landmarks of a face (iBUG 300-W), and their files. Right and left are the face's own."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ LARGEST = 1e6  # pixels; a coordinate beyond is no place in an image
 
 
 def read_landmarks(path: str | Path) -> Keypoints:
-    """The 68 landmarks in a file of 68 rows ``x,y``, in pixels of the image; all present.
+    """Read a file of 68 rows ``x,y``: landmarks in pixels of the image, all present.
 
     A landmark may lie outside the image. Blank lines at the end are ignored.
 

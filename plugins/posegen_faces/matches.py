@@ -1,4 +1,4 @@
-"""Where points of a head went between two images, from the 68 landmarks of both."""
+"""Corresponding points of a head in two images, from the 68 landmarks of both."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CHIN = ((48, 4), (59, 6), (58, 7), (57, 8), (56, 9), (55, 10), (54, 12))
 
 
 def _on_the_head() -> np.ndarray:
-    """Points of the near side of the generic head, from the crown down to the mouth, N 3."""
+    """Return points of the near side of the generic head, from the crown to the mouth, N 3."""
     across, down = np.meshgrid(np.linspace(-0.8, 0.8, 9), np.linspace(-0.9, 0.4, 8))
     near = across**2 + down**2 < 0.85
     across, down = across[near], down[near]
@@ -43,7 +43,7 @@ def _on_the_head() -> np.ndarray:
 
 
 def _shares() -> np.ndarray:
-    """M 68: each matched point as a weighted sum of landmarks, the weights of a point being 1 together.
+    """Return M 68: each matched point as a weighted sum of landmarks, with weights that sum to 1.
 
     An affine map from the generic head to a picture, fitted to landmarks by least squares, is linear in them; so where
     it puts a point of the head is a fixed weighted sum of landmarks.
@@ -63,7 +63,7 @@ SHARES = _shares()
 
 
 def matches(targets: np.ndarray, sources: np.ndarray) -> Tensor:
-    """Points of a head in both images, as :class:`posegen.records.Clip` has them.
+    """Return points of a head in both images, as in :class:`posegen.records.Clip`.
 
     The landmarks themselves, points of cheeks, forehead and crown as if the head were an ellipsoid that moves as a
     whole, and points of the chin. They say nothing about shoulders, and little about hair that hangs.

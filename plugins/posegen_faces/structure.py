@@ -1,4 +1,4 @@
-"""The structure of a face: edges, distances to curves, and part labels (``spec: faces``; arXiv 2008.12606)."""
+"""The structure of a face: edges, distances to curves, and part labels (arXiv 2008.12606)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ FORESHORTENED = 2 / 3  # the mirrored jaw is so much flatter: a forehead
 
 @STRUCTURE_ENCODERS.register_module()
 class FaceStructureEncoder(StructureEncoder):
-    """16 channels from the 68 landmarks of a face.
+    """Encoder of the 68 landmarks of a face as 16 channels.
 
     - 0: the edge map, 0 or 1: the 14 curves, one pixel wide; where an image is given, also its Canny edges outside the
       face's outline (which is how a network knows shoulders, hair and background; points alone do not tell).
@@ -96,7 +96,7 @@ class FaceStructureEncoder(StructureEncoder):
             raise ConfigError(f"FaceStructureEncoder: divisor must be positive, got {divisor}")
 
     def encode(self, keypoints: Keypoints, size: tuple[int, int], image: np.ndarray | None = None) -> Tensor:
-        """The structure, float32 16 H W, of points in pixels of an image of *size* (H, W).
+        """Return the structure, float32 16 H W, of points in pixels of an image of *size* (H, W).
 
         Args:
             image: uint8 H W 3 of that size, whose edges outside the face are added; None: no such edges.
@@ -129,7 +129,7 @@ class FaceStructureEncoder(StructureEncoder):
         return torch.from_numpy(structure)
 
     def _distance(self, line: np.ndarray | None, size: tuple[int, int]) -> np.ndarray | float:
-        """The distance map of a curve, H W in 0..1; one out of the picture is as far as can be, and so is none."""
+        """Return the distance map of a curve, H W in 0..1; all 1 for no curve, and for one outside of the picture."""
         if line is None:
             return 1.0
         canvas = np.ones(size, np.uint8)
@@ -146,15 +146,15 @@ class FaceStructureEncoder(StructureEncoder):
         return ((cv2.Canny(gray, *self.canny) > 0) & (labels == 0)).astype(np.uint8)
 
     def draw(self, structure: Tensor) -> np.ndarray:
-        """A picture of a structure 16 H W: parts in colors, edges in white; uint8 H W 3, RGB."""
+        """Draw a structure 16 H W: parts in colors, edges in white; uint8 H W 3, RGB."""
         array = structure.detach().float().cpu().numpy()
         labels = np.clip(np.rint(array[-1]), 0, len(LABEL_COLORS) - 1).astype(np.int64)
         return np.where(array[0][..., None] > 0.5, np.uint8(255), LABEL_COLORS[labels])
 
 
 def with_forehead(keypoints: Keypoints) -> tuple[np.ndarray, np.ndarray]:
-    """The 68 points and the 15 of a forehead, 83 2, and which are present: a point of the forehead is where both ends
-    of the jaw and the point it mirrors are."""
+    """Return the 68 points and 15 of a forehead, 83 2, and which are present: a forehead point needs both ends of the
+    jaw and the point it mirrors."""
     jaw = keypoints.points[15:0:-1].copy()
     ends = keypoints.points[[0, 16], 1].mean()
     jaw[:, 1] = ends - (jaw[:, 1] - ends) * FORESHORTENED
@@ -164,7 +164,7 @@ def with_forehead(keypoints: Keypoints) -> tuple[np.ndarray, np.ndarray]:
 
 
 def trace(points: np.ndarray) -> list[np.ndarray]:
-    """The curves of all parts through points 83 2, in order: whole pixels M 1 2, int32, as drawing takes them."""
+    """Return the curves of all parts through points 83 2, in order: whole pixels M 1 2, int32, as OpenCV takes them."""
     triples = points[GROUPS].astype(np.float64).clip(-32000, 32000)  # G 3 2; the limit is what drawing can count
     first, second = np.linalg.norm(np.diff(triples, axis=1), axis=2).T
     straight = (GROUPS[:, 1] == GROUPS[:, 2]) | (first == 0) | (second == 0)
@@ -180,7 +180,7 @@ def trace(points: np.ndarray) -> list[np.ndarray]:
 
 
 def _groups(curve: tuple[int, ...]) -> list[tuple[int, int, int]]:
-    """Groups of three points, stepping by two; a last group of two has its end twice."""
+    """Return groups of three points, stepping by two; a last group of two repeats its end."""
     return [(*curve[i : i + 2], curve[min(i + 2, len(curve) - 1)]) for i in range(0, len(curve) - 1, 2)]  # type: ignore[misc]
 
 

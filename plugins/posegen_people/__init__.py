@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def posegen_register() -> None:
-    """Data sets of people, and a loss of their flows."""
+    """Register data sets of people and a loss of their flows."""
     from . import body_mask, limb_flow, pairs, paperdoll  # noqa: F401
 
 
@@ -30,7 +30,7 @@ def posegen_catalogue() -> list[Any]:
 
 @hookimpl
 def posegen_read_keypoints(path: Path, layout: KeypointLayout, image: Path | None) -> Keypoints | None:
-    """OpenPose's 18 points from OpenPose, COCO or MMPose JSON, or from an annotation list."""
+    """Read OpenPose's 18 points from OpenPose, COCO or MMPose JSON, or from an annotation list."""
     from .annotations import read_keypoints
     from .layouts import OPENPOSE_18
 
@@ -39,7 +39,7 @@ def posegen_read_keypoints(path: Path, layout: KeypointLayout, image: Path | Non
 
 @hookimpl
 def posegen_write_keypoints(path: Path, keypoints: Keypoints, layout: KeypointLayout) -> Path | None:
-    """OpenPose's 18 points as OpenPose writes them."""
+    """Write OpenPose's 18 points as OpenPose does."""
     from .annotations import write_openpose
     from .layouts import OPENPOSE_18
 

@@ -1,4 +1,4 @@
-"""Readers of the files that users of people data sets have, as they are.
+"""Read the key-point files and lists of people data sets.
 
 Everything comes out as OpenPose's 18 points. Lists (Market-1501, DeepFashion): :func:`read_annotations`,
 :func:`read_pairs`, :func:`flat_name`. One subject's points: :func:`openpose_keypoints`,
@@ -51,7 +51,7 @@ MMPOSE_LEAST_SCORE = 0.3
 
 
 class _CocoIndex(NamedTuple):
-    """Of a COCO file: annotations by image id, images by file name, file names by their last part."""
+    """Index of a COCO file: annotations by image id, images by file name, file names by their last part."""
 
     by_image: dict[Any, list[dict[str, Any]]]
     images: dict[str, dict[str, Any]]
@@ -70,7 +70,7 @@ class PairRow(NamedTuple):
 
 
 def read_annotations(path: str | Path) -> dict[str, Keypoints]:
-    """Points of each image name in an annotation list.
+    """Read an annotation list: key points by image name.
 
     The list: ``name:keypoints_y:keypoints_x``, 18 numbers each, in pixels, −1 = missing.
 
@@ -84,7 +84,7 @@ def read_annotations(path: str | Path) -> dict[str, Keypoints]:
 
 
 def parse_annotations(path: str | Path) -> tuple[dict[str, Keypoints], list[str]]:
-    """As :func:`read_annotations`, with the bad rows as a list of problems instead of an error.
+    """Read an annotation list like :func:`read_annotations`; return bad rows as a list of problems.
 
     A bad row whose name can be read stands among the annotations without a point, so that pairs that use it
     are not reported as well. A file that is not such a list at all is a DataError.
@@ -107,7 +107,7 @@ def parse_annotations(path: str | Path) -> tuple[dict[str, Keypoints], list[str]
 
 
 def read_pairs(path: str | Path, annotated: Container[str] | None = None) -> list[tuple[str, str]]:
-    """Source and target image name of each row of a pair list (``from,to``).
+    """Read a pair list (``from,to``): source and target image name of each row.
 
     Args:
         annotated: the names that have key points; a pair with another one is a bad row. None: not checked.
@@ -122,7 +122,7 @@ def read_pairs(path: str | Path, annotated: Container[str] | None = None) -> lis
 
 
 def parse_pairs(path: str | Path, annotated: Container[str] | None = None) -> tuple[list[PairRow], list[str]]:
-    """As :func:`read_pairs`, with the bad rows as a list of problems instead of an error."""
+    """Read a pair list like :func:`read_pairs`; return bad rows as a list of problems."""
     rows, problems = _read_rows(path, ",", PAIRS_HEADER)
     pairs = []
     for row, names in rows:
@@ -140,7 +140,7 @@ def parse_pairs(path: str | Path, annotated: Container[str] | None = None) -> tu
 
 
 def flat_name(path: str | PurePath) -> str:
-    """The name that DeepFashion's lists give to a file of the download.
+    """Return the name that DeepFashion's lists give to a file of the download.
 
     ``img_highres/MEN/Denim/id_00000080/01_1_front.jpg`` is ``fashionMENDenimid0000008001_1front.jpg``.
 
@@ -156,7 +156,7 @@ def flat_name(path: str | PurePath) -> str:
 
 
 def _read_rows(path: str | Path, delimiter: str, header: list[str]) -> tuple[list[tuple[int, list[str]]], list[str]]:
-    """Line numbers and fields of all rows as wide as the header, and the problems of the others.
+    """Return line number and fields of the rows that are as wide as the header, and problems of the others.
 
     A line is a row: no field of these lists holds a line break, so one stray quote cannot swallow the rest.
     """
@@ -184,7 +184,7 @@ def _fields(line: str, delimiter: str) -> list[str]:
 
 
 def _numbers(text: str, column: str) -> np.ndarray:
-    """The 18 numbers of a JSON list. ValueError: anything else."""
+    """Parse a JSON list of 18 numbers. ValueError: anything else."""
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -199,7 +199,7 @@ def _numbers(text: str, column: str) -> np.ndarray:
 
 
 def _is_number(value: Any) -> bool:
-    """A finite number of a size that pixels have. NaN compares as False."""
+    """Whether a value is a finite number in the range of pixels. NaN compares as False."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < LARGEST
 
 
@@ -216,7 +216,7 @@ def _check_same(known: Keypoints | None, keypoints: Keypoints, name: str) -> Non
 
 
 def openpose_keypoints(data: Any, where: str | Path) -> Keypoints:
-    """The points in OpenPose JSON, in its pixels: ``people[·].pose_keypoints_2d``, 18 or 25 × (x, y, score).
+    """Return the points in OpenPose JSON: ``people[·].pose_keypoints_2d``, 18 or 25 × (x, y, score).
 
     Score 0 = missing. Of several people: the one with the most points found, then with the highest sum of
     scores. The size of their picture is ``canvas_width`` and ``canvas_height``, which editors of poses write;
@@ -243,7 +243,7 @@ def _chosen(best: int, count: int) -> str:
 
 
 def _frame(width: Any, height: Any, where: str | Path) -> tuple[int, int] | None:
-    """(H, W) of the picture that a file's points count pixels of; None: it does not say. DataError: it is none."""
+    """(H, W) of the picture whose pixels a file's points count; None if not given. DataError: not a size."""
     if width is None and height is None:
         return None
     if not all(type(side) is int and 0 < side <= LONGEST_FRAME for side in (width, height)):
@@ -253,7 +253,7 @@ def _frame(width: Any, height: Any, where: str | Path) -> tuple[int, int] | None
 
 
 def write_openpose(path: Path, keypoints: Keypoints) -> Path:
-    """Write the points of one person as OpenPose writes them, and :func:`openpose_keypoints` reads them.
+    """Write the points of one person as OpenPose does; :func:`openpose_keypoints` reads them.
 
     Args:
         path: of the file, without its ending, ``.json``.
@@ -269,7 +269,7 @@ def write_openpose(path: Path, keypoints: Keypoints) -> Path:
 
 
 def openpose_json(keypoints: Keypoints) -> str:
-    """OpenPose's 18 points of one person as OpenPose writes them, to a thousandth of a pixel; none of them: nobody."""
+    """Format OpenPose's 18 points of one person as OpenPose does, to 0.001 pixels; without points, no person."""
     scores = keypoints.present.astype(float)
     triples = np.column_stack([np.where(keypoints.present[:, None], keypoints.points, 0), scores])
     person = {"pose_keypoints_2d": [round(number, 3) for number in triples.ravel().tolist()]}
@@ -280,7 +280,7 @@ def openpose_json(keypoints: Keypoints) -> str:
 def coco_keypoints(
     values: Any, where: str | Path, names: Sequence[str] = COCO_17, what: str = "keypoints"
 ) -> Keypoints:
-    """OpenPose's points from COCO's ``keypoints``: x, y, visibility (0 = missing, 1 and 2 present).
+    """Convert COCO's ``keypoints`` (x, y, visibility: 0 = missing, 1 and 2 = present) to OpenPose's points.
 
     Args:
         names: what the category calls its points; those OpenPose does not have are left out, those it has and
@@ -295,7 +295,7 @@ def coco_keypoints(
 
 
 def named_keypoints(points: np.ndarray, present: np.ndarray, names: Sequence[str]) -> Keypoints:
-    """OpenPose's points from points K 2 called *names*.
+    """Convert points K 2 with *names* to OpenPose's points.
 
     Where the names have no neck, it is the middle of the shoulders, if both are present.
     """
@@ -310,7 +310,7 @@ def named_keypoints(points: np.ndarray, present: np.ndarray, names: Sequence[str
 
 
 def mmpose_keypoints(data: Any, where: str | Path) -> Keypoints:
-    """The points in what MMPose writes: a list of instances, or a dict with ``instance_info`` (of one frame).
+    """Return the points in MMPose's output: a list of instances, or a dict with ``instance_info`` of one frame.
 
     An instance has ``keypoints`` (K×2) and ``keypoint_scores``; a point is present from
     :data:`MMPOSE_LEAST_SCORE` up. The points' names are the file's own (``meta_info``), else COCO's 17. Of
@@ -356,7 +356,7 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def _triples(values: Any, counts: tuple[int, ...], where: str | Path, what: str) -> np.ndarray:
-    """A flat list of (x, y, score) as K 3; K is one of *counts*. DataError: anything else."""
+    """Parse a flat list of (x, y, score) as K 3, K one of *counts*. DataError: anything else."""
     if not isinstance(values, list) or len(values) not in [3 * count for count in counts]:
         size = f"{len(values)} numbers" if isinstance(values, list) else "no list"
         expected = " or ".join(f"{3 * count} ({count} points)" for count in counts)
@@ -368,7 +368,7 @@ def _triples(values: Any, counts: tuple[int, ...], where: str | Path, what: str)
 
 
 def _whose(values: Any, counts: tuple[int, ...]) -> str:
-    """Whose points those of another number probably are."""
+    """Name the format that has this number of points."""
     if not isinstance(values, list):
         return ""
     if len(values) == 3 * len(COCO_17):
@@ -383,7 +383,7 @@ def _whose(values: Any, counts: tuple[int, ...]) -> str:
 
 
 def read_keypoints(path: str | Path, image: str | Path | None = None) -> Keypoints | None:
-    """One subject's points from OpenPose, COCO or MMPose JSON, or an annotation list; None for another file.
+    """Read the points of one subject from OpenPose, COCO or MMPose JSON, or an annotation list; else None.
 
     Args:
         image: the photograph, whose file name says which entry of a file that holds many is meant.
@@ -403,7 +403,7 @@ def read_keypoints(path: str | Path, image: str | Path | None = None) -> Keypoin
 
 @lru_cache(maxsize=4)
 def _indexed_annotations(path: str, _changed: int, _size: int) -> tuple[dict[str, Keypoints], dict[str, list[str]]]:
-    """An annotation list and its names by their last part: read once, for whoever asks for thousands of images."""
+    """Read an annotation list, and its names by their last part; cached, since callers ask for thousands of images."""
     annotations = read_annotations(path)
     return annotations, _by_last_part(annotations)
 
@@ -417,7 +417,7 @@ def _by_last_part(names: Iterable[str]) -> dict[str, list[str]]:
 
 @lru_cache(maxsize=2)
 def _kept_json(path: str, _changed: int, _size: int) -> Any:
-    """A JSON file, read once for whoever asks for thousands of its images."""
+    """Read a JSON file; cached, since callers ask for thousands of its images."""
     return read_json(path)
 
 
@@ -451,7 +451,7 @@ def _from_known_json(data: Any, path: str | Path, image: str | Path | None) -> K
 
 
 def _from_coco(data: dict[str, Any], path: str | Path, image: str | Path | None) -> Keypoints:
-    """The subject with the most points among the annotations of *image*."""
+    """Return the subject with the most points among the annotations of *image*."""
     if not isinstance(data.get(INDEX), _CocoIndex):  # data is kept, and asked for image by image
         by_image: dict[Any, list[dict[str, Any]]] = {}
         for entry in data["annotations"]:
@@ -474,7 +474,7 @@ def _from_coco(data: dict[str, Any], path: str | Path, image: str | Path | None)
 
 
 def category_names(categories: Sequence[dict[str, Any]]) -> dict[Any, Sequence[str]]:
-    """What each COCO category calls its points, by category id; COCO's 17 where it does not say.
+    """Return the names of the points of each COCO category by id; COCO's 17 names if it has none.
 
     Raises:
         ValueError: what it says are no names.
@@ -487,7 +487,7 @@ def category_names(categories: Sequence[dict[str, Any]]) -> dict[Any, Sequence[s
 
 
 def _entry(names: dict[str, list[str]], path: str | Path, image: str | Path | None) -> str:
-    """The name among *names*, by their last part, that is meant by the photograph *image*."""
+    """Return the name among *names* whose last part is that of the photograph *image*."""
     if image is None:
         held = [name for same in names.values() for name in same]
         if len(held) == 1:

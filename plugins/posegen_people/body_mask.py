@@ -19,7 +19,7 @@ BITS = 4  # of a pixel's fraction, in OpenCV's coordinates
 
 @STRUCTURE_ENCODERS.register_module()
 class BodyMask:
-    """The body as a mask, 1 H W in {0, 1}: what masked scores look at (``spec: protocols``).
+    """The body as a mask, 1 H W in {0, 1}, for masked scores (PATN, CVPR 2019).
 
     A disc around each key point and a quadrilateral along each limb, holes closed with a square: PG2 (Ma et al., Pose
     Guided Person Image Generation, NeurIPS 2017) connects key points, dilates and erodes, so that the whole body is
@@ -63,7 +63,7 @@ class BodyMask:
         self.reference_height = reference_height
 
     def encode(self, keypoints: Keypoints, size: tuple[int, int]) -> Tensor:
-        """The mask, 1 H W float32 in {0, 1}, of points in pixels of an image of *size* (H, W); no points, no mask."""
+        """Return the mask, 1 H W float32 in {0, 1}, of points in pixels of an image of *size* (H, W)."""
         scale = 1.0 if self.reference_height is None else size[0] / self.reference_height
         mask = np.zeros(size, np.uint8)
         points = np.clip(np.where(keypoints.present[:, None], keypoints.points, 0), -1e6, 1e6)  # OpenCV takes 32 bits
@@ -80,13 +80,13 @@ class BodyMask:
         return torch.from_numpy(closed).float()[None]
 
     def draw(self, structure: Tensor) -> np.ndarray:
-        """A mask 1 H W in white on black: uint8, H W 3, RGB."""
+        """Draw a mask 1 H W in white on black: uint8, H W 3, RGB."""
         mask = (structure[0] > 0.5).cpu().numpy()
         return np.repeat(mask[..., None].astype(np.uint8) * 255, 3, axis=2)
 
 
 def _along(first: np.ndarray, second: np.ndarray, half: float) -> np.ndarray:
-    """The corners of the quadrilateral from one point to another, *half* to each side."""
+    """Return the corners of a quadrilateral from one point to another, *half* wide on each side."""
     direction = second - first
     length = float(np.hypot(*direction))
     normal = np.array([-direction[1], direction[0]]) * (half / length if length > 0 else 0)
@@ -98,5 +98,5 @@ def _fill(mask: np.ndarray, corners: np.ndarray) -> None:
 
 
 def _fixed(point: Sequence[float] | np.ndarray) -> tuple[int, int]:
-    """A point in OpenCV's whole numbers."""
+    """Convert a point to OpenCV's fixed-point integers."""
     return round(float(point[0]) * 2**BITS), round(float(point[1]) * 2**BITS)

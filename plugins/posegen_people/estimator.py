@@ -1,4 +1,4 @@
-"""RTMPose (Jiang et al., arXiv 2303.07399): finds people and their key points, through rtmlib and onnxruntime.
+"""RTMPose (Jiang et al., arXiv 2303.07399): find people and their key points with rtmlib and onnxruntime.
 
 rtmlib fetches what it is not given as a file: so it gets files only, and their checksums are compared before.
 """
@@ -51,7 +51,7 @@ ALL = (DETECTOR, POSE)
 
 
 def load() -> Estimate:
-    """RTMPose with the published weights.
+    """Load RTMPose with the published weights.
 
     Raises:
         MissingWeightsError: rtmlib, onnxruntime or weights are not on this machine; tells of all at once.
@@ -82,7 +82,7 @@ def _how_to_get(file: WeightsFile) -> str:
 
 
 class RTMPose:
-    """Key points, OpenPose's 18, of the people in an image: first boxes, by YOLOX, then the points in each.
+    """Estimator of OpenPose's 18 key points: YOLOX finds boxes of people, RTMPose the points in each.
 
     Args:
         rtmlib: the library.
@@ -102,7 +102,7 @@ class RTMPose:
         self.pose.model_input_size = width, height  # rtmlib counts the one so, the other so
 
     def __call__(self, image: np.ndarray) -> list[Figure]:
-        """The people in an image uint8 H W 3, RGB. YOLOX was trained on BGR, RTMPose on RGB (rtmlib's issue 48)."""
+        """Find the people in an image uint8 H W 3, RGB. YOLOX was trained on BGR, RTMPose on RGB (rtmlib issue 48)."""
         boxes = self.detector(np.ascontiguousarray(image[..., ::-1]))
         if len(boxes) == 0:  # given no box, rtmlib takes the whole image for one
             return []
@@ -111,14 +111,14 @@ class RTMPose:
 
 
 def _figure(points: np.ndarray, scores: np.ndarray) -> Figure:
-    """OpenPose's points of COCO's 17. The neck's score is the mean of the shoulders', as its place is."""
+    """Convert COCO's 17 points to OpenPose's. Position and score of the neck are the mean of the shoulders'."""
     keypoints = named_keypoints(points, scores >= MMPOSE_LEAST_SCORE, COCO_17)
     as_points = np.column_stack([scores, scores])
     return Figure(keypoints, named_keypoints(as_points, np.ones(len(scores), bool), COCO_17).points[:, 0])
 
 
 def _loaded(tool: Any, path: Path) -> Any:
-    """A tool of rtmlib on a file that is there: it would fetch one that is not."""
+    """Load a tool of rtmlib from a local file; rtmlib would download a missing one."""
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # it prints what it loads
             return tool(str(path.resolve(strict=True)), backend="onnxruntime", device="cpu")
@@ -127,7 +127,7 @@ def _loaded(tool: Any, path: Path) -> Any:
 
 
 def _input_size(tool: Any) -> tuple[int, int]:
-    """(H, W) that a network was exported for."""
+    """Return the (H, W) a network was exported for."""
     height, width = tool.session.get_inputs()[0].shape[-2:]
     if not isinstance(height, int) or not isinstance(width, int):
         raise CheckpointError(f"{tool.onnx_model} is no network of one size: it takes {height}×{width}")

@@ -1,4 +1,4 @@
-"""Key-point layouts of people, as data."""
+"""Key-point layouts of people."""
 
 from posegen.data.keypoints import KeypointLayout
 

@@ -1,4 +1,4 @@
-"""A loss of people's flows: limbs are where their key points say (not published: docs/experiments/paperdolls.md)."""
+"""Loss that compares the flow on limbs with their key points (not published: docs/experiments/paperdolls.md)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from posegen.registry import LOSSES
 
 @LOSSES.register_module()
 class LimbFlow(Loss):
-    """How far the flow along each limb is from what its two key points say, in pixels of the flow.
+    """Distance of the flow along each limb from the motion of its two key points, in pixels of the flow.
 
     The sampling correctness sees only as far as its window: it cannot pull a flow to an arm that has moved further. The
     key points can, and every data set of people has them. A point at a share t of a limb in the target comes from the
@@ -58,7 +58,7 @@ class LimbFlow(Loss):
         return torch.stack(terms).sum()
 
     def _limbs(self, structure: Tensor) -> tuple[Tensor, Tensor]:
-        """Points on the limbs, B L samples 2, (x, y) in pixels of the structure, and whether a limb is present, B L."""
+        """Sample points on the limbs, B L samples 2, (x, y) in pixels of the structure; and which are present, B L."""
         maps = structure[:, : len(self.layout)]
         points, present = _peaks(maps)
         first, second = (points[:, ends, None] for ends in self.ends)  # B L 1 2
@@ -70,7 +70,7 @@ class LimbFlow(Loss):
 
 
 def _peaks(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Where heat maps B K H W are highest, B K 2, (x, y), and whether they have such a place, B K."""
+    """Return the positions of the maxima of heat maps B K H W, B K 2 (x, y), and whether there is one, B K."""
     width = maps.shape[-1]
     peak, place = maps.flatten(2).max(2)
     x, y = place % width, place // width
@@ -80,7 +80,7 @@ def _peaks(maps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _top_of_parabola(values: Tensor, place: Tensor) -> Tensor:
-    """The maximum of a Gaussian sampled at whole pixels, values B K N, near its highest sample *place* B K.
+    """Return the maximum of a Gaussian sampled at whole pixels, values B K N, near its highest sample *place* B K.
 
     The logarithm of a Gaussian is a parabola: three samples give its top exactly. A map that is no Gaussian there (an
     empty one, a single pixel) keeps the whole pixel.

@@ -1,4 +1,4 @@
-"""Pairs of pictures of one person, from the data sets that users have."""
+"""Pairs of images of one person: Market-1501, DeepFashion, and COCO key points."""
 
 from __future__ import annotations
 
@@ -52,15 +52,15 @@ ON_MISSING = ("raise", "later")
 HINT = "`posegen check CONFIG` names all that is wrong. A run may start without some images: on_missing='later'."
 
 
-class View(NamedTuple):
-    """One side of a pair: an image, uint8 H W 3, of the data set's size, and its points in pixels of it."""
+class PosedImage(NamedTuple):
+    """One image of a pair, uint8 H W 3, of the data set's size, and its key points in pixels of it."""
 
     image: np.ndarray
     keypoints: Keypoints
 
 
 class PeoplePairs(PairDataset):
-    """What all pairs of people have in common; a subclass says what a pair shows.
+    """Base class of pairs of people. A subclass implements ``__len__`` and :meth:`views`.
 
     An index is a number, or ``(number, draw)``: ``draw`` picks the random numbers of the augmentation, so an
     endless sampler that counts its rounds gives every round other ones, and the same pair, draw and seed
@@ -93,12 +93,12 @@ class PeoplePairs(PairDataset):
     def __len__(self) -> int:
         raise NotImplementedError
 
-    def views(self, index: int) -> tuple[View, View, str]:
-        """Source, target and name of a pair, before augmentation."""
+    def views(self, index: int) -> tuple[PosedImage, PosedImage, str]:
+        """Return source, target and name of a pair, before augmentation."""
         raise NotImplementedError
 
     def __getitem__(self, index: int | tuple[int, int]) -> Pair:
-        """The pair at a number, or at ``(number, draw)``.
+        """Return the pair at a number, or at ``(number, draw)``.
 
         Raises:
             DataError: an image that cannot be read.
@@ -109,8 +109,8 @@ class PeoplePairs(PairDataset):
         source, target, name = self.views(number)
         if self.augmentation is not None:
             rng = np.random.default_rng([self.seed, number, draw])
-            source = View(*self.augmentation.source(*source, rng))
-            target = View(*self.augmentation.target(*target, rng))
+            source = PosedImage(*self.augmentation.source(*source, rng))
+            target = PosedImage(*self.augmentation.target(*target, rng))
         return Pair(
             source=to_tensor(source.image),
             source_structure=self.structure.encode(source.keypoints, self.size),
@@ -125,7 +125,7 @@ class PeoplePairs(PairDataset):
 
 @DATASETS.register_module()
 class AnnotatedPairs(PeoplePairs):
-    """Pairs in the files of Market-1501 and DeepFashion as published with PATN and GFLA.
+    """Pairs from the files of Market-1501 and DeepFashion, as published with PATN and GFLA.
 
     ``ROOT/PREFIX-pairs-SPLIT.csv``, ``ROOT/PREFIX-annotation-SPLIT.csv``, images in ``ROOT/SPLIT/``; where
     that lacks an image, it is looked for in DeepFashion's own tree, ``ROOT/img_highres/`` or ``ROOT/img/``.
@@ -191,13 +191,13 @@ class AnnotatedPairs(PeoplePairs):
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def views(self, index: int) -> tuple[View, View, str]:
-        """Source, target and name of a pair, before augmentation."""
+    def views(self, index: int) -> tuple[PosedImage, PosedImage, str]:
+        """Return source, target and name of a pair, before augmentation."""
         source, target = self.pairs[index]
         return self._view(source), self._view(target), _published_name(source, target)
 
     def files(self) -> dict[str, tuple[Path, Path]]:
-        """By name of a pair, the files of its source and target: what protocols resize in their own way.
+        """Return the files of source and target by name of the pair.
 
         Empty where the middle of each image is cut out: the files then show more than the pairs do.
         """
@@ -219,7 +219,7 @@ class AnnotatedPairs(PeoplePairs):
         limit: int | None = None,
         **unused: Any,
     ) -> Iterator[Finding | ImageInfo]:
-        """What the lists show, and every image of the pairs, for :mod:`posegen.checking`."""
+        """Yield findings in the lists, and every image of the pairs, for :mod:`posegen.checking`."""
         pairs_file, annotation_file = find_lists(root, split, prefix)
         annotations, problems = parse_annotations(annotation_file)
         yield from as_findings("bad row", annotation_file, problems)
@@ -236,7 +236,7 @@ class AnnotatedPairs(PeoplePairs):
             proportions = None if crop_to_frame else frame
             yield ImageInfo(path, name, (annotation,), frame, proportions, one_size=frame is None)
 
-    def _view(self, name: str) -> View:
+    def _view(self, name: str) -> PosedImage:
         image, keypoints = read_image(self.paths[name]), self.annotations[name]
         return fit_frame(image, keypoints, self.size, self.keypoint_frame, self.crop_to_frame, self.resample)
 
@@ -246,7 +246,7 @@ class AnnotatedPairs(PeoplePairs):
     def prepare(
         image: np.ndarray, keypoints: Keypoints, size: tuple[int, int], options: Mapping[str, Any]
     ) -> tuple[np.ndarray, Keypoints]:
-        """An image and its points as a data set of these options has them: see :func:`fit_frame`.
+        """Prepare an image and its points as this data set does: see :func:`fit_frame`.
 
         Points of another origin than the data set's list count pixels of the image, whatever frame the list has.
         """
@@ -261,13 +261,13 @@ def fit_frame(
     keypoint_frame: Sequence[int] | None = None,  # H, W; None: the image's own
     crop_to_frame: bool = False,  # cut the middle of the image to the frame's proportions first
     resample: str = "bicubic",
-) -> View:
-    """The image resized to *size*, and the points scaled to it from their frame."""
+) -> PosedImage:
+    """Resize an image to *size*, and scale the points from their frame to it."""
     frame = keypoint_frame or image.shape[:2]
     if crop_to_frame:
         image = cut_middle(image, (frame[0], frame[1]))
     scaled = keypoints.scale(size[1] / frame[1], size[0] / frame[0])
-    return View(resize_image(image, size, resample), scaled)
+    return PosedImage(resize_image(image, size, resample), scaled)
 
 
 def _chosen(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
@@ -275,7 +275,7 @@ def _chosen(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 
 def find_lists(root: str | Path, split: str, prefix: str) -> tuple[Path, Path]:
-    """The pair list and the annotation list of a split; both have the same prefix.
+    """Find the pair list and the annotation list of a split; both have the same prefix.
 
     Raises:
         DataError: neither spelling is there; says which names were tried. A list that lies elsewhere.
@@ -304,7 +304,7 @@ def _check_on_missing(value: str) -> None:
 def find_images(
     folder: ImageFolder, rows: Sequence[PairRow], on_missing: str = "raise"
 ) -> tuple[dict[str, str], list[str]]:
-    """The path of each image that the rows name, and a problem for each that is not there, or not in the data set.
+    """Find each image the rows name; return the paths, and a problem for each that is missing or outside the data set.
 
     With *on_missing* ``later`` one that is not there has the path where it should be.
     """
@@ -327,13 +327,13 @@ def find_images(
 
 
 def identity_of(name: str) -> str | None:
-    """Who is on an image, told by its name as Market-1501 and DeepFashion give it; None for another name."""
+    """Return the identity in an image, from its name in Market-1501 and DeepFashion; None for other names."""
     found = [match[1] for pattern in IDENTITIES if (match := pattern.match(PurePosixPath(name).name))]
     return f"person {found[0]}" if found else None
 
 
 def _annotated_twice(annotation_file: Path) -> Iterator[Finding]:
-    """Rows of a name that stands in the list before. With other points they are bad rows already."""
+    """Find rows that repeat a name. With different points they are bad rows already."""
     first: dict[str, int] = {}
     for row, line in enumerate(read_text(annotation_file).splitlines()[1:], 2):
         name = line.partition(":")[0].strip()
@@ -345,7 +345,7 @@ def _annotated_twice(annotation_file: Path) -> Iterator[Finding]:
 def _without_annotation(
     pairs_file: Path, rows: Sequence[PairRow], annotations: Mapping[str, Keypoints]
 ) -> Iterator[Finding]:
-    """Pairs that cannot be trained on."""
+    """Find pairs without annotations."""
     for row, source, target in rows:
         for name in dict.fromkeys((source, target)):
             if name not in annotations:
@@ -354,7 +354,7 @@ def _without_annotation(
 
 
 def _doubtful_pairs(pairs_file: Path, rows: Sequence[PairRow]) -> Iterator[Finding]:
-    """Pairs that say nothing, or something else than they should."""
+    """Find pairs of an image with itself, repeated pairs, and pairs of two identities."""
     first: dict[tuple[str, str], int] = {}
     for row, source, target in rows:
         where = {"file": str(pairs_file), "row": str(row)}
@@ -365,12 +365,12 @@ def _doubtful_pairs(pairs_file: Path, rows: Sequence[PairRow]) -> Iterator[Findi
             yield Finding("same image", "is paired with itself", sample=source, severity="warning", **where)
         people = {identity_of(source), identity_of(target)} - {None}
         if len(people) > 1:
-            text = f"is paired with {source}, which shows somebody else"
+            text = f"is paired with {source}, which shows another identity"
             yield Finding("two persons", text, sample=target, severity="warning", **where)
 
 
 class ImageFolder:
-    """Finds the images of a split by the names that the lists give them."""
+    """Find the images of a split by their names in the lists."""
 
     DOWNLOADS = ("img_highres", "img")
 
@@ -380,12 +380,12 @@ class ImageFolder:
 
     @property
     def described(self) -> str:
-        """The places that are looked at, for an error."""
+        """Describe the folders that are searched, for an error."""
         downloads = [str(self.root / name) for name in self.DOWNLOADS if (self.root / name).is_dir()]
         return " or ".join([str(self.folder), *downloads])
 
     def find(self, name: str) -> str | None:
-        """The path of the image called *name*, or None."""
+        """Return the path of the image *name*, or None."""
         if name in self._listed or ("/" in name and os.path.isfile(self.folder / name)):
             return str(self.folder / name)
         return self._downloaded.get(name)
@@ -396,7 +396,7 @@ class ImageFolder:
 
     @cached_property
     def _downloaded(self) -> dict[str, str]:
-        """Files of DeepFashion's own tree by the names of the lists; walked once, if it is needed."""
+        """Map names of the lists to files of DeepFashion's own folders; they are walked once, if needed."""
         found: dict[str, str] = {}
         for download in self.DOWNLOADS:
             for folder, _, files in os.walk(self.root / download):
@@ -419,7 +419,7 @@ def _stem(name: str) -> str:
 
 
 class Person(NamedTuple):
-    """One annotation: box (left, top, width, height) and points in pixels of the image; ``identity``: who."""
+    """One annotation: box (left, top, width, height) and points in pixels of the image, and the identity."""
 
     id: int
     file_name: str
@@ -491,8 +491,8 @@ class CocoPairs(PeoplePairs):
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def views(self, index: int) -> tuple[View, View, str]:
-        """Source, target and name of a pair, before augmentation."""
+    def views(self, index: int) -> tuple[PosedImage, PosedImage, str]:
+        """Return source, target and name of a pair, before augmentation."""
         first, second = self.pairs[index]
         source = self._view(self.people[first])
         start = f"{_stem(self.people[first].file_name)}_{self.people[first].id}"
@@ -505,7 +505,7 @@ class CocoPairs(PeoplePairs):
     def examine(
         cls, annotation_file: str | Path, image_root: str | Path, min_keypoints: int = 8, **unused: Any
     ) -> Iterator[Finding | ImageInfo]:
-        """What the file shows, and every image that is used, for :mod:`posegen.checking`."""
+        """Yield findings in the file, and every image that is used, for :mod:`posegen.checking`."""
         people, _, problems = read_people(annotation_file, image_root, min_keypoints)
         yield from as_findings("bad annotation", annotation_file, problems)
         annotations: dict[str, list[Annotation]] = defaultdict(list)
@@ -516,7 +516,7 @@ class CocoPairs(PeoplePairs):
             with contextlib.suppress(ValueError):  # among the problems already
                 yield ImageInfo(find_file(image_root, name), name, tuple(shown), one_size=False)
 
-    def _view(self, person: Person) -> View:
+    def _view(self, person: Person) -> PosedImage:
         image = read_image(self.image_root / person.file_name)
         return cut_out(image, person.keypoints, person.box, self.size, self.padding, self.resample)
 
@@ -526,20 +526,20 @@ class CocoPairs(PeoplePairs):
     def prepare(
         image: np.ndarray, keypoints: Keypoints, size: tuple[int, int], options: Mapping[str, Any]
     ) -> tuple[np.ndarray, Keypoints]:
-        """A photograph and its points as a data set of these options has them: see :func:`cut_out`.
+        """Prepare a photograph and its points as this data set does: see :func:`cut_out`.
 
         The person's box is that of the points, as for an annotation without a box.
         """
         return cut_out(image, keypoints, points_box(keypoints), size, **_chosen(options, "padding", "resample"))
 
-    def _mirror(self, view: View) -> View:
-        return View(
+    def _mirror(self, view: PosedImage) -> PosedImage:
+        return PosedImage(
             np.ascontiguousarray(mmcv.imflip(view.image)),
             view.keypoints.mirror(self.size[1], OPENPOSE_18),
         )
 
     def _pair_up(self) -> Iterator[tuple[int, int | None]]:
-        """Pairs as indices into ``people``; (index, None) is a person and its mirror image."""
+        """Return pairs of indices into ``people``; (index, None) is a person and its mirror image."""
         groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
         for i, person in enumerate(self.people):
             if person.identity is not None:
@@ -557,8 +557,8 @@ class CocoPairs(PeoplePairs):
 def read_people(
     annotation_file: str | Path, image_root: str | Path, min_keypoints: int, on_missing: str = "raise"
 ) -> tuple[list[Person], Counter[str], list[str]]:
-    """The usable annotations, how many are not used, by reason, and what is wrong: missing images too, unless
-    *on_missing* is ``later``.
+    """Read the usable annotations; count the others by reason; list problems, missing images too unless *on_missing* is
+    ``later``.
 
     Raises:
         DataError: the file is not in COCO's form.
@@ -592,7 +592,7 @@ def read_people(
 
 
 def read_coco(path: str | Path) -> COCO:
-    """A COCO annotation file, read by pycocotools, without its prints.
+    """Read a COCO annotation file with pycocotools, without its prints.
 
     Raises:
         DataError: not there, not JSON, or not in COCO's form.
@@ -617,7 +617,7 @@ def read_coco(path: str | Path) -> COCO:
 
 
 def read_person(entry: dict[str, Any], images: dict[Any, dict[str, Any]], names: dict[Any, Sequence[str]]) -> Person:
-    """One annotation. An annotation without points becomes a person without points.
+    """Read one annotation. An annotation without points becomes a person without points.
 
     Raises:
         DataError: no image, an unsafe file name, a wrong number of points, a box or an identity that is none.
@@ -640,7 +640,7 @@ def read_person(entry: dict[str, Any], images: dict[Any, dict[str, Any]], names:
 
 
 def _box(entry: dict[str, Any], keypoints: Keypoints, what: str) -> tuple[float, float, float, float]:
-    """The annotation's box, or, where it has none, that of its points."""
+    """Return the annotation's box, or the box of its points if it has none."""
     if entry.get("bbox"):
         try:
             left, top, width, height = (float(value) for value in entry["bbox"])
@@ -654,7 +654,7 @@ def _box(entry: dict[str, Any], keypoints: Keypoints, what: str) -> tuple[float,
 
 
 def points_box(keypoints: Keypoints) -> tuple[float, float, float, float]:
-    """Left, top, width and height of the smallest box about the points that are present."""
+    """Return left, top, width and height of the smallest box around the points that are present."""
     points = keypoints.points[keypoints.present] if keypoints.present.any() else np.zeros((1, 2))
     left, top = points.min(0).tolist()
     width, height = (points.max(0) - points.min(0) + 1).tolist()
@@ -662,7 +662,7 @@ def points_box(keypoints: Keypoints) -> tuple[float, float, float, float]:
 
 
 def _identity(entry: dict[str, Any], image: dict[str, Any]) -> tuple[Any, ...] | None:
-    """Who is shown; None where the data set does not say. A track's number counts within its video only."""
+    """Return the identity, None if unknown. A track id is unique within its video only."""
     if entry.get("person_id") is not None:
         return ("person", entry["person_id"])
     if entry.get("track_id") is not None:
@@ -678,7 +678,7 @@ def _who(person: Person) -> str | None:
 
 
 def _useless(entry: dict[str, Any], person: Person, min_keypoints: int) -> str:
-    """Why an annotation is not used, or nothing."""
+    """Return why an annotation is not used, or an empty string."""
     if entry.get("iscrowd"):
         return "a crowd"
     visible = sum(value > 0 for value in (entry.get("keypoints") or [])[2::3])
@@ -694,13 +694,13 @@ def cut_out(
     size: tuple[int, int],  # H, W of the result
     padding: float = 0.15,  # as crop_box takes it
     resample: str = "bicubic",
-) -> View:
-    """The person's crop at *size*, gray where it reaches out of the image, and the points in pixels of it."""
+) -> PosedImage:
+    """Crop a person to *size*, gray outside of the image; return the crop and the points in pixels of it."""
     left, top, right, bottom = crop_box(box, image.shape[:2], size, padding)
     crop = np.asarray(mmcv.imcrop(image, np.array([left, top, right - 1, bottom - 1]), pad_fill=GRAY))
     moved = Keypoints(keypoints.points - (left, top), keypoints.present)
     scaled = moved.scale(size[1] / (right - left), size[0] / (bottom - top))
-    return View(resize_image(crop, size, resample), scaled)
+    return PosedImage(resize_image(crop, size, resample), scaled)
 
 
 def crop_box(
@@ -709,7 +709,7 @@ def crop_box(
     size: tuple[int, int],  # H, W whose proportions the crop gets
     padding: float,  # growth on each side, as a part of width and height
 ) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom (these two exclusive) of a person's crop; it may reach out of the image.
+    """Return left, top, right, bottom (the last two exclusive) of a person's crop, which may exceed the image.
 
     The box is first cut to the image, so a wrong one cannot ask for more memory than the image is worth.
     """

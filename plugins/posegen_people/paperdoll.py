@@ -1,7 +1,7 @@
-"""Paper dolls: the embedded data set of people.
+"""Paper dolls: drawn data of people.
 
-Dressed, articulated figures drawn on the fly from a seed, each in two poses, with the exact flow and
-visibility between them. Nothing is downloaded, and nothing is stored.
+Dressed, articulated figures are drawn from a seed, each in two poses, with the exact flow and visibility between
+them. Nothing is downloaded or stored.
 
 All lengths are in body units (1 = about the height of a standing person) until a pose is framed in pixels;
 angles are in radians, 0 = straight down, positive toward the right of the image.
@@ -28,12 +28,12 @@ from .paperdoll_render import (
     PATTERNS,
     SIDES,
     Array,
-    Body,
+    Outfit,
     Part,
     Pattern,
-    Picture,
-    Placed,
-    Wear,
+    Placement,
+    Proportions,
+    Rendering,
     build_parts,
     draw,
     draw_all,
@@ -42,20 +42,20 @@ from .paperdoll_render import (
 )
 
 SMALLEST = 16
-"""Pixels; a smaller picture shows no person."""
+"""Smallest side of a picture in pixels."""
 
 
 @dataclass(frozen=True)
-class Pose:
-    """One person placed in one picture."""
+class PlacedDoll:
+    """A person placed in a picture."""
 
-    placed: Placed
+    placed: Placement
     keypoints: Keypoints
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One person in a stance, not yet in a picture: affines of the parts and places of the joints by name, in body
+class PosedDoll:
+    """A person in a stance, not yet in a picture: affine maps of the parts and positions of the joints by name, in body
     units around the middle of the hips."""
 
     stance: Stance
@@ -65,34 +65,34 @@ class Figure:
 
 @dataclass(frozen=True)
 class Doll:
-    """One person: proportions, looks, and the parts that are drawn."""
+    """A person: proportions, outfit, and the parts that are drawn."""
 
-    body: Body
-    wear: Wear
+    body: Proportions
+    wear: Outfit
     parts: list[Part]
 
-    def stand(self, stance: Stance) -> Figure:
-        """The person in a stance."""
-        return Figure(stance, *_assemble(self.body, stance))
+    def stand(self, stance: Stance) -> PosedDoll:
+        """Put the person into a stance."""
+        return PosedDoll(stance, *_assemble(self.body, stance))
 
-    def place(self, figure: Figure, scale: float, hips: np.ndarray) -> Pose:
-        """A figure in a picture, with its depth order: *scale* pixels per body unit, *hips* in pixels."""
+    def place(self, figure: PosedDoll, scale: float, hips: np.ndarray) -> PlacedDoll:
+        """Place a person in a picture, with its depth order: *scale* pixels per body unit, *hips* in pixels."""
         placed = np.stack([figure.affines[part.name] for part in self.parts]) * scale
         placed[:, :, 2] += hips
         index = {part.name: k for k, part in enumerate(self.parts)}
         order = [index[name] for name in _depth_order(self.body, self.wear, figure.stance)]
         present = np.array([_can_be_seen(name, self.body, self.wear) for name in OPENPOSE_18.names])
         points = np.array([figure.joints[name] for name in OPENPOSE_18.names]) * scale + hips
-        return Pose(Placed(placed, order), Keypoints(points, present))
+        return PlacedDoll(Placement(placed, order), Keypoints(points, present))
 
 
 @dataclass(frozen=True)
-class Scene:
-    """What a pair is drawn from: a person's parts, two poses of them, the background H W 3 in [0, 1]."""
+class DollScene:
+    """Everything a pair is drawn from: a person's parts, two poses of them, the background H W 3 in [0, 1]."""
 
     parts: list[Part]
-    source: Pose
-    target: Pose
+    source: PlacedDoll
+    target: PlacedDoll
     background: Array
 
 
@@ -148,7 +148,7 @@ class PaperDolls(PairDataset):
         )
 
     def motion(self, index: int, frames: int) -> list[Keypoints]:
-        """A motion of the person of pair *index*, from the source's pose and back to it: key points, one a frame.
+        """Return key points of a motion of the person of pair *index*, from the source's pose and back to it.
 
         They count pixels of the source. The person waves twice with one arm, drops the other, and sways.
 
@@ -165,11 +165,11 @@ class PaperDolls(PairDataset):
         nothing = np.zeros((*self.size, 3), np.float32)  # drawn only to see what hides what, one picture at a time
         return [seen_keypoints(doll.parts, pose, draw(doll.parts, pose.placed, nothing)) for pose in poses]
 
-    def scene(self, index: int) -> Scene:
-        """What pair *index* is drawn from."""
+    def scene(self, index: int) -> DollScene:
+        """Return everything that pair *index* is drawn from."""
         rng = np.random.default_rng([self.seed, index])
         doll = random_doll(rng, self.size)
-        return Scene(
+        return DollScene(
             parts=doll.parts,
             source=_random_pose(doll, self.size, rng),
             target=_random_pose(doll, self.size, rng),
@@ -177,13 +177,13 @@ class PaperDolls(PairDataset):
         )
 
 
-def picture_tensor(picture: Picture) -> torch.Tensor:
-    """A drawing as an image of the records: 3 H W in [-1, 1]."""
+def picture_tensor(picture: Rendering) -> torch.Tensor:
+    """Convert a drawing to an image of the records: 3 H W in [-1, 1]."""
     return torch.from_numpy(np.ascontiguousarray(picture.image.transpose(2, 0, 1)) * 2 - 1)
 
 
-def seen_keypoints(parts: Sequence[Part], pose: Pose, picture: Picture) -> Keypoints:
-    """The key points of a pose; those out of the picture, and of the face behind an arm, are missing."""
+def seen_keypoints(parts: Sequence[Part], pose: PlacedDoll, picture: Rendering) -> Keypoints:
+    """Return the key points of a pose; those outside the picture, and of a face behind an arm, are missing."""
     height, width = picture.topmost.shape
     points, present = pose.keypoints.points, pose.keypoints.present.copy()
     present &= ((points >= 0) & (points <= (width - 1, height - 1))).all(1)
@@ -222,14 +222,14 @@ HAIRS = (
 
 
 def random_doll(rng: Generator, size: tuple[int, int]) -> Doll:
-    """A person of random build and looks, for pictures of *size* (H, W)."""
+    """Draw a random person for pictures of *size* (H, W)."""
     body, wear = _random_body(rng), _random_wear(rng, sharpness=0.82 * size[0])
     return Doll(body, wear, build_parts(body, wear))
 
 
-def _random_body(rng: Generator) -> Body:
+def _random_body(rng: Generator) -> Proportions:
     girth = rng.uniform(0.92, 1.35)
-    return Body(
+    return Proportions(
         head=(rng.uniform(0.072, 0.085), rng.uniform(0.088, 0.102)),
         neck=rng.uniform(0.02, 0.035),
         torso=rng.uniform(0.27, 0.31),
@@ -245,12 +245,12 @@ def _random_body(rng: Generator) -> Body:
     )
 
 
-def _random_wear(rng: Generator, sharpness: float) -> Wear:
+def _random_wear(rng: Generator, sharpness: float) -> Outfit:
     kind = str(rng.choice(BOTTOMS))
     shirt = _random_pattern(rng, sharpness, (0.08, 0.17))
     dyed = rng.random() < 0.15
     man = rng.random() < 0.5
-    return Wear(
+    return Outfit(
         skin=_jitter(rng, SKINS[rng.integers(len(SKINS))]),
         hair=_random_color(rng) if dyed else _jitter(rng, HAIRS[rng.integers(len(HAIRS))]),
         haircut=str(rng.choice(HAIRCUTS)),
@@ -274,7 +274,7 @@ def _random_wear(rng: Generator, sharpness: float) -> Wear:
 
 
 def _random_color(rng: Generator) -> Array:
-    """Mostly saturated; now and then a white, a gray or a black."""
+    """Draw a color: mostly saturated, sometimes white, gray or black."""
     if rng.random() < 0.15:
         return np.full(3, rng.choice([0.1, 0.3, 0.92]), np.float32)
     return np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.5, 1), rng.uniform(0.4, 1)), np.float32)
@@ -286,7 +286,7 @@ def _jitter(rng: Generator, color: Sequence[float]) -> Array:
 
 def _random_pattern(rng: Generator, sharpness: float, periods: tuple[float, float]) -> Pattern:
     first = second = _random_color(rng)
-    while np.abs(first - second).sum() < 0.7:  # a pattern that nobody can see is none
+    while np.abs(first - second).sum() < 0.7:  # the pattern must be visible
         second = _random_color(rng)
     return Pattern(
         kind=str(rng.choice(PATTERNS)),
@@ -345,7 +345,7 @@ LEGS = {
 
 
 def random_stance(rng: Generator) -> Stance:
-    """How a person may stand."""
+    """Draw a random stance."""
     front = bool(rng.random() < 0.5)
     return Stance(
         lean=rng.normal(0, 0.13),
@@ -360,14 +360,14 @@ def random_stance(rng: Generator) -> Stance:
 
 WAVING = Limb(angle=1.3, bend=1.2, scales=(0.9, 0.9), front=True)
 HANGING = Limb(angle=0.25, bend=-0.2, scales=(0.9, 0.9), front=True)
-"""Arms in the middle of their way, within what ``ARMS`` calls so."""
+"""Arms in the middle of the motion, within the ranges of ``ARMS``."""
 WAVES = 2
 SWING, SWAY = 0.5, 0.07
-"""Radians to either side, of the forearm that waves and of the torso."""
+"""Amplitudes in radians of the waving forearm and of the torso."""
 
 
 def waving(stance: Stance, time: float) -> Stance:
-    """A stance at a *time* in [0, 1] of a wave that begins and ends in it: one arm waves, and the other one hangs."""
+    """Return the stance at a *time* in [0, 1] of a wave that begins and ends in *stance*; the other arm hangs."""
     way = np.sin(np.pi * time)
     swing, sway = np.sin(2 * np.pi * WAVES * time), np.sin(2 * np.pi * time)
     waved = _between(stance.arms[0], replace(WAVING, bend=WAVING.bend + SWING * swing), way)
@@ -376,7 +376,7 @@ def waving(stance: Stance, time: float) -> Stance:
 
 
 def _between(start: Limb, end: Limb, share: float) -> Limb:
-    """A limb on its way, in front where it was."""
+    """Interpolate between two limbs; the depth order is that of *start*."""
     first, second = (np.array([limb.angle, limb.bend, *limb.scales]) for limb in (start, end))
     angle, bend, upper, lower = (first + share * (second - first)).tolist()
     return Limb(angle, bend, (upper, lower), start.front)
@@ -394,8 +394,8 @@ def _random_leg(rng: Generator, front: bool) -> Limb:
     return Limb(rng.uniform(low, high), rng.uniform(bend_low, bend_high), scales, front)
 
 
-def _random_pose(doll: Doll, size: tuple[int, int], rng: Generator) -> Pose:
-    """A stance, its place in the picture, and its depth order."""
+def _random_pose(doll: Doll, size: tuple[int, int], rng: Generator) -> PlacedDoll:
+    """Draw a random stance, its place in the picture, and its depth order."""
     figure = doll.stand(random_stance(rng))
     return doll.place(figure, *random_frame(list(figure.joints.values()), size, rng))
 
@@ -410,8 +410,8 @@ def _affine(origin: np.ndarray, angle: float, across: float = 1, along: float = 
     return np.array([[cosine * across, sine * along, x], [-sine * across, cosine * along, y]])
 
 
-def _assemble(body: Body, stance: Stance) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Affines of the parts and places of the joints, in body units around the middle of the hips."""
+def _assemble(body: Proportions, stance: Stance) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return affine maps of the parts and positions of the joints, in body units around the middle of the hips."""
     down, across = _direction(stance.lean), _affine(np.zeros(2), stance.lean)[:, 0]
     collar = -down * body.torso * stance.squash
     tilt = stance.lean + stance.tilt
@@ -439,7 +439,7 @@ def _assemble(body: Body, stance: Stance) -> tuple[dict[str, np.ndarray], dict[s
 def _bend(
     start: np.ndarray, limb: Limb, sign: int, lean: float, lengths: tuple[float, float]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Affines of the two halves of a limb, and where it ends."""
+    """Return the affine maps of the two halves of a limb, and the position of its end."""
     first = sign * limb.angle + lean
     second = first + sign * limb.bend
     middle = start + _direction(first) * lengths[0] * limb.scales[0]
@@ -448,14 +448,14 @@ def _bend(
 
 
 def _skirt_affine(stance: Stance, signs: tuple[int, int]) -> np.ndarray:
-    """A skirt swings with the legs and spreads with them."""
+    """Return the affine map of a skirt, which swings and spreads with the legs."""
     angles = [sign * leg.angle for sign, leg in zip(signs, stance.legs, strict=True)]
     spread = abs(angles[0] - angles[1])
     swing = 0.5 * stance.lean + 0.35 * sum(angles)
     return _affine(np.zeros(2), swing, stance.turn * (0.95 + 0.4 * min(spread, 1.0)), stance.squash)
 
 
-def _face_joints(body: Body, head: np.ndarray) -> dict[str, np.ndarray]:
+def _face_joints(body: Proportions, head: np.ndarray) -> dict[str, np.ndarray]:
     a, b = body.head
     sign = signs(body)[0]
     local = {
@@ -468,7 +468,7 @@ def _face_joints(body: Body, head: np.ndarray) -> dict[str, np.ndarray]:
     return {name: head @ np.array([*place, 1]) for name, place in local.items()}
 
 
-def _can_be_seen(name: str, body: Body, wear: Wear) -> bool:
+def _can_be_seen(name: str, body: Proportions, wear: Outfit) -> bool:
     if name.endswith(("nose", "eye")):
         return not body.behind
     if name.endswith("ear"):
@@ -476,8 +476,8 @@ def _can_be_seen(name: str, body: Body, wear: Wear) -> bool:
     return True
 
 
-def _depth_order(body: Body, wear: Wear, stance: Stance) -> list[str]:
-    """Names of the parts that are drawn, back to front."""
+def _depth_order(body: Proportions, wear: Outfit, stance: Stance) -> list[str]:
+    """Return the names of the parts that are drawn, back to front."""
     arms = dict(zip(SIDES, stance.arms, strict=True))
     behind = [f"{s} {part}" for s in SIDES if not arms[s].front for part in ("forearm", "upper arm")]
     before = [f"{s} {part}" for s in SIDES if arms[s].front for part in ("upper arm", "forearm")]
@@ -493,11 +493,11 @@ def _depth_order(body: Body, wear: Wear, stance: Stance) -> list[str]:
 
 
 BODY_MARGIN = np.array([[0.05, 0.09], [0.05, 0.06]])
-"""How far the body reaches beyond its joints: left and up (the crown), right and down (the feet)."""
+"""Extent of the body beyond its joints: left and up (the crown), right and down (the feet)."""
 
 
 def random_frame(joints: Sequence[np.ndarray], size: tuple[int, int], rng: Generator) -> tuple[float, np.ndarray]:
-    """Pixels per body unit and the place of the hips, chosen so that nearly always every one of *joints* is inside."""
+    """Draw pixels per body unit and the position of the hips, so that *joints* are nearly always inside."""
     height, width = size
     points, frame = np.array(joints), np.array([width, height])
     low, high = points.min(0) - BODY_MARGIN[0], points.max(0) + BODY_MARGIN[1]
@@ -505,7 +505,7 @@ def random_frame(joints: Sequence[np.ndarray], size: tuple[int, int], rng: Gener
     middle = frame * (0.5, 0.52) + rng.normal(0, (0.044, 0.028), 2) * height
     first, last = 0.015 * frame - low * scale, 0.985 * frame - high * scale
     hips = np.clip(middle, first, last)
-    if rng.random() < 0.06:  # cut off by the edge, as happens
+    if rng.random() < 0.06:  # sometimes cut off by the edge
         hips += rng.uniform(-0.08, 0.08, 2) * height
     return scale, hips - 0.5
 
@@ -514,7 +514,7 @@ def random_frame(joints: Sequence[np.ndarray], size: tuple[int, int], rng: Gener
 
 
 def random_background(size: tuple[int, int], rng: Generator) -> Array:
-    """H W 3: a plain or structured wall, sometimes with a floor; contrast varies."""
+    """Draw a background H W 3: a plain or structured wall, sometimes with a floor; contrast varies."""
     height, width = size
     v, u = np.mgrid[:height, :width].astype(np.float32) / height
     color = _random_wall(rng, height)(u, v)

@@ -1,6 +1,6 @@
 """Drawing paper dolls: flat textured parts under affine maps, and the exact flow between two such pictures.
 
-A part lives in coordinates of its own, (u, v) in body units (1 = the height of a person): u across, v along.
+Each part has its own coordinates, (u, v) in body units (1 = the height of a person): u across, v along.
 A pose maps them to pixels. Shape and color are functions of (u, v) alone: two poses show the same surface.
 """
 
@@ -25,7 +25,7 @@ BACKGROUND = -1
 
 @dataclass(frozen=True)
 class Part:
-    """One flat piece of a doll; ``box`` is u0, v0, u1, v1, a rectangle that holds all of it."""
+    """One flat piece of a doll; ``box`` is its bounding box u0, v0, u1, v1."""
 
     name: str
     shape: Shape
@@ -34,8 +34,8 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Placed:
-    """Where a pose puts the parts: ``affines`` P 2 3, (u, v, 1) to (x, y) in pixels; ``order``, the indices
+class Placement:
+    """Placement of the parts in a picture: ``affines`` P 2 3, (u, v, 1) to (x, y) in pixels; ``order``, the indices
     of those that are drawn, back to front."""
 
     affines: NDArray[np.float64]
@@ -43,7 +43,7 @@ class Placed:
 
 
 @dataclass(frozen=True)
-class Picture:
+class Rendering:
     """A drawing: ``image`` H W 3 in [0, 1]; ``topmost`` H W, the index of the part at each pixel center or
     ``BACKGROUND``; ``local`` H W 2, the (u, v) of that part there."""
 
@@ -52,16 +52,16 @@ class Picture:
     local: Array
 
 
-def draw(parts: Sequence[Part], placed: Placed, background: Array) -> Picture:
+def draw(parts: Sequence[Part], placed: Placement, background: Array) -> Rendering:
     """Paint *parts* over *background* (H W 3), with edges antialiased over one pixel."""
     return draw_all(parts, [placed], background)[0]
 
 
-def draw_all(parts: Sequence[Part], poses: Sequence[Placed], background: Array) -> list[Picture]:
-    """One drawing a pose, each exactly as :func:`draw` makes it, in less time: what is the same for all is done once.
+def draw_all(parts: Sequence[Part], poses: Sequence[Placement], background: Array) -> list[Rendering]:
+    """Draw several poses, each exactly as :func:`draw` does, in less time: shared work is done once.
 
-    Shape and colors of a part are computed for all pictures together, because at the sizes in use it is the number
-    of calls that costs, not that of pixels. They are painted together where the depth orders allow it.
+    Shape and colors of a part are computed for all pictures together, because at these sizes the number of calls costs
+    more than the number of pixels. They are painted together where the depth orders allow it.
     """
     height, width = background.shape[:2]
     image = np.tile(background.reshape(-1, 3), (len(poses), 1))
@@ -76,14 +76,14 @@ def draw_all(parts: Sequence[Part], poses: Sequence[Placed], background: Array) 
         topmost[stroke.inner_place] = index
         local[stroke.inner_place] = stroke.inner_local
     images, shape = image.reshape(-1, height, width, 3), (len(poses), height, width)
-    return [Picture(*one) for one in zip(images, topmost.reshape(shape), local.reshape(*shape, 2), strict=True)]
+    return [Rendering(*one) for one in zip(images, topmost.reshape(shape), local.reshape(*shape, 2), strict=True)]
 
 
 @dataclass(frozen=True)
 class Stroke:
-    """What one part puts on the pixels of several pictures, which are numbered through: ``place`` N, ``opacity`` N 1
-    and ``color`` N 3 of the pixels it touches; ``inner_place`` M and ``inner_local`` M 2, (u, v), of those whose
-    center it covers. Places rise within a picture, and from picture to picture."""
+    """One part on the pixels of several pictures, which share one numbering: ``place`` N, ``opacity`` N 1 and ``color``
+    N 3 of the pixels it touches; ``inner_place`` M and ``inner_local`` M 2, (u, v), of those whose center it covers.
+    Places are sorted."""
 
     place: NDArray[np.intp]
     opacity: Array
@@ -92,7 +92,7 @@ class Stroke:
     inner_local: Array
 
     def within(self, pictures: Sequence[int], area: int) -> Stroke:
-        """The stroke in some of the pictures, of *area* pixels each."""
+        """Return the stroke in some of the pictures, of *area* pixels each."""
         outer = _within(self.place, pictures, area)
         inner = _within(self.inner_place, pictures, area)
         return Stroke(
@@ -105,7 +105,7 @@ class Stroke:
 
 
 def _within(place: NDArray[np.intp], pictures: Sequence[int], area: int) -> slice | NDArray[np.intp]:
-    """Which of *place*, rising, are in some of the pictures."""
+    """Select the sorted places that are in some of the pictures."""
     ends = place.searchsorted([edge for k in pictures for edge in (k * area, (k + 1) * area)]).tolist()
     if len(pictures) == 1:
         return slice(*ends)
@@ -115,7 +115,7 @@ def _within(place: NDArray[np.intp], pictures: Sequence[int], area: int) -> slic
 def _strokes(
     parts: Sequence[Part], used: Sequence[int], affines: NDArray[np.float64], height: int, width: int
 ) -> dict[int, Stroke]:
-    """The strokes of the *used* parts by index; *affines* P T 2 3."""
+    """Return the strokes of the *used* parts by index; *affines* P T 2 3."""
     affines = affines[used]
     boxes = _pixel_boxes([parts[index].box for index in used], affines, height, width)
     left, top, u_x, u_y, v_x, v_y = (each[..., None] for each in _inverse(affines))
@@ -147,7 +147,7 @@ def _strokes(
 
 
 def _stroke(part: Part, place: NDArray[np.intp], u: Array, v: Array, pixels_per_unit: Array) -> Stroke:
-    """The stroke of a part among pixels N that hold all of it."""
+    """Return the stroke of a part among pixels N that contain all of it."""
     distance = part.shape(u, v)
     distance = distance * pixels_per_unit.astype(distance.dtype)  # some shapes compute in float64
     near = (distance < 0.5).nonzero()[0]
@@ -160,7 +160,7 @@ def _stroke(part: Part, place: NDArray[np.intp], u: Array, v: Array, pixels_per_
 
 
 def _common_order(orders: Sequence[Sequence[int]]) -> Iterator[tuple[int, list[int]]]:
-    """Parts and the pictures in which to paint them, so that every picture gets its own order, in few steps."""
+    """Yield parts and the pictures to paint them in, in few steps that keep the order of every picture."""
     left = Counter(part for order in orders for part in order)
     queues = [list(reversed(order)) for order in orders]
     while +left:
@@ -174,14 +174,14 @@ def _common_order(orders: Sequence[Sequence[int]]) -> Iterator[tuple[int, list[i
 
 
 def _weight(value: Array) -> Array:
-    """*value* cut to [0, 1]; on the small arrays here twice as fast as ``np.clip``."""
+    """Clip to [0, 1]; on small arrays twice as fast as ``np.clip``."""
     return np.minimum(np.maximum(value, 0), 1)
 
 
 def exact_flow(
-    parts: Sequence[Part], source: Placed, source_picture: Picture, target_picture: Picture
+    parts: Sequence[Part], source: Placement, source_picture: Rendering, target_picture: Rendering
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """The backward flow from one picture of *parts* to another, and where what it points at can be seen.
+    """Return the backward flow between two pictures of *parts*, and where the point it leads to is visible.
 
     The flow of a pixel whose center shows part i at (u, v) leads to where the source puts (u, v) of part i.
     It is visible if it lies within the image and no part is drawn over part i there, tested at the exact
@@ -196,11 +196,11 @@ def exact_flow(
 
 def exact_flows(
     parts: Sequence[Part],
-    sources: Sequence[Placed],
-    source_pictures: Sequence[Picture],
-    target_pictures: Sequence[Picture],
+    sources: Sequence[Placement],
+    source_pictures: Sequence[Rendering],
+    target_pictures: Sequence[Rendering],
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """Several flows between pictures of the same *parts*, each exactly as of :func:`exact_flow`, in less time.
+    """Return several flows between pictures of the same *parts*, each exactly as :func:`exact_flow`, in less time.
 
     Returns:
         flow M 2 H W, visible M H W.
@@ -223,9 +223,9 @@ def exact_flows(
 
 
 def _covered(
-    parts: Sequence[Part], sources: Sequence[Placed], pair: NDArray, index: NDArray, x: Array, y: Array
+    parts: Sequence[Part], sources: Sequence[Placement], pair: NDArray, index: NDArray, x: Array, y: Array
 ) -> NDArray[np.bool_]:
-    """Whether a part in front of part *index* lies over the point (x, y) of the source *pair*; all N."""
+    """Return whether a part in front of part *index* covers the point (x, y) of the source *pair*; all N."""
     depth = np.full((len(sources), len(parts)), -1)
     for k, placed in enumerate(sources):
         depth[k, list(placed.order)] = np.arange(len(placed.order))
@@ -249,7 +249,7 @@ def _covered(
 
 
 def _inverse(affines: NDArray[np.float64]) -> tuple[Array, ...]:
-    """What takes pixels to the (u, v) of parts that *affines* (… 2 3) place: left, top, u_x, u_y, v_x, v_y, each …
+    """Return the maps from pixels to (u, v) of parts placed by *affines* (… 2 3): left, top, u_x, u_y, v_x, v_y, each …
     float32; u = (x - left) u_x - (y - top) u_y and v = (y - top) v_y - (x - left) v_x."""
     (a, b, left), (c, d, top) = np.moveaxis(affines, (-2, -1), (0, 1))
     unit = 1 / (a * d - b * c)
@@ -259,7 +259,7 @@ def _inverse(affines: NDArray[np.float64]) -> tuple[Array, ...]:
 def _pixel_boxes(
     boxes: Sequence[tuple[float, float, float, float]], affines: NDArray[np.float64], height: int, width: int
 ) -> list[list[tuple[int, int, int, int]]]:
-    """For each part and picture (*affines* P T 2 3) first and last row, first and last column (the last ones
+    """Return, for each part and picture (*affines* P T 2 3), first and last row, first and last column (the last ones
     exclusive) of the pixels that a part may touch."""
     u0, v0, u1, v1 = np.array(boxes).T
     corners = (
@@ -275,7 +275,7 @@ def _pixel_boxes(
 
 
 def capsule(length: float, start: float, end: float) -> Shape:
-    """A limb along v from (0, 0) to (0, length), its radius going from *start* to *end*."""
+    """Return a limb along v from (0, 0) to (0, length), its radius changing from *start* to *end*."""
 
     def distance(u: Array, v: Array) -> Array:
         along = _weight(v * (1 / length))
@@ -285,7 +285,7 @@ def capsule(length: float, start: float, end: float) -> Shape:
 
 
 def ellipse(u0: float, v0: float, half_width: float, half_height: float) -> Shape:
-    """An ellipse around (u0, v0); its distance is right at the outline and approximate elsewhere."""
+    """Return an ellipse around (u0, v0); its distance is exact at the outline and approximate elsewhere."""
     smaller = min(half_width, half_height)
 
     def distance(u: Array, v: Array) -> Array:
@@ -295,7 +295,7 @@ def ellipse(u0: float, v0: float, half_width: float, half_height: float) -> Shap
 
 
 def outline(heights: Sequence[float] | Array, half_widths: Sequence[float] | Array, rounding: float) -> Shape:
-    """A shape symmetric in u, as wide as *half_widths* at *heights* (rising v), its corners rounded."""
+    """Return a shape symmetric in u, as wide as *half_widths* at *heights* (rising v), with rounded corners."""
     us = np.array([0, *half_widths, 0], np.float32)[:, None]
     vs = np.array([heights[0], *heights, heights[-1]], np.float32)[:, None]
     du, dv = np.diff(us, axis=0), np.diff(vs, axis=0)
@@ -313,7 +313,7 @@ def outline(heights: Sequence[float] | Array, half_widths: Sequence[float] | Arr
 
 
 def union(*shapes: Shape) -> Shape:
-    """Everything that any of *shapes* holds."""
+    """Return the union of shapes."""
 
     def distance(u: Array, v: Array) -> Array:
         result = shapes[0](u, v)
@@ -325,7 +325,7 @@ def union(*shapes: Shape) -> Shape:
 
 
 def without(shape: Shape, hole: Shape) -> Shape:
-    """*shape* with *hole* cut out."""
+    """Return *shape* with *hole* cut out."""
     return lambda u, v: np.maximum(shape(u, v), -hole(u, v))
 
 
@@ -334,7 +334,7 @@ def without(shape: Shape, hole: Shape) -> Shape:
 
 @dataclass(frozen=True)
 class Pattern:
-    """A cloth, a wall, a floor. Coarse on purpose: it is seen at 64 pixels.
+    """Texture of a cloth, a wall or a floor. Coarse, since pictures may be 64 pixels high.
 
     Args:
         kind: one of :data:`PATTERNS`.
@@ -353,7 +353,7 @@ class Pattern:
     sharpness: float
 
     def __call__(self, u: Array, v: Array) -> Array:
-        """Colors N 3 at (u, v)."""
+        """Return colors N 3 at (u, v)."""
         first, second = self.colors
         if self.kind == "solid":
             return np.broadcast_to(first, (*u.shape, 3))
@@ -361,7 +361,7 @@ class Pattern:
         return first + weight[..., None] * (second - first)
 
     def _figure(self, u: Array, v: Array) -> Array:
-        """How much of the second color, 0..1, at (u, v) in periods."""
+        """Return the weight of the second color, 0..1, at (u, v) in periods."""
         if self.kind == "gradient":
             return 0.5 - 0.5 * np.cos(np.pi * 0.45 * v)
         if self.kind == "horizontal stripes":
@@ -398,7 +398,7 @@ SIDES = ("right", "left")
 
 
 @dataclass(frozen=True)
-class Body:
+class Proportions:
     """Proportions, in body units. ``behind``: seen from behind, in both pictures."""
 
     head: tuple[float, float]
@@ -416,8 +416,8 @@ class Body:
 
 
 @dataclass(frozen=True)
-class Wear:
-    """Looks: what is put on the body, and its colors (RGB in [0, 1])."""
+class Outfit:
+    """Clothes, hair and face, and their colors (RGB in [0, 1])."""
 
     skin: Array
     hair: Array
@@ -440,11 +440,12 @@ class Wear:
     sharpness: float
 
     def soft(self, distance: Array) -> Array:
-        """A signed distance to a weight N 1 that is 1 inside, over about one pixel."""
+        """Convert a signed distance to a weight N 1 that is 1 inside, over about one pixel."""
         return _weight(0.5 - distance * self.sharpness)[..., None]
 
 
-def build_parts(body: Body, wear: Wear) -> list[Part]:
+def build_parts(body: Proportions, wear: Outfit) -> list[Part]:
+    """Return all parts of a person."""
     limbs = [
         build(f"{side} {name}", body, wear, sign)
         for side, sign in zip(SIDES, signs(body), strict=True)
@@ -465,13 +466,13 @@ def build_parts(body: Body, wear: Wear) -> list[Part]:
     ]
 
 
-def signs(body: Body) -> tuple[int, int]:
-    """On which side of the image the person's right and left are: -1 = left."""
+def signs(body: Proportions) -> tuple[int, int]:
+    """Return the side of the image on which the person's right and left are: -1 = left."""
     return (1, -1) if body.behind else (-1, 1)
 
 
 def _shaded(paint: Paint, half_width: float) -> Paint:
-    """A round look: darker toward the sides, more on one of them. Moves with the part."""
+    """Shade a paint so that it looks round: darker toward the sides, more on one of them. It moves with the part."""
 
     def shaded(u: Array, v: Array) -> Array:
         across = u * (1 / half_width) + 0.25
@@ -480,7 +481,7 @@ def _shaded(paint: Paint, half_width: float) -> Paint:
     return shaded
 
 
-def _upper_arm(name: str, body: Body, wear: Wear, sign: int) -> Part:
+def _upper_arm(name: str, body: Proportions, wear: Outfit, sign: int) -> Part:
     start, end = 0.04 * body.girth, 0.033 * body.girth
     cuff = wear.sleeve * body.upper_arm
 
@@ -491,7 +492,7 @@ def _upper_arm(name: str, body: Body, wear: Wear, sign: int) -> Part:
     return Part(name, shape, (-start, -start, start, body.upper_arm + end), _shaded(paint, start))
 
 
-def _forearm(name: str, body: Body, wear: Wear, sign: int) -> Part:
+def _forearm(name: str, body: Proportions, wear: Outfit, sign: int) -> Part:
     length, start, end, hand = body.forearm, 0.033 * body.girth, 0.024 * body.girth, 0.034
     cuff = (wear.sleeve - 1) * length * 0.95
 
@@ -503,7 +504,7 @@ def _forearm(name: str, body: Body, wear: Wear, sign: int) -> Part:
     return Part(name, shape, (-wide, -start, wide, length + 0.02 + 1.2 * hand), _shaded(paint, wide))
 
 
-def _thigh(name: str, body: Body, wear: Wear, sign: int) -> Part:
+def _thigh(name: str, body: Proportions, wear: Outfit, sign: int) -> Part:
     start, end = 0.056 * body.girth, 0.043 * body.girth
     hem = _leg_hem(wear) * body.thigh
 
@@ -518,7 +519,7 @@ def _thigh(name: str, body: Body, wear: Wear, sign: int) -> Part:
     )
 
 
-def _shin(name: str, body: Body, wear: Wear, sign: int) -> Part:
+def _shin(name: str, body: Proportions, wear: Outfit, sign: int) -> Part:
     length, start, end = body.shin, 0.043 * body.girth, 0.028 * body.girth
     hem = (_leg_hem(wear) - 1) * length
     foot = ellipse(sign * 0.022, length + 0.012, 0.056, 0.032)
@@ -531,12 +532,12 @@ def _shin(name: str, body: Body, wear: Wear, sign: int) -> Part:
     return Part(name, shape, (-0.082, -start, 0.082, length + 0.05), _shaded(paint, 0.06))
 
 
-def _leg_hem(wear: Wear) -> float:
-    """Where trouser legs end: 1 = the knee, 2 = the ankle; under a skirt the legs are bare."""
+def _leg_hem(wear: Outfit) -> float:
+    """Return where trouser legs end: 1 = the knee, 2 = the ankle; under a skirt the legs are bare."""
     return -1.0 if wear.bottoms_kind in ("skirt", "dress") else wear.trouser
 
 
-def _neck(body: Body, wear: Wear) -> Part:
+def _neck(body: Proportions, wear: Outfit) -> Part:
     radius, low = 0.036 * (0.6 + 0.4 * body.girth), 0.03
     length = body.neck + 0.05 + low
 
@@ -548,7 +549,7 @@ def _neck(body: Body, wear: Wear) -> Part:
     return Part("neck", capsule(length, radius, radius * 1.1), (-0.06, -radius, 0.06, length + 0.06), paint)
 
 
-def _torso(body: Body, wear: Wear) -> Part:
+def _torso(body: Proportions, wear: Outfit) -> Part:
     round_ = 0.028
     heights = np.array([0.012, 0.035, 0.09, 0.62 * body.torso, body.torso - 0.02, body.torso + 0.02])
     widths = (
@@ -570,8 +571,8 @@ def _torso(body: Body, wear: Wear) -> Part:
     return Part("torso", shape, (-wide, -0.03, wide, body.torso + 0.06), _shaded(paint, wide))
 
 
-def _decorate(wear: Wear, u: Array, v: Array, color: Array) -> Array:
-    """What is on the front of a shirt."""
+def _decorate(wear: Outfit, u: Array, v: Array, color: Array) -> Array:
+    """Paint the decoration on the front of a shirt."""
     if wear.front == "open":
         return color + wear.soft(np.abs(u) - 0.028) * (wear.trim - color)
     if wear.front == "badge":
@@ -583,8 +584,8 @@ def _decorate(wear: Wear, u: Array, v: Array, color: Array) -> Array:
     return color
 
 
-def _skirt(body: Body, wear: Wear) -> Part:
-    """Begins at the belt; (0, 0) is the middle of the hips."""
+def _skirt(body: Proportions, wear: Outfit) -> Part:
+    """Return the skirt. It begins at the belt; (0, 0) is the middle of the hips."""
     length = wear.trouser * 0.55 * body.thigh + 0.06
     flare = 0.6 + 0.35 * wear.trouser
     top = -0.16 * body.torso
@@ -605,15 +606,15 @@ def _skirt(body: Body, wear: Wear) -> Part:
     )
 
 
-def _head(body: Body, wear: Wear) -> Part:
+def _head(body: Proportions, wear: Outfit) -> Part:
     a, b = body.head
     shape = union(ellipse(0, 0, a, b), ellipse(-a, 0.1 * b, 0.2 * a, 0.24 * b), ellipse(a, 0.1 * b, 0.2 * a, 0.24 * b))
     paint: Paint = (lambda u, v: np.broadcast_to(wear.skin, (*u.shape, 3))) if body.behind else _face(a, b, wear)
     return Part("head", shape, (-1.25 * a, -b, 1.25 * a, b), _shaded(paint, 1.3 * a))
 
 
-def _face(a: float, b: float, wear: Wear) -> Paint:
-    """Eyes, brows, cheeks, nose, mouth; both halves at once, by symmetry."""
+def _face(a: float, b: float, wear: Outfit) -> Paint:
+    """Return the paint of eyes, brows, cheeks, nose and mouth; both halves at once, by symmetry."""
     eye_u, eye_v = 0.4 * a, 0.08 * b
 
     def spot(u: Array, v: Array, at: tuple[float, float], radii: tuple[float, float]) -> Array:
@@ -637,8 +638,8 @@ def _face(a: float, b: float, wear: Wear) -> Paint:
     return paint
 
 
-def _hair(body: Body, wear: Wear) -> list[Part]:
-    """Hair on the head, hair behind the head, and a hat; those that this person has not are never drawn."""
+def _hair(body: Proportions, wear: Outfit) -> list[Part]:
+    """Return hair on and behind the head, and a hat; the depth order leaves out what a person does not have."""
     a, b = body.head
     big = 1.5 if wear.haircut == "afro" else 1.14
     cap: Shape = ellipse(0, -0.12 * b, big * a, (0.6 + 0.4 * big) * b)

@@ -9,7 +9,7 @@ from posegen.hookspecs import hookimpl
 
 @hookimpl
 def posegen_register() -> None:
-    """The view encoder, networks that take a view, and data sets of views."""
+    """Register the view encoder, networks that take a view, and data sets of views."""
     from . import drawn, networks, structure, views  # noqa: F401
 
 

@@ -1,4 +1,4 @@
-"""Compressed images of HDF5 files, read in a process of its own: libhdf5 ends the process on some damaged files.
+"""Read compressed images of HDF5 files in a separate process: libhdf5 aborts the process on some damaged files.
 
 What is stored in chunks, as all that is compressed is, is found through an index, which libhdf5 believes. Run as a
 program, this file reads one data set a line; so it imports nothing of posegen, and starts in a fraction of a second.
@@ -23,7 +23,7 @@ _readers: dict[str, tuple[tuple[int, ...], subprocess.Popen[bytes]]] = {}  # by 
 
 
 def values_of(dataset: h5py.Dataset) -> np.ndarray:
-    """All values of a data set.
+    """Return all values of an HDF5 data set.
 
     Raises:
         OSError: it is damaged.
@@ -47,7 +47,7 @@ def values_of(dataset: h5py.Dataset) -> np.ndarray:
 
 def _reader_of(path: str) -> subprocess.Popen[bytes]:
     found = os.stat(path)
-    # a fork must not talk to its parent's reader, nor anybody to the reader of a file that was replaced
+    # neither a fork may use its parent's reader, nor any process that of a file that was replaced
     meant = (os.getpid(), found.st_ino, found.st_size, found.st_mtime_ns)
     known, reader = _readers.get(path, ((), None))
     if reader is not None and known == meant:
@@ -80,7 +80,7 @@ def _ask(reader: subprocess.Popen[bytes], dataset: h5py.Dataset) -> np.ndarray:
 
 
 def main(path: str) -> None:
-    """Read a data set for each name, JSON, a line of standard input, until there are no more."""
+    """Read an HDF5 data set for each name (JSON, one a line) from standard input."""
     out = sys.stdout.buffer
     with h5py.File(path, "r") as file:
         for line in sys.stdin:

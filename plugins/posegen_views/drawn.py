@@ -1,4 +1,4 @@
-"""Drawn solids: the embedded data set of objects, cars and chairs.
+"""Drawn data of objects: cars and chairs made of solids.
 
 Textured solids drawn on the fly from a seed, each from two views, with the exact flow and visibility between them.
 Nothing is downloaded, and nothing is stored.
@@ -29,9 +29,9 @@ from .drawn_render import (
     TOP,
     Array,
     Camera,
-    Object,
     Paint,
     Solid,
+    SolidObject,
     box,
     column,
     draw,
@@ -48,10 +48,10 @@ FILL = 0.94
 
 
 @dataclass(frozen=True)
-class Scene:
-    """What a pair is drawn from: an object, the two cameras with their views, the background's color."""
+class ViewScene:
+    """Everything a pair is drawn from: an object, two cameras with their views, the background's color."""
 
-    thing: Object
+    thing: SolidObject
     source: Camera
     target: Camera
     source_view: View
@@ -76,7 +76,7 @@ class DrawnSolids(PairDataset):
         largest_turn: azimuth classes between source and target, at most; None: any. A large turn leaves little that
             both views show.
         matches: points of the surface, of those that both views show, whose places in both are given with each pair
-            (what whoever renders a mesh knows of its vertices); 0: none, as for the published files.
+            (known when a mesh is rendered, from its vertices); 0: none, as for the published files.
 
     Raises:
         ConfigError: a size, length, seed, turn, kind or number of matches out of range.
@@ -113,7 +113,7 @@ class DrawnSolids(PairDataset):
         return self.length
 
     def __getitem__(self, index: int) -> Pair:
-        """The pair at a number; IndexError: no such pair."""
+        """Return the pair at a number; IndexError: no such pair."""
         if not 0 <= index < self.length:
             raise IndexError(f"pair {index} of {self.length}")
         scene = self.scene(index)
@@ -131,7 +131,7 @@ class DrawnSolids(PairDataset):
         )
 
     def _matches(self, index: int, flow: Array, where: NDArray[np.bool_]) -> torch.Tensor:
-        """Random points of the object that both views show, as :class:`posegen.records.Pair` has them; NaN: none."""
+        """Return random points of the object that both views show, as in :class:`posegen.records.Pair`; NaN: none."""
         rng = np.random.default_rng([self.seed, index, 1])  # apart from what the scene is drawn from
         places = np.argwhere(where)
         if not len(places):
@@ -140,16 +140,16 @@ class DrawnSolids(PairDataset):
         target = np.stack([x, y], 1).astype(np.float32)
         return torch.from_numpy(np.concatenate([target, target + flow[:, y, x].T], 1))
 
-    def scene(self, index: int) -> Scene:
-        """What pair *index* is drawn from."""
+    def scene(self, index: int) -> ViewScene:
+        """Return everything that pair *index* is drawn from."""
         rng = np.random.default_rng([self.seed, index])
-        thing = Object(KINDS[self.kind](rng, pixel=1 / max(self.size)))
+        thing = SolidObject(KINDS[self.kind](rng, pixel=1 / max(self.size)))
         source, target = self._random_views(rng)
         background = np.full(3, rng.choice([1.0, 1.0, rng.uniform(0.86, 0.97)]), np.float32)
-        return Scene(thing, self.camera(thing, source), self.camera(thing, target), source, target, background)
+        return ViewScene(thing, self.camera(thing, source), self.camera(thing, target), source, target, background)
 
-    def camera(self, thing: Object, view: View) -> Camera:
-        """The camera of a view of an object: the same distance and middle for all views."""
+    def camera(self, thing: SolidObject, view: View) -> Camera:
+        """Return the camera of a view of an object; distance and center are the same for all views."""
         corners = thing.corners
         low, high = corners.min(0), corners.max(0)
         middle = (low + high) / 2
@@ -170,7 +170,7 @@ class DrawnSolids(PairDataset):
         return View(azimuth, first), View((azimuth + turn) % around, second)
 
     def _name(self, index: int, view: View) -> str:
-        """MODEL_AZIMUTH_ELEVATION, in steps of 10° and in degrees, as renders of ShapeNet are called."""
+        """Return MODEL_AZIMUTH_ELEVATION, in steps of 10° and in degrees, the names of ShapeNet renders."""
         azimuth = round(36 * view.azimuth / self.structure.azimuths)
         return f"{self.kind}{index:05d}_{azimuth}_{round(self.structure.elevation_step * view.elevation)}"
 
@@ -190,14 +190,14 @@ WOODS = ((0.55, 0.34, 0.18), (0.72, 0.52, 0.32), (0.36, 0.22, 0.13), (0.86, 0.72
 
 
 def random_color(rng: Generator) -> Array:
-    """Mostly saturated; now and then a white, a gray or a black."""
+    """Draw a color: mostly saturated, sometimes white, gray or black."""
     if rng.random() < 0.15:
         return np.full(3, rng.choice([0.15, 0.4, 0.9]))
     return np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.5, 0.95), rng.uniform(0.45, 0.95)))
 
 
 def other_color(rng: Generator, first: Array, difference: float = 0.7) -> Array:
-    """A random color that can be told from *first*: by so much, summed over channels."""
+    """Draw a color that differs from *first* by at least so much, summed over channels."""
     second = random_color(rng)
     while np.abs(second - first).sum() < difference:
         second = random_color(rng)
@@ -217,7 +217,7 @@ class Pattern:
     pixel: float
 
     def __call__(self, u: Array, v: Array) -> Array:
-        """Colors N 3 of places (u, v) of a face, N each."""
+        """Return colors N 3 at (u, v) of a face, N each."""
         return self.colors[0] + self._share(u, v)[:, None] * (self.colors[1] - self.colors[0])
 
     def _share(self, u: Array, v: Array) -> Array:
@@ -239,7 +239,7 @@ class Pattern:
 
 
 def _triangle(u: Array) -> Array:
-    """Signed distance to the nearest edge of stripes of period 1, half of it each."""
+    """Return the signed distance to the nearest edge of stripes of period 1, each half of it wide."""
     return 0.25 - np.abs(u - np.round(u))
 
 
@@ -248,7 +248,7 @@ def _edge(distance: Array, sharp: float) -> Array:
 
 
 def random_pattern(rng: Generator, pixel: float, periods: tuple[float, float], first: Array | None = None) -> Pattern:
-    """A pattern of random kind, colors and period."""
+    """Draw a pattern of random kind, colors and period."""
     ground = random_color(rng) if first is None else first
     return Pattern(
         kind=str(rng.choice(PATTERNS)),
@@ -262,7 +262,7 @@ def random_pattern(rng: Generator, pixel: float, periods: tuple[float, float], f
 
 
 def on_faces(pattern: Pattern) -> Paint:
-    """Paint that has *pattern* on each face of a box."""
+    """Return a paint with *pattern* on each face of a box."""
 
     def paint(points: Array, face: np.ndarray) -> Array:
         first = np.where(face // 2 == 0, points[:, 1], points[:, 0])
@@ -273,7 +273,7 @@ def on_faces(pattern: Pattern) -> Paint:
 
 
 def plain(color: Sequence[float] | Array) -> Paint:
-    """Paint of one color."""
+    """Return a paint of one color."""
     return lambda points, face: np.broadcast_to(np.asarray(color, float), points.shape)
 
 
@@ -282,7 +282,7 @@ def _blend(colors: Array, share: Array, color: Array) -> Array:
 
 
 def _within(distance_u: Array, distance_v: Array, sharp: float) -> Array:
-    """How much a place lies in a rectangle, given how far inside its sides it is."""
+    """Return the coverage of a rectangle at a point, given its distances from the sides."""
     return _edge(np.minimum(distance_u, distance_v), sharp)
 
 
@@ -315,7 +315,7 @@ CARS = {  # cabin from, to, slants at front and back, roof above the waist; rang
 
 
 def random_car(rng: Generator, pixel: float) -> list[Solid]:
-    """The solids of a car of random build and paint; *pixel*: about the size of one, in units of the object."""
+    """Draw the solids of a random car; *pixel*: about the size of one, in units of the object."""
     kind = str(rng.choice(list(CARS)))
     build = _random_car_build(rng, kind)
     color = random_color(rng)
@@ -445,7 +445,7 @@ def _pickup_bed(build: CarBuild, paint: Paint) -> list[Solid]:
 
 
 def _car_extras(rng: Generator, build: CarBuild, kind: str, color: Array, pixel: float) -> list[Solid]:
-    """Bumpers, mirrors, and now and then a sign or a load on the roof, or a wing."""
+    """Draw bumpers, mirrors, and sometimes a sign or a load on the roof, or a wing."""
     half, side = build.length / 2, build.width / 2
     dark = plain((0.2, 0.2, 0.22) if rng.random() < 0.6 else 0.75 * color)
     low, high = build.floor, build.floor + rng.uniform(0.035, 0.055)
@@ -502,7 +502,7 @@ class ChairBuild:
 
 
 def random_chair(rng: Generator, pixel: float) -> list[Solid]:
-    """The solids of a chair of random build and cover; *pixel*: about the size of one, in units of the object."""
+    """Draw the solids of a random chair; *pixel*: about the size of one, in units of the object."""
     build = ChairBuild(
         width=rng.uniform(0.44, 0.58),
         depth=rng.uniform(0.42, 0.54),
@@ -527,7 +527,7 @@ def _chair_seat(build: ChairBuild, cover: Paint) -> Solid:
 
 
 def _chair_back(rng: Generator, build: ChairBuild, cover: Paint, wood: Array) -> list[Solid]:
-    """Its parts stand on the seat's back edge and lean back about y."""
+    """Draw the back, which stands on the seat's back edge and leans back around y."""
     foot = (-build.depth / 2 + 0.03, 0, build.seat - 0.02)
     side, thick, top = build.width / 2, rng.uniform(0.04, 0.07), build.back
     frame = plain(wood)

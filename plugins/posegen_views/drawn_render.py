@@ -1,8 +1,8 @@
-"""Drawing solids: convex textured parts under an orthographic camera, and the exact flow between two such pictures.
+"""Draw solids: convex textured parts under an orthographic camera, and the exact flow between two such pictures.
 
-Object coordinates: x forward, y to the left, z up; lengths in units of the object, about 1. A part has coordinates of
-its own, in which its planes stand and which its paint is a function of: every view shows the same surface, and light is
-fixed to the object too.
+Object coordinates: x forward, y left, z up; lengths in units of the object, about 1. Each part has its own coordinates,
+in which its planes are given and of which its paint is a function: every view shows the same surface. Light is fixed to
+the object, too.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SAMPLES = 2  # rays a pixel in each direction
 
 @dataclass(frozen=True)
 class Solid:
-    """A convex part: the points X with ``normals @ X <= offsets``, in coordinates of its own.
+    """A convex part: the points X with ``normals @ X <= offsets``, in its own coordinates.
 
     ``normals`` F 3 of length 1, ``offsets`` F; ``corners`` N 3, points whose hull holds it. ``frame`` 3 3, a rotation,
     and ``center`` 3 place it in the object: X_object = frame @ X + center.
@@ -44,13 +44,13 @@ class Solid:
     frame: Array = field(default_factory=lambda: np.eye(3))
 
     def in_object(self) -> tuple[Array, Array, Array]:
-        """Normals, offsets and corners in object coordinates."""
+        """Return normals, offsets and corners in object coordinates."""
         normals = self.normals @ self.frame.T
         return normals, self.offsets + normals @ self.center, self.corners @ self.frame.T + self.center
 
 
-class Object:
-    """Solids in one object.
+class SolidObject:
+    """An object: its solids.
 
     Args:
         solids: its parts; where two coincide, the first is seen.
@@ -81,13 +81,13 @@ class Camera:
 
     @cached_property
     def axes(self) -> tuple[Array, Array, Array]:
-        """Right, up and away from the camera, in object coordinates."""
+        """Return right, up and away from the camera, in object coordinates."""
         c, s = np.cos(self.azimuth), np.sin(self.azimuth)
         ce, se = np.cos(self.elevation), np.sin(self.elevation)
         return np.array([-s, c, 0]), np.array([-se * c, -se * s, ce]), np.array([-ce * c, -ce * s, -se])
 
     def project(self, points: Array) -> tuple[Array, Array, Array]:
-        """x and y in pixels, the center of the first pixel at 0, and depth, of object points N 3."""
+        """Project object points N 3: x and y in pixels, the center of the first pixel at 0, and depth."""
         right, up, away = self.axes
         moved = points - self.middle
         height, width = self.size
@@ -96,14 +96,14 @@ class Camera:
         return x, y, moved @ away
 
     def unproject(self, x: Array, y: Array, depth: Array) -> Array:
-        """Object points N 3 of pixels and depths N."""
+        """Return the object points N 3 at pixels and depths N."""
         right, up, away = self.axes
         height, width = self.size
         across, along = (x - (width - 1) / 2) / self.scale, ((height - 1) / 2 - y) / self.scale
         return self.middle + across[:, None] * right + along[:, None] * up + depth[:, None] * away
 
-    def planes(self, thing: Object) -> list[Planes]:
-        """How deep the planes of each part lie at each pixel."""
+    def planes(self, thing: SolidObject) -> list[Planes]:
+        """Return the depth of the planes of each part at each pixel."""
         normals, offsets = np.concatenate(thing.normals), np.concatenate(thing.offsets)
         right, up, away = self.axes
         height, width = self.size
@@ -116,8 +116,8 @@ class Camera:
         ends = np.cumsum([len(offsets) for offsets in thing.offsets])
         return [Planes(coefficients[a:b], facing[a:b]) for a, b in zip([0, *ends], ends, strict=False)]
 
-    def boxes(self, thing: Object) -> tuple[Array, Array]:
-        """Least and largest (x, y, depth) of each part, P 3 each."""
+    def boxes(self, thing: SolidObject) -> tuple[Array, Array]:
+        """Return least and largest (x, y, depth) of each part, P 3 each."""
         at = np.stack(self.project(thing.corners), 1)
         return np.minimum.reduceat(at, thing.starts), np.maximum.reduceat(at, thing.starts)
 
@@ -130,13 +130,13 @@ class Planes(NamedTuple):
     facing: NDArray[np.bool_]
 
     def enter(self, x: Array, y: Array) -> Array:
-        """The depth at which rays at pixels (x, y), which broadcast, enter the part; infinite where they miss it."""
+        """Return the depth at which rays at pixels (x, y), which broadcast, enter the part; infinite if they miss."""
         enter, leave = self._fold(np.maximum, self.facing, x, y), self._fold(np.minimum, ~self.facing, x, y)
         enter[enter >= leave] = np.inf
         return enter
 
     def _fold(self, extreme: np.ufunc, chosen: NDArray[np.bool_], x: Array, y: Array) -> Array:
-        """The largest or smallest depth of the chosen planes."""
+        """Return the largest or smallest depth of the chosen planes."""
         result: Array | None = None
         for a, b, c in self.coefficients[chosen].tolist():  # Python's numbers leave the pixels' precision as it is
             depth = a * x + (b * y + c)
@@ -146,20 +146,20 @@ class Planes(NamedTuple):
         return result
 
     def face(self, x: Array, y: Array) -> NDArray[np.intp]:
-        """The face through which rays at pixels (x, y), N each, enter."""
+        """Return the face through which rays at pixels (x, y), N each, enter."""
         depth = self.coefficients @ np.stack([x, y, np.ones_like(x)])
         depth[~self.facing] = -np.inf
         return depth.argmax(0)
 
 
-class Seen(NamedTuple):
-    """What rays hit, H W each: ``part`` (or ``BACKGROUND``) and ``depth``."""
+class RayHits(NamedTuple):
+    """First hits of rays, H W each: ``part`` (or ``BACKGROUND``) and ``depth``."""
 
     part: NDArray[np.int16]
     depth: Array
 
     def by_part(self, parts: int) -> Iterator[tuple[int, NDArray[np.intp], NDArray[np.intp]]]:
-        """Index, rows and columns of each part that is seen."""
+        """Return index, rows and columns of each visible part."""
         row, column = np.nonzero(self.part != BACKGROUND)
         part = self.part[row, column]
         order = np.argsort(part, kind="stable")
@@ -169,8 +169,8 @@ class Seen(NamedTuple):
                 yield index, row[order[start:end]], column[order[start:end]]
 
 
-def look(thing: Object, camera: Camera, x: Array, y: Array) -> Seen:
-    """What the rays at the crossings of pixel columns *x* and rows *y* hit first."""
+def look(thing: SolidObject, camera: Camera, x: Array, y: Array) -> RayHits:
+    """Cast rays at the crossings of pixel columns *x* and rows *y*; return their first hits."""
     part = np.full((len(y), len(x)), BACKGROUND, np.int16)
     nearest = np.full(part.shape, np.inf, x.dtype)
     for index, (planes, low, high) in enumerate(zip(camera.planes(thing), *camera.boxes(thing), strict=True)):
@@ -182,11 +182,11 @@ def look(thing: Object, camera: Camera, x: Array, y: Array) -> Seen:
         front = depth < nearest[box]
         np.copyto(nearest[box], depth, where=front)
         np.copyto(part[box], np.int16(index), where=front)
-    return Seen(part, nearest)
+    return RayHits(part, nearest)
 
 
-def draw(thing: Object, camera: Camera, background: Array) -> Array:
-    """A picture of the object on a *background* (3 numbers in [0, 1]): H W 3 in [0, 1], edges antialiased."""
+def draw(thing: SolidObject, camera: Camera, background: Array) -> Array:
+    """Draw the object on a *background* (3 numbers in [0, 1]): H W 3 in [0, 1], edges antialiased."""
     height, width = camera.size
     half = 0.5 / SAMPLES - 0.5
     x, y = (np.arange(n * SAMPLES, dtype=np.float32) / SAMPLES + np.float32(half) for n in (width, height))
@@ -203,8 +203,10 @@ def draw(thing: Object, camera: Camera, background: Array) -> Array:
     return sum(inner[1:], start=inner[0]) / np.float32(SAMPLES**2)
 
 
-def exact_flow(thing: Object, source: Camera, target: Camera) -> tuple[Array, NDArray[np.bool_], NDArray[np.bool_]]:
-    """The backward flow from the *target* picture to the *source* picture, and where what it points at can be seen.
+def exact_flow(
+    thing: SolidObject, source: Camera, target: Camera
+) -> tuple[Array, NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return the backward flow from *target* to *source*, and where the point it leads to is visible.
 
     The flow of a pixel whose center shows a point of the surface leads to where the source shows that point. It is
     visible if its face is turned to the source's camera and the ray at that exact place, no pixel center, hits this
@@ -229,8 +231,8 @@ def exact_flow(thing: Object, source: Camera, target: Camera) -> tuple[Array, ND
     return flow, visible, foreground
 
 
-def _turned_to(thing: Object, source: Camera, target: Camera, seen: Seen) -> NDArray[np.bool_]:
-    """Whether the face that the target sees at each pixel center is turned to the source's camera; H W."""
+def _turned_to(thing: SolidObject, source: Camera, target: Camera, seen: RayHits) -> NDArray[np.bool_]:
+    """Return whether the face at each pixel center of the target is turned to the source's camera; H W."""
     turned = np.zeros(seen.part.shape, bool)
     planes, away = target.planes(thing), source.axes[2]
     for index, row, column in seen.by_part(len(thing.solids)):
@@ -239,8 +241,8 @@ def _turned_to(thing: Object, source: Camera, target: Camera, seen: Seen) -> NDA
     return turned
 
 
-def _hidden(thing: Object, camera: Camera, x: Array, y: Array, depth: Array) -> NDArray[np.bool_]:
-    """Whether something lies before the object points at pixels (x, y) and *depth*; all N."""
+def _hidden(thing: SolidObject, camera: Camera, x: Array, y: Array, depth: Array) -> NDArray[np.bool_]:
+    """Return whether something is in front of the object points at pixels (x, y) and *depth*; all N."""
     hidden = np.zeros(len(x), bool)
     at = np.stack([x, y, depth], 1)
     for planes, low, high in zip(camera.planes(thing), *camera.boxes(thing), strict=True):
@@ -257,7 +259,7 @@ def _hidden(thing: Object, camera: Camera, x: Array, y: Array, depth: Array) -> 
 def box(
     low: Sequence[float], high: Sequence[float], paint: Paint, center: Sequence[float] = (0, 0, 0), pitch: float = 0
 ) -> Solid:
-    """A box from *low* to *high* in its own coordinates; turned by *pitch* (radians) about y, its top then backwards.
+    """Return a box from *low* to *high* in its own coordinates, tilted back by *pitch* (radians) around y.
 
     Faces: front, back (x), left, right (y), top, bottom (z).
     """
@@ -275,7 +277,7 @@ def tapered(
     center: Sequence[float] = (0, 0, 0),
     pitch: float = 0,
 ) -> Solid:
-    """A box whose top is drawn in: by *top* = (at the front, at the back, at either side). Faces as :func:`box`."""
+    """Return a box whose top is narrower by *top* = (front, back, either side). Faces: see :func:`box`."""
     (x0, y0, z0), (x1, y1, z1) = low, high
     height = z1 - z0
     front, back, side = top
@@ -294,7 +296,7 @@ def tapered(
 
 
 def wheel(radius: float, width: float, paint: Paint, center: Sequence[float], sides: int = 14) -> Solid:
-    """A prism of *sides* about the y axis. Faces: the sides, then left and right."""
+    """Return a prism of *sides* around the y axis. Faces: the sides, then left and right."""
     angles = 2 * np.pi * (np.arange(sides) + 0.5) / sides
     around = np.stack([np.cos(angles), np.zeros(sides), np.sin(angles)], 1)
     normals = np.concatenate([around, [[0, 1, 0], [0, -1, 0]]])
@@ -306,7 +308,7 @@ def wheel(radius: float, width: float, paint: Paint, center: Sequence[float], si
 
 
 def column(radius: float, height: float, paint: Paint, center: Sequence[float], sides: int = 10) -> Solid:
-    """A prism of *sides* about the z axis, its foot at *center*. Faces: the sides, then top and bottom."""
+    """Return a prism of *sides* around the z axis, its foot at *center*. Faces: the sides, then top and bottom."""
     lying = wheel(radius, height, paint, (0, 0, 0), sides)
     upright = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]], float)  # y becomes z
     normals, corners = lying.normals @ upright.T, lying.corners @ upright.T

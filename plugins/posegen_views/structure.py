@@ -1,4 +1,4 @@
-"""A view, the structure of objects: from which side, and from how high, one sees them."""
+"""The structure of objects: a view, that is azimuth and elevation of the camera."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class View(NamedTuple):
 
 @STRUCTURE_ENCODERS.register_module()
 class ViewEncoder(StructureEncoder):
-    """A view as a one-hot vector of azimuths and one of elevations, one after the other (``spec: views``).
+    """Encoder of a view as one-hot vectors of azimuth and elevation (docs/views.md).
 
     Args:
         azimuths: classes around the object; published: 18, every 20°.
@@ -44,7 +44,7 @@ class ViewEncoder(StructureEncoder):
         }
 
     def encode(self, view: View | tuple[int, int], size: Any = None, image: np.ndarray | None = None) -> Tensor:
-        """The structure, S 1 1, of the classes (azimuth, elevation); it has no size.
+        """Return the structure, S 1 1, of the classes (azimuth, elevation).
 
         Raises:
             InputError: a class out of range.
@@ -60,12 +60,12 @@ class ViewEncoder(StructureEncoder):
         return structure
 
     def decode(self, structure: Tensor) -> View:
-        """The view of a structure S 1 1: the largest of the azimuths and of the elevations."""
+        """Return the view of a structure S 1 1: the largest of the azimuths and of the elevations."""
         values = structure.flatten()
         return View(int(values[: self.azimuths].argmax()), int(values[self.azimuths :].argmax()))
 
     def draw(self, structure: Tensor) -> np.ndarray:
-        """A picture of a structure S 1 1: uint8, 128 128 3, RGB.
+        """Draw a structure S 1 1: uint8, 128 128 3, RGB.
 
         A compass seen from above, an arrow from the camera to the object, whose front is to the right (azimuth 0) and
         whose left side is up; a gauge of the elevation; both in degrees.

@@ -1,4 +1,4 @@
-"""Pairs of views of one object, from the HDF5 files that users of ShapeNet's cars and chairs have."""
+"""Pairs of views of one object, from the HDF5 files of ShapeNet's cars and chairs."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ RENDER = re.compile(r"(?P<model>.+)_\d+_\d+", re.DOTALL)
 SPLITS = ("train", "test")
 
 
-class Row(NamedTuple):
-    """A line of an id list: its number, from 1, and the ids in it."""
+class IdRow(NamedTuple):
+    """A line of an id list: its number, from 1, and its ids."""
 
     line: int
     ids: list[str]
@@ -47,14 +47,14 @@ class Row(NamedTuple):
 
 @DATASETS.register_module()
 class ViewPairs(PairDataset):
-    """Pairs of renders of one object, from ``ROOT/data_CATEGORY.hdf5`` and its id lists (``spec: formats, views``).
+    """Pairs of renders of one object, from ``ROOT/data_CATEGORY.hdf5`` and its id lists.
 
     The file has a group a render, called MODEL_AZIMUTH_ELEVATION, with ``image`` (H W 3 uint8) and ``pose`` (azimuth in
     steps of 10°, elevation in degrees); azimuth class = azimuth // 2, elevation class = elevation // 10.
     ``id_CATEGORY_SPLIT.txt`` lists the split's ids, one a line: renders, or models, which stand for all their renders.
 
     A pair is a listed render and another listed one of the same model. In training the target is drawn for each
-    ``(index, draw)``, so every round has other ones; in the test split each index has a target of its own, drawn from
+    ``(index, draw)``, so every round has other ones; in the test split each index has its own target, drawn from
     the seed. A bare index is draw 0. A render that is its model's only one is left out.
 
     If there is a ``name_CATEGORY_test.txt``, the test split has the pairs that it lists: a line of two ids is source
@@ -106,7 +106,7 @@ class ViewPairs(PairDataset):
         return len(self.pairs)
 
     def __getitem__(self, index: int | tuple[int, int]) -> Pair:
-        """The pair at a number, or at ``(number, draw)``.
+        """Return the pair at a number, or at ``(number, draw)``.
 
         Raises:
             DataError: a render that cannot be used.
@@ -132,7 +132,7 @@ class ViewPairs(PairDataset):
         return others[rng.integers(len(others))]
 
     def read(self, name: str) -> tuple[np.ndarray, View]:
-        """The image of a render, uint8, H W 3, at the data set's size, and its view.
+        """Read a render at the data set's size: image, uint8 H W 3, and view.
 
         Raises:
             DataError: it is damaged, of another form, too large, or leads out of the file.
@@ -142,7 +142,7 @@ class ViewPairs(PairDataset):
 
     @property
     def _file(self) -> h5py.File:
-        """The file, opened by this process: what a fork inherited shares its state with the parent's."""
+        """Open the file in this process; a handle inherited by a fork shares its state with the parent's."""
         if self._open is None or self._open[0] != os.getpid():
             self._open = os.getpid(), open_hdf5(self.path)
         return self._open[1]
@@ -154,7 +154,7 @@ class ViewPairs(PairDataset):
     def examine(
         cls, root: str | Path, category: str, split: str, structure: ViewEncoder | dict[str, Any], **unused: Any
     ) -> Iterator[Finding | ImageInfo]:
-        """What the lists show, and every render that they name, for :mod:`posegen.checking`."""
+        """Yield findings in the lists, and every render they name, for :mod:`posegen.checking`."""
         path, *lists = _files(root, category, split)
         hard, models, rows, problems = _read_lists(path, lists)
         yield from as_findings("bad row", path, problems)
@@ -170,7 +170,7 @@ class ViewPairs(PairDataset):
     def _read(
         self, ids_file: Path, names_file: Path | None = None
     ) -> tuple[list[tuple[str, str | None]], dict[str, list[str]]]:
-        """Pairs, a target that is to be drawn being None; and the listed renders of each model."""
+        """Return pairs, with None for targets that are drawn at random; and the listed renders of each model."""
         lists = [file for file in (ids_file, names_file) if file is not None]
         hard, models, rows, problems = _read_lists(self.path, lists)
         if problems:
@@ -179,12 +179,12 @@ class ViewPairs(PairDataset):
         partners: dict[str, list[str]] = defaultdict(list)
         for render in listed:
             partners[model_of(render)].append(render)
-        chosen = rows[names_file] if names_file is not None else [Row(0, [render]) for render in listed]
+        chosen = rows[names_file] if names_file is not None else [IdRow(0, [render]) for render in listed]
         return self._pairs(chosen, hard, models, partners), dict(partners)
 
     def _pairs(
         self,
-        rows: Sequence[Row],
+        rows: Sequence[IdRow],
         hard: dict[str, bool],
         models: dict[str, list[str]],
         partners: dict[str, list[str]],
@@ -207,12 +207,12 @@ class ViewPairs(PairDataset):
 
 @dataclass(frozen=True)
 class Render(ImageInfo):
-    """A render to be opened, and its view to be looked at, by the check of a whole data set."""
+    """A render whose image and view the check reads."""
 
     encoder: ViewEncoder | None = None
 
     def read(self) -> tuple[np.ndarray, str]:
-        """The image, uint8 H W 3, and the SHA-256 of its pixels."""
+        """Return the image, uint8 H W 3, and the SHA-256 of its pixels."""
         assert self.encoder is not None
         with open_hdf5(Path(self.file)) as file:
             image, _ = read_render(file, self.name, self.encoder)
@@ -220,7 +220,7 @@ class Render(ImageInfo):
 
 
 def read_render(file: h5py.File, name: str, encoder: ViewEncoder) -> tuple[np.ndarray, View]:
-    """The image of a render, uint8, H W 3, as it is stored, and its view.
+    """Read a render as it is stored: image, uint8 H W 3, and view.
 
     Raises:
         DataError: it is damaged, of another form, too large, or leads out of the file.
@@ -237,7 +237,7 @@ def read_render(file: h5py.File, name: str, encoder: ViewEncoder) -> tuple[np.nd
 
 
 def _files(root: str | Path, category: str, split: str) -> list[Path]:
-    """The file of the renders, the id list, and of a test split the list of pairs, if there is one."""
+    """Find the file of the renders, the id list, and the list of test pairs, if there is one."""
     files = [Path(root, f"data_{category}.hdf5"), Path(root, f"id_{category}_{split}.txt")]
     names = Path(root, f"name_{category}_test.txt")
     return [*files, names] if split == "test" and names.is_file() else files
@@ -245,9 +245,9 @@ def _files(root: str | Path, category: str, split: str) -> list[Path]:
 
 def _read_lists(
     path: Path, lists: Sequence[Path]
-) -> tuple[dict[str, bool], dict[str, list[str]], dict[Path, list[Row]], list[str]]:
-    """Whether each render of the file is in it or a link, the renders of each model, the rows of the lists (that of ids
-    first), and what is wrong with them."""
+) -> tuple[dict[str, bool], dict[str, list[str]], dict[Path, list[IdRow]], list[str]]:
+    """Return whether each render is stored in the file or a link, the renders of each model, the rows of the lists (ids
+    first), and the problems."""
     for file in (path, *lists):
         if problem := link_out(file, path.parent):
             raise DataError(file, problem)
@@ -265,7 +265,7 @@ def _read_lists(
     return hard, models, rows, problems
 
 
-def _listed_twice(file: Path, rows: Sequence[Row]) -> Iterator[Finding]:
+def _listed_twice(file: Path, rows: Sequence[IdRow]) -> Iterator[Finding]:
     first: dict[tuple[str, ...], int] = {}
     for line, ids in rows:
         if first.setdefault(tuple(ids), line) != line:
@@ -274,26 +274,26 @@ def _listed_twice(file: Path, rows: Sequence[Row]) -> Iterator[Finding]:
 
 
 def model_of(render: str) -> str:
-    """MODEL of a render's name MODEL_AZIMUTH_ELEVATION; another name is its own."""
+    """Return MODEL of a render's name MODEL_AZIMUTH_ELEVATION; another name is returned whole."""
     match = RENDER.fullmatch(render)
     return match["model"] if match else render
 
 
-def read_ids(path: str | Path) -> list[Row]:
-    """The lines of an id list that are not empty.
+def read_ids(path: str | Path) -> list[IdRow]:
+    """Return the non-empty lines of an id list.
 
     Raises:
         DataError: no such file, too large, no text, or an empty list.
     """
     lines = read_text(path).splitlines()
-    rows = [Row(number, line.split()) for number, line in enumerate(lines, 1) if line.strip()]
+    rows = [IdRow(number, line.split()) for number, line in enumerate(lines, 1) if line.strip()]
     if not rows:
         raise DataError(path, "row 1: the list is empty")
     return rows
 
 
 def open_hdf5(path: Path) -> h5py.File:
-    """An HDF5 file, for reading; not locked, so that read-only and network folders serve.
+    """Open an HDF5 file for reading, without a lock, so that read-only and network folders work.
 
     Raises:
         DataError: no such file, or not HDF5.
@@ -307,7 +307,7 @@ def open_hdf5(path: Path) -> h5py.File:
 
 
 def _hard_links(file: h5py.File) -> dict[str, bool]:
-    """Whether each name of the file's top level stands in the file itself, and is no link elsewhere.
+    """Return, for each name of the file's top level, whether it is stored in the file and not a link.
 
     Raises:
         DataError: the file's table of contents is damaged.
@@ -325,12 +325,12 @@ def _hard_links(file: h5py.File) -> dict[str, bool]:
 
 
 def _renders(ids: Iterable[str], names: dict[str, bool], models: dict[str, list[str]]) -> Iterable[str]:
-    """The renders of ids that are renders or models."""
+    """Return the renders of ids that name renders or models."""
     return itertools.chain.from_iterable([id] if id in names else models[id] for id in ids)
 
 
-def _problems(rows: Sequence[Row], names: dict[str, bool], models: dict[str, list[str]], most_ids: int) -> list[str]:
-    """What is wrong with the rows of a list."""
+def _problems(rows: Sequence[IdRow], names: dict[str, bool], models: dict[str, list[str]], most_ids: int) -> list[str]:
+    """Return the problems of the rows of a list."""
     problems = []
     for line, ids in rows:
         if len(ids) > most_ids:
@@ -349,7 +349,7 @@ def _problems(rows: Sequence[Row], names: dict[str, bool], models: dict[str, lis
 
 
 def _inside(group: h5py.Group, name: str, kind: type) -> Any:
-    """What *group* itself holds under *name*. ValueError: nothing, a link, something else than *kind*."""
+    """Return the entry of *group* under *name*. ValueError: none, a link, or not a *kind*."""
     link = group.get(name, getlink=True)
     if link is None:
         raise ValueError(f"no {name!r} in the file")
@@ -364,7 +364,7 @@ def _inside(group: h5py.Group, name: str, kind: type) -> Any:
 
 
 def _check_image(image: h5py.Dataset) -> None:
-    """Raise ValueError, before anything is read, where it is no image, or unfolds to more than memory should hold."""
+    """Raise ValueError, before anything is read, if it is no image, or unpacks to more than memory should hold."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise ValueError(f"'image' must be uint8, H W 3; it is {image.dtype}, {image.shape}")
     most = max(math.prod(image.shape), math.prod(image.chunks or ()))  # a chunk is read whole, and may be larger
@@ -373,7 +373,7 @@ def _check_image(image: h5py.Dataset) -> None:
 
 
 def _view(pose: h5py.Dataset, encoder: ViewEncoder) -> View:
-    """The classes of a ``pose``. ValueError: it is no two whole numbers, or a view that the encoder does not have."""
+    """Return the classes of a ``pose``. ValueError: not two whole numbers, or a view the encoder does not have."""
     if pose.dtype.kind not in "iuf" or pose.shape != (2,) or math.prod(pose.chunks or ()) > MOST_PIXELS:
         raise ValueError(f"'pose' must be two whole numbers; it is {pose.dtype}, {pose.shape}")
     azimuth, elevation = values_of(pose).tolist()

@@ -1,7 +1,7 @@
-"""What is generated says so: in the metadata that each format has, and as the IPTC asks for (in XMP).
+"""Mark generated pictures as generated, in the metadata of each format and in XMP as the IPTC specifies.
 
 The field that search engines and platforms read is the digital source type of IPTC's photo metadata standard 2023.1
-(https://iptc.org/standards/photo-metadata/). It is a label, no watermark: whoever removes it, removes it.
+(https://iptc.org/standards/photo-metadata/). It is a label, not a watermark, and can be removed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _XMP_OF_MP4 = bytes.fromhex("BE7ACFCB97A942E89C71999491E3AFAC")  # XMP Specifica
 
 
 def write_generated(path: str | Path, picture: np.ndarray, quality: int = 95, to_disk: bool = True) -> None:
-    """Write a picture that says it was generated: in XMP, and in PNG's text or the EXIF of JPEG and WebP.
+    """Write a picture that is marked as generated: in XMP, and in PNG's text or the EXIF of JPEG and WebP.
 
     Args:
         path: with an ending of :data:`FORMATS`; parent folders are made, and the file appears whole.
@@ -63,7 +63,7 @@ _ENDINGS = f"Its name must end in {', '.join(FORMATS)}."
 
 
 def marks(kind: str) -> dict[str, Any]:
-    """What Pillow's ``Image.save`` takes so that a picture of a format (PNG, JPEG, WEBP) says it was generated."""
+    """Return the arguments of Pillow's ``Image.save`` that mark a picture as generated (format PNG, JPEG or WEBP)."""
     if kind == "PNG":
         text = PngImagePlugin.PngInfo()
         text.add_text("Software", SOFTWARE)
@@ -76,6 +76,6 @@ def marks(kind: str) -> dict[str, Any]:
 
 
 def mark_mp4(path: Path) -> None:
-    """Add XMP to a finished MP4 file, which says that the clip was generated: a box of its own behind the others."""
+    """Mark a finished MP4 file as generated: append a box with XMP."""
     with path.open("ab") as file:
         file.write(struct.pack(">I4s", 8 + len(_XMP_OF_MP4) + len(XMP), b"uuid") + _XMP_OF_MP4 + XMP)

@@ -1,4 +1,4 @@
-"""Key points as Gaussian heat maps: the structure of people (GFLA section 4, ``spec: people``)."""
+"""Key points as Gaussian heat maps: the structure of people (GFLA, arXiv 2003.00696, section 4)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .structure import StructureEncoder
 
 @STRUCTURE_ENCODERS.register_module()
 class HeatmapEncoder(StructureEncoder):
-    """One Gaussian map a key point: ``exp(-|l - p|² / 2σ²)``, 1 at the point; a missing point is an empty map.
+    """One Gaussian map for each key point: ``exp(-|l - p|² / 2σ²)``, 1 at the point; a missing point is an empty map.
 
     The center is truncated to whole pixels, as published for single images, or kept as it is. A Gaussian is the
     product of two one-dimensional ones, so a map costs H + W exponentials instead of H·W.
@@ -34,7 +34,7 @@ class HeatmapEncoder(StructureEncoder):
         self.channels = len(self.layout)
 
     def encode(self, keypoints: Keypoints, size: tuple[int, int], image: np.ndarray | None = None) -> Tensor:
-        """Heat maps K H W in [0, 1] of points in pixels of an image of *size* (H, W)."""
+        """Return heat maps K H W in [0, 1] of key points in pixels of an image of *size* (H, W)."""
         centers = np.where(keypoints.present[:, None], keypoints.points, 0)
         centers = centers if self.subpixel else np.trunc(centers)
         columns = self._gaussian(centers[:, 0], size[1]) * keypoints.present[:, None]
@@ -48,7 +48,7 @@ class HeatmapEncoder(StructureEncoder):
         return _exponentials(np.arange(length, dtype=np.float32) - centers[:, None].astype(np.float32), self.sigma)
 
     def decode(self, structure: Tensor) -> Keypoints:
-        """The points of heat maps K H W: the place of each maximum; empty maps are missing points."""
+        """Return the key points of heat maps K H W: the position of each maximum; empty maps are missing points."""
         flat = structure.flatten(1)
         place = flat.argmax(1).cpu().numpy()
         width = structure.shape[-1]
@@ -56,7 +56,7 @@ class HeatmapEncoder(StructureEncoder):
         return Keypoints(points, (flat.amax(1) > 0).cpu().numpy())
 
     def draw(self, structure: Tensor) -> np.ndarray:
-        """The skeleton of heat maps K H W on black: uint8, H W 3, RGB."""
+        """Draw the skeleton of heat maps K H W on black: uint8, H W 3, RGB."""
         return draw_skeleton(self.decode(structure), self.layout, (structure.shape[-2], structure.shape[-1]))
 
 
@@ -66,13 +66,13 @@ def _exponentials(offsets: np.ndarray, sigma: float) -> np.ndarray:
 
 @functools.lru_cache(maxsize=16)
 def _gaussians(sigma: float, length: int) -> np.ndarray:
-    """Those of all whole centers on a line of *length* pixels, a row a center: windows of a single one."""
+    """Gaussians around every whole center on a line of *length* pixels, one a row: windows of a single one."""
     one = _exponentials(np.arange(1 - length, length, dtype=np.float32), sigma)
     return np.lib.stride_tricks.sliding_window_view(one, length)[::-1]
 
 
 def draw_skeleton(keypoints: Keypoints, layout: KeypointLayout, size: tuple[int, int]) -> np.ndarray:
-    """Limbs and points on black, in the colors of *layout*: uint8, H W 3, RGB, of *size* (H, W).
+    """Draw limbs and points on black in the colors of *layout*: uint8, H W 3, RGB, of *size* (H, W).
 
     Lines are a 64th of the shorter side wide, one pixel at least; points stand at whole pixels. A limb is drawn where
     both its ends are present.

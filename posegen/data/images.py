@@ -1,4 +1,4 @@
-"""Images between files, arrays and tensors: read, resized, written. Arrays are uint8, H W 3, RGB."""
+"""Read, resize, convert and write images. Arrays are uint8, H W 3, RGB."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ MOST_BYTES = 4 * MOST_PIXELS + (1 << 20)
 """The largest file that is decoded, in bytes: the largest image, stored as it is with alpha, and what describes it."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
-"""What is decoded, by Pillow's names. It knows dozens more; a decoder that nobody needs is one that nobody watches."""
+"""Supported formats, by Pillow's names. Pillow has dozens of other decoders, which are less tested against attacks."""
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-"""Endings of their files, in small letters."""
+"""Endings of their files, in lower case."""
 
 
 def read_image(path: str | Path, most_pixels: int = MOST_PIXELS) -> np.ndarray:
-    """The image in a file: uint8, H W 3, RGB. Gray, palette and alpha images are converted; alpha is dropped.
+    """Read an image: uint8, H W 3, RGB. Gray, palette and alpha images are converted; alpha is dropped.
 
-    An EXIF orientation is ignored: the pixels stand as they are stored, which is what the coordinates of the
-    annotated data sets count (the published loaders read them so too). Format and size are taken from the header,
+    An EXIF orientation is ignored: coordinates of annotated data sets count pixels as they are stored, and the
+    published loaders read them so, too. Format and size are taken from the header,
     and refused, before anything is decoded; the checksums of a PNG are compared. Pillow decodes, because it refuses
     a truncated JPEG where OpenCV fills the missing part with gray; gray images of 16 bits then go through OpenCV,
     because Pillow would clip them.
@@ -50,8 +50,7 @@ def read_image(path: str | Path, most_pixels: int = MOST_PIXELS) -> np.ndarray:
 
 
 def _opened(path: str | Path, content: bytes, most_pixels: int) -> Image.Image:
-    """An image that is not decoded yet. DataError: the header says that it should not be, or a PNG's checksums that it
-    is damaged."""
+    """Open an image without decoding it. DataError: a bad header or a bad checksum of a PNG."""
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
         width, height, kind = image.width, image.height, image.format
@@ -72,7 +71,7 @@ def _opened(path: str | Path, content: bytes, most_pixels: int) -> Image.Image:
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int], resample: str = "bicubic") -> np.ndarray:
-    """*image* at *size* (H, W), by Pillow, which widens the filter where it shrinks (no aliasing).
+    """Resize an image to *size* (H, W) with Pillow, which filters before it shrinks (no aliasing).
 
     Args:
         resample: nearest, bilinear, bicubic, box, lanczos or hamming.
@@ -83,7 +82,7 @@ def resize_image(image: np.ndarray, size: tuple[int, int], resample: str = "bicu
 
 
 def to_tensor(image: np.ndarray) -> Tensor:
-    """An image, uint8 H W 3, as float32 3 H W in [-1, 1].
+    """Convert an image, uint8 H W 3, to float32 3 H W in [-1, 1].
 
     Raises:
         ValueError: another type or shape.
@@ -95,7 +94,7 @@ def to_tensor(image: np.ndarray) -> Tensor:
 
 
 def to_uint8(tensor: Tensor) -> np.ndarray:
-    """An image, 3 H W in [-1, 1] on any device, as uint8 H W 3: rounded; what lies outside is clamped.
+    """Convert an image, 3 H W in [-1, 1] on any device, to uint8 H W 3, rounded and clamped.
 
     Raises:
         ValueError: another shape.
@@ -109,7 +108,7 @@ def to_uint8(tensor: Tensor) -> np.ndarray:
 def write_image(path: str | Path, image: np.ndarray, quality: int = 95) -> None:
     """Write an image, uint8 H W 3, in the format of the name's ending; parent folders are made.
 
-    It is written under a temporary name and renamed: whoever sees the file sees the whole of it.
+    The write is atomic: a temporary file is renamed.
 
     Args:
         quality: of JPEG and WebP, 1 to 100; other formats ignore it.

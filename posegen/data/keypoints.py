@@ -1,4 +1,4 @@
-"""Key points and their layouts, as data. The core counts no key points: a layout says how many there are."""
+"""Key points and their layouts."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from .. import catalogue
 from ..errors import InputError
 
 MOST_STRETCHED = 1.1
-"""How far proportions may be apart of two pictures that show the same: tools round sides to multiples of 64."""
+"""Largest ratio between the proportions of two sizes of one picture: tools round sides to multiples of 64."""
 
 
 @dataclass(frozen=True)
 class KeypointLayout:
-    """What the points of a skeleton are called and how they hang together.
+    """Names of the key points of a skeleton, and the limbs between them.
 
     Args:
         name: how configs call it.
@@ -54,7 +54,7 @@ class Keypoints:
         return len(self.points)
 
     def within(self, size: tuple[int, int]) -> Keypoints:
-        """The points, in pixels of their frame, where they know it, in pixels of a picture of *size* (H, W).
+        """Convert the points from pixels of their frame, if it is known, to pixels of a picture of *size* (H, W).
 
         Raises:
             InputError: the frame has other proportions.
@@ -70,23 +70,23 @@ class Keypoints:
         return replace(self.scale(x, y), frame=size, chosen=self.chosen)
 
     def transform(self, matrix: np.ndarray) -> Keypoints:
-        """The points moved by a 2×3 affine matrix, x' = A x + b."""
+        """Move the points by a 2×3 affine matrix, x' = A x + b."""
         moved = self.points @ np.asarray(matrix, np.float32)[:, :2].T + np.asarray(matrix, np.float32)[:, 2]
         return Keypoints(moved, self.present.copy())
 
     def scale(self, x: float, y: float) -> Keypoints:
-        """The points multiplied by (x, y), as the published loaders do when an image is resized."""
+        """Multiply the points by (x, y), as the published loaders do when an image is resized."""
         return Keypoints(self.points * np.array([x, y], np.float32), self.present.copy())
 
     def mirror(self, width: int, layout: KeypointLayout) -> Keypoints:
-        """The points of the left-right mirrored image of that width, left and right names exchanged."""
+        """Return the points of the left-right mirrored image of that width, with left and right names exchanged."""
         points = self.points[list(layout.partner)].copy()
         points[:, 0] = width - 1 - points[:, 0]
         return Keypoints(points, self.present[list(layout.partner)])
 
 
 def shown(size: tuple[int, int]) -> str:
-    """A size (H, W) as people write it, width×height."""
+    """Write a size (H, W) as width×height."""
     return f"{size[1]}×{size[0]}"
 
 
