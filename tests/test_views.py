@@ -12,7 +12,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from posegen_views.drawn import DrawnSolids, plain
-from posegen_views.drawn_render import Camera, Object, box, draw, exact_flow, look
+from posegen_views.drawn_render import Camera, SolidObject, box, draw, exact_flow, look
 from posegen_views.networks import ViewFlowEstimator, ViewRenderer
 from posegen_views.structure import View, ViewEncoder
 from posegen_views.views import ViewPairs
@@ -520,7 +520,7 @@ def test_what_is_hidden_is_what_another_surface_hides(kind):
 def test_a_box_moves_as_geometry_says():
     # A cube of side 1, seen along x: its front is a square of 20 pixels. From 30° higher the front is cos 30° as high
     # and the top appears, of which the first view, edge on, shows nothing.
-    cube = Object([box((-0.5, -0.5, -0.5), (0.5, 0.5, 0.5), plain((1, 0, 0)))])
+    cube = SolidObject([box((-0.5, -0.5, -0.5), (0.5, 0.5, 0.5), plain((1, 0, 0)))])
     level, above = (Camera(0.0, elevation, 20, np.zeros(3), (65, 65)) for elevation in (0.0, np.pi / 6))
     flow, visible, foreground = exact_flow(cube, level, above)
     rows, columns = np.nonzero(foreground)
@@ -565,7 +565,7 @@ def test_half_a_turn_hides_most_of_the_object():
 
 def test_cars_stand_on_four_wheels_and_are_longer_than_high():
     for index in range(5):
-        thing: Object = solids().scene(index).thing
+        thing: SolidObject = solids().scene(index).thing
         low, high = thing.corners.min(0), thing.corners.max(0)
         length, width, height = high - low
         assert length > 1.5 * width

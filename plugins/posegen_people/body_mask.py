@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posegen.data.keypoints import KeypointLayout, Keypoints, get_layout
+from posegen.data import KeypointLayout, Keypoints, StructureEncoder, get_layout
 from posegen.errors import ConfigError
 from posegen.registry import STRUCTURE_ENCODERS
 
@@ -18,7 +18,7 @@ BITS = 4  # of a pixel's fraction, in OpenCV's coordinates
 
 
 @STRUCTURE_ENCODERS.register_module()
-class BodyMask:
+class BodyMask(StructureEncoder):
     """The body as a mask, 1 H W in {0, 1}, for masked scores (PATN, CVPR 2019).
 
     A disc around each key point and a quadrilateral along each limb, holes closed with a square: PG2 (Ma et al., Pose
@@ -62,7 +62,7 @@ class BodyMask:
         self.radius, self.width, self.closing = radius, width, closing
         self.reference_height = reference_height
 
-    def encode(self, keypoints: Keypoints, size: tuple[int, int]) -> Tensor:
+    def encode(self, keypoints: Keypoints, size: tuple[int, int], image: np.ndarray | None = None) -> Tensor:
         """Return the mask, 1 H W float32 in {0, 1}, of points in pixels of an image of *size* (H, W)."""
         scale = 1.0 if self.reference_height is None else size[0] / self.reference_height
         mask = np.zeros(size, np.uint8)
