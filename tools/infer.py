@@ -17,19 +17,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_model(parser)
     file = {"type": Path, "metavar": "FILE"}
-    parser.add_argument("--source", required=True, help="picture to move", **file)
+    parser.add_argument("--source", required=True, help="image to move", **file)
     parser.add_argument("--source-keypoints", required=True, help="key points, in pixels of the source", **file)
     parser.add_argument(
         "--target-keypoints",
         required=True,
-        help="pose to move to, in pixels of the target image; without one, of a picture of the size that the file says "
+        help="pose to move to, in pixels of the target image; without one, of an image of the size that the file says "
         "or else of the source",
         **file,
     )
     parser.add_argument(
-        "--target-image", help="picture of the target key points, which selects its entry in a list of many", **file
+        "--target-image", help="image of the target key points, which selects its entry in a list of many", **file
     )
-    parser.add_argument("--out", required=True, help="picture to write (.png, .jpg, .webp)", **file)
+    parser.add_argument("--out", required=True, help="image to write (.png, .jpg, .webp)", **file)
     parser.add_argument("--overlay", action="store_true", help="also write OUT_overlay.png: flow, mask, warped source")
     parser.add_argument("--force", action="store_true", help="overwrite existing files")
     add_device(parser, "cpu")

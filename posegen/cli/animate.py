@@ -30,7 +30,7 @@ examples:
 
 Requires a model of key points. A model of clips generates each frame from the frame before it and the reference. A
 model of single images generates each frame by itself, like `posegen transfer`, so the clip may flicker. Key points
-count pixels of --structure-images; without these, of a picture of the size that their file says, or else of the
+count pixels of --structure-images; without these, of an image of the size that their file says, or else of the
 reference.
 """
 
@@ -38,7 +38,7 @@ reference.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``posegen animate``."""
     add_model_and_examples(parser, EXAMPLES)
-    parser.add_argument("--reference", type=Path, required=True, metavar="IMG", help="picture to move")
+    parser.add_argument("--reference", type=Path, required=True, metavar="IMG", help="image to move")
     parser.add_argument(
         "--structures", type=Path, required=True, metavar="DIR", help="folder with a key-point file for each frame"
     )
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--structure-images",
         type=Path,
         metavar="DIR",
-        help="folder with the pictures of the structures, of the same names",
+        help="folder with the images of the structures, of the same names",
     )
     parser.add_argument(
         "--out",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..inference import Inferencer, ModelSource, PoseInput
 
 PIXELS = (
-    "Key points count pixels of their own picture. Those of a target without a picture count pixels of a picture of\n"
+    "Key points count pixels of their own image. Those of a target without an image count pixels of an image of\n"
     "the size that their file says, or else of the source."
 )
 MAX_FPS = 1000

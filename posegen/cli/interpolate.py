@@ -27,7 +27,7 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``posegen interpolate``."""
-    add_model_source_target(parser, EXAMPLES, "picture to move", "last pose: a key-point file or a picture")
+    add_model_source_target(parser, EXAMPLES, "image to move", "last pose: a key-point file or an image")
     parser.add_argument("--out", type=Path, metavar="MP4", help="clip to write (default: SOURCE_to_TARGET.mp4)")
     parser.add_argument("--frames", type=int, default=24, help="frames from pose to pose (default: 24)")
     parser.add_argument("--fps", type=float, default=24, help="frames per second (default: 24)")

@@ -22,7 +22,7 @@ examples:
   posegen transfer shared_model/ photographs/ poses/ --out moved/      every photograph into every pose
   posegen transfer shared_model/ test/ target.jpg --source-keypoints list.csv --target-keypoints list.csv
 
-A list of many pictures is not a TARGET: give the picture, which selects its row in the list.
+A list of many images is not a TARGET: give the image, which selects its row in the list.
 {PIXELS}
 """
 
@@ -32,15 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_source_target(
         parser,
         EXAMPLES,
-        "picture to move, or a folder of pictures",
-        "pose: a key-point file, a picture, or a folder of them",
+        "image to move, or a folder of images",
+        "pose: a key-point file, an image, or a folder of them",
     )
     parser.add_argument(
         "--out",
         type=Path,
         default=Path(),
         metavar="FILE|DIR",
-        help="picture to write (.png, .jpg, .webp), or folder for SOURCE_to_TARGET.png (default: the current folder)",
+        help="image to write (.png, .jpg, .webp), or folder for SOURCE_to_TARGET.png (default: the current folder)",
     )
     parser.add_argument("--explain", action="store_true", help="also write …_explained.png: flow, mask, warped source")
     add_output_options(parser)
