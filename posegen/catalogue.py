@@ -56,7 +56,7 @@ def add(record: Any, owner: PluginReport) -> None:
         raise ConfigError(f"posegen_catalogue returned {record!r}, which is no record")
     name = getattr(record, "name", None)
     for known, other in _entries:
-        if name is not None and type(known) is type(record) and known.name == name:
+        if name is not None and type(known) is type(record) and getattr(known, "name", None) == name:
             raise ConfigError(
                 f"two plugins bring a {_words(type(record))} called {name!r}: {other.name!r} ({other.package}), whose "
                 f"is used, and {owner.name!r} ({owner.package}); uninstall one of them"

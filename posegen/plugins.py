@@ -63,7 +63,7 @@ def _find(then: Callable[[PluginReport], Any]) -> list[PluginReport]:
                 package = (entry.dist.name, entry.dist.version) if entry.dist else ("?", "?")
                 report = PluginReport(entry.name, entry.value, *package)
                 _reports.append(report)
-                if _try(report, lambda report=report, entry=entry: _register_hooks(report, entry.load())) is None:
+                if _try(report, partial(_load_entry, report, entry)) is None:
                     _unloaded.append(report)
                     then(report)  # one plugin after the other: parts of posegen's own plugins take their names first
         return list(_reports)
@@ -195,6 +195,10 @@ def _entry_points() -> list[importlib.metadata.EntryPoint]:
         return entry.dist is None or entry.dist.name != __package__, entry.name, entry.value
 
     return sorted(set(importlib.metadata.entry_points(group=GROUP)), key=order)
+
+
+def _load_entry(report: PluginReport, entry: importlib.metadata.EntryPoint) -> None:
+    _register_hooks(report, entry.load())
 
 
 def _run_file(name: str, path: str) -> ModuleType:

@@ -219,6 +219,43 @@ def test_a_hook_wrapper_is_refused(installed):
     assert "hook wrapper" in by_name(installed(bad=source))["bad"].error
 
 
+# Commands
+
+
+COMMAND = """
+from posegen.hookspecs import Command, hookimpl
+@hookimpl
+def posegen_commands():
+    return [Command({name!r}, "Say hello.", "a_command_of_a_test")]
+"""
+
+
+@pytest.fixture
+def hello(monkeypatch):
+    """Make the module of a command importable."""
+    module = types.ModuleType("a_command_of_a_test")
+    module.add_arguments = lambda parser: parser.add_argument("--to", default="you")
+    module.run = lambda parsed: print(f"hello {parsed.to}") or 3
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+
+@pytest.mark.usefixtures("hello")
+def test_a_plugin_brings_a_command(installed, capsys):
+    installed(mine=COMMAND.format(name="hello"))
+    assert main(["hello", "--to", "them"]) == 3
+    assert capsys.readouterr().out == "hello them\n"
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "Say hello." in capsys.readouterr().out
+
+
+def test_a_plugin_with_a_command_that_exists_is_left_out(installed):
+    installed(mine=COMMAND.format(name="train"))
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "another command 'train'" in by_name(plugins.load())["mine"].error
+
+
 # Two plugins that want one name
 
 

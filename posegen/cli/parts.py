@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from ..errors import ConfigError, nearest
 from .common import add_plugin, load_plugins, print_columns
@@ -10,7 +11,7 @@ from .common import add_plugin, load_plugins, print_columns
 PROTOCOL = "protocol"
 
 
-def add_kind(parser: argparse.ArgumentParser, **options: str) -> None:
+def add_kind(parser: argparse.ArgumentParser, **options: Any) -> None:
     """Add ``KIND``, which :func:`check_kind` checks: the registries take a second to import."""
     parser.add_argument("kind", metavar="KIND", help="kind of part, such as metrics or losses; or protocol", **options)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, nearest
 from .common import add_plugin, load_plugins, print_columns
@@ -69,9 +69,11 @@ def _download(files: list[WeightsFile]) -> None:
     with Progress(*columns) as shown:
         for file in files:
             task = shown.add_task(file.file_name, total=None)
-            download_weights(
-                file, lambda done, total, task=task: shown.update(task, completed=done, total=total or None)
-            )
+
+            def progress(done: int, total: int, task: Any = task) -> None:
+                shown.update(task, completed=done, total=total or None)
+
+            download_weights(file, progress)
 
 
 def _place(file: WeightsFile) -> str:

@@ -27,7 +27,7 @@ def posegen_catalogue() -> list[KeypointLayout]:
 
 @hookimpl
 def posegen_read_keypoints(path: Path, layout: KeypointLayout, image: Path | None) -> Keypoints | None:
-    """The corners of an arrow from a text file: a line ``x y`` each, in pixels."""
+    """Read the corners of an arrow from a text file with one line ``x y`` per corner, in pixels."""
     if layout.name != "arrow" or path.suffix != ".txt":
         return None
     try:

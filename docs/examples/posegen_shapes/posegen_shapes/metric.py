@@ -1,4 +1,4 @@
-"""The color of the shape."""
+"""A metric: the color of the shape."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from posegen.registry import METRICS
 
 @METRICS.register_module()
 class ShapeColor(PairMetric):
-    """``color_error``: mean absolute difference on the shape alone, colors on a scale of 0 to 255.
+    """``color_error``: mean absolute difference of colors, 0 to 255, on the shape only.
 
-    Nothing is measured where the data set does not know the shape.
+    Data sets without foreground masks are not measured.
     """
 
     units = {"color_error": "levels"}
     higher_is_better = {"color_error": False}
 
     def measure(self, batch: PairBatch, out: Transfer) -> dict[str, Tensor]:
-        """``color_error`` of each image; NaN where no shape is seen."""
+        """Return ``color_error`` of each image; NaN for an image without a shape."""
         if batch.foreground is None:
             return {}
         difference = (out.image - batch.target).abs().mean(1, keepdim=True) * 127.5

@@ -1,4 +1,4 @@
-"""The structure of an arrow: its corners."""
+"""A structure encoder: the corners of an arrow."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ARROW = KeypointLayout(
 
 @STRUCTURE_ENCODERS.register_module()
 class CornerEncoder(StructureEncoder):
-    """One cone a corner: 1 at the corner, falling to 0 over *radius*; a missing corner is an empty map.
+    """Encode each corner as a cone: 1 at the corner, falling to 0 over *radius*; a missing corner is an empty map.
 
     Args:
         layout: name of a key-point layout, or the layout itself.
@@ -33,14 +33,14 @@ class CornerEncoder(StructureEncoder):
         self.channels = len(self.layout)
 
     def encode(self, keypoints: Keypoints, size: tuple[int, int], image: np.ndarray | None = None) -> Tensor:
-        """Cones K H W in [0, 1] of points in pixels of an image of *size* (H, W)."""
+        """Encode points in pixels of an image of *size* (H, W) as cones K H W in [0, 1]."""
         rows, columns = np.mgrid[: size[0], : size[1]]
         x, y = (keypoints.points[:, axis, None, None] for axis in (0, 1))
         cones = np.clip(1 - np.hypot(columns - x, rows - y) / self.radius, 0, 1)
         return torch.from_numpy((cones * keypoints.present[:, None, None]).astype(np.float32))
 
     def draw(self, structure: Tensor) -> np.ndarray:
-        """The cones of a structure K H W in the colors of their corners: uint8, H W 3, RGB."""
+        """Draw the cones of a structure K H W in the colors of their corners: uint8, H W 3, RGB."""
         colors = torch.tensor(self.layout.colors, dtype=torch.float32)
-        picture = (structure[..., None].cpu().float() * colors[:, None, None]).amax(0)
-        return picture.round().to(torch.uint8).numpy()
+        image = (structure[..., None].cpu().float() * colors[:, None, None]).amax(0)
+        return image.round().to(torch.uint8).numpy()

@@ -1,4 +1,4 @@
-"""The contract checks of posegen.testing, on all parts of the package."""
+"""Contract checks of posegen.testing for all parts of the package."""
 
 import numpy as np
 import posegen_shapes
@@ -13,7 +13,7 @@ from posegen.testing import check_dataset, check_metric, check_structure_encoder
 
 @pytest.fixture(autouse=True)
 def shapes(posegen_plugin):
-    """Loads the package, installed or not."""
+    """Load the package, installed or not."""
     return posegen_plugin(posegen_shapes, "shapes")
 
 
