@@ -73,6 +73,13 @@ class PairBatch:
         ]
 
 
+class Composition(NamedTuple):
+    """A composed image, and the generated image that it was composed with; both B 3 H W in [-1, 1]."""
+
+    image: Tensor
+    generated: Tensor
+
+
 @dataclass
 class Transfer:
     """Output of a pair model for a batch (GFLA, arXiv 2003.00696, section 3).
@@ -87,6 +94,7 @@ class Transfer:
     image: Tensor
     flows: list[Tensor]
     masks: list[Tensor]
+    generated: Tensor | None = None
 
 
 @dataclass

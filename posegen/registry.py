@@ -119,6 +119,7 @@ def _child(name: str, parent: Registry, scope: str = "posegen", locations: list[
 
 MODELS = _child("model", mmengine_registry.MODELS, locations=["posegen.models", "posegen.engine"])
 FLOW_ESTIMATORS = _child("flow_estimator", MODELS, "posegen_flow_estimator", ["posegen.models"])
+FLOW_PRIORS = _child("flow_prior", MODELS, "posegen_flow_prior", ["posegen.models"])
 RENDERERS = _child("renderer", MODELS, "posegen_renderer", ["posegen.models"])
 DISCRIMINATORS = _child("discriminator", MODELS, "posegen_discriminator", ["posegen.models"])
 FEATURE_NETWORKS = _child("feature_network", MODELS, "posegen_feature_network", ["posegen.losses"])
@@ -152,6 +153,7 @@ for _kind in _OTHERS:
 
 KINDS: dict[str, PartRegistry] = {
     "flow-estimators": FLOW_ESTIMATORS,
+    "flow-priors": FLOW_PRIORS,
     "renderers": RENDERERS,
     "discriminators": DISCRIMINATORS,
     "models": MODELS,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from posegen_people.limb_flow import _peaks
 
 from posegen.data import HeatmapEncoder, Keypoints
 from posegen.losses import FeatureCache, LossInputs
+from posegen.ops import heatmap_peaks
 from posegen.records import PairBatch, Transfer
 from posegen.registry import DATASETS, LOSSES
 
@@ -66,7 +66,7 @@ def test_key_points_are_found_between_pixels_and_at_the_border():
     encoder = HeatmapEncoder("openpose18", sigma=3, subpixel=True)
     maps = encoder.encode(Keypoints(points, np.ones(18, bool)), (32, 32))[None]
     maps[0, 17] = 0
-    found, present = _peaks(maps)
+    found, present = heatmap_peaks(maps)
     np.testing.assert_allclose(found[0, :17], points[:17], atol=2e-3)
     assert present[0].tolist() == [True] * 17 + [False]
 

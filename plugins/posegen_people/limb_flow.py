@@ -8,6 +8,7 @@ from torch import Tensor
 from posegen.data.keypoints import KeypointLayout, get_layout
 from posegen.errors import ConfigError
 from posegen.losses import Loss, LossInputs, point_error
+from posegen.ops import heatmap_peaks
 from posegen.registry import LOSSES
 
 
@@ -60,36 +61,10 @@ class LimbFlow(Loss):
     def _limbs(self, structure: Tensor) -> tuple[Tensor, Tensor]:
         """Sample points on the limbs, B L samples 2, (x, y) in pixels of the structure; and which are present, B L."""
         maps = structure[:, : len(self.layout)]
-        points, present = _peaks(maps)
+        points, present = heatmap_peaks(maps)
         first, second = (points[:, ends, None] for ends in self.ends)  # B L 1 2
         limb = second - first
         normal = torch.stack([-limb[..., 1], limb[..., 0]], -1)
         normal = normal / torch.linalg.vector_norm(normal, dim=-1, keepdim=True).clamp(min=1)
         along = first + limb * self.shares.to(points.device)[:, None] + normal * self.aside.to(points.device)[:, None]
         return along, present[:, self.ends[0]] & present[:, self.ends[1]]
-
-
-def _peaks(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the positions of the maxima of heat maps B K H W, B K 2 (x, y), and whether there is one, B K."""
-    width = maps.shape[-1]
-    peak, place = maps.flatten(2).max(2)
-    x, y = place % width, place // width
-    rows = maps.take_along_dim(y[..., None, None], 2).squeeze(2)  # B K W, the row through the peak
-    columns = maps.take_along_dim(x[..., None, None], 3).squeeze(3)  # B K H
-    return torch.stack([_top_of_parabola(rows, x), _top_of_parabola(columns, y)], -1), peak > 0
-
-
-def _top_of_parabola(values: Tensor, place: Tensor) -> Tensor:
-    """Return the maximum of a Gaussian sampled at whole pixels, values B K N, near its highest sample *place* B K.
-
-    The logarithm of a Gaussian is a parabola: three samples give its top exactly. A map that is no Gaussian there (an
-    empty one, a single pixel) keeps the whole pixel.
-    """
-    middle = place.clamp(1, values.shape[-1] - 2)
-    before, at, after = (values.gather(-1, middle[..., None] + k).squeeze(-1) for k in (-1, 0, 1))
-    positive = torch.minimum(torch.minimum(before, at), after) > 0
-    before, at, after = (torch.where(positive, part, 1).double().log() for part in (before, at, after))
-    bend = 2 * at - before - after
-    offset = (after - before) / (2 * bend.clamp(min=1e-6))
-    top = middle + torch.where(positive & (bend > 1e-6), offset, place - middle)
-    return torch.minimum(torch.maximum(top, place - 1), place + 1).float()  # outside by a pixel at most

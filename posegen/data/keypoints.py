@@ -14,6 +14,28 @@ MOST_STRETCHED = 1.1
 
 
 @dataclass(frozen=True)
+class RigidPart:
+    """A part of an articulated subject that moves as one piece between two ends.
+
+    Args:
+        name: name of the part.
+        start, end: indices of key points; an end is the mean of those that are present.
+        radius: half the width, in lengths of the layout's first part.
+        reach: how far the part continues beyond its end, as a share of its length.
+        order: score against other parts at the same distance in radii; a part in front has a higher one.
+        sides: pairs of key points on both sides of the part, which tell its width and whether it is mirrored.
+    """
+
+    name: str
+    start: tuple[int, ...]
+    end: tuple[int, ...]
+    radius: float
+    reach: float = 0.0
+    order: float = 0.0
+    sides: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
 class KeypointLayout:
     """Names of the key points of a skeleton, and the limbs between them.
 
@@ -23,6 +45,7 @@ class KeypointLayout:
         partner: for each point the index of its mirror image (itself on the middle line).
         limbs: pairs of indices that are drawn as lines.
         colors: one RGB triple 0..255 a point; a limb takes the color of its second point.
+        parts: rigid parts, for flow priors; the length of the first one measures the subject. Default: none.
     """
 
     name: str
@@ -30,6 +53,7 @@ class KeypointLayout:
     partner: tuple[int, ...]
     limbs: tuple[tuple[int, int], ...]
     colors: tuple[tuple[int, int, int], ...]
+    parts: tuple[RigidPart, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)

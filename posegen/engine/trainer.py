@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -333,7 +334,7 @@ class PairTrainer(Trainer):
         with self._in_network():
             if self.stage.renders:
                 out = self.model(*inputs)
-                out = Transfer(out.image.float(), out.flows, out.masks)
+                out = replace(out, image=out.image.float())
             else:
                 out = Transfer(batch.source.new_empty(0), *self.model.estimate(*inputs))
         if self.statistics is not None:

@@ -4,6 +4,7 @@ from .adversarial import AdversarialLoss, TemporalAdversarialLoss
 from .affine import AffineRegularization
 from .base import FeatureCache, Loss, LossInputs
 from .correctness import SamplingCorrectness
+from .exact_motion import ExactFlowLoss, ExactVisibilityLoss
 from .features import VGG19Features
 from .matched_points import MatchedPoints, point_error
 from .perceptual import PerceptualLoss
@@ -13,6 +14,8 @@ from .style import StyleLoss
 __all__ = [
     "AdversarialLoss",
     "AffineRegularization",
+    "ExactFlowLoss",
+    "ExactVisibilityLoss",
     "FeatureCache",
     "Loss",
     "LossInputs",

@@ -19,16 +19,22 @@ class ReconstructionLoss(Loss):
     Args:
         weight: factor in the total.
         power: 1: absolute difference, as published; 2: squared difference, the one that PSNR measures.
+        of: ``"image"``, the result; ``"generated"``, what a composing renderer generated beside the pixels it kept.
 
     Raises:
-        ConfigError: *power* is neither.
+        ConfigError: *power* or *of* is neither.
     """
 
-    def __init__(self, weight: float = 1.0, power: int = 1) -> None:
+    def __init__(self, weight: float = 1.0, power: int = 1, of: str = "image") -> None:
         super().__init__(weight)
         if power not in DIFFERENCES:
             raise ConfigError(f"ReconstructionLoss: power must be 1 or 2, got {power!r}")
-        self.power = power
+        if of not in ("image", "generated"):
+            raise ConfigError(f"ReconstructionLoss: of must be 'image' or 'generated', got {of!r}")
+        self.power, self.of = power, of
 
     def forward(self, inputs: LossInputs) -> Tensor:
-        return DIFFERENCES[self.power](inputs.out.image.float(), inputs.batch.target)
+        image = getattr(inputs.out, self.of)
+        if image is None:
+            raise ConfigError("ReconstructionLoss of the generated image needs a renderer that composes images")
+        return DIFFERENCES[self.power](image.float(), inputs.batch.target)

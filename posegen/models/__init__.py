@@ -5,25 +5,33 @@ from .base import Discriminator, FlowEstimatorBase, GenerativeModel, Renderer
 from .clip_flow import JointFlowEstimator, SeparateFlowEstimators
 from .clip_model import ClipModel
 from .clip_renderer import ClipRenderer
+from .composing_renderer import ComposingRenderer
 from .discriminator import DifferenceDiscriminator, ResidualDiscriminator, TemporalDiscriminator
 from .flow_estimator import FlowEstimator
+from .guided_flow import GuidedFlowEstimator
 from .local_attention_renderer import LocalAttentionRenderer
 from .pair_model import PairModel
+from .priors import FlowPrior, PartFlow, PriorFlow
 
 __all__ = [
     "BaselineRenderer",
     "BilinearRenderer",
     "ClipModel",
     "ClipRenderer",
+    "ComposingRenderer",
     "DifferenceDiscriminator",
     "Discriminator",
     "FlowEstimator",
     "FlowEstimatorBase",
     "GenerativeModel",
+    "FlowPrior",
     "GlobalAttentionRenderer",
+    "GuidedFlowEstimator",
     "JointFlowEstimator",
     "LocalAttentionRenderer",
     "PairModel",
+    "PartFlow",
+    "PriorFlow",
     "Renderer",
     "ResidualDiscriminator",
     "SeparateFlowEstimators",

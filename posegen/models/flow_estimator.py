@@ -117,12 +117,19 @@ def decode(
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Decode encoder features, by level, to flows in pixels of their own resolution and masks in [0, 1]."""
     flows, masks = [], []
-    x = encoded[-1]
-    for level in up:
-        x = up[level](x) + skip[level](encoded[int(level)])
+    for level, x in decode_features(encoded, up, skip).items():
         if level in to_flow:
             with torch.autocast(x.device.type, enabled=False):  # bfloat16 does not hold a tenth of a pixel
                 full = x.to(torch.promote_types(x.dtype, torch.float32))
                 flows.append(to_flow[level](full))
                 masks.append(torch.sigmoid(to_mask[level](full)))
     return flows, masks
+
+
+def decode_features(encoded: Sequence[Tensor], up: nn.ModuleDict, skip: nn.ModuleDict) -> dict[str, Tensor]:
+    """Decode encoder features, by level, to decoder features by level, coarse to fine."""
+    features, x = {}, encoded[-1]
+    for level in up:
+        x = up[level](x) + skip[level](encoded[int(level)])
+        features[level] = x
+    return features

@@ -18,6 +18,7 @@ INIT_GAIN = 0.02
 GROUP = 16
 """Channels of a group under ``norm="group"``."""
 
+Upsampling = Literal["transposed", "resize"]
 NormKind = Literal["instance", "group"]
 
 
@@ -50,8 +51,17 @@ def conv3x3(a: int, b: int, padding_mode: Literal["zeros", "reflect"] = "zeros")
     return nn.Conv2d(a, b, 3, padding=1, padding_mode=padding_mode)
 
 
-def upsample_conv(a: int, b: int) -> nn.ConvTranspose2d:
-    """Build a transposed 3×3 convolution of stride 2: exactly twice the size."""
+class Enlarge(nn.Module):
+    """Resize a map bilinearly to exactly twice its size."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+def upsample_conv(a: int, b: int, upsampling: Upsampling = "transposed") -> nn.Module:
+    """Build a 3×3 convolution to exactly twice the size: transposed, as published, or after resizing."""
+    if upsampling == "resize":
+        return nn.Sequential(Enlarge(), conv3x3(a, b))
     return nn.ConvTranspose2d(a, b, 3, stride=2, padding=1, output_padding=1)
 
 
@@ -119,13 +129,15 @@ class Residual(Block):
 
 
 class Up(Block):
-    """a→b at twice the size: norm, act, conv3×3, norm, act, transposed convolution; side: transposed convolution."""
+    """a→b at twice the size: norm, act, conv3×3, norm, act, convolution to twice the size; side: likewise."""
 
-    def __init__(self, a: int, b: int, hidden: int, kind: NormKind = "instance") -> None:
+    def __init__(
+        self, a: int, b: int, hidden: int, kind: NormKind = "instance", upsampling: Upsampling = "transposed"
+    ) -> None:
         super().__init__()
         self.norm1, self.conv1 = norm(a, kind), conv3x3(a, hidden)
-        self.norm2, self.conv2 = norm(hidden, kind), upsample_conv(hidden, b)
-        self.side = upsample_conv(a, b)
+        self.norm2, self.conv2 = norm(hidden, kind), upsample_conv(hidden, b, upsampling)
+        self.side = upsample_conv(a, b, upsampling)
 
     def forward(self, x: Tensor) -> Tensor:
         main = self.norm_act_conv(x, self.norm1, self.conv1)

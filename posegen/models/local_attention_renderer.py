@@ -12,7 +12,7 @@ from ..ops import LocalAttention
 from ..registry import RENDERERS
 from . import published
 from .base import Renderer
-from .layers import INIT_GAIN, NormKind, Residual, ToImage, Up, encode, encoder, initialize
+from .layers import INIT_GAIN, NormKind, Residual, ToImage, Up, Upsampling, encode, encoder, initialize
 
 
 @RENDERERS.register_module()
@@ -106,11 +106,15 @@ def renderer_widths(base_width: int, max_width: int, depth: int) -> list[int]:
     return [min(base_width * 2 ** max(k - 1, 0), max_width) for k in range(depth + 1)]
 
 
-def decoder(widths: Sequence[int], kind: NormKind) -> tuple[nn.ModuleDict, nn.ModuleDict]:
+def decoder(
+    widths: Sequence[int], kind: NormKind, upsampling: Upsampling = "transposed"
+) -> tuple[nn.ModuleDict, nn.ModuleDict]:
     """Build the Residual and Up blocks by level, from the deepest to level 1; *widths* by level."""
     levels = range(len(widths) - 1, 0, -1)
     residual = nn.ModuleDict({str(k): Residual(widths[k], widths[k], kind) for k in levels})
-    up = nn.ModuleDict({str(k): Up(widths[k], widths[k - 1], hidden=widths[k], kind=kind) for k in levels})
+    up = nn.ModuleDict(
+        {str(k): Up(widths[k], widths[k - 1], hidden=widths[k], kind=kind, upsampling=upsampling) for k in levels}
+    )
     return residual, up
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..records import Transfer
+from ..records import Composition, Transfer
 from ..registry import FLOW_ESTIMATORS, MODELS, RENDERERS
 from .base import FlowEstimatorBase, GenerativeModel, Renderer, check_image, check_parts, check_structure
 
@@ -34,7 +35,8 @@ class PairModel(GenerativeModel):
         """Generate the target image with its flows and masks; arguments as in :meth:`transfer`."""
         flows, masks = self.estimate(source, source_structure, target_structure)
         image = self.renderer(source, source_structure, target_structure, flows, masks)
-        return Transfer(image, flows, masks)
+        image, generated = image if isinstance(image, Composition) else (image, None)
+        return Transfer(image, flows, masks, generated)
 
     def estimate(
         self, source: Tensor, source_structure: Tensor, target_structure: Tensor
@@ -60,4 +62,4 @@ class PairModel(GenerativeModel):
         check_structure("target_structure", target_structure, source, self.renderer)
         with self.in_precision(source.device):
             out = self(source, source_structure, target_structure)
-        return Transfer(out.image.to(source.dtype), out.flows, out.masks)
+        return replace(out, image=out.image.to(source.dtype))

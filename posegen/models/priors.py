@@ -1,0 +1,225 @@
+"""Flow priors: the motion that two structures already tell, computed and not learned.
+
+A prior offers several *candidates* for the flow at each target location, one for each rigid part of the subject and a
+last one for the background at rest, with a score each. Their blend is a flow that F can start from; F may also change
+the scores, so that it decides between parts instead of inventing motion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..data.keypoints import KeypointLayout, RigidPart, get_layout
+from ..errors import ConfigError
+from ..ops import heatmap_peaks, sample_bilinear
+from ..registry import FLOW_PRIORS
+
+ABSENT = -1e4
+"""Score of a part whose ends are missing in either image; its weight is zero in float32."""
+
+
+@dataclass
+class PriorFlow:
+    """A flow prior at full resolution.
+
+    ``candidates`` B N 2 H W in pixels of H×W, pointing from the target back to the source, the last of zeros (the
+    background at rest); ``scores`` B N H W, logits of the candidates; ``visible`` B 1 H W in [0, 1]: how likely the
+    source shows what the blended candidates point at.
+    """
+
+    candidates: Tensor
+    scores: Tensor
+    visible: Tensor
+
+    @property
+    def flow(self) -> Tensor:
+        """Candidates blended by their scores, B 2 H W."""
+        return blend(self.candidates, self.scores)
+
+    @property
+    def cover(self) -> Tensor:
+        """Weight of all candidates but the background, B 1 H W in [0, 1]."""
+        return 1 - self.scores.softmax(1)[:, -1:]
+
+
+def blend(candidates: Tensor, scores: Tensor) -> Tensor:
+    """Average candidates B N 2 H W with the softmax of scores B N H W: B 2 H W."""
+    return (scores.softmax(1).unsqueeze(2) * candidates).sum(1)
+
+
+class FlowPrior(nn.Module):
+    """Base of flow priors. A domain's plugin registers its own.
+
+    Attributes:
+        candidates: number of candidates N, the background at rest included.
+    """
+
+    candidates: int = 2
+
+    def forward(self, source_structure: Tensor, target_structure: Tensor) -> PriorFlow:
+        """Compute the prior of structures B S H W; no gradient reaches them."""
+        raise NotImplementedError(f"{type(self).__name__} must implement forward(source_structure, target_structure)")
+
+
+@FLOW_PRIORS.register_module()
+class PartFlow(FlowPrior):
+    """Move each rigid part of an articulated subject by the similarity that takes its ends from target to source.
+
+    Along a part, lengths scale as the distance of its ends does (foreshortening); across it, by the ratio of the
+    subject's sizes, or of the part's own width where the layout gives points on both its sides. A width that changes
+    its sign mirrors the part: the subject has turned round. The score of a part falls with the squared distance from
+    its axis, in units of the part's radius. A part whose end is missing in either image leaves its place to the others.
+
+    The first K channels of a structure must be heat maps of the layout's K points (:class:`HeatmapEncoder`).
+
+    Args:
+        layout: a key-point layout with ``parts``, or its name.
+        sharpness: factor of the squared distance in a part's score.
+        background: distance in radii at which the background at rest scores as much as a part.
+        largest_scale: limit of the ratio of lengths between source and target, and of its inverse.
+
+    Raises:
+        ConfigError: the layout has no parts.
+    """
+
+    radius: Tensor
+    reach: Tensor
+    order: Tensor
+
+    def __init__(
+        self,
+        layout: str | KeypointLayout,
+        sharpness: float = 3.4,
+        background: float = 1.5,
+        largest_scale: float = 2.0,
+    ) -> None:
+        super().__init__()
+        self.layout = get_layout(layout)
+        self.parts: tuple[RigidPart, ...] = self.layout.parts
+        if not self.parts:
+            raise ConfigError(f"PartFlow needs a key-point layout with parts; {self.layout.name!r} has none")
+        self.candidates = len(self.parts) + 1
+        self.sharpness, self.background, self.largest_scale = sharpness, background, largest_scale
+        for name in ("radius", "reach", "order"):
+            values = torch.tensor([getattr(part, name) for part in self.parts])
+            self.register_buffer(name, values, persistent=False)
+
+    @torch.no_grad()
+    def forward(self, source_structure: Tensor, target_structure: Tensor) -> PriorFlow:
+        size = (target_structure.shape[-2], target_structure.shape[-1])
+        count = len(self.layout)
+        source, in_source = heatmap_peaks(source_structure[:, :count].float())
+        target, in_target = heatmap_peaks(target_structure[:, :count].float())
+        return self.from_points(source, target, in_source & in_target, size)
+
+    def from_points(self, source: Tensor, target: Tensor, present: Tensor, size: tuple[int, int]) -> PriorFlow:
+        """Compute the prior of key points.
+
+        Args:
+            source, target: B K 2, (x, y) in pixels of the image.
+            present: B K bool, True where a point is known in both images.
+            size: (H, W) of the image.
+        """
+        candidates, scores = self._candidates(source, target, present, size)
+        _, in_source = self._candidates(target, source, present, size)  # which part each source location shows
+        owned = sample_bilinear(in_source.softmax(1).flatten(0, 1).unsqueeze(1), candidates.flatten(0, 1))
+        visible = (scores.softmax(1) * owned.view_as(scores)).sum(1, keepdim=True)
+        return PriorFlow(candidates, scores, visible)
+
+    def _candidates(
+        self, source: Tensor, target: Tensor, present: Tensor, size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """Flows B N 2 H W and scores B N H W of all parts and the background."""
+        start_t, end_t, known = self._ends(target, present)  # B P 2, B P
+        start_s, end_s, _ = self._ends(source, present)
+        axis_t, length_t = _direction(end_t - start_t)
+        axis_s, length_s = _direction(end_s - start_s)
+        unit_t, unit_s = (self._unit(length, known, size) for length in (length_t, length_s))  # B
+        along = self._limited(length_s / length_t)
+        across = self._across(source, target, present, axis_s, axis_t, unit_s / unit_t)
+
+        grid = _grid(size, target.device)  # HW 2
+        offset = grid - start_t.unsqueeze(2)  # B P HW 2
+        u = (offset * axis_t.unsqueeze(2)).sum(-1)  # along the axis, in pixels of the target
+        v = (offset * _normal(axis_t).unsqueeze(2)).sum(-1)
+        moved = (
+            start_s.unsqueeze(2)
+            + (u * along.unsqueeze(2)).unsqueeze(-1) * axis_s.unsqueeze(2)
+            + (v * across.unsqueeze(2)).unsqueeze(-1) * _normal(axis_s).unsqueeze(2)
+        )
+        beyond = (-u).clamp(min=0) + (u - (length_t * (1 + self.reach)).unsqueeze(2)).clamp(min=0)
+        distance = (v.square() + beyond.square()) / (self.radius * unit_t.unsqueeze(1)).square().unsqueeze(2)
+        scores = self.order.unsqueeze(1) - self.sharpness * distance
+        scores = scores.masked_fill(~known.unsqueeze(2), ABSENT)
+
+        rest = scores.new_full((len(scores), 1, scores.shape[2]), -self.sharpness * self.background**2)
+        flows = torch.cat([moved - grid, torch.zeros_like(moved[:, :1])], dim=1)
+        return flows.transpose(2, 3).unflatten(3, size), torch.cat([scores, rest], dim=1).unflatten(2, size)
+
+    def _ends(self, points: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Start and end B P 2 of each part, and whether both are known, B P."""
+        start, has_start = _means(points, present, [part.start for part in self.parts])
+        end, has_end = _means(points, present, [part.end for part in self.parts])
+        return start, end, has_start & has_end
+
+    def _unit(self, lengths: Tensor, known: Tensor, size: tuple[int, int]) -> Tensor:
+        """Length of the layout's first part, B, in pixels: the subject's size; a quarter of the image if unknown."""
+        return torch.where(known[:, 0], lengths[:, 0], 0.25 * size[0]).clamp(min=0.1 * size[0])
+
+    def _across(
+        self, source: Tensor, target: Tensor, present: Tensor, axis_s: Tensor, axis_t: Tensor, ratio: Tensor
+    ) -> Tensor:
+        """Scale of each part across its axis, B P; negative where the part is mirrored."""
+        across = self._limited(ratio).unsqueeze(1).repeat(1, len(self.parts))
+        for number, part in enumerate(self.parts):
+            if not part.sides:
+                continue
+            width_s, _ = _width(source, present, part.sides, _normal(axis_s[:, number]))
+            width_t, known = _width(target, present, part.sides, _normal(axis_t[:, number]))
+            scale = self._limited(width_s.abs().clamp(min=1) / width_t.abs().clamp(min=1))
+            mirrored = torch.where(width_s * width_t < 0, -scale, scale)
+            across[:, number] = torch.where(known, mirrored, across[:, number])
+        return across
+
+    def _limited(self, ratio: Tensor) -> Tensor:
+        return ratio.clamp(1 / self.largest_scale, self.largest_scale)
+
+
+def _grid(size: tuple[int, int], device: torch.device) -> Tensor:
+    """Pixel coordinates (x, y) of an image, HW 2."""
+    y, x = torch.meshgrid(*(torch.arange(side, device=device, dtype=torch.float32) for side in size), indexing="ij")
+    return torch.stack([x, y], dim=-1).flatten(0, 1)
+
+
+def _direction(vector: Tensor) -> tuple[Tensor, Tensor]:
+    """Unit vectors and lengths; at least a pixel, so that a part seen end-on keeps its size."""
+    length = torch.linalg.vector_norm(vector, dim=-1)
+    return vector / length.clamp(min=1e-6).unsqueeze(-1), length.clamp(min=1)
+
+
+def _normal(axis: Tensor) -> Tensor:
+    """Axes turned by 90 degrees."""
+    return torch.stack([-axis[..., 1], axis[..., 0]], dim=-1)
+
+
+def _means(points: Tensor, present: Tensor, groups: list[tuple[int, ...]]) -> tuple[Tensor, Tensor]:
+    """Mean of the present points of each group, B G 2, and whether there is one, B G."""
+    weights = points.new_zeros(len(groups), points.shape[1])
+    for number, group in enumerate(groups):
+        weights[number, list(group)] = 1
+    weights = weights * present.unsqueeze(1)  # B G K
+    total = weights.sum(-1)
+    return weights @ points / total.clamp(min=1).unsqueeze(-1), total > 0
+
+
+def _width(
+    points: Tensor, present: Tensor, sides: tuple[tuple[int, int], ...], normal: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Mean signed distance of pairs of points along a normal B 2, in pixels, B, and whether a pair is present."""
+    first, second = (list(column) for column in zip(*sides, strict=True))
+    both = present[:, first] & present[:, second]
+    distance = ((points[:, second] - points[:, first]) * normal.unsqueeze(1)).sum(-1) * both
+    return distance.sum(1) / both.sum(1).clamp(min=1), both.any(1)
