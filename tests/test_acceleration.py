@@ -26,11 +26,13 @@ from posegen.acceleration import (
 )
 from posegen.acceleration import choices as chosen
 from posegen.acceleration import minimal_filtering as minimal
-from posegen.acceleration.choices import measure
+from posegen.acceleration.choices import measure_shape
+from posegen.cli import main
 from posegen.errors import ConfigError
 from posegen.models import FlowEstimator, LocalAttentionRenderer, PairModel
 from posegen.models.layers import Encode, Residual, Skip, ToImage, Up
 from posegen.ops import LocalAttention
+from posegen.weights import read_weights
 
 FORMATS = [torch.contiguous_format, torch.channels_last]
 ROUNDING = {3: 4e-6, 5: 1e-5}
@@ -190,7 +192,7 @@ def test_the_measurement_chooses_what_takes_less_time(faster, monkeypatch):
     monkeypatch.setattr(chosen, "_times", lambda direct, minimal: (direct(), minimal(), seconds)[-1])
     x, weight, _ = inputs(3)
     before = torch.random.get_rng_state()
-    choice = measure(x, weight, 1, minimal.ALL, [torch.contiguous_format])
+    choice = measure_shape(x, weight, 1, minimal.ALL, [torch.contiguous_format])
     assert choice == ("" if faster == "direct" else " ".join(minimal.ALL))
     assert torch.equal(torch.random.get_rng_state(), before), "training draws the same random numbers"
 
@@ -207,8 +209,27 @@ def test_choices_are_stored_and_read_again(tmp_path):
 @pytest.mark.parametrize("text", ["{", "[]", '{"a": 1}', '{"a": "faster"}'])
 def test_a_file_that_holds_no_choices_is_refused(tmp_path, text):
     (tmp_path / "choices.json").write_text(text)
-    with pytest.raises(ConfigError, match=r"choices\.json holds .*delete it"):
+    with pytest.raises(ConfigError, match=r"choices\.json"):
         Choices(tmp_path / "choices.json")
+
+
+@pytest.mark.parametrize("moved", [False, True], ids=["in its folder", "from a copied checkpoint"])
+def test_a_resumed_run_uses_the_choices_of_its_start(moved, tiny_config, tmp_path, monkeypatch):
+    """Bit for bit, with choices that a second measurement would not repeat."""
+    monkeypatch.setattr(chosen, "MIN_CHANNELS", 1)
+    monkeypatch.setattr(chosen, "MIN_PRODUCTS", 1)
+    monkeypatch.setattr(chosen, "measure_shape", MINIMAL)
+    arguments = ["train", str(tiny_config), "--cfg-options", "flow_iters=1", "full_iters=2", "--work-dir"]
+    assert main([*arguments, str(tmp_path / "run")]) == 0
+    whole = read_weights(tmp_path / "run" / "iter_3.pth")["state_dict"]
+    folder = tmp_path / "copy" if moved else tmp_path / "run"
+    folder.mkdir(exist_ok=True)
+    (tmp_path / "run" / "iter_3.pth").unlink()
+    (tmp_path / "run" / "iter_2.pth").rename(folder / "iter_2.pth")
+    monkeypatch.setattr(chosen, "measure_shape", unmeasured)
+    assert main([*arguments, str(folder), "--resume"]) == 0
+    resumed = read_weights(folder / "iter_3.pth")["state_dict"]
+    assert all(torch.equal(resumed[name], value) for name, value in whole.items())
 
 
 def test_what_acceleration_is_not_for_is_left_to_pytorch():

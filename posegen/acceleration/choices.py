@@ -115,9 +115,8 @@ class Choices:
     never depends on the batch size: an image gives the same numbers alone and in a batch.
 
     Args:
-        path: a JSON file. Choices in it are read, and new ones are added to it: a training run that is resumed computes
-            the same bits. None: they are kept in memory only.
-        measure: times a shape; :func:`measure`, unless a test replaces it.
+        path: a JSON file. Choices in it are read, and new ones are added to it; None: they are kept in memory only.
+        measure: times a shape; :func:`measure_shape`, unless a test replaces it.
 
     Attributes:
         by_shape: the choices so far.
@@ -129,9 +128,27 @@ class Choices:
     def __init__(self, path: str | Path | None = None, measure: Measure | None = None) -> None:
         self.path = None if path is None else Path(path)
         self.by_shape: dict[str, str] = {}
-        self._measure = measure or globals()["measure"]
+        self._measure = measure or measure_shape
         if self.path is not None and self.path.exists():
-            self.by_shape = _read(self.path)
+            try:
+                self.update(json.loads(self.path.read_text(encoding="utf-8")))
+            except (OSError, ValueError) as error:
+                raise ConfigError(f"{self.path} cannot be read: {error}; delete it to measure again") from error
+
+    def update(self, by_shape: Any) -> None:
+        """Take over choices, of a file or of the checkpoint of a run.
+
+        Raises:
+            ConfigError: they are something else.
+        """
+        try:
+            words = {word for choice in by_shape.values() for word in choice.split()}
+        except (AttributeError, TypeError):
+            words = {str(by_shape)[:80]}
+        if unknown := words - {*ALL, CHANNELS_LAST}:
+            where = f" in {self.path}" if self.path else ""
+            raise ConfigError(f"unknown choices of acceleration{where}: {', '.join(sorted(unknown))}")
+        self.by_shape.update(by_shape)
 
     def convolve(
         self, x: Tensor, weight: Tensor, bias: Tensor | None = None, padding: int = 0, any_format: bool = False
@@ -201,7 +218,7 @@ def _fits(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> bool:
 
 
 @torch.no_grad()
-def measure(
+def measure_shape(
     x: Tensor, weight: Tensor, padding: int, wanted: Sequence[Part], formats: Sequence[torch.memory_format]
 ) -> str:
     """Return the fastest choice for one image of the shape of *x*, see :class:`Choices`.
@@ -264,17 +281,6 @@ def _seconds(run: Callable[[], Any]) -> float:
 
 
 # Files --------------------------------------------------------------------------------------------------------
-
-
-def _read(path: Path) -> dict[str, str]:
-    try:
-        choices = json.loads(path.read_text(encoding="utf-8"))
-        words = {word for choice in choices.values() for word in choice.split()}
-    except (OSError, ValueError, AttributeError) as error:
-        raise ConfigError(f"{path} holds no choices of acceleration: {error}; delete it to measure again") from error
-    if unknown := words - {*ALL, CHANNELS_LAST}:
-        raise ConfigError(f"{path} holds unknown choices: {', '.join(sorted(unknown))}; delete it to measure again")
-    return choices
 
 
 def _write(path: Path, choices: dict[str, str]) -> None:

@@ -77,7 +77,7 @@ def build_trainer(
     runner = _build(config, work_dir, cfg=unresolved(config), **changes)
     runner.start_from = config.get("load_from")
     if _computes_on_cpu(runner) and not (trainer["autocast"] or config.trainer.get("compile")):
-        accelerate(runner.model, Choices(Path(work_dir) / CHOICES))
+        runner.choices = accelerate(runner.model, Choices(Path(work_dir) / CHOICES))
     runner.show_log()
     for line in _notes(config):
         runner.logger.info(line)

@@ -15,6 +15,7 @@ from mmengine.runner.checkpoint import weights_to_cpu
 from mmengine.utils import apply_to
 from torch import nn
 
+from ..acceleration import Choices
 from ..errors import CheckpointError
 from .checkpoint import check_weights, load_weights, read_checkpoint
 from .checkpoint_files import newest_sound, write_checkpoint
@@ -34,10 +35,12 @@ class PosegenRunner(Runner):
 
     Attributes:
         start_from: checkpoint whose model weights training starts from, unless a run is resumed.
+        choices: choices of acceleration, stored in checkpoints, so that a resumed run computes the same bits.
         run_id: identifier of the run in all its checkpoints, 32 hexadecimal digits; a resumed run keeps it.
     """
 
     start_from: str | None = None
+    choices: Choices | None = None
     run_id: str = ""
     _has_loaded: bool  # defined by mmengine
 
@@ -139,6 +142,7 @@ class PosegenRunner(Runner):
             run=self.run_id,
             revision=revision(),
             versions=versions(),
+            acceleration={} if self.choices is None else dict(self.choices.by_shape),
             mmengine_version=versions()["mmengine"],
         )
         if hasattr(self.train_dataloader.dataset, "metainfo"):
@@ -172,6 +176,8 @@ class PosegenRunner(Runner):
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         model.load_state_dict(checkpoint["state_dict"])
         self.run_id = checkpoint["meta"].get("run") or self.run_id
+        if self.choices is not None:
+            self.choices.update(checkpoint["meta"].get("acceleration") or {})
         self._has_loaded = True
         self.logger.info(f"loaded: {filename}")
         return checkpoint
