@@ -1,4 +1,4 @@
-"""How far a flow is from being affine, window by window (GFLA section 3.1, the regularization of the flow)."""
+"""Distance of a flow from affine ones, by window (GFLA, arXiv 2003.00696, section 3.1: regularization)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import Tensor
 
 
 def affine_residual(flow: Tensor, size: int) -> Tensor:
-    """Squared residual of the best affine fit to the sampling coordinates of each full size×size window.
+    """Compute the squared residual of the best affine fit to the sampling positions in each full size×size window.
 
     The locations themselves are affine, so the flow has the same residual as ``l + w(l)``. The residual is the energy
-    in the size² − 3 directions orthogonal to {1, x, y}: a small filter bank, with no cancellation of large terms.
+    in the size² − 3 directions orthogonal to {1, x, y}: a small filter bank, without cancellation of large terms.
 
     Args:
         flow: B 2 H W, in pixels. size: side of the window, at least 2.
@@ -34,7 +34,7 @@ def affine_residual(flow: Tensor, size: int) -> Tensor:
 
 @lru_cache
 def _non_affine_filters(size: int) -> Tensor:
-    """An orthonormal basis of the windows orthogonal to {1, x, y}: size²−3 1 size size."""
+    """Return an orthonormal basis of the windows orthogonal to {1, x, y}: size²−3 1 size size."""
     side = torch.arange(size, dtype=torch.float64)
     y, x = torch.meshgrid(side, side, indexing="ij")
     affine = torch.stack([torch.ones_like(x), x, y]).flatten(1)

@@ -1,4 +1,4 @@
-"""The published formulation: patches are built, tap by tap. Slow and plain; tests and benchmarks compare against it."""
+"""Local attention as published: patches are built, tap by tap. Slow; for tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .sampling import sample_by_grid, sampling_positions
 
 
 def patches(source: Tensor, flow: Tensor, size: int) -> Tensor:
-    """The size×size patch of *source* B C H W around each ``l + w(l)``: B C size² H W, taps row by row."""
+    """Return the size×size patch of *source* B C H W around each ``l + w(l)``: B C size² H W, taps row by row."""
     radius = size // 2
     shifts = [(x, y) for y in range(-radius, radius + 1) for x in range(-radius, radius + 1)]
     positions = sampling_positions(flow)
@@ -19,7 +19,7 @@ def patches(source: Tensor, flow: Tensor, size: int) -> Tensor:
 
 
 def local_attention_by_patches(block: LocalAttention, source: Tensor, target: Tensor, flow: Tensor) -> Tensor:
-    """What ``block(source, target, flow)`` computes, from patches of both maps."""
+    """Compute ``block(source, target, flow)`` from patches of both maps."""
     size = block.kernel_size
     source_patches = patches(source, flow, size)
     target_patches = patches(target, torch.zeros_like(flow), size)

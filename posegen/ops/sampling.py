@@ -1,4 +1,4 @@
-"""Sampling feature maps along a flow field. Outside the map every tap clamps to the border, each on its own."""
+"""Sample feature maps along a flow field. Outside the map, each tap is clamped to the border separately."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 MANY_CHANNELS = 16
-"""From here on a map is sampled by a gather of its taps, not by ``grid_sample``, which is faster for an image."""
+"""Channels from which a map is sampled by gathering its taps; ``grid_sample`` is faster with fewer."""
 
 
 def sampling_positions(flow: Tensor) -> Tensor:
-    """Where each location samples: ``l + w(l)``.
+    """Return the position that each location samples, ``l + w(l)``.
 
     Args:
         flow: B 2 h w, pixels of h×w; channel 0 to the right, channel 1 down.
 
     Returns:
-        B 2 h w, pixel coordinates (x, y), the center of the first pixel at 0. At least float32: half-precision types
-        cannot hold a position to a fraction of a pixel.
+        B 2 h w, pixel coordinates (x, y), the center of the first pixel at 0. At least float32: half-precision types do
+        not hold fractions of a pixel.
     """
     flow = flow.to(torch.promote_types(flow.dtype, torch.float32))
     height, width = flow.shape[-2:]
@@ -31,24 +31,24 @@ def sampling_positions(flow: Tensor) -> Tensor:
 
 
 def sample_bilinear(source: Tensor, flow: Tensor, margin: int = 0) -> Tensor:
-    """Sample a map along a flow with bilinear interpolation.
+    """Sample a map along a flow by bilinear interpolation.
 
     Args:
         source: B C H W.
-        flow: B 2 h w in pixels of the source (h, w may differ from H, W where only positions matter).
-        margin: the source has this many extra pixels on every side; position 0 lies *margin* pixels inside it.
+        flow: B 2 h w in pixels of the source.
+        margin: width of a border that was added to the source on every side; positions do not count it.
 
     Returns:
         B C h w.
     """
     positions = sampling_positions(flow) + margin
-    # A half-precision grid would move positions by a tenth of a pixel: the map is raised to the precision of positions.
+    # grid_sample needs one type; a half-precision grid would move positions by a tenth of a pixel.
     source = source.to(positions.dtype)
     return (sample_by_gather if source.shape[1] >= MANY_CHANNELS else sample_by_grid)(source, positions)
 
 
 def sample_by_grid(source: Tensor, positions: Tensor) -> Tensor:
-    """A map B C H W at positions B 2 h w of it, in pixels: B C h w, by ``grid_sample``."""
+    """Sample a map B C H W at positions B 2 h w, in pixels, by ``grid_sample``: B C h w."""
     x, y = positions.unbind(1)
     height, width = source.shape[-2:]
     grid = torch.stack([x * (2 / max(width - 1, 1)) - 1, y * (2 / max(height - 1, 1)) - 1], dim=3)
@@ -56,7 +56,7 @@ def sample_by_grid(source: Tensor, positions: Tensor) -> Tensor:
 
 
 def sample_by_gather(source: Tensor, positions: Tensor) -> Tensor:
-    """The same as :func:`sample_by_grid`, all channels of a tap at once: with many, twice as fast on a CPU."""
+    """Compute :func:`sample_by_grid` with all channels of a tap at once: twice as fast on a CPU with many channels."""
     floor = positions.detach().floor()
     x, y = (positions - floor).unbind(1)
     across = torch.stack([1 - x, x], dim=1)
@@ -67,8 +67,8 @@ def sample_by_gather(source: Tensor, positions: Tensor) -> Tensor:
 def sample_gaussian(source: Tensor, flow: Tensor, size: int = 4, sigma: float = 2.0) -> Tensor:
     """Sample a map along a flow with a Gaussian window of size×size taps, weights normalized to 1.
 
-    A wider window than bilinear: its gradient sees further, which is why the sampling correctness loss uses it (GFLA
-    section 3.1 and ``spec: losses``).
+    The window is wider than a bilinear one, so its gradient reaches further: the sampling correctness loss uses it (GFLA,
+    arXiv 2003.00696, section 3.1; docs/method.md).
 
     Args:
         source: B C H W.
@@ -88,16 +88,16 @@ def sample_gaussian(source: Tensor, flow: Tensor, size: int = 4, sigma: float = 
 
 
 def weighted_gather(source: Tensor, first: Tensor, weights: Tensor) -> Tensor:
-    """For each location, the weighted sum of a window of whole pixels of a map, indices clamped to the map.
+    """Sum a weighted window of pixels of a map for each location, indices clamped to the map.
 
     Args:
         source: B C H W.
-        first: B 2 h w, (x, y) of each window's first pixel, whole numbers; no gradient.
+        first: B 2 h w, (x, y) of the first pixel of each window, whole numbers; no gradient.
         weights: B rows columns h w.
 
     Returns:
-        B C h w. Gradients reach *source* and *weights*. The taps are gathered and summed in one fused step: no patch is
-        ever built.
+        B C h w, with gradients for *source* and *weights*. Taps are gathered and summed in one fused step, without
+        building patches.
     """
     batch, channels, height, width = source.shape
     rows, columns, out_height, out_width = weights.shape[1:]
@@ -115,17 +115,16 @@ def weighted_gather(source: Tensor, first: Tensor, weights: Tensor) -> Tensor:
 
 
 def weighted_rows(table: Tensor, index: Tensor, weights: Tensor) -> Tensor:
-    """For each row of *index*, the weighted sum of the table's rows that it names: ``Σ_k weights_k · table[index_k]``.
+    """Sum the rows of a table that each row of *index* names: ``Σ_k weights_k · table[index_k]``.
 
-    This is ``embedding_bag``, with a backward pass of its own: that of torch adds to the table bag by bag, this one
-    sorts the pairs by row of the table and is one more ``embedding_bag``, four times faster, in an order that is always
-    the same.
+    This is ``embedding_bag`` with another backward pass. PyTorch's adds to the table bag by bag; this one sorts the pairs
+    by row of the table and is one more ``embedding_bag``: four times faster, and deterministic.
 
     Args:
         table: M C. index: N K, rows of the table. weights: N K, of the table's type.
 
     Returns:
-        N C. Gradients reach *table* and *weights*, once.
+        N C, with first derivatives for *table* and *weights*.
     """
     if torch.is_grad_enabled() and (table.requires_grad or weights.requires_grad):
         return _WeightedRows.apply(table, index, weights)
@@ -149,7 +148,7 @@ class _WeightedRows(torch.autograd.Function):
 
 
 def _transposed(index: Tensor, weights: Tensor, gradient: Tensor, rows: int) -> Tensor:
-    """For each row of the table, the weighted sum of the gradients of all that named it."""
+    """Sum, for each row of the table, the weighted gradients of all outputs that read it."""
     named, order = torch.sort(index.flatten().int(), stable=True)
     starts = torch.searchsorted(named, torch.arange(rows, dtype=named.dtype, device=named.device))
     bags = order // index.shape[1]
@@ -157,7 +156,7 @@ def _transposed(index: Tensor, weights: Tensor, gradient: Tensor, rows: int) -> 
 
 
 def _of_weights(table: Tensor, index: Tensor, weights: Tensor, gradient: Tensor) -> Tensor:
-    """The product of each gradient with each row that it was summed from: torch's own backward pass, fused as well."""
+    """Multiply each gradient with each row that it was summed from, by PyTorch's fused backward pass."""
     with torch.enable_grad():
         weights = weights.detach().requires_grad_()
         out = F.embedding_bag(index, table.detach(), mode="sum", per_sample_weights=weights)
@@ -172,10 +171,10 @@ def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def warp(source: Tensor, flow: Tensor) -> Tensor:
-    """A source image moved along a flow.
+    """Warp a source image along a flow.
 
     Args:
-        source: B 3 H W. flow: B 2 h w in pixels of h×w; it is resized to the image.
+        source: B 3 H W. flow: B 2 h w in pixels of h×w; resized to the image.
 
     Returns:
         B 3 H W.
