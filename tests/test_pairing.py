@@ -154,6 +154,18 @@ def test_a_source_missing_in_the_true_images_is_none(made, true):
     assert pair_images(made, true, conventions=CONVENTIONS).pairs[0].source is None
 
 
+def test_sources_may_lie_in_a_folder_of_their_own(tmp_path, made, true):
+    touch(made, "a_2_b_vis.png", "c_2_b_vis.png")
+    touch(true, "b.png")
+    touch(tmp_path / "source", "a.jpg")
+    pairing = pair_images(made, true, None, CONVENTIONS, tmp_path / "source")
+    assert [pair.source for pair in pairing.pairs] == [tmp_path / "source" / "a.jpg", None]
+    touch(made / "same", "b.png")
+    touch(tmp_path / "source", "b.png")
+    (pair,) = pair_images(made / "same", true, None, CONVENTIONS, tmp_path / "source").pairs
+    assert pair.source == tmp_path / "source" / "b.png"
+
+
 def test_images_without_a_partner_are_listed_with_the_reason(made, true):
     touch(made, "a_2_b_vis.png", "a_2_c_vis.png", "sheet.png")
     touch(true, "a.png", "b.png")

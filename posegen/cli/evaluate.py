@@ -38,7 +38,7 @@ def add_scoring(parser: argparse._ActionsContainer, required: bool) -> None:
     parser.add_argument(
         "--metrics", nargs="+", metavar="NAME", help="subset of the protocol's metrics to compute (default: all)"
     )
-    parser.add_argument("--real", type=Path, metavar="DIR", help="folder of real images for metrics of sets (FID, KID)")
+    parser.add_argument("--real", type=Path, metavar="DIR", help="folder of real images, for metrics of sets")
     forms = "a list or JSON file of many images, or a folder of IMAGE.json or IMAGE_keypoints.json"
     parser.add_argument("--keypoints", type=Path, metavar="PATH", help=f"key points of the true images: {forms}")
     parser.add_argument(
@@ -68,21 +68,20 @@ def _at_least(least: int) -> Callable[[str], int]:
 def run(parsed: argparse.Namespace) -> int:
     """Evaluate; returns 1 if a metric was not computed or an image has no partner."""
     from ..evaluation.pairing import pair_images
-    from .scoring import check_out, check_scoring, remove_if_empty, score, with_sources
+    from .scoring import check_out, check_scoring, remove_if_empty, score
 
     load_plugins(parsed)
     check_scoring(parsed)
     with remove_if_empty(parsed.out):
         check_out(parsed)
-        pairing = pair_images(parsed.generated, parsed.target, parsed.pairs)
+        pairing = pair_images(parsed.generated, parsed.target, parsed.pairs, source=parsed.source)
         context = {
             "generated": str(parsed.generated),
             "target": str(parsed.target),
             "naming": pairing.convention,
             "targets_without_a_result": len(pairing.unused),
         }
-        pairs = with_sources(pairing.pairs, parsed.source)
-        status = score(parsed, pairs, parsed.out, context, pairing.unmatched)
+        status = score(parsed, pairing.pairs, parsed.out, context, pairing.unmatched)
     for name in pairing.unmatched[:20]:
         print(f"not scored: {name}", file=sys.stderr)
     if pairing.unmatched:

@@ -104,17 +104,6 @@ def score(
     return 1 if result.not_computed and not parsed.allow_missing else 0
 
 
-def with_sources(pairs: Sequence[ImagePair], folder: Path | None) -> list[ImagePair]:
-    """Add to each pair the source image of *folder* that the generated image's name begins with."""
-    if folder is None:
-        return list(pairs)
-    by_stem = {path.stem: path for path in find_images(folder)}
-    return [
-        replace(pair, source=pair.source or by_stem.get(pair.name) or by_stem.get(pair.name.split("_2_")[0]))
-        for pair in pairs
-    ]
-
-
 def _show(result: Evaluation, others: list[tuple[str, Evaluation]], out: Path | None) -> None:
     console = Console()
     console.print(score_table(result))

@@ -96,7 +96,11 @@ class Pairing:
 
 
 def pair_images(
-    generated: Path, target: Path, pairs: Path | None = None, conventions: Sequence[NamingConvention] | None = None
+    generated: Path,
+    target: Path,
+    pairs: Path | None = None,
+    conventions: Sequence[NamingConvention] | None = None,
+    source: Path | None = None,
 ) -> Pairing:
     """Find the true image of every generated one.
 
@@ -106,10 +110,12 @@ def pair_images(
 
     Args:
         generated: folder of the generated images.
-        target: folder of the true images, in which sources are looked up as well.
+        target: folder of the true images.
         pairs: a CSV file with the columns ``generated,target`` or ``generated,target,source``, paths below the folders;
             or ``from,to``, names of source and target, whose generated image is found by a convention.
         conventions: the naming conventions to try (default: all that plugins bring).
+        source: folder of the source images (default: *target*). A source named neither by the convention nor by the
+            list is the image with the name of the result.
 
     Raises:
         DataError: a folder without images; bad rows of the list, all listed; a name shared by two images; names that
@@ -119,12 +125,13 @@ def pair_images(
     prefixes = {prefix for convention in known for prefix in convention.path_prefixes}
     made, true = ImageIndex(generated, prefixes), ImageIndex(target, prefixes)
     made.check_unique()
+    folders = _Folders(made, true, true if source is None else ImageIndex(source, prefixes))
     if pairs is None:
-        pairing = _pair_by_name(made, true, known)
+        pairing = _pair_by_name(folders, known)
     else:
         columns, rows = _read_list(pairs)
         by_file = "generated" in columns
-        pairing = _pair_by_file(made, true, pairs, rows) if by_file else _pair_by_row(made, true, pairs, rows, known)
+        pairing = _pair_by_file(folders, pairs, rows) if by_file else _pair_by_row(folders, pairs, rows, known)
     if not pairing.pairs:
         raise DataError(generated, ["no image has a partner", *pairing.unmatched])
     pairing.unmatched += [*made.left_out, *(f"true image {reason}" for reason in true.left_out)]
@@ -133,10 +140,21 @@ def pair_images(
     return pairing
 
 
-def _pair(made: ImageIndex, true: ImageIndex, generated: str, target: str, source: str) -> ImagePair:
-    sources = true.find(source) if source else []
-    source_path = true.paths[sources[0]] if len(sources) == 1 else None
-    return ImagePair(without_ending(generated), made.paths[generated], true.paths[target], source_path)
+class _Folders(NamedTuple):
+    """Images by kind."""
+
+    generated: ImageIndex
+    target: ImageIndex
+    source: ImageIndex
+
+    def pair(self, generated: str, target: str, source: str) -> ImagePair:
+        """Make a pair of images by their names; *source* may be empty or missing."""
+        name = without_ending(generated)
+        if not source and self.source is not self.target:
+            source = name
+        found = self.source.find(source) if source else []
+        path = self.source.paths[found[0]] if len(found) == 1 else None
+        return ImagePair(name, self.generated.paths[generated], self.target.paths[target], path)
 
 
 # By the names of the files
@@ -149,9 +167,10 @@ class _Match(NamedTuple):
     targets: list[str]
 
 
-def _pair_by_name(made: ImageIndex, true: ImageIndex, conventions: Sequence[NamingConvention]) -> Pairing:
+def _pair_by_name(folders: _Folders, conventions: Sequence[NamingConvention]) -> Pairing:
+    made, true = folders.generated, folders.target
     matches = {
-        convention.name: {name: match for name in made.paths if (match := _match(convention, name, true))}
+        convention.name: {name: match for name in made.paths if (match := _match(convention, name, folders))}
         for convention in conventions
     }
     found = {
@@ -162,20 +181,20 @@ def _pair_by_name(made: ImageIndex, true: ImageIndex, conventions: Sequence[Nami
     by_name = matches[chosen]
     _refuse_ambiguous(true.folder, {name: match.targets for name, match in by_name.items()})
     template = next(convention.template for convention in conventions if convention.name == chosen)
-    pairs = [_pair(made, true, name, match.targets[0], match.source) for name, match in by_name.items()]
+    pairs = [folders.pair(name, match.targets[0], match.source) for name, match in by_name.items()]
     missing = [name for name in made.paths if name not in by_name]
     return Pairing(pairs, [f"{name}: no true image of this name (naming: {template})" for name in missing], chosen)
 
 
-def _match(convention: NamingConvention, name: str, true: ImageIndex) -> _Match | None:
+def _match(convention: NamingConvention, name: str, folders: _Folders) -> _Match | None:
     """Return the true images that a generated one can belong to; None if there are none."""
     path = PurePosixPath(without_ending(name))
     read = [
         _Match(source and str(path.parent / source), found)
         for source, target in convention.readings(path.name)
-        if (found := true.find(str(path.parent / target)))
+        if (found := folders.target.find(str(path.parent / target)))
     ]
-    best = [match for match in read if match.source and true.find(match.source)] or read
+    best = [match for match in read if match.source and folders.source.find(match.source)] or read
     if not best:
         return None
     return _Match(best[0].source, list(dict.fromkeys(target for match in best for target in match.targets)))
@@ -275,39 +294,40 @@ def _problem(cells: Sequence[str], columns: Sequence[str]) -> str:
     return ""
 
 
-def _pair_by_file(made: ImageIndex, true: ImageIndex, path: Path, rows: Sequence[_Row]) -> Pairing:
+def _pair_by_file(folders: _Folders, path: Path, rows: Sequence[_Row]) -> Pairing:
     """Pair by a list that names the generated images."""
-    folders = {"generated": made, "target": true, "source": true}
+    by_column = folders._asdict()
     pairs: dict[str, ImagePair] = {}
     lines: dict[str, int] = {}
     unmatched, problems = [], []
     for row in rows:
-        found = {column: folders[column].find(name) for column, name in row.names.items()}
+        found = {column: by_column[column].find(name) for column, name in row.names.items()}
         ambiguous = {column: images for column, images in found.items() if len(images) > 1}
         if ambiguous:
             problems += [f"row {row.line}: {row.names[c]} can be {' or '.join(i)}" for c, i in ambiguous.items()]
             continue
         generated, target = ("".join(found[column]) for column in ("generated", "target"))
         line = lines.setdefault(generated, row.line)
-        missing = [f"no {column} image in {folders[column].folder}" for column, images in found.items() if not images]
+        missing = [f"no {column} image in {by_column[column].folder}" for column, images in found.items() if not images]
         if missing:
             unmatched.append(f"{row}: {', '.join(missing)}")
         elif line == row.line:
-            pairs[generated] = _pair(made, true, generated, target, row.names.get("source", ""))
-        elif generated in pairs and pairs[generated].target == true.paths[target]:
+            pairs[generated] = folders.pair(generated, target, row.names.get("source", ""))
+        elif generated in pairs and pairs[generated].target == folders.target.paths[target]:
             unmatched.append(f"{row}: repeats row {line}")
         else:
             problems.append(f"row {row.line}: {generated} has another target in row {line}")
     if problems:
         raise DataError(path, problems)
-    unmatched += [f"{name}: not in {path}" for name in made.paths if name not in lines]
+    unmatched += [f"{name}: not in {path}" for name in folders.generated.paths if name not in lines]
     return Pairing(list(pairs.values()), unmatched, LIST)
 
 
 def _pair_by_row(
-    made: ImageIndex, true: ImageIndex, path: Path, rows: Sequence[_Row], conventions: Sequence[NamingConvention]
+    folders: _Folders, path: Path, rows: Sequence[_Row], conventions: Sequence[NamingConvention]
 ) -> Pairing:
     """Pair by a list of sources and targets; generated images are found by a naming convention."""
+    made, true = folders.generated, folders.target
     listed: dict[tuple[str, str], _Row] = {}
     unmatched = []
     for row in rows:
@@ -330,9 +350,7 @@ def _pair_by_row(
     taken = set(own.values())
     unmatched += [f"{name}: belongs to no row of {path}" for name in made.paths if name not in taken]
     pairs = [
-        _pair(made, true, own[key], targets[key][0], row.names["from"])
-        for key, row in listed.items()
-        if targets.get(key)
+        folders.pair(own[key], targets[key][0], row.names["from"]) for key, row in listed.items() if targets.get(key)
     ]
     return Pairing(pairs, unmatched, chosen)
 

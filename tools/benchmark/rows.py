@@ -95,7 +95,7 @@ def image(settings: Settings) -> Iterator[Comparison]:
     }
     check = dict(work)
     if native_bfloat16():
-        work[BF16] = partial(_in_bfloat16, settings, work[OURS])
+        work[BF16] = partial(_transfer, _model(settings, "bf16"), inputs)
     yield Comparison(f"one image, {_size(settings)}", work, check, tolerance=1e-3, count=1)
 
 
@@ -107,10 +107,9 @@ def step(settings: Settings) -> Iterator[Comparison]:
     published.to(settings.device).train()
     published.enter(published.stages[-1])
     batch = _random_pairs(settings, 2)
-    check: dict[str, Work] = {
-        name: _step(copy.deepcopy(t), batch) for name, t in ((OURS, ours), (PUBLISHED, published))
-    }
-    work = {OURS: _step(ours, batch), PUBLISHED: _step(published, batch)}
+    trainers = {OURS: ours, PUBLISHED: published}
+    check = {name: _step(copy.deepcopy(trainer), batch) for name, trainer in trainers.items()}
+    work = {name: _step(trainer, batch) for name, trainer in trainers.items()}
     if native_bfloat16():
         half = copy.deepcopy(ours)
         half.autocast = True
@@ -189,24 +188,21 @@ ROWS: dict[str, Callable[[Settings], Iterator[Comparison]]] = {
 # Shared by rows -----------------------------------------------------------------------------------------------
 
 
-def _model(settings: Settings) -> Any:
+def _model(settings: Settings, precision: str = "fp32") -> Any:
     torch.manual_seed(0)
-    return load_model(settings.config, None, settings.device)
+    return load_model(settings.config, None, settings.device, precision=precision)
 
 
 def _transfer(model: Any, inputs: Sequence[Tensor]) -> Mapping[str, Tensor]:
     return {"image": model.transfer(*inputs).image}
 
 
-def _in_bfloat16(settings: Settings, work: Work) -> Mapping[str, Tensor]:
-    with torch.autocast(torch.device(settings.device).type, torch.bfloat16):
-        return work()
-
-
 def _trainer(settings: Settings) -> PairTrainer:
     torch.manual_seed(0)
     trainer = MODELS.build_part({**settings.config.trainer, "model": settings.config.model})
     trainer.to(settings.device).train()
+    if settings.device == "cpu":  # as a run does, see posegen.engine.build
+        accelerate(trainer)
     trainer.enter(trainer.stages[-1])
     return trainer
 
