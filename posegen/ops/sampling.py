@@ -67,8 +67,8 @@ def sample_by_gather(source: Tensor, positions: Tensor) -> Tensor:
 def sample_gaussian(source: Tensor, flow: Tensor, size: int = 4, sigma: float = 2.0) -> Tensor:
     """Sample a map along a flow with a Gaussian window of size×size taps, weights normalized to 1.
 
-    The window is wider than a bilinear one, so its gradient reaches further: the sampling correctness loss uses it (GFLA,
-    arXiv 2003.00696, section 3.1; docs/method.md).
+    The window is wider than a bilinear one, so its gradient reaches further: the sampling correctness loss uses it
+    (GFLA, arXiv 2003.00696, section 3.1; docs/method.md).
 
     Args:
         source: B C H W.
@@ -117,8 +117,8 @@ def weighted_gather(source: Tensor, first: Tensor, weights: Tensor) -> Tensor:
 def weighted_rows(table: Tensor, index: Tensor, weights: Tensor) -> Tensor:
     """Sum the rows of a table that each row of *index* names: ``Σ_k weights_k · table[index_k]``.
 
-    This is ``embedding_bag`` with another backward pass. PyTorch's adds to the table bag by bag; this one sorts the pairs
-    by row of the table and is one more ``embedding_bag``: four times faster, and deterministic.
+    This is ``embedding_bag`` with another backward pass. PyTorch's adds to the table bag by bag; this one sorts the
+    pairs by row of the table and is one more ``embedding_bag``: four times faster, and deterministic.
 
     Args:
         table: M C. index: N K, rows of the table. weights: N K, of the table's type.
