@@ -1,9 +1,12 @@
-"""A run small enough for a test: networks of 8 channels, images of 32×32, 3 iterations of flow and 4 of everything."""
+"""A run small enough for a test: networks of 8 channels, images of 32×32, 3 iterations of F and 4 of F and G."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import mmengine.config.config
 import pytest
 import torch
 
@@ -40,7 +43,20 @@ import_torchvision()  # before a test module imports torchvision itself
 
 
 def pytest_configure() -> None:
-    torch.set_num_threads(1)  # as in every process the tests start, so that sums are taken in one order
+    torch.set_num_threads(1)  # as in every process that tests start, so that sums have one order
+    mmengine.config.config.FormatCode = remember(mmengine.config.config.FormatCode)
+
+
+def remember(format_code: Callable[..., Any]) -> Callable[..., Any]:
+    """Format a text once: mmengine formats its config six times a run, which takes longer than a short run itself."""
+    formatted: dict[str, Any] = {}
+
+    def format_once(text: str, **style: Any) -> Any:
+        if text not in formatted:
+            formatted[text] = format_code(text, **style)
+        return formatted[text]
+
+    return format_once
 
 
 def write_tiny(folder: Path) -> Path:

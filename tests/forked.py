@@ -1,7 +1,6 @@
-"""Runs in processes of their own, that are killed at a moment one asks for.
+"""Commands in processes of their own, which can be killed at a given moment.
 
-They are forked from a process that has imported everything and has started no thread: so a start costs one second, not
-ten, and twenty kills are affordable.
+They are forked from a server that has imported everything and has no threads, so that a start takes a second.
 """
 
 from __future__ import annotations
@@ -42,12 +41,12 @@ SPANS = {
     "in a checkpoint": (VerifiedCheckpoints, "_save_checkpoint_with_step"),
     "in a validation": (StagedTrainLoop, "_validate"),
 }
-"""Methods in which a process can die at any of the calls, of Python or C functions, that they make."""
+"""Methods during which a process can die at any call of a Python or C function."""
 
 FILES = ("half written", "before the renaming", "after the renaming", "before an old one is removed")
-"""Moments of a checkpoint's file."""
+"""Moments of writing a checkpoint."""
 
-LONGEST = 240  # seconds that a run of some steps may take on a machine that does much else
+TIMEOUT = 240  # seconds for a run of some steps on a busy machine
 
 
 @dataclass
@@ -56,9 +55,9 @@ class Moment:
 
     Args:
         place: one of :data:`SPANS` or :data:`FILES`.
-        iteration: that is under way or just done; from 1.
-        call: of a span, at which of its calls; at its end if it makes fewer.
-        part: of a file, how much of it is written, from 0 to 1.
+        iteration: the current or last iteration, counted from 1.
+        call: for a span, the number of the call; at the end of the span if it makes fewer.
+        part: for a file, the written fraction, from 0 to 1.
     """
 
     place: str
@@ -70,14 +69,14 @@ class Moment:
 def start(
     arguments: Sequence[object], notes: Path, moment: Moment | None = None, count: bool = False, **environment: str
 ) -> Any:
-    """Start a command of posegen in a process, and a process group, of its own.
+    """Start a command of posegen in a process and process group of its own.
 
     Args:
-        arguments: of the command line.
-        notes: a file that gets what the process prints; the same with ``.json``, what :func:`noted` reads.
+        arguments: the command line.
+        notes: file for the output of the process; the same name with ``.json`` is read by :func:`noted`.
         moment: when it dies; None: it does not.
-        count: note how many calls the spans make; slower.
-        environment: variables more than there are.
+        count: note the number of calls of each span; slower.
+        environment: additional environment variables.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
@@ -88,8 +87,8 @@ def start(
     return process
 
 
-def status(process: Any, notes: Path, seconds: float = LONGEST) -> int:
-    """Wait for a process; its exit status, negative where a signal ended it."""
+def status(process: Any, notes: Path, seconds: float = TIMEOUT) -> int:
+    """Wait for a process; return its exit status, negative if a signal ended it."""
     process.join(seconds)
     if process.exitcode is None:
         process.kill()
@@ -98,13 +97,13 @@ def status(process: Any, notes: Path, seconds: float = LONGEST) -> int:
 
 
 def noted(notes: Path) -> list[dict[str, Any]]:
-    """What processes noted: ``{"died", "iteration", "where"}``, or ``{"place", "iteration", "calls"}`` of a span."""
+    """Return notes: ``{"died", "iteration", "where"}`` of a death, ``{"place", "iteration", "calls"}`` of a span."""
     path = notes.with_suffix(".json")
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def group_of_two() -> list[dict[str, str]]:
-    """What torchrun tells each of two processes that train together."""
+    """Return the environment variables that torchrun sets for each of two processes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -115,8 +114,13 @@ def group_of_two() -> list[dict[str, str]]:
 def two(
     arguments: Sequence[object], notes: Path, moments: dict[int, Moment] | None = None, count: bool = False
 ) -> list[Any]:
-    """Start a command in two processes that train together; *moments*, by rank: when they die. Their notes are
-    :func:`of_rank`."""
+    """Start a command in two processes that train together.
+
+    Args:
+        arguments, count: see :func:`start`.
+        notes: :func:`of_rank` gives the notes of each process.
+        moments: when processes die, by rank.
+    """
     return [
         start(
             [*arguments, "--launcher", "pytorch"], of_rank(notes, rank), (moments or {}).get(rank), count, **environment
@@ -125,8 +129,15 @@ def two(
     ]
 
 
+def finish_two(arguments: Sequence[object], notes: Path, expected: int = 0) -> None:
+    """Run a command in two processes that train together, and check the exit status of both."""
+    for rank, process in enumerate(two(arguments, notes)):
+        own = of_rank(notes, rank)
+        assert status(process, own) == expected, own.read_text()[-3000:]
+
+
 def in_both(function: Callable[..., Any], folder: Path, *arguments: object) -> list[Any]:
-    """What ``function(*arguments, rank)`` returns, tensors and plain values, in each of two processes over gloo."""
+    """Return ``function(*arguments, rank)``, tensors and plain values, of each of two processes over gloo."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     processes = [
@@ -150,7 +161,7 @@ def _one_of_both(function: Callable[..., Any], folder: Path, arguments: Any, env
 
 
 def of_rank(notes: Path, rank: int) -> Path:
-    """The notes of one of two processes."""
+    """Return the notes file of one of two processes."""
     return notes.with_name(f"{notes.name}-rank{rank}")
 
 
@@ -159,7 +170,7 @@ def _run(arguments: list[str], notes: Path, moment: Moment | None, count: bool, 
     os.setsid()  # a signal to its group reaches it and its workers alone
     _print_to(notes)
     os.environ.update(environment)
-    _leave_out_texts()
+    _skip_texts()
     if moment or count:
         _Death(moment, notes.with_suffix(".json")).await_it()
     sys.exit(main(arguments))
@@ -171,14 +182,14 @@ def _print_to(notes: Path) -> None:
     os.dup2(output, 2)
 
 
-def _leave_out_texts() -> None:
-    """What takes mmengine most of a start: it formats the config five times, and asks compilers for their versions."""
+def _skip_texts() -> None:
+    """Skip the formatting of the config and the versions of compilers in the log, most of the time of a start."""
     Config.pretty_text = property(lambda config: str(config._cfg_dict))
     Runner._log_env = lambda runner, configured: None
 
 
 class _Death:
-    """Ends this process by SIGKILL at a moment, and notes where that was; without a moment, counts the spans' calls."""
+    """Ends this process by SIGKILL at a moment, and notes it; without a moment, counts the calls of spans."""
 
     def __init__(self, moment: Moment | None, notes: Path) -> None:
         self.moment, self.notes = moment, notes
@@ -261,7 +272,7 @@ class _Death:
 
 
 class _Breaking:
-    """A file of which part of the first block is written when the process dies."""
+    """A file of whose first block a part is written when the process dies."""
 
     def __init__(self, stream: Any, part: float, die: Callable[[str], None]) -> None:
         self.stream, self.part, self.die = stream, part, die

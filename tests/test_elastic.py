@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from .conftest import CONFIGS
-from .forked import of_rank, status, two
+from .forked import finish_two
 from .test_engine import assert_same, stored
 
 DIE = '''
@@ -43,8 +43,7 @@ def test_a_killed_worker_comes_back_and_training_goes_on_from_the_last_checkpoin
     config = derived(
         f"plugins = [{str(plugin)!r}]\nflow_iters = 2\nfull_iters = 2\ncustom_hooks = [dict(type='DieOnce')]"
     )
-    for rank, process in enumerate(two(["train", config, "--work-dir", tmp_path / "whole"], notes)):
-        assert status(process, of_rank(notes, rank)) == 0, of_rank(notes, rank).read_text()[-3000:]
+    finish_two(["train", config, "--work-dir", tmp_path / "whole"], notes)
 
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     restart = ["--max-restarts", "1", "--monitor-interval", "0.1"]

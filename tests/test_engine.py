@@ -6,8 +6,6 @@ import hashlib
 import itertools
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -25,6 +23,7 @@ from posegen.records import collate_pairs
 from posegen.registry import MODELS
 
 from .conftest import CONFIGS, LAST
+from .forked import Moment, start, status
 
 FLOW = 3  # iterations of the first stage of the tiny config
 
@@ -228,38 +227,15 @@ def test_a_learning_rate_that_falls_goes_on_falling_after_a_resume(tiny_config, 
     assert rates == sorted(set(rates), reverse=True)
 
 
-KILLED = """
-import os, signal, sys
-from mmengine.hooks import Hook
-from posegen.config import load_config
-from posegen.engine import build_trainer
-
-class Kill(Hook):
-    priority = "VERY_HIGH"
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        if runner.iter + 1 == 5:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-import torch
-torch.set_num_threads(1)
-options = {"train_dataloader.num_workers": 1, "train_dataloader.persistent_workers": True}
-runner = build_trainer(load_config(sys.argv[1], options), sys.argv[2])
-runner.register_hook(Kill())
-runner.train()
-"""
-
-
 @pytest.mark.slow
 def test_a_killed_run_with_workers_resumes_to_the_same_weights_as_one_without(tiny_config, tmp_path, trained):
-    folder = tmp_path / "run"
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, str(tiny_config), str(folder)], capture_output=True, text=True
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    folder, notes = tmp_path / "run", tmp_path / "notes"
+    options = ["train_dataloader.num_workers=1", "train_dataloader.persistent_workers=True"]
+    arguments = ["train", str(tiny_config), "--work-dir", str(folder), "--cfg-options", *options]
+    assert status(start(arguments, notes, Moment("in a step", 5)), notes) == -signal.SIGKILL, notes.read_text()
     assert not (folder / "iter_5.pth").exists()
 
-    options = ["train_dataloader.num_workers=1", "train_dataloader.persistent_workers=True"]
-    assert main(["train", str(tiny_config), "--work-dir", str(folder), "--resume", "--cfg-options", *options]) == 0
+    assert main([*arguments, "--resume"]) == 0
 
     for part in ("state_dict", "optimizer"):
         assert_same(stored(folder)[part], stored(trained)[part])

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 
 from posegen.config import load_config
 from posegen.data.images import write_image
@@ -20,18 +19,12 @@ from posegen.engine.unreadable import MAX_TRIES, MIN_SAMPLES, WINDOW, ReadableSa
 from posegen.errors import ConfigError, DataError
 from posegen.registry import DATASETS
 
-from .test_distributed import environment, torchrun  # noqa: F401  a fixture
+from .forked import finish_two
 from .test_engine import StopAfter, Stopped, assert_same
 
 PAIRS = 6
 BROKEN = (1, 4)
 SKIP = {"train_cfg.on_error": "skip", "train_cfg.max_unreadable": 1}
-
-
-@pytest.fixture(autouse=True)
-def unformatted(monkeypatch):
-    """Formatting the config for the log takes longer than these runs themselves."""
-    monkeypatch.setattr(Config, "pretty_text", "")
 
 
 @pytest.fixture
@@ -100,9 +93,9 @@ def test_a_resumed_run_with_workers_is_the_unbroken_one_without_bit_for_bit(phot
 
 
 @pytest.mark.slow
-def test_two_processes_count_what_either_leaves_out_and_stay_the_same(photographs, tmp_path, environment):  # noqa: F811
+def test_two_processes_count_what_either_replaces(photographs, tmp_path):
     options = [f"{key}={value}" for key, value in {**SKIP, "batch_size": 1, "flow_iters": 3, "full_iters": 3}.items()]
-    torchrun("train", photographs, "--work-dir", tmp_path / "two", "--cfg-options", *options, environment=environment)
+    finish_two(["train", photographs, "--work-dir", tmp_path / "two", "--cfg-options", *options], tmp_path / "notes")
     two = torch.load(tmp_path / "two/iter_6.pth", weights_only=True)["message_hub"]["runtime_info"]
     # six iterations of two processes are two rounds of all six pairs, each of which meets both broken ones
     assert two["unreadable_samples"] == 2 * len(BROKEN)
