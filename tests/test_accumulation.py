@@ -1,4 +1,4 @@
-"""Gradient accumulation: a batch worked off in parts trains as the whole one would, in less memory."""
+"""Gradient accumulation: a batch in parts trains as the whole batch does, in less memory."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WHOLE = slice(0, PAIRS)
 
 
 def trainer_of(config_path, accumulate: int):
-    """A trainer of the tiny config; the same weights each time."""
+    """Build a trainer of the tiny config, always with the same weights."""
     config = load_config(config_path, {"trainer.accumulate": accumulate})
     torch.manual_seed(0)
     return MODELS.build_part({**config.trainer, "model": config.model, "feature_network": feature_network()})
@@ -39,7 +39,7 @@ def trainer_of(config_path, accumulate: int):
 
 @functools.cache
 def feature_network():
-    """Its weights are constants; to draw them takes longer than a step."""
+    """Build the feature network once: its weights are constants, and drawing them takes longer than a step."""
     return FEATURE_NETWORKS.build_part(dict(type="VGG19Features", weights="random"))
 
 
@@ -69,7 +69,7 @@ def gradients_of(config_path, accumulate: int, batch, stage: str, share: slice =
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_gradients_are_those_of_the_whole_batch(tiny_config, batch, stage):
-    """Of the model's optimizer and of the discriminator's; the model's by way of the discriminator after its step."""
+    """For the optimizers of the model and of the discriminator."""
     whole = gradients_of(tiny_config, 1, batch, stage)
     parts = gradients_of(tiny_config, 4, batch, stage)
     assert set(whole) == ({"flow"} if stage == "flow" else {"discriminator", "full"})
@@ -79,8 +79,8 @@ def test_gradients_are_those_of_the_whole_batch(tiny_config, batch, stage):
     assert min(largest_differences(one_part, whole).values()) > 1e-3, "this test could not fail"
 
 
-def test_the_model_sees_the_discriminator_after_its_step_on_all_parts(tiny_config, batch):
-    """Its step is large here: a model that saw the one before, or one after each part, would be told another thing."""
+def test_the_discriminator_is_updated_on_all_parts_before_the_model(tiny_config, batch):
+    """The discriminator's weights are compared at each of its calls."""
     trainer, optimizers = entered(trainer_of(tiny_config, 2), "full")
     before = [p.detach().clone() for p in trainer.discriminator.parameters()]
     judged_by = []
@@ -98,8 +98,8 @@ def test_the_model_sees_the_discriminator_after_its_step_on_all_parts(tiny_confi
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_spectral_norms_end_as_after_the_whole_batch(tiny_config, batch, stage):
-    """Bit for bit, while the discriminator stays what it is: its vectors follow from its weights, not from images."""
+def test_spectral_norms_are_those_of_the_whole_batch(tiny_config, batch, stage):
+    """Bit for bit, with constant weights of the discriminator: the vectors depend on weights, not on images."""
     ended = []
     for accumulate in (1, 4):
         trainer, optimizers = entered(trainer_of(tiny_config, accumulate), stage)
@@ -113,7 +113,7 @@ def test_spectral_norms_end_as_after_the_whole_batch(tiny_config, batch, stage):
     assert bool(changed) == (stage == "full"), "this test could not fail"
 
 
-def test_a_model_that_has_spectral_norms_ends_with_the_same_vectors_too(tiny_config, batch):
+def test_spectral_norms_in_the_model_are_those_of_the_whole_batch(tiny_config, batch):
     ended = []
     for accumulate in (1, 2):
         trainer = trainer_of(tiny_config, accumulate)
@@ -132,7 +132,7 @@ def first_convolution(network):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_the_log_has_the_losses_of_the_whole_batch(tiny_config, batch, stage):
+def test_losses_are_those_of_the_whole_batch(tiny_config, batch, stage):
     logs = []
     for accumulate in (1, 4):
         trainer, optimizers = entered(trainer_of(tiny_config, accumulate), stage)
@@ -142,7 +142,7 @@ def test_the_log_has_the_losses_of_the_whole_batch(tiny_config, batch, stage):
     assert parts == pytest.approx(whole, rel=1e-5)  # rounding, and of the discriminator's step what Adam makes of it
 
 
-def test_a_batch_that_is_not_cut_is_generated_once(tiny_config, batch, monkeypatch):
+def test_only_a_split_batch_is_generated_twice(tiny_config, batch, monkeypatch):
     generated = []
     forward = PairModel.forward
     monkeypatch.setattr(
@@ -158,8 +158,8 @@ def test_a_batch_that_is_not_cut_is_generated_once(tiny_config, batch, monkeypat
 
 
 @pytest.mark.parametrize("pair", [0, PAIRS - 1])
-def test_a_part_that_is_not_finite_undoes_the_step_of_all(tiny_config, batch, pair):
-    """Also where the discriminator had taken its own, and parts before it had gradients."""
+def test_a_part_that_is_not_finite_undoes_the_whole_step(tiny_config, batch, pair):
+    """Including the update of the discriminator and the gradients of earlier parts."""
     trainer, optimizers = entered(trainer_of(tiny_config, 4), "full")
     trainer.train_step(batch, optimizers)  # so that the optimizers have moments
     before = copy.deepcopy([trainer.state_dict(), optimizers.state_dict()])
@@ -171,7 +171,7 @@ def test_a_part_that_is_not_finite_undoes_the_step_of_all(tiny_config, batch, pa
     assert not any(p.requires_grad for p in trainer.discriminator.parameters())
 
 
-def test_what_happens_inside_leaves_running_statistics_as_they_were():
+def test_unchanged_buffers_restores_running_statistics():
     norm = torch.nn.BatchNorm1d(2)
     before = copy.deepcopy(norm.state_dict())
     with unchanged_buffers(norm):
@@ -198,7 +198,7 @@ def test_two_processes_that_accumulate_have_the_gradients_of_the_whole_batch(tin
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_four_parts_need_less_memory_than_one(tiny_config, batch, stage):
+def test_four_parts_need_half_the_memory(tiny_config, batch, stage):
     peaks = []
     for accumulate in (1, 4):
         trainer, optimizers = entered(trainer_of(tiny_config, accumulate), stage)
@@ -210,7 +210,7 @@ def test_four_parts_need_less_memory_than_one(tiny_config, batch, stage):
 # A batch in parts
 
 
-def test_a_batch_is_cut_in_order_with_all_it_has(batch):
+def test_a_batch_is_split_in_order_with_all_fields(batch):
     batch.visible = None  # what a data set may not know
     parts = batch.split(3)
     assert [part.names for part in parts] == [batch.names[:3], batch.names[3:]]
@@ -227,7 +227,7 @@ def test_a_batch_is_cut_in_order_with_all_it_has(batch):
 
 @pytest.mark.slow
 def test_a_resumed_run_ends_as_one_that_was_not_stopped(tiny_config, tmp_path):
-    """Stopped within the full stage; bit for bit."""
+    """Stopped in the full stage; bit for bit."""
     options = ["flow_iters=1", "full_iters=2", "trainer.accumulate=2"]
     arguments = ["train", str(tiny_config), "--cfg-options", *options, "--work-dir"]
     assert main([*arguments, str(tmp_path / "whole")]) == 0
@@ -242,7 +242,7 @@ def test_a_resumed_run_ends_as_one_that_was_not_stopped(tiny_config, tmp_path):
 # What is refused
 
 
-def test_a_batch_that_has_no_such_parts_stops_a_run_before_any_step(tiny_config, tmp_path, capsys):
+def test_a_batch_size_that_cannot_be_split_is_an_error_at_the_start(tiny_config, tmp_path, capsys):
     arguments = ["train", str(tiny_config), "--work-dir", str(tmp_path / "run"), "--cfg-options"]
     assert main([*arguments, "batch_size=4", "trainer.accumulate=3"]) != 0
     assert "batch_size (4) a multiple of trainer.accumulate (3)" in capsys.readouterr().err
@@ -250,12 +250,12 @@ def test_a_batch_that_has_no_such_parts_stops_a_run_before_any_step(tiny_config,
 
 
 @pytest.mark.parametrize("accumulate", [0, -1, 1.5, "4"])
-def test_what_is_no_number_of_parts_is_refused(tiny_config, accumulate):
+def test_accumulate_must_be_a_positive_integer(tiny_config, accumulate):
     with pytest.raises(ConfigError, match=r"accumulate must be a whole number of at least 1, got"):
         trainer_of(tiny_config, accumulate)
 
 
-def test_a_mean_over_the_masks_of_a_batch_is_refused(tiny_config):
+def test_a_mean_over_the_masks_of_a_batch_cannot_be_accumulated(tiny_config):
     config = load_config(tiny_config, {"trainer.stages.0.losses.correctness.masked": True})
     arguments = {**config.trainer, "model": config.model, "feature_network": feature_network()}
     MODELS.build_part(arguments)
@@ -263,7 +263,7 @@ def test_a_mean_over_the_masks_of_a_batch_is_refused(tiny_config):
         MODELS.build_part({**arguments, "accumulate": 2})
 
 
-def test_clips_are_not_accumulated():
+def test_clips_cannot_be_accumulated():
     clip_trainer(ADVERSARIAL, accumulate=1)
     with pytest.raises(ConfigError, match=r"ClipTrainer does not accumulate gradients[^$]*shorter chunk"):
         clip_trainer(ADVERSARIAL, accumulate=2)

@@ -1,4 +1,4 @@
-"""Files of checkpoints: whole or not at all, sealed, verified; old ones go only when a new one stands."""
+"""Checkpoint files: atomic, sealed, verified; old ones are removed after a new one is verified."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def flip(path: Path, position: int) -> None:
     path.write_bytes(content)
 
 
-# What a file is
+# Seals
 
 
 def test_a_sealed_checkpoint_is_an_ordinary_weight_file(tmp_path):
@@ -61,7 +61,7 @@ def test_a_sealed_checkpoint_is_an_ordinary_weight_file(tmp_path):
     assert names(tmp_path) == ["iter_1.pth"]
 
 
-def test_the_checksum_goes_where_the_file_goes(tmp_path):
+def test_a_moved_checkpoint_keeps_its_seal(tmp_path):
     (path,) = write(tmp_path, 1)
     moved = path.rename(tmp_path / "mine.pth")
     assert seal_of(moved).run == RUN
@@ -78,15 +78,15 @@ def test_one_wrong_bit_anywhere_is_noticed(tmp_path, part):
 
 
 @pytest.mark.parametrize("left", [0, 1, 100, 0.5, -1, -116])
-def test_a_file_that_is_cut_off_is_noticed(tmp_path, left):
+def test_a_truncated_file_is_noticed(tmp_path, left):
     (path,) = write(tmp_path, 1)
     size = path.stat().st_size
     os.truncate(path, int(size * left) if isinstance(left, float) else left % size)
     assert "no checksum at its end: truncated" in fault_of(path)
 
 
-def test_a_damaged_checkpoint_is_loaded_by_no_command(tmp_path):
-    """torch does not look at the archive's own checksums: it would load the wrong weights without a word."""
+def test_a_damaged_checkpoint_is_not_loaded(tmp_path):
+    """torch ignores the archive's own checksums and would load wrong weights."""
     (path,) = write(tmp_path, 1)
     flip(path, path.read_bytes().index(CONTENT["state_dict"]["weight"].numpy().tobytes()))
     assert not torch.equal(torch.load(path, weights_only=True)["state_dict"]["weight"], torch.arange(1000.0))
@@ -121,7 +121,7 @@ class FullDisk:
 
 @pytest.fixture
 def full_disk(monkeypatch):
-    """Fills the disk up to that many bytes of the next temporary file."""
+    """Make the disk full after a number of bytes of the next temporary file."""
     opened = Path.open
 
     def fill(room: int) -> None:
@@ -135,7 +135,7 @@ def full_disk(monkeypatch):
 
 
 @pytest.mark.parametrize("room", [0, 100, 4200])
-def test_a_full_disk_says_so_and_leaves_what_was_there(tmp_path, full_disk, room):
+def test_a_full_disk_is_named_and_earlier_checkpoints_stay(tmp_path, full_disk, room):
     write(tmp_path, 1, 2)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     full_disk(room)
@@ -148,15 +148,15 @@ def test_a_full_disk_says_so_and_leaves_what_was_there(tmp_path, full_disk, room
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-def test_a_disk_that_the_kernel_calls_full_is_called_full(tmp_path):
+def test_dev_full_is_named_a_full_disk(tmp_path):
     (tmp_path / ".iter_1.pth.part").symlink_to("/dev/full")
     with pytest.raises(CheckpointError, match=r"the disk is full[^$]*There is no earlier checkpoint"):
         write(tmp_path, 1)
     assert names(tmp_path) == []
 
 
-def test_a_disk_that_is_full_when_the_bytes_reach_it_is_called_full(tmp_path, monkeypatch):
-    """Network drives take bytes, and say at the fsync that there was no room for them."""
+def test_a_disk_that_is_full_at_fsync_is_named(tmp_path, monkeypatch):
+    """Network drives may report a full disk only at fsync."""
 
     def fsync(handle):
         raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
@@ -168,7 +168,7 @@ def test_a_disk_that_is_full_when_the_bytes_reach_it_is_called_full(tmp_path, mo
     assert fault_of(tmp_path / "iter_1.pth") is None
 
 
-def test_the_bytes_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
+def test_a_file_is_flushed_before_it_is_renamed(tmp_path, monkeypatch):
     done = []
     for name in ("fsync", "replace"):
         real = getattr(os, name)
@@ -177,7 +177,7 @@ def test_the_bytes_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
     assert done == ["fsync", "replace", "fsync"]  # the file, its name, its folder
 
 
-def test_a_disk_that_returns_something_else_is_not_trusted(tmp_path, monkeypatch):
+def test_a_file_that_reads_back_differently_is_an_error(tmp_path, monkeypatch):
     write(tmp_path, 1)
     replace = os.replace
 
@@ -190,7 +190,7 @@ def test_a_disk_that_returns_something_else_is_not_trusted(tmp_path, monkeypatch
         write(tmp_path, 2)
 
 
-def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
+def test_partial_checkpoints_are_removed(tmp_path):
     write(tmp_path, 1)
     for name in (".iter_2.pth.part", ".mine.part", "iter_3.pth.part"):
         (tmp_path / name).write_bytes(b"half")
@@ -201,13 +201,13 @@ def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
 # Finding
 
 
-def test_the_newest_is_found_by_its_number(tmp_path):
+def test_the_newest_checkpoint_is_found_by_its_number(tmp_path):
     write(tmp_path, 9, 10, 2)
     assert [path.name for path in numbered(tmp_path)] == ["iter_10.pth", "iter_9.pth", "iter_2.pth"]
     assert newest_sound(tmp_path) == (tmp_path / "iter_10.pth", [])
 
 
-def test_a_damaged_newest_one_is_named_and_the_one_before_it_is_taken(tmp_path):
+def test_damaged_checkpoints_are_named_and_skipped(tmp_path):
     write(tmp_path, 1, 2, 3, 4)
     os.truncate(tmp_path / "iter_4.pth", 900)
     flip(tmp_path / "iter_3.pth", 700)
@@ -218,7 +218,7 @@ def test_a_damaged_newest_one_is_named_and_the_one_before_it_is_taken(tmp_path):
     assert "checksum is wrong" in faults[1]
 
 
-def test_a_file_without_a_checksum_is_no_checkpoint_to_resume(tmp_path):
+def test_a_file_without_a_checksum_is_skipped(tmp_path):
     write(tmp_path, 1)
     torch.save(CONTENT, tmp_path / "iter_2.pth")
     path, (fault,) = newest_sound(tmp_path)
@@ -226,7 +226,7 @@ def test_a_file_without_a_checksum_is_no_checkpoint_to_resume(tmp_path):
     assert "iter_2.pth: it has no checksum" in fault
 
 
-def test_where_none_is_whole_all_are_named(tmp_path):
+def test_if_no_checkpoint_is_intact_all_are_named(tmp_path):
     write(tmp_path, 1, 2)
     for iteration in (1, 2):
         flip(tmp_path / f"iter_{iteration}.pth", 60)
@@ -239,14 +239,14 @@ def test_a_folder_without_checkpoints_has_nothing_to_resume(tmp_path):
     assert newest_sound(tmp_path) == (None, [])
 
 
-def test_files_count_and_not_what_last_checkpoint_says(tmp_path):
+def test_files_take_precedence_over_last_checkpoint(tmp_path):
     """A run may be killed between writing the two."""
     write(tmp_path, 1, 2)
     (tmp_path / "last_checkpoint").write_text(str(tmp_path / "iter_1.pth"))
     assert newest_sound(tmp_path)[0] == tmp_path / "iter_2.pth"
 
 
-def test_last_checkpoint_may_lead_elsewhere(tmp_path):
+def test_last_checkpoint_may_name_a_file_elsewhere(tmp_path):
     (tmp_path / "run").mkdir()
     (path,) = write(tmp_path, 5)
     (tmp_path / "run" / "last_checkpoint").write_text(f"{path}\n")
@@ -259,13 +259,13 @@ def test_last_checkpoint_may_lead_elsewhere(tmp_path):
 # Pruning
 
 
-def test_the_newest_of_a_run_are_kept(tmp_path):
+def test_the_newest_checkpoints_are_kept(tmp_path):
     write(tmp_path, 2, 4, 6, 8, 10)
     assert prune(tmp_path / "iter_10.pth", RUN, keep=2) == [tmp_path / f"iter_{n}.pth" for n in (6, 4, 2)]
     assert [path.name for path in numbered(tmp_path)] == ["iter_10.pth", "iter_8.pth"]
 
 
-def test_what_is_not_of_the_run_is_never_removed_and_never_counted(tmp_path):
+def test_files_of_others_are_neither_removed_nor_counted(tmp_path):
     write(tmp_path, 2, 3, 7, 9)
     write(tmp_path, 4, run=OTHER_RUN)
     torch.save(CONTENT, tmp_path / "iter_5.pth")  # somebody's, without a seal
@@ -277,7 +277,7 @@ def test_what_is_not_of_the_run_is_never_removed_and_never_counted(tmp_path):
     assert before - set(names(tmp_path)) == {"iter_2.pth"}  # 7 and 3 are kept; 9 is not older than 7
 
 
-# Where a checkpoint came from
+# Provenance
 
 
 def test_the_revision_is_that_of_the_code():
@@ -289,7 +289,7 @@ def test_the_revision_is_that_of_the_code():
 
 
 @pytest.mark.parametrize("error", [subprocess.TimeoutExpired("git", 5), FileNotFoundError("git")], ids=["slow", "none"])
-def test_git_may_be_missing_or_never_answer(monkeypatch, error):
+def test_git_may_be_missing_or_time_out(monkeypatch, error):
     def run(*command, timeout, **kwargs):
         assert timeout <= 10
         raise error
@@ -300,6 +300,6 @@ def test_git_may_be_missing_or_never_answer(monkeypatch, error):
     provenance.revision.cache_clear()
 
 
-def test_versions_name_what_decides_a_step():
+def test_versions_are_those_of_all_libraries_of_a_step():
     assert provenance.versions().keys() == {"posegen", "python", "torch", "numpy", "mmengine"}
     assert checkpoint_files.SEAL_LENGTH == 116  # files of earlier versions are read by it

@@ -1,4 +1,4 @@
-"""The configs for people train and test from the command line, on data made up on the spot; networks are narrow."""
+"""The configs for people train and test from the command line, with random images and narrow networks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def pictures(folder, names, height, width):
 
 
 def market(root):
-    """Two images of 128×64 and a pair of them, in the published form, for training and for testing."""
+    """Write two images of 64×128 and a pair of them in the published format, for training and testing."""
     for split in ("train", "test"):
         names = ("a.jpg", "b.jpg")
         pictures(root / split, names, 128, 64)
@@ -45,7 +45,7 @@ def market(root):
 
 
 def coco(root):
-    """Two images of one person, in COCO's form, for training and for testing."""
+    """Write two images of one person in the format of COCO, for training and testing."""
     pictures(root, ("a.jpg", "b.jpg"), 128, 128)
     points = [value for k in range(17) for value in (20 + 5 * k, 10 + 6 * k, 2)]
     people = [

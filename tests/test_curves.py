@@ -18,7 +18,7 @@ def write(folder, records, tail=""):
     path.write_text("".join(json.dumps(record) + "\n" for record in records) + tail)
 
 
-def test_a_resumed_run_is_one_curve_and_a_line_cut_off_is_left_out(tmp_path):
+def test_a_resumed_run_is_one_curve_and_a_truncated_line_is_skipped(tmp_path):
     write(tmp_path / "20260101_000000", [{"epe": 3.0, "step": 10}, {"epe": 2.5, "step": 20}], tail='{"epe": 9')
     write(tmp_path / "20260102_000000", [{"epe": 2.4, "step": 20}, {"epe": 2.0, "step": 30}])
     assert read_scalars(tmp_path)["epe"] == [(10, 3.0), (20, 2.4), (30, 2.0)]
@@ -43,7 +43,7 @@ def test_curves_are_drawn(tmp_path):
     assert picture.shape[1] > 2 * picture.shape[0], "two panels side by side"
 
 
-def test_the_command_draws_and_does_not_overwrite(tmp_path, capsys):
+def test_the_command_plots_and_does_not_overwrite(tmp_path, capsys):
     write(tmp_path / "run", [{"epe_ratio": 0.5, "step": 10}])
     out = tmp_path / "curve.png"
     assert main(["curves", str(tmp_path), str(out)]) == 0

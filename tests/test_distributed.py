@@ -1,4 +1,4 @@
-"""Several processes over gloo train as one would, on the whole batch."""
+"""Several processes over gloo train as one process does on the whole batch."""
 
 from __future__ import annotations
 
@@ -34,8 +34,7 @@ from .test_engine import assert_same, trainer_and_batch
 
 PROCESSES = 2
 SGD = dict(type="SGD", lr=1e-5)
-"""The discriminators' step comes first: small beside their weights (about 0.02), gradients being about 10, and no sign
-of the gradient, as Adam's is, which would make much of a rounding."""
+"""Discriminators are updated first. With SGD, unlike Adam, their update depends on gradients smoothly."""
 
 
 def test_a_single_process_averages_nothing():
@@ -53,7 +52,7 @@ def test_slurm_without_srun_says_what_is_missing(monkeypatch):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU mmengine joins the processes")
-def test_several_nodes_without_an_address_are_not_left_waiting(monkeypatch):
+def test_several_nodes_without_an_address_are_an_error(monkeypatch):
     for name in ("MASTER_ADDR", "SLURM_LAUNCH_NODE_IPADDR"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {"SLURM_PROCID": "0", "SLURM_NTASKS": "2", "SLURM_NNODES": "2"}.items():
@@ -62,8 +61,8 @@ def test_several_nodes_without_an_address_are_not_left_waiting(monkeypatch):
         join_process_group("slurm")
 
 
-def test_processes_that_were_started_again_meet_each_other_and_not_those_that_died():
-    """With one store for all starts, as torchrun has it; in the first, the second process died alone."""
+def test_restarted_processes_meet_each_other_and_not_dead_ones():
+    """As under torchrun, all restarts have one store; before the first restart, the second process died alone."""
     store = dist.HashStore()
     store.set("address", "of one that died")
     store.set("hello 1", "of one that died")
@@ -76,7 +75,7 @@ def test_processes_that_were_started_again_meet_each_other_and_not_those_that_di
     assert store.get("address") == b"of one that died"
 
 
-def test_who_never_comes_is_named():
+def test_a_process_that_does_not_join_is_named():
     store = dist.HashStore()
     store.set_timeout(timedelta(seconds=0.2))
     with pytest.raises(PosegenError, match=r"processes \[1, 2\] of 3 did not join"):
@@ -90,7 +89,7 @@ ERRORS = {
 
 
 @pytest.mark.parametrize("kind", ERRORS)
-def test_what_the_first_process_meets_is_told_before_it_is_raised(monkeypatch, kind):
+def test_an_error_of_the_first_process_is_raised_in_all(monkeypatch, kind):
     error, words = ERRORS[kind]
     told = []
     monkeypatch.setattr(distributed, "is_distributed", lambda: True)
@@ -108,7 +107,7 @@ def fail_with(error: Exception) -> None:
 
 
 def heard_by(rank: int) -> str:
-    """What a process is told of a file that the first one cannot remove; all then go on together."""
+    """Return the error of a process if the first one cannot remove a file, and a later collective."""
     try:
         distributed.in_first_process(lambda: Path("/nowhere/iter_1.pth").unlink())
     except PosegenError as error:
@@ -117,15 +116,15 @@ def heard_by(rank: int) -> str:
 
 
 @pytest.mark.slow
-def test_no_process_waits_for_a_first_one_that_cannot_remove_a_file(tmp_path):
+def test_no_process_waits_for_a_first_one_that_failed(tmp_path):
     first, second = in_both(heard_by, tmp_path)
     assert first == second
     assert re.search(r"FileNotFoundError: .*'/nowhere/iter_1\.pth'; \[0, 1\]", first)
 
 
 @pytest.mark.slow
-def test_torchrun_starts_again_whatever_the_status_says_and_ends_with_1(tmp_path):
-    """As the documentation says, for what leaves with 75, "saved": it takes each other status but 0 for a failure."""
+def test_torchrun_restarts_after_status_75_and_exits_with_1(tmp_path):
+    """As documented for status 75 ("saved"): torchrun takes every status but 0 for a failure."""
     worker = tmp_path / "leave.py"
     worker.write_text(f"open({str(tmp_path / 'starts')!r}, 'a').write('x')\nraise SystemExit({EXIT_SAVED})\n")
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--max-restarts", "1"]
@@ -173,7 +172,7 @@ def share_of(batch, share: slice):
 
 
 def gradients(trainer, batch, stage: int, share: slice) -> dict[str, list[torch.Tensor]]:
-    """The gradients that each optimizer is given in a step on a share of the batch, in double precision.
+    """Return the gradients of each optimizer in a step on a share of the batch, in double precision.
 
     In single precision they depend on the order of sums, and so on the processor.
     """
@@ -232,7 +231,7 @@ def steps_of_one_of_two(config: Path, rank: int) -> dict[str, dict[str, list[tor
 
 @pytest.mark.slow
 def test_the_gradients_of_two_halves_are_those_of_the_whole_batch(tiny_config, tmp_path):
-    """In both stages, of the discriminators too, of pairs and of clips; the flow stage leaves most networks unused."""
+    """In both stages, including discriminators, for pairs and clips; the flow stage leaves most networks unused."""
     first, second = in_both(steps_of_one_of_two, tmp_path, tiny_config)
     assert_same(first, second)
     for kind in STEPS:
@@ -243,7 +242,7 @@ def test_the_gradients_of_two_halves_are_those_of_the_whole_batch(tiny_config, t
 
 
 def mean_of_two(rank: int) -> list[torch.Tensor]:
-    """Gradients of two networks: one that both processes use, one that the first alone does."""
+    """Average gradients of two networks, one of which only the first process uses."""
     used, unused = torch.nn.Parameter(torch.zeros(2)), torch.nn.Parameter(torch.zeros(2))
     used.grad = torch.full((2,), 1.0 + 2 * rank)
     unused.grad = torch.full((2,), 3.0) if rank == 0 else None
@@ -289,8 +288,8 @@ class Watch(Hook):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["pytorch", "slurm"])
-def test_two_processes_share_one_order_of_samples_draw_apart_and_the_first_alone_writes(derived, tmp_path, launcher):
-    """Each is given a work dir of its own, so that one sees who writes."""
+def test_two_processes_share_samples_draw_differently_and_the_first_writes(derived, tmp_path, launcher):
+    """Each has a work dir of its own, which shows what it writes."""
     plugin = tmp_path / "watch.py"
     plugin.write_text(WATCH)
     hooks = "custom_hooks = [dict(type='SampleSheets'), dict(type='Watch')]"
@@ -323,7 +322,7 @@ def test_two_processes_share_one_order_of_samples_draw_apart_and_the_first_alone
 
 
 def as_srun_would(environment: dict[str, str]) -> dict[str, str]:
-    """The same two processes as Slurm's srun names them, on one node."""
+    """Return the environment variables that Slurm's srun sets for the same process, on one node."""
     rank = environment["RANK"]
     slurm = {"SLURM_PROCID": rank, "SLURM_LOCALID": rank, "SLURM_NTASKS": "2", "SLURM_NNODES": "1"}
     return {**slurm, "MASTER_PORT": environment["MASTER_PORT"], "SLURM_LAUNCH_NODE_IPADDR": "127.0.0.1"}
@@ -354,7 +353,7 @@ def posegen_register():
 
 @pytest.fixture
 def environment(tmp_path):
-    """An environment in which the plugin above is installed, by its entry point."""
+    """Environment variables with which the plugin above is installed by its entry point."""
     site = tmp_path / "site"
     (site / "keeping-1.0.dist-info").mkdir(parents=True)
     (site / "keeping.py").write_text(PLUGIN)
@@ -387,7 +386,7 @@ def test_two_processes_train_through_both_stages_and_end_with_the_same_weights(d
 
 
 @pytest.mark.slow
-def test_two_processes_measure_what_one_does(tiny_config, trained, tmp_path):
+def test_two_processes_compute_the_metrics_of_one(tiny_config, trained, tmp_path):
     """With three pairs, one pair is run twice, and must not be counted twice."""
     arguments = ["test", tiny_config, trained / f"iter_{LAST}.pth", "--work-dir"]
     finish_two([*arguments, tmp_path / "two"], tmp_path / "notes")

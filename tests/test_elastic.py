@@ -1,4 +1,4 @@
-"""Under torchrun, a process that dies is started again, and the training goes on from the last checkpoint."""
+"""torchrun restarts processes after one dies, and training resumes from the last checkpoint."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from posegen.registry import HOOKS
 
 @HOOKS.register_module()
 class DieOnce(Hook):
-    """As a machine does that is taken away."""
+    """Like a machine that fails."""
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         first = os.environ.get("TORCHELASTIC_RESTART_COUNT") == "0"
@@ -37,7 +37,7 @@ class DieOnce(Hook):
 
 
 @pytest.mark.slow
-def test_a_killed_worker_comes_back_and_training_goes_on_from_the_last_checkpoint(derived, tmp_path):
+def test_torchrun_restarts_a_killed_process_and_training_resumes(derived, tmp_path):
     plugin, folder, notes = tmp_path / "die_once.py", tmp_path / "run", tmp_path / "notes"
     plugin.write_text(DIE)
     config = derived(

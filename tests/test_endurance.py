@@ -131,9 +131,7 @@ def test_memory_and_open_files_do_not_grow(tmp_path):
 
     seen = [json.loads(line) for line in (folder / "watch.json").read_text().splitlines()]
     assert seen[-1]["iteration"] == ITERATIONS
-    assert {one["processes"] for one in seen} == {3}, (
-        "the run and two workers; the worker of a validation has ended"
-    )
+    assert {one["processes"] for one in seen} == {3}, "the run and two workers; the worker of a validation has ended"
     early = [one for one in seen if WARM - CYCLE < one["iteration"] <= WARM]
     late = [one for one in seen if one["iteration"] > ITERATIONS - CYCLE]
     growth = max(one["memory"] for one in late) / max(one["memory"] for one in early) - 1

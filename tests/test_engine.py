@@ -1,4 +1,4 @@
-"""Training: stages in one run, exact resume, safe checkpoints, and what a step leaves behind."""
+"""Training: stages in one run, exact resume, safe checkpoints, single steps, the sampler."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Stopped(Exception):
 
 
 class StopAfter(Hook):
-    """Stops a run when an iteration is done, before its checkpoint is written."""
+    """Stops a run after an iteration, before its checkpoint is written."""
 
     priority = "VERY_HIGH"
 
@@ -67,7 +67,7 @@ def assert_same(ours, theirs, where="checkpoint"):
 
 
 def changed(before, after, prefix):
-    """Which weights of a network differ between two checkpoints: all, none or some."""
+    """Return whether all, none or some weights of a network differ between two checkpoints."""
     names = [name for name in before["state_dict"] if name.startswith(prefix) and name.endswith(("weight", "original"))]
     differ = {not torch.equal(before["state_dict"][name], after["state_dict"][name]) for name in names}
     return {frozenset({True}): "all", frozenset({False}): "none"}.get(frozenset(differ), "some")
@@ -76,7 +76,7 @@ def changed(before, after, prefix):
 # Stages
 
 
-def test_the_flow_stage_trains_the_flow_alone_and_the_full_stage_everything(trained):
+def test_the_flow_stage_trains_f_alone_and_the_full_stage_all_networks(trained):
     first, flow, full = stored(trained, 1), stored(trained, FLOW), stored(trained, LAST)
     assert changed(first, flow, "model.flow_estimator") != "none"
     assert changed(first, flow, "model.renderer") == "none"
@@ -86,11 +86,11 @@ def test_the_flow_stage_trains_the_flow_alone_and_the_full_stage_everything(trai
     assert changed(flow, full, "discriminator") != "none"
 
 
-def test_a_sheet_of_samples_is_drawn_at_the_end_of_each_stage(trained):
+def test_a_sample_sheet_is_written_at_the_end_of_each_stage(trained):
     assert sorted(path.name for path in (trained / "samples").iterdir()) == [f"iter_{FLOW}.png", f"iter_{LAST}.png"]
 
 
-def test_a_stage_of_no_iterations_is_left_out(tiny_config, tmp_path):
+def test_a_stage_of_no_iterations_is_skipped(tiny_config, tmp_path):
     options = ["flow_iters=0", "full_iters=1"]
     assert main(["train", str(tiny_config), "--work-dir", str(tmp_path / "run"), "--cfg-options", *options]) == 0
     assert "renderer" in next(iter((tmp_path / "run").glob("*/*.log"))).read_text().split("stage 'full': trains")[1]
@@ -99,7 +99,7 @@ def test_a_stage_of_no_iterations_is_left_out(tiny_config, tmp_path):
 
 
 class Watch(Hook):
-    """Remembers, after each iteration, F's weights and which networks of the model keep or take gradients."""
+    """Records after each iteration F's weights and the networks that have or require gradients."""
 
     def __init__(self) -> None:
         self.seen = []
@@ -138,7 +138,7 @@ def test_a_stage_gives_no_gradient_to_networks_that_it_does_not_train(tiny_confi
 
 
 def converted(folder: Path, trained: Path) -> Path:
-    """The trained model's weights as ``posegen convert`` writes them: no optimizers, no iteration."""
+    """Write the trained model's weights as ``posegen convert`` does: without optimizers and iteration."""
     weights = {name: value for name, value in stored(trained)["state_dict"].items() if name.startswith("model.")}
     path = folder / "converted.pth"
     torch.save({"state_dict": weights, "meta": {"converted_from": "x"}}, path)
@@ -146,7 +146,7 @@ def converted(folder: Path, trained: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["trained", "converted"])
-def test_training_starts_from_the_weights_of(tiny_config, tmp_path, trained, kind):
+def test_training_starts_from_weights(tiny_config, tmp_path, trained, kind):
     path = trained / f"iter_{LAST}.pth" if kind == "trained" else converted(tmp_path, trained)
     options = ["flow_iters=0", "full_iters=1", f"load_from={path}", "trainer.stages.1.optimizer.lr=0.0"]
     assert main(["train", str(tiny_config), "--work-dir", str(tmp_path / "run"), "--cfg-options", *options]) == 0
@@ -154,7 +154,7 @@ def test_training_starts_from_the_weights_of(tiny_config, tmp_path, trained, kin
     assert_same(*({n: v for n, v in state.items() if n.startswith("model.")} for state in (after, before)))
 
 
-def test_a_resumed_run_does_not_start_again_from_weights(tiny_config, tmp_path, trained):
+def test_a_resumed_run_does_not_load_initial_weights(tiny_config, tmp_path, trained):
     weights = converted(tmp_path, trained)
     options = {"flow_iters": 1, "full_iters": 0, "load_from": str(weights)}
     build_trainer(load_config(tiny_config, options), tmp_path / "run").train()
@@ -165,14 +165,14 @@ def test_a_resumed_run_does_not_start_again_from_weights(tiny_config, tmp_path, 
     assert_same(dict(runner.model.state_dict()), dict(before))
 
 
-def test_weights_that_are_not_there_stop_a_run_before_any_work(tiny_config, tmp_path):
+def test_missing_initial_weights_are_an_error_at_the_start(tiny_config, tmp_path):
     with pytest.raises(CheckpointError, match="there is no checkpoint"):
         build_trainer(load_config(tiny_config, {"load_from": str(tmp_path / "none.pth")}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("keys", [[], ["state_dict", "meta"]], ids=["plain weights", "converted"])
-def test_weights_alone_are_not_resumed(tiny_config, tmp_path, trained, keys):
+def test_weights_without_a_run_cannot_be_resumed(tiny_config, tmp_path, trained, keys):
     whole = stored(trained)
     torch.save({key: whole[key] for key in keys} or dict(whole["state_dict"]), tmp_path / "weights.pth")
     (tmp_path / "run").mkdir()
@@ -181,7 +181,7 @@ def test_weights_alone_are_not_resumed(tiny_config, tmp_path, trained, keys):
         build_trainer(load_config(tiny_config), tmp_path / "run", resume=True).train()
 
 
-def test_a_run_without_workers_need_not_say_that_it_keeps_none(tiny_config, tmp_path):
+def test_persistent_workers_are_ignored_without_workers(tiny_config, tmp_path):
     config = load_config(tiny_config, {"train_dataloader.num_workers": 0, "train_dataloader.persistent_workers": True})
     assert build_trainer(config, tmp_path / "run").train_loop.dataloader.persistent_workers is False
 
@@ -197,7 +197,7 @@ def test_a_run_without_workers_need_not_say_that_it_keeps_none(tiny_config, tmp_
         pytest.param(6, id="in the full stage"),
     ],
 )
-def test_a_run_that_was_stopped_and_resumed_ends_bit_for_bit_as_one_that_was_not(tiny_config, tmp_path, trained, stop):
+def test_a_resumed_run_ends_bit_for_bit_as_an_uninterrupted_one(tiny_config, tmp_path, trained, stop):
     runner = build_trainer(load_config(tiny_config), tmp_path / "run")
     runner.register_hook(StopAfter(stop))
     with pytest.raises(Stopped):
@@ -211,7 +211,7 @@ def test_a_run_that_was_stopped_and_resumed_ends_bit_for_bit_as_one_that_was_not
     assert [int(p.stem[5:]) for p in (tmp_path / "run").glob("iter_*.pth")].count(LAST) == 1
 
 
-def test_a_learning_rate_that_falls_goes_on_falling_after_a_resume(tiny_config, tmp_path):
+def test_a_learning_rate_schedule_continues_after_a_resume(tiny_config, tmp_path):
     options = {"flow_iters": 4, "full_iters": 0, "trainer.stages.0.lr_schedule": "cosine"}
     build_trainer(load_config(tiny_config, options), tmp_path / "whole").train()
     runner = build_trainer(load_config(tiny_config, options), tmp_path / "stopped")
@@ -271,12 +271,12 @@ def test_the_feature_network_is_in_no_checkpoint(trained):
     assert not [name for name in stored(trained)["state_dict"] if name.startswith("feature_network")]
 
 
-def test_the_config_beside_a_run_is_the_config_of_the_run(trained):
+def test_the_config_in_the_work_dir_is_the_config_of_the_run(trained):
     again, first = (load_config(path)._cfg_dict for path in (trained / "tiny.py", trained.parent / "tiny.py"))
     assert again == first
 
 
-def test_an_earlier_run_is_not_written_over(tiny_config, trained):
+def test_an_earlier_run_is_not_overwritten(tiny_config, trained):
     with pytest.raises(PosegenError, match=r"--resume .* --work-dir"):
         build_trainer(load_config(tiny_config), trained)
 
@@ -292,7 +292,7 @@ class Malice:
 
 
 def bad_checkpoints(folder: Path, trained: Path) -> dict[str, tuple[Path, str]]:
-    """Files that are no checkpoint of the tiny config, and words of the error."""
+    """Write files that are not checkpoints of the tiny config; return them with words of the error."""
     made = {name: folder / f"{name}.pth" for name in ("malicious", "truncated", "text", "tensor", "other")}
     torch.save({"state_dict": Malice(folder / "executed")}, made["malicious"])
     whole = (trained / f"iter_{LAST}.pth").read_bytes()
@@ -315,11 +315,11 @@ def bad_checkpoints(folder: Path, trained: Path) -> dict[str, tuple[Path, str]]:
 
 
 SEALED = ["malicious", "tensor", "other"]
-"""Bad checkpoints that are archives: a seal can be put on them."""
+"""Bad checkpoints that are archives and so can be sealed."""
 
 
 def seal_file(path: Path) -> None:
-    """Put a seal on an archive that somebody else wrote, as one who means harm would."""
+    """Put a seal on an archive, as an attacker would."""
     archive = bytearray(path.read_bytes())
     archive[-2:] = SEAL_LENGTH.to_bytes(2, "little")
     archive += f"posegen run={'0' * 32} sha256=".encode()
@@ -330,7 +330,7 @@ BAD = ["malicious", "truncated", "text", "tensor", "other", "none"]
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_a_model_is_not_loaded_from(tiny_config, tmp_path, trained, kind):
+def test_a_model_is_not_loaded_from_a_bad_checkpoint(tiny_config, tmp_path, trained, kind):
     path, words = bad_checkpoints(tmp_path, trained)[kind]
     with pytest.raises(CheckpointError, match=words):
         posegen.load_model(tiny_config, path)
@@ -338,8 +338,8 @@ def test_a_model_is_not_loaded_from(tiny_config, tmp_path, trained, kind):
 
 
 @pytest.mark.parametrize(("kind", "seal"), [*((kind, False) for kind in BAD), *((kind, True) for kind in SEALED)])
-def test_a_run_is_not_resumed_from(tiny_config, tmp_path, trained, kind, seal):
-    """A seal says that a file is whole, not that it is good: nothing in it is executed either way."""
+def test_a_run_is_not_resumed_from_a_bad_checkpoint(tiny_config, tmp_path, trained, kind, seal):
+    """A seal says that a file is intact, not that it is safe: nothing in it is executed either way."""
     path, words = bad_checkpoints(tmp_path, trained)[kind]
     if seal:
         seal_file(path)
@@ -353,8 +353,8 @@ def test_a_run_is_not_resumed_from(tiny_config, tmp_path, trained, kind, seal):
     assert not (tmp_path / "executed").exists()
 
 
-def test_a_resume_asks_torch_to_execute_nothing(tiny_config, tmp_path, trained, monkeypatch):
-    """Before 2.6 torch executes what a file holds unless told not to."""
+def test_a_resume_loads_with_weights_only(tiny_config, tmp_path, trained, monkeypatch):
+    """Before 2.6, torch executes code in a file by default."""
     loads = []
     load = torch.load
     monkeypatch.setattr(torch, "load", lambda *args, **kwargs: loads.append(kwargs) or load(*args, **kwargs))
@@ -387,7 +387,7 @@ def step(trainer, batch, stage: int):
 @pytest.mark.parametrize(
     ("stage", "most"), [(0, {"source": 1, "target": 1}), (1, {"source": 1, "target": 1, "generated": 1})]
 )
-def test_an_image_goes_through_the_feature_network_once_a_step(tiny_config, monkeypatch, stage, most):
+def test_an_image_passes_the_feature_network_once_a_step(tiny_config, monkeypatch, stage, most):
     trainer, batch = trainer_and_batch(tiny_config)
     seen = []
     forward = VGG19Features.forward
@@ -425,7 +425,7 @@ def test_the_generators_update_gives_the_discriminator_no_gradient(tiny_config, 
     assert graded == [{"discriminator"}, {"model"}]
 
 
-def test_the_log_has_every_weighted_loss_and_their_sum(tiny_config):
+def test_a_step_returns_every_weighted_loss_and_their_sum(tiny_config):
     trainer, batch = trainer_and_batch(tiny_config)
     log = step(trainer, batch, 1)
     generator = {name: value for name, value in log.items() if name not in ("loss", "discriminator")}
@@ -444,7 +444,7 @@ def test_the_flow_stage_renders_nothing(tiny_config, monkeypatch):
 
 
 @pytest.mark.parametrize("stage", [0, 1])
-def test_a_step_in_bfloat16_stays_near_the_exact_one(tiny_config, stage):
+def test_a_step_in_bfloat16_is_close_to_one_in_float32(tiny_config, stage):
     options = ({}, {"trainer.autocast": True})
     exact, half = (float(step(*trainer_and_batch(tiny_config, option), stage)["loss"]) for option in options)
     assert exact != half
@@ -457,7 +457,7 @@ def test_a_step_in_bfloat16_stays_near_the_exact_one(tiny_config, stage):
 MMENGINES = ("System environment:", "batch_size = 2", "Hooks will be executed", "has no metainfo", "FileClient")
 
 
-def test_the_terminal_is_for_whoever_waits_and_the_log_file_keeps_all(tiny_config, tmp_path, capsys):
+def test_environment_and_config_go_to_the_log_file_alone(tiny_config, tmp_path, capsys):
     options = ["flow_iters=1", "full_iters=1"]
     assert main(["train", str(tiny_config), "--work-dir", str(tmp_path / "run"), "--cfg-options", *options]) == 0
     shown = capsys.readouterr().out
@@ -471,7 +471,7 @@ def test_the_terminal_is_for_whoever_waits_and_the_log_file_keeps_all(tiny_confi
     assert "every 50 iterations, but this run has 2" in shown
 
 
-def test_other_warnings_are_shown_and_no_hint_is_given_where_losses_are_logged(tiny_config, tmp_path, capsys):
+def test_warnings_of_others_are_shown(tiny_config, tmp_path, capsys):
     runner = build_trainer(load_config(tiny_config, {"default_hooks.logger.interval": LAST}), tmp_path / "run")
     runner.logger.warning("FileClients are a warning of anybody's")
     shown = capsys.readouterr().out
@@ -480,13 +480,13 @@ def test_other_warnings_are_shown_and_no_hint_is_given_where_losses_are_logged(t
 
 
 def left_behind(folder: Path) -> list[str]:
-    """What a run has made beside logs and its own config."""
+    """Return the files of a run except logs and its config."""
     return [
         str(path) for path in folder.rglob("*") if path.suffix in (".pth", ".png") or path.name == "last_checkpoint"
     ]
 
 
-def test_missing_weights_stop_a_run_before_any_work(tmp_path, monkeypatch, capsys):
+def test_missing_vgg_weights_are_an_error_at_the_start(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
     assert main(["train", str(CONFIGS / "gfla_market.py"), "--work-dir", str(tmp_path / "run")]) == 1
     error = capsys.readouterr().err
@@ -497,7 +497,7 @@ def test_missing_weights_stop_a_run_before_any_work(tmp_path, monkeypatch, capsy
     assert left_behind(tmp_path / "run") == []
 
 
-def test_missing_data_stop_a_run_before_any_work(tmp_path, capsys):
+def test_missing_data_are_an_error_at_the_start(tmp_path, capsys):
     options = ["feature_weights=random", f"data_root={tmp_path / 'nothing'}"]
     arguments = [
         "train",
@@ -516,7 +516,7 @@ def test_missing_data_stop_a_run_before_any_work(tmp_path, capsys):
 
 
 class Numbers:
-    """A data set that is only a length."""
+    """A data set that has only a length."""
 
     def __init__(self, length: int, augments: bool = False) -> None:
         self.length, self.augments = length, augments
@@ -531,7 +531,7 @@ def drawn(count, start=0, rank=0, world=1, length=5, augments=False, seed=0, shu
     return list(itertools.islice(sampler, count))
 
 
-def test_each_round_has_every_index_once_in_an_order_of_its_own():
+def test_each_round_is_a_permutation_of_its_own():
     order = drawn(20)  # four rounds of 5
     rounds = [order[i : i + 5] for i in range(0, 20, 5)]
     assert all(sorted(one) == [0, 1, 2, 3, 4] for one in rounds)
@@ -544,17 +544,17 @@ def test_the_sampler_starts_anywhere(start):
 
 
 @pytest.mark.parametrize("world", [2, 3])
-def test_ranks_share_one_order(world):
+def test_processes_share_one_order(world):
     shares = [drawn(10, rank=rank, world=world) for rank in range(world)]
     assert [index for turn in zip(*shares, strict=True) for index in turn] == drawn(10 * world)
 
 
 @pytest.mark.parametrize("world", [2, 3])
-def test_a_rank_starts_anywhere(world):
+def test_the_sampler_of_a_process_starts_anywhere(world):
     assert drawn(6, start=4, rank=1, world=world) == drawn(10, rank=1, world=world)[4:]
 
 
-def test_an_augmenting_data_set_is_told_the_round():
+def test_an_augmenting_data_set_gets_the_round():
     with_rounds = drawn(12, augments=True)
     assert [index for index, _ in with_rounds] == drawn(12)
     assert [number for _, number in with_rounds] == [0] * 5 + [1] * 5 + [2] * 2
@@ -566,6 +566,6 @@ def test_the_order_is_a_function_of_the_seed():
     assert drawn(7, shuffle=False) == [0, 1, 2, 3, 4, 0, 1]
 
 
-def test_the_sampler_asks_mmengine_who_it_is(monkeypatch):
+def test_the_sampler_gets_its_rank_from_mmengine(monkeypatch):
     monkeypatch.setattr(loop, "get_dist_info", lambda: (1, 2))
     assert list(itertools.islice(EndlessSampler(Numbers(5)), 3)) == drawn(3, rank=1, world=2)

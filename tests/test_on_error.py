@@ -29,7 +29,7 @@ SKIP = {"train_cfg.on_error": "skip", "train_cfg.max_unreadable": 1}
 
 @pytest.fixture
 def photographs(tmp_path, derived) -> Path:
-    """A config that trains on six pairs of photographs, of which two cannot be read."""
+    """Write a config that trains on six pairs of photographs, two of which cannot be read."""
     rng = np.random.default_rng(0)
     points = f"{[*range(6, 24)]}: {[*range(7, 25)]}"
     names = [f"{i}{side}.png" for i in range(PAIRS) for side in "ab"]
@@ -50,7 +50,7 @@ def photographs(tmp_path, derived) -> Path:
 
 
 def train(config: Path, folder: Path, stop: int = 0, resume: bool = False, **options) -> dict:
-    """Train; the last checkpoint."""
+    """Train; return the last checkpoint."""
     runner = build_trainer(load_config(config, {**SKIP, **options}), folder, resume=resume)
     if stop:
         runner.register_hook(StopAfter(stop))
@@ -65,13 +65,13 @@ def log(folder: Path) -> str:
     return "\n".join(path.read_text() for path in sorted(folder.glob("*/*.log")))
 
 
-def test_by_default_the_run_ends_and_names_the_file(photographs, tmp_path):
+def test_by_default_an_unreadable_sample_ends_the_run(photographs, tmp_path):
     runner = build_trainer(load_config(photographs), tmp_path / "run")
     with pytest.raises(DataError, match=r"[14]b\.png: 1 problem\n  - truncated"):
         runner.train()
 
 
-def test_skipped_samples_are_counted_in_the_logs_lines_and_named_once(photographs, tmp_path):
+def test_replaced_samples_are_counted_and_named_once_in_the_log(photographs, tmp_path):
     left = train(photographs, tmp_path / "run")["message_hub"]["runtime_info"]["unreadable_samples"]
     text = log(tmp_path / "run")
     # 7 iterations of 2 samples: two rounds of all six pairs, and two samples of the third
@@ -81,7 +81,7 @@ def test_skipped_samples_are_counted_in_the_logs_lines_and_named_once(photograph
     assert re.search(rf"\[7/7\].*unreadable_samples: {left}\b", text)
 
 
-def test_a_resumed_run_with_workers_is_the_unbroken_one_without_bit_for_bit(photographs, tmp_path):
+def test_a_resumed_run_with_workers_ends_bit_for_bit_as_an_uninterrupted_one_without(photographs, tmp_path):
     unbroken = train(photographs, tmp_path / "unbroken")
     train(photographs, tmp_path / "run", stop=4)
     workers = {"train_dataloader.num_workers": 2, "train_dataloader.persistent_workers": True}
@@ -101,7 +101,7 @@ def test_two_processes_count_what_either_replaces(photographs, tmp_path):
     assert two["unreadable_samples"] == 2 * len(BROKEN)
 
 
-def test_a_file_that_is_gone_ends_the_next_start_unless_images_may_be_missing(photographs, tmp_path):
+def test_a_missing_file_is_an_error_at_the_start_unless_on_missing_is_later(photographs, tmp_path):
     unbroken = train(photographs, tmp_path / "unbroken")
     train(photographs, tmp_path / "run", stop=4)
     (tmp_path / "data/train" / f"{BROKEN[0]}b.png").unlink()  # one that could not be read before: all else is the same
@@ -113,7 +113,7 @@ def test_a_file_that_is_gone_ends_the_next_start_unless_images_may_be_missing(ph
     assert re.search(r"sample replaced.*1b\.png: no such file", log(tmp_path / "run"))
 
 
-def test_a_run_that_is_resumed_near_the_limit_stops_where_the_unbroken_one_does(photographs, tmp_path, monkeypatch):
+def test_a_run_resumed_near_the_limit_stops_where_an_uninterrupted_one_does(photographs, tmp_path, monkeypatch):
     monkeypatch.setattr("posegen.engine.unreadable.MIN_SAMPLES", 2 * 3)  # three iterations: a round
     limit = {"train_cfg.max_unreadable": 0.3}
     train(photographs, tmp_path / "resumed", stop=2, **limit)
@@ -126,7 +126,7 @@ def test_a_run_that_is_resumed_near_the_limit_stops_where_the_unbroken_one_does(
     assert ends[0][1] == ["iter_1.pth", "iter_2.pth"]
 
 
-def test_too_many_end_the_run_and_the_error_says_what_allows_more(photographs, tmp_path, monkeypatch):
+def test_too_many_unreadable_samples_end_the_run(photographs, tmp_path, monkeypatch):
     monkeypatch.setattr("posegen.engine.unreadable.MIN_SAMPLES", 6)
     # a third of the pairs is broken, so a round has more than a tenth
     with pytest.raises(DataError, match=r"2 of the last 6 samples could not be read.*max_unreadable = 0.1"):
@@ -134,22 +134,22 @@ def test_too_many_end_the_run_and_the_error_says_what_allows_more(photographs, t
 
 
 @pytest.mark.parametrize("value", ["ignore", None, True])
-def test_another_value_is_an_error_of_the_config(photographs, value):
+def test_on_error_must_be_raise_or_skip(photographs, value):
     with pytest.raises(ConfigError, match=r"train_cfg.on_error is 'raise' or 'skip'"):
         load_config(photographs, {"train_cfg.on_error": value})
 
 
 @pytest.mark.parametrize("share", [0, 1.5])
-def test_a_share_that_is_none_is_an_error(share):
+def test_max_unreadable_must_be_a_fraction(share):
     with pytest.raises(ConfigError, match="max_unreadable must be"):
         UnreadableLimit(share)
 
 
-# The sample in another's place
+# Replacement
 
 
 class Numbers:
-    """Its samples are their numbers; those in *bad* cannot be read."""
+    """A data set of numbers; those in *bad* cannot be read."""
 
     augments = False
 
@@ -169,13 +169,13 @@ def samples(count: int, bad, seed: int = 3) -> ReadableSamples:
     return ReadableSamples(SeededSamples(Numbers(count, bad), seed), seed)
 
 
-def test_a_sample_that_can_be_read_is_itself():
+def test_a_readable_sample_is_not_replaced():
     seeded = SeededSamples(Numbers(5, []), 3)
     assert samples(5, [1])[2, 7].sample == seeded[2, 7]
     assert samples(5, [1])[2, 7].problems == []
 
 
-def test_what_takes_its_place_is_a_function_of_seed_index_and_round_alone():
+def test_the_replacement_is_a_function_of_seed_index_and_round():
     first, second = samples(1000, range(500)), pickle.loads(pickle.dumps(samples(1000, range(500))))
     keys = [(index, round_number) for index in range(20) for round_number in range(3)]
     ours = {key: first[key].sample for key in keys}
@@ -185,25 +185,25 @@ def test_what_takes_its_place_is_a_function_of_seed_index_and_round_alone():
     assert ours != {key: samples(1000, range(500), seed=4)[key].sample for key in keys}
 
 
-def test_all_that_it_stands_for_is_named():
+def test_all_replaced_samples_are_named():
     tried = samples(1000, range(900))[0, 0]
     assert tried.problems[0] == "0.png: truncated"
     assert len(tried.problems) > 1
 
 
-def test_nothing_that_can_be_read_is_an_error_that_says_so():
+def test_only_unreadable_samples_are_an_error():
     with pytest.raises(DataError, match=f"{MAX_TRIES} samples in a row cannot be read"):
         samples(10, range(10))[0, 0]
 
 
-def test_a_few_bad_samples_at_the_beginning_do_not_end_a_run():
+def test_a_few_unreadable_samples_at_the_start_do_not_end_a_run():
     limit = UnreadableLimit(0.1)
     recent = limit.update("", MIN_SAMPLES - 1, 50)
     with pytest.raises(DataError, match=f"50 of the last {MIN_SAMPLES} samples"):
         limit.update(recent, 1, 0)
 
 
-def test_what_is_long_ago_is_forgotten():
+def test_the_limit_looks_at_recent_samples_only():
     limit = UnreadableLimit(0.1)
     recent = limit.update("1" * MIN_SAMPLES, WINDOW - MIN_SAMPLES, 0)  # a tenth: just allowed
     assert len(limit.update(recent, MIN_SAMPLES, MIN_SAMPLES)) == WINDOW
@@ -216,7 +216,7 @@ def test_what_is_long_ago_is_forgotten():
 
 @pytest.fixture
 def coco(tmp_path) -> dict:
-    """A config of one person on three pictures, of which the last is not there."""
+    """Write annotations of one person on three images, the last of which does not exist."""
     points = [value for i in range(17) for value in (i + 10, i + 20, 2)]
     content = {
         "images": [{"id": i, "file_name": f"{i}.png"} for i in range(3)],
@@ -232,7 +232,7 @@ def coco(tmp_path) -> dict:
     }  # fmt: skip
 
 
-def test_of_coco_a_missing_image_is_an_error_at_the_start_or_when_its_pair_is_asked_for(coco):
+def test_a_missing_coco_image_is_an_error_at_the_start_or_when_its_pair_is_read(coco):
     with pytest.raises(DataError, match=r"no file '2\.png'[^\n]*\n`posegen check CONFIG`"):
         DATASETS.build_part(coco)
     pairs = DATASETS.build_part({**coco, "on_missing": "later"})
@@ -243,7 +243,7 @@ def test_of_coco_a_missing_image_is_an_error_at_the_start_or_when_its_pair_is_as
 
 
 @pytest.mark.parametrize("name", ["2.png", "folder/2.png"])
-def test_a_link_that_leads_out_is_no_missing_image(coco, tmp_path_factory, name):
+def test_a_link_out_of_the_data_set_is_an_error(coco, tmp_path_factory, name):
     outside, root = tmp_path_factory.mktemp("outside"), coco["image_root"]
     (root / "2.png").symlink_to(outside / "2.png")
     (root / "folder").symlink_to(outside)
@@ -253,6 +253,6 @@ def test_a_link_that_leads_out_is_no_missing_image(coco, tmp_path_factory, name)
         DATASETS.build_part({**coco, "on_missing": "later"})
 
 
-def test_another_word_for_missing_images_is_an_error(coco):
+def test_on_missing_must_be_raise_or_later(coco):
     with pytest.raises(ConfigError, match="on_missing is 'raise' or 'later', got 'never'"):
         DATASETS.build_part({**coco, "on_missing": "never"})

@@ -1,4 +1,4 @@
-"""A run survives: killed, told to leave, out of disk, or fed with what is not finite, it goes on as if nothing was."""
+"""Fault tolerance: a run that is killed, interrupted, out of disk space or not finite can be resumed exactly."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def kept(folder: Path) -> list[int]:
 
 @pytest.fixture
 def nearly_done(trained, tmp_path) -> Path:
-    """A work dir of the tiny config, one iteration before its end."""
+    """Work dir of the tiny config, one iteration before its end."""
     folder = tmp_path / "run"
     folder.mkdir()
     for iteration in range(1, LAST):
@@ -58,7 +58,7 @@ def nearly_done(trained, tmp_path) -> Path:
 # Checkpoints of a run
 
 
-def test_a_checkpoint_says_where_it_came_from(trained, tiny_config):
+def test_a_checkpoint_has_its_provenance(trained, tiny_config):
     meta = stored(trained)["meta"]
     assert {"posegen", "torch", "mmengine", "numpy", "python"} == meta["versions"].keys()
     assert "revision" in meta
@@ -68,8 +68,8 @@ def test_a_checkpoint_says_where_it_came_from(trained, tiny_config):
     assert all(fault_of(path) is None for path in numbered(trained))
 
 
-def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_it_is_used(tiny_config, nearly_done, trained):
-    """And old ones are removed after a resume too: but none of another run's."""
+def test_a_run_resumes_from_the_checkpoint_before_a_damaged_one(tiny_config, nearly_done, trained):
+    """Old checkpoints of the same run are removed after a resume too."""
     flip(nearly_done / f"iter_{LAST - 1}.pth", 5000)
     torch.save({"somebody's": torch.zeros(1)}, nearly_done / "iter_2.pth")
     options = ["default_hooks.checkpoint.max_keep_ckpts=2"]
@@ -87,7 +87,7 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_it_is_used(tiny
     assert stored(nearly_done)["meta"]["run"] == stored(trained)["meta"]["run"]
 
 
-def test_a_run_on_a_full_disk_says_so_and_can_go_on(tiny_config, nearly_done, full_disk, capsys):  # noqa: F811
+def test_a_run_on_a_full_disk_can_be_resumed(tiny_config, nearly_done, full_disk, capsys):  # noqa: F811
     before = {path: path.read_bytes() for path in numbered(nearly_done)}
     full_disk(20_000)
     assert main(["train", str(tiny_config), "--work-dir", str(nearly_done), "--resume"]) == 1
@@ -98,7 +98,7 @@ def test_a_run_on_a_full_disk_says_so_and_can_go_on(tiny_config, nearly_done, fu
     assert list(nearly_done.glob(".*")) == []
 
 
-def test_a_full_disk_is_called_so_by_what_is_no_checkpoint_too(tiny_config, tmp_path, monkeypatch, capsys):
+def test_a_full_disk_is_named_by_errors_of_other_files_too(tiny_config, tmp_path, monkeypatch, capsys):
     def train(runner):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "sheet.png")
 
@@ -107,12 +107,12 @@ def test_a_full_disk_is_called_so_by_what_is_no_checkpoint_too(tiny_config, tmp_
     assert "error: the disk is full" in capsys.readouterr().err
 
 
-def test_a_run_that_died_before_last_checkpoint_was_written_is_not_written_over(tiny_config, nearly_done):
+def test_a_run_without_last_checkpoint_is_not_overwritten(tiny_config, nearly_done):
     (nearly_done / "last_checkpoint").unlink()
     assert main(["train", str(tiny_config), "--work-dir", str(nearly_done)]) == 1
 
 
-# Told to leave
+# Signals
 
 
 class Send(Hook):
@@ -130,7 +130,7 @@ SAVING_NOTHING = {"default_hooks.checkpoint.interval": 1000}
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=[number.name for number in SIGNALS])
-def test_a_run_that_is_told_to_leave_finishes_the_iteration_saves_and_leaves(tiny_config, tmp_path, number):
+def test_a_signal_ends_the_run_after_the_iteration_with_a_checkpoint(tiny_config, tmp_path, number):
     before = [signal.getsignal(other) for other in SIGNALS]
     options = {"flow_iters": 3, "full_iters": 0, **SAVING_NOTHING}
     runner = build_trainer(load_config(tiny_config, options), tmp_path / "run")
@@ -142,7 +142,7 @@ def test_a_run_that_is_told_to_leave_finishes_the_iteration_saves_and_leaves(tin
     assert [signal.getsignal(other) for other in SIGNALS] == before
 
 
-def test_the_command_leaves_with_a_status_of_its_own(tiny_config, tmp_path, monkeypatch):
+def test_an_interrupted_command_exits_with_75(tiny_config, tmp_path, monkeypatch):
     def train(runner):
         raise Interrupted("SIGTERM: saved")
 
@@ -150,14 +150,14 @@ def test_the_command_leaves_with_a_status_of_its_own(tiny_config, tmp_path, monk
     assert main(["train", str(tiny_config), "--work-dir", str(tmp_path / "run")]) == EXIT_SAVED == 75
 
 
-def test_a_signal_in_the_last_iteration_lets_the_run_end(tiny_config, tmp_path):
+def test_a_signal_in_the_last_iteration_does_not_interrupt(tiny_config, tmp_path):
     runner = build_trainer(load_config(tiny_config, {"flow_iters": 1, "full_iters": 0}), tmp_path / "run")
     runner.register_hook(Send(signal.SIGTERM, 1))
     runner.train()
     assert kept(tmp_path / "run") == [1]
 
 
-def test_a_validation_is_not_waited_for(tiny_config, tmp_path):
+def test_a_signal_ends_a_validation(tiny_config, tmp_path):
     class DuringValidation(Hook):
         validated = 0
 
@@ -174,7 +174,7 @@ def test_a_validation_is_not_waited_for(tiny_config, tmp_path):
     assert kept(tmp_path / "run") == [1]
 
 
-def test_a_second_ctrl_c_leaves_at_once():
+def test_a_second_ctrl_c_exits_at_once():
     child = os.fork()
     if not child:
         with contextlib.suppress(BaseException), Interruption():
@@ -185,7 +185,7 @@ def test_a_second_ctrl_c_leaves_at_once():
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGINT
 
 
-def test_signals_of_the_kind_that_slurm_repeats_are_borne():
+def test_repeated_sigterms_are_recorded():
     with Interruption() as interruption:
         assert interruption.agreed() is None
         for _ in range(3):
@@ -193,7 +193,7 @@ def test_signals_of_the_kind_that_slurm_repeats_are_borne():
         assert interruption.agreed() == "SIGTERM"
 
 
-def test_outside_the_main_thread_nothing_is_noted():
+def test_outside_of_the_main_thread_signals_are_not_recorded():
     noted = []
 
     def enter() -> None:
@@ -229,11 +229,8 @@ class TellAll(Hook):
 
 
 @pytest.mark.slow
-def test_a_signal_to_all_processes_of_a_run_spares_its_workers_and_the_run_goes_on_bit_for_bit(
-    derived, tmp_path, trained
-):
-    """As Slurm, and Ctrl-C in a terminal, send it. torch's own workers die of it, and the run of their death, before it
-    has saved."""
+def test_a_signal_to_all_processes_spares_workers_and_the_run_resumes_bit_for_bit(derived, tmp_path, trained):
+    """Slurm, and Ctrl-C in a terminal, signal all processes. Workers of torch would die before the run has saved."""
     plugin, folder, notes = tmp_path / "tell_all.py", tmp_path / "run", tmp_path / "notes"
     plugin.write_text(TELL_ALL)
     config = derived(f"plugins = [{str(plugin)!r}]\ncustom_hooks = [dict(type='TellAll')]")
@@ -248,7 +245,7 @@ def test_a_signal_to_all_processes_of_a_run_spares_its_workers_and_the_run_goes_
 
 
 def train(config: Path, folder: Path, options: dict[str, object], *more: str) -> list[object]:
-    """The arguments of a command that trains."""
+    """Return the arguments of a training command."""
     overrides = [f"{name}={value}" for name, value in options.items()]
     return ["train", config, "--work-dir", folder, *more, "--cfg-options", *overrides]
 
@@ -269,7 +266,7 @@ def entered(config, stage):
 
 
 class NaNLoss(nn.Module):
-    """A loss that is not a number, and the gradient with it."""
+    """A loss of NaN, with gradients of NaN."""
 
     weight, needs, looks_at = 1.0, {}, "image"
 
@@ -278,8 +275,8 @@ class NaNLoss(nn.Module):
 
 
 @pytest.mark.parametrize("where", ["target", "source", "loss", "gradient"])
-def test_a_step_that_is_not_finite_leaves_nothing(tiny_config, where):
-    """Also where the discriminator had taken its own, which was finite (a loss, a gradient)."""
+def test_a_step_that_is_not_finite_is_undone(tiny_config, where):
+    """The discriminator's update, which was finite, is undone too."""
     trainer, batch, optimizers = entered(tiny_config, 1)
     trainer.train_step(batch, optimizers)  # so that the optimizers have moments
     if where in ("target", "source"):
@@ -300,7 +297,7 @@ def test_a_step_that_is_not_finite_leaves_nothing(tiny_config, where):
     assert not any(p.requires_grad for p in trainer.discriminator.parameters())
 
 
-def test_a_discriminator_whose_first_step_is_undone_begins_afresh(tiny_config):
+def test_the_first_step_of_a_discriminator_is_undone(tiny_config):
     trainer, batch, optimizers = entered(tiny_config, 1)
     trainer.stage.losses["nan"] = NaNLoss()
     before = state_of(trainer, optimizers)
@@ -316,7 +313,7 @@ def test_a_discriminator_whose_first_step_is_undone_begins_afresh(tiny_config):
 
 
 def test_running_statistics_are_undone():
-    """One image that is not finite would else spoil them for good."""
+    """One image that is not finite would spoil them for good."""
     norm = nn.BatchNorm1d(2)
     norm(torch.randn(4, 2))
     undo, before = Undo([norm]), {name: value.clone() for name, value in norm.state_dict().items()}
@@ -330,7 +327,7 @@ def test_running_statistics_are_undone():
     ("loss", "gradient", "finite"),
     [(1.0, 1.0, True), (float("inf"), 1.0, False), (1.0, float("nan"), False), (-float("inf"), float("inf"), False)],
 )
-def test_a_loss_or_a_gradient(loss, gradient, finite):
+def test_loss_and_gradients_are_checked(loss, gradient, finite):
     network = nn.Linear(1, 1, bias=False)
     network.weight.grad = torch.full((1, 1), gradient)
     with contextlib.nullcontext() if finite else pytest.raises(NotFiniteError):
@@ -338,7 +335,7 @@ def test_a_loss_or_a_gradient(loss, gradient, finite):
 
 
 class Poison(Hook):
-    """Makes an image of some iterations' batches not a number."""
+    """Sets an image of some iterations' batches to NaN."""
 
     def __init__(self, *iterations: int) -> None:
         self.iterations = iterations
@@ -348,7 +345,7 @@ class Poison(Hook):
             data_batch.target[0] = float("nan")
 
 
-def test_a_skipped_step_is_counted_its_samples_are_named_and_the_run_goes_on(tiny_config, tmp_path):
+def test_a_skipped_step_is_counted_and_its_samples_are_named(tiny_config, tmp_path):
     options = {"flow_iters": 4, "full_iters": 0, "default_hooks.logger.interval": 1}
     config = load_config(tiny_config, options)
     runner = build_trainer(config, tmp_path / "run")
@@ -374,7 +371,7 @@ def drawn_by(runner, count):
     return order[:count].tolist()
 
 
-def test_too_many_in_a_row_stop_the_run_with_a_file_that_reproduces_the_step(tiny_config, tmp_path):
+def test_too_many_skipped_steps_stop_the_run_with_a_file_that_reproduces_the_last(tiny_config, tmp_path):
     options = {"flow_iters": 1, "full_iters": 4, "train_cfg.max_skipped": 2}
     runner = build_trainer(load_config(tiny_config, options), tmp_path / "run")
     runner.register_hook(Poison(2, 3))
@@ -394,7 +391,7 @@ def test_too_many_in_a_row_stop_the_run_with_a_file_that_reproduces_the_step(tin
     assert reproduce_step(path) == [None]
 
 
-def test_a_run_must_be_allowed_to_skip_one_step_before_it_stops(tiny_config, tmp_path):
+def test_max_skipped_must_be_positive(tiny_config, tmp_path):
     with pytest.raises(ConfigError, match="max_skipped must be 1 or more"):
         build_trainer(load_config(tiny_config, {"train_cfg.max_skipped": 0}), tmp_path / "run").train()
 
@@ -406,7 +403,7 @@ def draws() -> list[float]:
     return [random.random(), float(np.random.rand()), float(torch.rand(()))]
 
 
-def test_random_numbers_are_a_function_of_where_the_run_is():
+def test_random_numbers_are_a_function_of_the_seeds():
     def after(*numbers):
         seed_all(*numbers)
         return draws()
@@ -417,7 +414,7 @@ def test_random_numbers_are_a_function_of_where_the_run_is():
 
 
 class Drawing:
-    """A data set that draws."""
+    """A data set that draws random numbers."""
 
     augments = False
 
@@ -437,7 +434,7 @@ def test_what_a_data_set_draws_is_a_function_of_index_and_round():
 
 
 class Draw(Hook):
-    """Draws in each iteration, as a loss may."""
+    """Draws random numbers in each iteration, as a loss may."""
 
     def __init__(self) -> None:
         self.drawn = {}
@@ -447,8 +444,8 @@ class Draw(Hook):
 
 
 @pytest.mark.slow
-def test_a_resumed_run_draws_what_the_unbroken_one_drew(tiny_config, tmp_path):
-    """Though that one has validated in between, which starts a data loader, which draws."""
+def test_a_resumed_run_draws_the_same_random_numbers(tiny_config, tmp_path):
+    """Validations between a checkpoint and the next iteration, which start data loaders, do not matter."""
     options = {"flow_iters": 3, "full_iters": 0, "train_cfg.val_interval": 1}
 
     def run(name, stop=None, resume=False):
@@ -469,7 +466,7 @@ def test_a_resumed_run_draws_what_the_unbroken_one_drew(tiny_config, tmp_path):
 # Killed
 
 STAGE = 8
-"""Iterations of either stage of the runs that are killed."""
+"""Iterations of each stage."""
 KILLED = {
     "flow_iters": STAGE,
     "full_iters": STAGE,
@@ -491,9 +488,9 @@ OCCURS = {
         15,
     ],  # those at a checkpoint's iteration follow it, and the one at the end is not repeated
 }
-"""In which iterations there is such a moment."""
+"""Iterations that have such a moment."""
 SAVED = ("after the renaming", "before an old one is removed")
-"""Moments at which the checkpoint of the iteration is there already."""
+"""Moments after the checkpoint of the iteration was written."""
 
 
 def calls_of(notes: Path) -> dict[tuple[str, int], int]:
@@ -517,7 +514,7 @@ def moments(chance: random.Random, calls: dict[tuple[str, int], int]) -> list[Mo
 
 
 def died_there(moment: Moment, folder: Path, notes: Path, earlier: list[int]) -> None:
-    """Assert that a run died where it was meant to, by what it left."""
+    """Check by its files that a run died at the given moment."""
     before = {moment.iteration - CHECKPOINTS.step} & {*CHECKPOINTS}
     last = noted(notes)[-1]
     assert (last["died"], last["iteration"]) == (moment.place, moment.iteration)
@@ -537,7 +534,7 @@ def died_there(moment: Moment, folder: Path, notes: Path, earlier: list[int]) ->
 
 
 @pytest.mark.slow
-def test_a_run_that_is_killed_everywhere_ends_bit_for_bit_as_one_that_was_not(tiny_config, tmp_path):
+def test_a_run_killed_at_every_kind_of_moment_ends_bit_for_bit_as_an_uninterrupted_one(tiny_config, tmp_path):
     whole, folder, notes = tmp_path / "whole", tmp_path / "run", tmp_path / "notes"
     assert status(start(train(tiny_config, whole, KILLED), notes, count=True), notes) == 0
     planned = moments(random.Random(0), calls_of(notes))
@@ -560,7 +557,7 @@ def test_a_run_that_is_killed_everywhere_ends_bit_for_bit_as_one_that_was_not(ti
 
 
 def killed_together(processes: list[Any], notes: Path, moments: dict[int, Moment]) -> None:
-    """Wait until those die that shall; who is left behind is ended as torchrun ends it."""
+    """Wait for the processes that die; end the others, as torchrun does."""
     for rank in moments:
         own = of_rank(notes, rank)
         assert status(processes[rank], own) == -signal.SIGKILL, (moments, own.read_text()[-3000:])
@@ -572,7 +569,7 @@ def killed_together(processes: list[Any], notes: Path, moments: dict[int, Moment
 
 
 @pytest.mark.slow
-def test_two_processes_that_are_killed_end_bit_for_bit_as_two_that_were_not(tiny_config, tmp_path):
+def test_two_killed_processes_end_bit_for_bit_as_uninterrupted_ones(tiny_config, tmp_path):
     whole, folder, notes = tmp_path / "whole", tmp_path / "run", tmp_path / "notes"
     for rank, process in enumerate(two(train(tiny_config, whole, KILLED), notes, count=True)):
         assert status(process, of_rank(notes, rank)) == 0, of_rank(notes, rank).read_text()[-3000:]
@@ -601,7 +598,7 @@ def test_two_processes_that_are_killed_end_bit_for_bit_as_two_that_were_not(tiny
 # Two processes
 
 TWO = '''
-"""Spoils a batch of one process only, tells one process only to leave, keeps what each ends with."""
+"""Sets a batch of one process to NaN, interrupts one process, and saves the final weights of each."""
 import os
 import signal
 from pathlib import Path
@@ -629,7 +626,7 @@ class Trouble(Hook):
 
 
 @pytest.mark.slow
-def test_two_processes_skip_and_leave_together(derived, tmp_path):
+def test_two_processes_skip_steps_and_exit_together(derived, tmp_path):
     plugin = tmp_path / "trouble.py"
     plugin.write_text(TWO)
     config = derived(

@@ -36,7 +36,7 @@ def status_of(work_dir: Path) -> dict:
 # Statistics of a step
 
 
-def test_a_flow_is_measured_in_pixels_of_the_image_and_by_where_it_leads():
+def test_flows_are_measured_in_pixels_of_the_image():
     flow = torch.zeros(1, 2, 4, 8)
     flow[:, 0] = 3.0  # of 8 columns, the last 3 lead out of the picture
     statistics = StepStatistics()
@@ -47,7 +47,7 @@ def test_a_flow_is_measured_in_pixels_of_the_image_and_by_where_it_leads():
 
 
 @pytest.mark.parametrize(("channel", "value"), [(0, -3.0), (1, 3.0), (1, -3.0)])
-def test_a_flow_may_lead_out_on_every_side(channel, value):
+def test_flows_out_of_the_image_are_measured_on_every_side(channel, value):
     flow = torch.zeros(1, 2, 8, 8)
     flow[:, channel] = value
     statistics = StepStatistics()
@@ -55,7 +55,7 @@ def test_a_flow_may_lead_out_on_every_side(channel, value):
     assert statistics.numbers()["flow_8x8/outside"] == pytest.approx(3 / 8)
 
 
-def test_95_of_100_lengths_are_at_most_the_percentile():
+def test_the_percentile_of_lengths_is_the_95th():
     flow = torch.zeros(1, 2, 10, 10)
     flow[:, 0] = torch.arange(1.0, 101).view(10, 10)
     statistics = StepStatistics()
@@ -63,7 +63,7 @@ def test_95_of_100_lengths_are_at_most_the_percentile():
     assert statistics.numbers()["flow_10x10/length_p95"] == 95
 
 
-def test_a_mask_is_measured_by_its_mean_and_its_ends():
+def test_masks_are_measured_by_their_mean_and_extremes():
     mask = torch.tensor([0.0, 0.04, 0.5, 0.97]).view(1, 1, 2, 2)
     statistics = StepStatistics()
     statistics.add_flows([], [mask], width=2, origin="previous")
@@ -73,7 +73,7 @@ def test_a_mask_is_measured_by_its_mean_and_its_ends():
     assert found["mask_previous_2x2/mean"] == pytest.approx(1.51 / 4)
 
 
-def test_numbers_are_means_over_the_parts_of_a_step():
+def test_statistics_are_means_over_the_parts_of_a_step():
     statistics = StepStatistics()
     for length in (1.0, 3.0):
         statistics.add_flows([torch.full((1, 2, 2, 2), length)], [], width=2)
@@ -81,7 +81,7 @@ def test_numbers_are_means_over_the_parts_of_a_step():
 
 
 def one_step(config_path, measure, stage=1, clip=None, **options):
-    """The trainer after a step of a stage, and what was measured of it."""
+    """Return the trainer after a step of a stage, and its statistics."""
     config = load_config(config_path, options)
     config.trainer["stages"][stage]["clip_gradient"] = clip
     torch.manual_seed(0)
@@ -111,13 +111,13 @@ def test_a_network_that_does_not_train_has_no_gradient(tiny_config):
     assert [name for name in numbers if name.startswith("gradient/")] == ["gradient/flow_estimator"]
 
 
-def test_norms_are_those_before_clipping(tiny_config):
+def test_gradient_norms_are_measured_before_clipping(tiny_config):
     free = one_step(tiny_config, measure=True, stage=0)[1].numbers()["gradient/flow_estimator"]
     clipped = one_step(tiny_config, measure=True, stage=0, clip=free / 100)[1].numbers()["gradient/flow_estimator"]
     assert clipped == free
 
 
-def test_a_clip_is_measured_from_both_of_its_origins_and_trained_the_same():
+def test_clips_are_measured_by_origin_and_trained_the_same():
     states = []
     for statistics in (StepStatistics(), None):
         torch.manual_seed(0)
@@ -234,7 +234,7 @@ def test_the_time_of_an_iteration_is_the_median_of_recent_ones(times, median):
 
 
 def drawn(tiny_config, folder: Path, terminal: bool) -> str:
-    """What a run of two iterations and a validation draws."""
+    """Return the terminal output of a run of two iterations and a validation."""
     screen = io.StringIO()
     runner = build_trainer(load_config(tiny_config, {"flow_iters": 1, "full_iters": 1}), folder)
     runner.register_hook(ProgressLine(Console(file=screen, force_terminal=terminal, width=120)))
@@ -268,15 +268,15 @@ full_iters = 0
 """
 
 
-def test_a_backend_whose_package_is_missing_is_an_error_before_anything_is_written(derived, tmp_path, monkeypatch):
+def test_a_missing_package_of_a_backend_is_an_error_at_the_start(derived, tmp_path, monkeypatch):
     monkeypatch.setattr("posegen.engine.build.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="pip install wandb"):
         build_trainer(load_config(derived(WANDB)), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_weights_and_biases_gets_numbers_with_their_iteration_and_sheets(derived, tmp_path, monkeypatch):
-    """A stand-in for its package: what mmengine's backend calls of it."""
+def test_weights_and_biases_gets_scalars_and_sheets(derived, tmp_path, monkeypatch):
+    """With a stand-in for the package, which has what mmengine's backend calls."""
     logged, axes = [], []
     package = ModuleType("wandb")
     package.__spec__ = SimpleNamespace()

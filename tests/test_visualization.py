@@ -60,25 +60,25 @@ def test_a_zero_flow_is_white(largest: float | None) -> None:
     assert (picture == 255).all()
 
 
-def test_a_constant_flow_has_one_color_and_the_opposite_one_another() -> None:
+def test_opposite_flows_have_different_colors() -> None:
     right, left = flow_to_rgb(constant(3, 0)), flow_to_rgb(constant(-3, 0))
     assert len(np.unique(right.reshape(-1, 3), axis=0)) == 1
     assert abs(hue(right[0, 0]) - hue(left[0, 0])) > 0.3
     assert right[0, 0].min() == 0  # alone in its picture, it is fully saturated
 
 
-def test_one_scale_makes_pictures_comparable() -> None:
+def test_one_scale_makes_images_comparable() -> None:
     short, long = flow_to_rgb(constant(2, 0), largest=8), flow_to_rgb(constant(8, 0), largest=8)
     assert hue(short[0, 0]) == pytest.approx(hue(long[0, 0]), abs=0.01)
     assert short.min() == pytest.approx(255 * (1 - 2 / 8), abs=1)
     assert long.min() == 0
 
 
-def test_what_is_longer_than_the_scale_is_saturated_and_not_dark() -> None:
+def test_vectors_longer_than_the_scale_are_saturated() -> None:
     assert (flow_to_rgb(constant(80, 0), largest=8) == flow_to_rgb(constant(8, 0), largest=8)).all()
 
 
-def test_a_flow_that_is_not_finite_is_black_and_harms_no_other_pixel() -> None:
+def test_vectors_that_are_not_finite_are_black() -> None:
     flow = constant(3, 4).clone()
     flow[0, 0, 0], flow[1, 2, 2] = math.nan, math.inf
     picture, clean = flow_to_rgb(flow), flow_to_rgb(constant(3, 4))
@@ -87,12 +87,12 @@ def test_a_flow_that_is_not_finite_is_black_and_harms_no_other_pixel() -> None:
     assert (picture[1] == clean[1]).all()
 
 
-def test_a_scale_that_is_no_length_is_refused() -> None:
+def test_the_scale_must_be_positive() -> None:
     with pytest.raises(ValueError, match="positive"):
         flow_to_rgb(constant(1, 0), largest=0)
 
 
-def test_the_wheel_shows_at_each_place_the_flow_that_leads_there() -> None:
+def test_the_wheel_has_the_colors_of_flows_from_its_center() -> None:
     wheel = flow_wheel(65, background=(1, 2, 3))
     assert wheel.shape == (65, 65, 3)
     assert (wheel[0, 0] == (1, 2, 3)).all()
@@ -105,7 +105,7 @@ def test_the_wheel_shows_at_each_place_the_flow_that_leads_there() -> None:
 # Masks and images -----------------------------------------------------------------------------------------
 
 
-def test_masks_and_images_are_pictures() -> None:
+def test_masks_and_tensors_become_images() -> None:
     mask = torch.tensor([[[0.0, 0.5, 1.0]]])
     assert mask_to_rgb(mask)[0].tolist() == [[0] * 3, [128] * 3, [255] * 3]
     image = torch.tensor([-1.0, 0.0, 2.0]).view(3, 1, 1).expand(3, 2, 5)
@@ -113,7 +113,7 @@ def test_masks_and_images_are_pictures() -> None:
     assert to_picture(image)[0, 0].tolist() == [0, 128, 255]
 
 
-def test_warping_along_the_exact_flow_makes_the_visible_part_of_the_target() -> None:
+def test_warping_by_the_exact_flow_gives_the_visible_part_of_the_target() -> None:
     batch = dolls(8)
     seen = (batch.visible * batch.foreground).expand_as(batch.target).bool()
 
@@ -134,7 +134,7 @@ def test_warping_resizes_the_flow_to_the_image() -> None:
 
 
 def cells(sheet: np.ndarray, columns: int, cell: tuple[int, int], rows: int) -> np.ndarray:
-    """The pictures of a sheet: rows columns H W 3. The first row is where the paper ends."""
+    """Return the images of a sheet: rows columns H W 3. The first row begins where the background ends."""
     height, width = cell
     first = next(top for top in range(len(sheet)) if (sheet[top, GAP : GAP + width] != BACKGROUND).all(1).all())
     grid = [
@@ -145,7 +145,7 @@ def cells(sheet: np.ndarray, columns: int, cell: tuple[int, int], rows: int) -> 
 
 
 @pytest.mark.parametrize(("size", "factor"), [((64, 64), 2), ((32, 32), 4), ((64, 32), 2), ((128, 96), 1)])
-def test_a_sheet_has_a_row_a_pair_and_a_column_a_step(size: tuple[int, int], factor: int) -> None:
+def test_a_sheet_has_a_row_per_pair_and_a_column_per_step(size: tuple[int, int], factor: int) -> None:
     batch = dolls(3, size)
     out = transfer(batch)
     sheet = sample_sheet(batch, out, DRAW, rows=2)
@@ -162,27 +162,27 @@ def test_a_sheet_has_a_row_a_pair_and_a_column_a_step(size: tuple[int, int], fac
         assert (target == to_picture(batch.target[row])).all()
 
 
-def test_a_data_set_that_knows_no_flow_has_no_column_for_it() -> None:
+def test_without_an_exact_flow_there_is_no_column_for_it() -> None:
     batch = dolls(1)
     out = transfer(batch)
     batch.flow = batch.visible = None
     assert sample_sheet(batch, out, DRAW, scale=1).shape[1] == GAP + 8 * (64 + GAP)
 
 
-def test_a_model_without_flows_has_a_sheet_too() -> None:
+def test_a_model_without_flows_has_no_columns_for_them() -> None:
     batch = dolls(1)
     batch.flow = None
     sheet = sample_sheet(batch, Transfer(batch.target, [], []), DRAW, scale=1)
     assert sheet.shape[1] == GAP + 5 * (64 + GAP)
 
 
-def test_structures_of_any_picture_size_fit_a_cell() -> None:
+def test_drawn_structures_are_resized_to_a_cell() -> None:
     batch = dolls(1)
     sheet = sample_sheet(batch, transfer(batch), lambda _: np.full((10, 7, 3), 77, np.uint8))
     assert (cells(sheet, 9, (128, 128), 1)[0, 1] == 77).all()
 
 
-def test_a_sheet_survives_a_model_that_does_not() -> None:
+def test_a_sheet_of_flows_that_are_not_finite_is_drawn() -> None:
     batch = dolls(1)
     out = transfer(batch)
     out.flows[0][:] = math.nan
@@ -190,7 +190,7 @@ def test_a_sheet_survives_a_model_that_does_not() -> None:
     assert sample_sheet(batch, out, DRAW).dtype == np.uint8
 
 
-def test_making_a_sheet_changes_neither_batch_nor_result() -> None:
+def test_drawing_a_sheet_changes_neither_batch_nor_result() -> None:
     batch = dolls(2)
     out = transfer(batch)
     flow, image = batch.flow.clone(), out.image.clone()
@@ -199,7 +199,7 @@ def test_making_a_sheet_changes_neither_batch_nor_result() -> None:
     assert (out.image == image).all()
 
 
-def test_an_overlay_is_one_wide_picture() -> None:
+def test_an_overlay_is_one_row() -> None:
     batch = dolls(1, (64, 32))
     out = transfer(batch)
     picture = overlay(batch.source, batch.source_structure, batch.target_structure, out, DRAW)

@@ -1,4 +1,4 @@
-"""What makes mmengine's Runner train a staged GAN, and what mends mmengine where it needs it."""
+"""Training of staged GANs by mmengine's Runner, with fixes of mmengine (``docs/architecture.md``)."""
 
 from . import progress, run_status, sample_sheets, statistics  # noqa: F401  they register their hooks
 from .build import build_tester, build_trainer

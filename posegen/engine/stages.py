@@ -82,7 +82,7 @@ class Stage(nn.Module):
 
     @property
     def renders(self) -> bool:
-        """Whether the stage generates images."""
+        """True if the stage generates images."""
         return "renderer" in self.train_networks
 
     @property
