@@ -31,10 +31,14 @@ class Browser:
 
     def __init__(self, driver: Any) -> None:
         self.driver = driver
+        self.found: list[str] = []
         self.resize(DESK)
 
     def open(self, address: str) -> None:
-        """Open a page."""
+        """Open a page. Complaints about leaving the one before, whose streams are aborted, are dropped."""
+        self.found += self._log()
+        self.driver.get("about:blank")
+        self._log()
         self.driver.get(address)
 
     def resize(self, size: tuple[int, int]) -> None:
@@ -107,7 +111,11 @@ class Browser:
         return [one.get_attribute("outerHTML")[:200] for one in unnamed]
 
     def complaints(self) -> list[str]:
-        """Errors and warnings on the page's console since the last call."""
+        """Errors and warnings on the console of pages since the last call."""
+        found, self.found = self.found + self._log(), []
+        return found
+
+    def _log(self) -> list[str]:
         entries = [one for one in self.driver.get_log("browser") if one["level"] in ("SEVERE", "WARNING")]
         return [one["message"] for one in entries if IGNORED not in one["message"]]
 

@@ -258,6 +258,7 @@ def test_a_resting_mouse_does_not_hold_up_the_keys(browser, server):
     browser.wait(lambda: ring(browser) == at(0.25, 0.125))
     browser.find(RESULT).send_keys(*[Keys.ARROW_RIGHT] * 6)
     browser.wait(lambda: ring(browser) == at(0.5 + 6 / 32, 0.5))  # from the clicked point
+    browser.wait(lambda: server.asked[-1] == at(0.5 + 6 / 32, 0.5))
     column = 2 * int(server.asked[-1][0] * 16) + 0.5  # the finest level has 16×16 places of 2×2 pixels
     browser.wait(lambda: f"16×16: ({column:.1f}, " in browser.text("#viewer .text"))
 

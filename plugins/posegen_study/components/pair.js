@@ -46,7 +46,7 @@ async function show() {
   await Promise.all(shown.map((image) => {
     image.src = images[image.dataset.shows];
     if (image.closest("figure")) image.closest("figure").hidden = false;
-    return image.decode();
+    return image.decode().catch((error) => { if (mine === showing) throw error; }); // replaced by the next showing
   }));
   const pair = shown.filter((image) => image.closest(".options"));
   const largest = (side) => Math.max(...pair.map((image) => image[side]));
