@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import json
 import os
+import pydoc
 import re
 import runpy
 import shlex
@@ -70,6 +71,22 @@ def test_links_lead_to_files_and_every_image_is_used():
             assert target.exists() or target.relative_to(DOCS).as_posix() in GENERATED, f"{name(page)}: {link}"
             linked.add(target)
     assert set((DOCS / "images").iterdir()) <= linked
+
+
+def test_names_and_files_that_pages_mention_exist():
+    for page in [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]:
+        if page.relative_to(ROOT).as_posix().startswith(("docs/experiments/", "docs/examples/")):
+            continue
+        for dotted in re.findall(r"`(posegen(?:\.\w+)+)[`(]", text(page)):
+            assert pydoc.locate(dotted) is not None, f"{name(page)}: {dotted}"
+        for file in re.findall(r"`((?:posegen|plugins|configs|tests|tools|docs)/[\w/.-]+\.\w+)`", text(page)):
+            assert (ROOT / file).exists(), f"{name(page)}: {file}"
+        for test in re.findall(r"`(test_\w+\.py)`", text(page)):
+            assert (ROOT / "tests" / test).exists(), f"{name(page)}: {test}"
+        for file in re.findall(
+            r"`((?:engine|acceleration|inference)/\w+\.py|registry\.py|torchvision_import\.py)`", text(page)
+        ):
+            assert (ROOT / "posegen" / file).exists(), f"{name(page)}: {file}"
 
 
 @pytest.mark.parametrize("domain", ["people", "faces", "dance", "views"])
