@@ -7,7 +7,7 @@ test_annotations = "${data_root}/test.json"
 batch_size = 8
 flow_iters = 200_000
 full_iters = 400_000
-feature_weights = "imagenet"  # or the path of torchvision's VGG-19 file, or "random"
+feature_weights = "imagenet"  # or "random", or the path of torchvision's VGG-19 file
 
 size = (256, 256)  # H, W
 levels = [3, 2]

@@ -1,12 +1,12 @@
-# GFLA on dancing people, FashionVideo (arXiv 2008.12606): two flow nets.
+# GFLA on dancing people, FashionVideo (arXiv 2008.12606): two flow estimators.
 _base_ = "_base_/clips.py"
 
 data_root = "data/dance_fashion"  # holds train_256, test_256
 batch_size = 8
 flow_iters = 200_000
 full_iters = 400_000
-feature_weights = "imagenet"  # or the path of torchvision's VGG-19 file, or "random"
-train_frames = 30  # of a clip; in chunks of 6
+feature_weights = "imagenet"  # or "random", or the path of torchvision's VGG-19 file
+train_frames = 30  # frames per training clip; trained in chunks of 6
 
 size = (256, 256)  # H, W
 levels = [3, 2]

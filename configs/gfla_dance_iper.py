@@ -1,4 +1,4 @@
-# GFLA on dancing people, iPER: as on FashionVideo, with foreground masks for the sampling correctness.
+# GFLA on dancing people, iPER: like FashionVideo, with foreground masks for the sampling correctness.
 _base_ = "gfla_dance_fashion.py"
 
 data_root = "data/dance_iper"

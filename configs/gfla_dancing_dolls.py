@@ -1,4 +1,4 @@
-# GFLA on paper dolls that dance: no download; docs/dance.md.
+# GFLA on dancing paper dolls, drawn on the fly (docs/dance.md).
 _base_ = "_base_/drawn_clips.py"
 
 flow_iters = 450

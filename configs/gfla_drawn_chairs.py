@@ -1,4 +1,4 @@
-# GFLA on drawn chairs: as on drawn cars.
+# GFLA on drawn chairs: like drawn cars.
 _base_ = "gfla_drawn_cars.py"
 
 kind = "chair"

@@ -1,4 +1,4 @@
-# GFLA on drawn faces that talk, blink and turn: no download; docs/faces.md.
+# GFLA on drawn faces that talk, blink and turn (docs/faces.md).
 _base_ = "_base_/drawn_clips.py"
 
 batch_size = 3
@@ -10,14 +10,14 @@ flow_estimator = "JointFlowEstimator"
 structure_channels = 16
 structure = dict(type="FaceStructureEncoder", divisor=0.1)  # published: 3, at 256×256
 
-# a head moves as a whole, and an instance norm takes away what is constant over a map (published: instance)
+# A head moves as a whole, and an instance norm removes values that are constant over a map (published: instance).
 model = dict(flow_estimator=dict(norm="group"))
 
 _stages = _base_.trainer.stages
 for _stage, _weight in zip(_stages, (2, 6), strict=True):
-    _stage.losses.points = dict(type="MatchedPoints", weight=_weight)  # of landmarks; not published
+    _stage.losses.points = dict(type="MatchedPoints", weight=_weight)  # landmarks; not published
 
-_stages[0].optimizer.lr = 8e-4  # 2e-3 for dolls; under a group norm nothing is learned with that
+_stages[0].optimizer.lr = 8e-4  # 2e-3 for dolls; with a group norm nothing is learned at that rate
 
 trainer = dict(
     stages=_stages,

@@ -1,12 +1,12 @@
-# GFLA on faces (arXiv 2008.12606): one flow net for the previous frame and the reference.
+# GFLA on faces (arXiv 2008.12606): one flow estimator for the previous frame and the reference.
 _base_ = "_base_/clips.py"
 
 data_root = "data/faces"  # holds train_data, train_keypoints, test_data, test_keypoints
 batch_size = 8
 flow_iters = 200_000
 full_iters = 400_000
-feature_weights = "imagenet"  # or the path of torchvision's VGG-19 file, or "random"
-train_frames = 30  # of a clip; in chunks of 6
+feature_weights = "imagenet"  # or "random", or the path of torchvision's VGG-19 file
+train_frames = 30  # frames per training clip; trained in chunks of 6
 
 size = (256, 256)  # H, W
 levels = [3, 2]

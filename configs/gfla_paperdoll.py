@@ -1,33 +1,33 @@
-# GFLA on paper dolls, drawn on the fly: no download. What `make demo` trains, in six minutes on two CPU cores,
-# with or without native bfloat16. Differences from the published setting are marked: docs/experiments/paperdolls.md.
+# GFLA on paper dolls, drawn on the fly: the config of `make demo`, six minutes on two CPU cores. Differences from the
+# published settings are marked; docs/experiments/paperdolls.md gives the reasons.
 _base_ = "_base_/gfla_people.py"
 
-data_root = ""  # unused: nothing is read
+data_root = ""  # not used: no files are read
 batch_size = 8
 flow_iters = 560
 full_iters = 120
-renderer_iters = 0  # not published: a third stage for G alone, on the flow as it is
+renderer_iters = 0  # not published: a third stage that trains only G
 feature_weights = "random"  # seeded; enough for the flow to learn
-train_length = 1_000_000  # pairs, each drawn when it is asked for
+train_length = 1_000_000  # pairs, each drawn on request
 test_length = 64
 
-flow_lr_scale = 0.02  # of F's learning rate in the full stage: a young G pulls the flow anywhere, F follows slowly
+flow_lr_scale = 0.02  # F's learning rate in the full stage, as a factor
 
 size = (64, 64)  # H, W
 levels = [2, 1]  # published for 256×256: 3, 2
 kernel_sizes = [3, 3]  # published: 3, 5
-structure = dict(sigma=3, subpixel=True)  # published: 6, whole pixels, at 256×256: here a pixel is four times that
+structure = dict(sigma=3, subpixel=True)  # published: 6, whole pixels, at 256×256
 
 renderer = "LocalAttentionRenderer"
 
 model = dict(
-    flow_estimator=dict(depth=4, init_gain=0.5),  # published: 5, 0.02; five halvings of 64 px leave 2×2, no map to norm
+    flow_estimator=dict(depth=4, init_gain=0.5),  # published: 5, 0.02; 64 pixels halved five times leave only 2×2
     renderer=dict(
         type="${renderer}", base_width=32, norm="group", reduction="sum", init_gain=0.5
     ),  # published: 64, instance, mean, 0.02
 )
 trainer = dict(
-    autocast="auto",  # bfloat16 where the processor computes in it natively
+    autocast="auto",  # bfloat16 if the processor supports it natively
     discriminator=dict(widths=(32, 64, 128)),  # as published for Market-1501
     stages=[
         dict(

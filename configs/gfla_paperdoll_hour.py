@@ -1,9 +1,9 @@
-# The paper-doll recipe for a little over an hour on two CPU cores; figures and curve in docs/experiments/paperdolls.md.
+# Paper dolls for a little over an hour on two CPU cores; results in docs/experiments/paperdolls.md.
 _base_ = "gfla_paperdoll.py"
 
 flow_iters = 6500
 full_iters = 2500
-renderer_iters = 2000  # at last G alone, on the flow as it is: a quarter of the cost of a step before
+renderer_iters = 2000  # only G, with fixed flow: a step costs a quarter of one before
 test_length = 256
 flow_lr_scale = 0.2
 

@@ -1,5 +1,5 @@
-# The paper-doll recipe at the size of a file that ships with the package: F narrower at its deepest level, half
-# precision when shared, less than 8 MB. How it was made and what it scores: docs/experiments/paperdolls.md.
+# Paper dolls for the model that comes with the package, less than 8 MB in half precision: F is narrower at its deepest
+# level. Training and scores: docs/experiments/paperdolls.md.
 _base_ = "gfla_paperdoll_hour.py"
 
 flow_iters = 5000

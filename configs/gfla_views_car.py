@@ -1,4 +1,4 @@
-# GFLA on views of ShapeNet's cars (arXiv 2003.00696): a view is a one-hot of 18 azimuths and 3 elevations.
+# GFLA on views of ShapeNet's cars (arXiv 2003.00696): a view is a one-hot vector of 18 azimuths and 3 elevations.
 _base_ = "_base_/gfla_people.py"
 
 data_root = "data/views"  # holds data_car.hdf5, id_car_train.txt, id_car_test.txt
@@ -6,7 +6,7 @@ category = "car"
 batch_size = 8
 flow_iters = 200_000
 full_iters = 400_000
-feature_weights = "imagenet"  # or the path of torchvision's VGG-19 file, or "random"
+feature_weights = "imagenet"  # or "random", or the path of torchvision's VGG-19 file
 
 size = (256, 256)  # H, W
 levels = [3, 2]

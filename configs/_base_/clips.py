@@ -1,7 +1,7 @@
-# GFLA on clips (arXiv 2008.12606): what every config of it shares. Weights and rates are the published ones.
+# GFLA on clips (arXiv 2008.12606): shared by all configs of clips. Weights and rates are the published ones.
 _base_ = "runtime.py"
 
-masked = False  # True: sampling correctness on the foreground alone, for data with masks
+masked = False  # True: sampling correctness on the foreground only; needs masks
 
 model = dict(
     type="ClipModel",
@@ -28,7 +28,7 @@ model = dict(
 trainer = dict(
     type="ClipTrainer",
     autocast=False,
-    chunk=6,  # frames a step; between chunks the previous frame is detached
+    chunk=6,  # frames per step; between chunks the previous frame is detached
     discriminator=dict(type="ResidualDiscriminator"),
     feature_network=dict(type="VGG19Features", weights="${feature_weights}"),
     stages=[

@@ -1,13 +1,13 @@
-# What the drawn clips share: 64×64, minutes on two CPU cores. What differs from the published setting, and why, is as
-# for paper dolls: docs/experiments/paperdolls.md.
+# Shared by the configs of drawn clips: 64×64, minutes on two CPU cores. Differences from the published settings, and
+# their reasons, are those of paper dolls: docs/experiments/paperdolls.md.
 _base_ = "clips.py"
 
-data_root = ""  # unused: nothing is read
+data_root = ""  # not used: no files are read
 batch_size = 2
 flow_iters = 200
 full_iters = 40
 feature_weights = "random"  # seeded; enough for the flow to learn
-train_length = 100_000  # clips, each drawn when it is asked for
+train_length = 100_000  # clips, each drawn on request
 test_length = 16
 train_frames = 6
 flow_lr_scale = 0.02

@@ -1,7 +1,7 @@
-# GFLA on people (arXiv 2003.00696): what every config of it shares. Weights and rates are the published ones.
+# GFLA on pairs (arXiv 2003.00696): shared by all configs of pairs. Weights and rates are the published ones.
 _base_ = "runtime.py"
 
-structure = dict(type="HeatmapEncoder", layout="openpose18", sigma=6)  # sigma: pixels of the size the net sees
+structure = dict(type="HeatmapEncoder", layout="openpose18", sigma=6)  # sigma in pixels of the network's input
 
 model = dict(
     type="PairModel",

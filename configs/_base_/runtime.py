@@ -1,10 +1,10 @@
-# How a run is run: loops, hooks, logs. "${name}" stands for the top-level value of that name, after overrides.
+# Loops, hooks and logs. "${name}" is replaced by the top-level value of that name, after overrides.
 default_scope = "posegen"
 
 train_cfg = dict(type="StagedTrainLoop", val_interval=5000, max_skipped=10)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
-optim_wrapper = dict(constructor="StageOptimizers")  # each stage says itself how it is optimized
+optim_wrapper = dict(constructor="StageOptimizers")  # each stage configures its own optimizer
 
 default_hooks = dict(
     timer=dict(type="IterTimerHook"),

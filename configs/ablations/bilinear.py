@@ -1,4 +1,4 @@
-# Ablation: features are warped by the flow alone, with no kernel (docs/method.md).
+# Ablation: features are warped by the flow only, without kernels (docs/method.md).
 _base_ = "local_attention.py"
 
 renderer = "BilinearRenderer"

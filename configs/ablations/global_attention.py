@@ -3,7 +3,7 @@ _base_ = "local_attention.py"
 
 renderer = "GlobalAttentionRenderer"
 flow_iters = 0
-full_iters = 500  # as many in all as where there is a flow
+full_iters = 500  # the total of both stages of the other ablations
 
 model = dict(flow_estimator=None)
 
