@@ -6,19 +6,12 @@ import argparse
 import os
 from pathlib import Path
 
-from .. import plugin_access
 from ..errors import ConfigError, InputError
 from .common import add_plugin, load_plugins, print_columns
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``posegen prepare``."""
-
-    def formatter(prog: str) -> argparse.HelpFormatter:
-        parser.epilog = _examples()  # loads plugins, so only when help is asked for
-        return argparse.RawDescriptionHelpFormatter(prog)
-
-    parser.formatter_class = formatter  # type: ignore[assignment]
     parser.add_argument("name", nargs="?", metavar="NAME", help="name of the preparation (see --list)")
     parser.add_argument(
         "source", nargs="?", type=Path, metavar="SRC", help="folder or archive (.zip, .tar, .tar.gz) of the download"
@@ -30,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DST",
         help="folder for the result: new, or of an earlier run",
     )
-    parser.add_argument("--list", action="store_true", help="list the preparations and exit")
+    parser.add_argument("--list", action="store_true", help="list the preparations with an example of each, and exit")
     parser.add_argument(
         "--keypoints",
         type=Path,
@@ -74,7 +67,8 @@ def run(parsed: argparse.Namespace) -> int:
 
     load_plugins(parsed)
     if parsed.list:
-        print_columns([("NAME", "WHAT"), *((one.name, one.summary) for one in preparations().values())])
+        rows = [(one.name, f"posegen prepare {one.name} {one.example}", one.summary) for one in preparations().values()]
+        print_columns([("NAME", "EXAMPLE", "READS"), *rows])
         return 0
     preparation = get_preparation(parsed.name)
     protocol = None if parsed.protocol is None else get_protocol(parsed.protocol)
@@ -94,11 +88,3 @@ def run(parsed: argparse.Namespace) -> int:
     else:
         print(f"{result.made:,} files made, {result.kept:,} were there: {parsed.folder / READABLE}")
     return int(bool(result.errors))
-
-
-def _examples() -> str:
-    from ..preparing import preparations
-
-    plugin_access.load()
-    lines = [f"  posegen prepare {one.name} {one.example}\n      {one.summary}" for one in preparations().values()]
-    return "\n".join(["preparations:", *lines])
