@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
-from posegen_faces.layouts import parse_landmarks
+from posegen_faces.layouts import read_landmarks
 from posegen_people.annotations import check_name, parse_annotations, parse_pairs, read_annotations, read_pairs
 
 from posegen import files
@@ -162,11 +162,11 @@ def test_any_bytes_are_an_annotation_list_or_a_data_error(tmp_path_factory, cont
 
 @EXAMPLES
 @given(some.one_of(some.binary(), some.text("0123456789.,-einfa\n\r ").map(str.encode)))
-def test_any_bytes_are_landmarks_or_problems(tmp_path_factory, content):
+def test_any_bytes_are_landmarks_or_a_data_error(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "any.txt"
     path.write_bytes(content)
-    points, problems = parse_landmarks(path)
-    assert problems or np.isfinite(points).all()
+    with contextlib.suppress(DataError):
+        assert np.isfinite(read_landmarks(path).points).all()
 
 
 names = some.text(

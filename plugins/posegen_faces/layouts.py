@@ -73,24 +73,13 @@ def read_landmarks(path: str | Path) -> Keypoints:
         DataError: the file cannot be read, has another number of rows, or rows that are not two finite numbers: all
             bad rows at once, each with its line.
     """
-    points, problems = parse_landmarks(path)
-    if problems:
-        raise DataError(path, problems, "A file of landmarks has 68 rows 'x,y'.")
-    return Keypoints(points, np.ones(len(IBUG_68)))
-
-
-def parse_landmarks(path: str | Path) -> tuple[np.ndarray, list[str]]:
-    """As :func:`read_landmarks`: the points, 68 2 float32, and a list of problems instead of an error. Where there
-    are problems the points mean nothing."""
-    nothing = np.zeros((len(IBUG_68), 2), np.float32)
-    try:
-        lines = read_text(path, MOST_OF_A_FRAME).rstrip().splitlines()
-    except DataError as error:
-        return nothing, error.problems
+    lines = read_text(path, MOST_OF_A_FRAME).rstrip().splitlines()
     rows, problems = _parse_rows(lines)
     if len(lines) != len(IBUG_68):
         problems.append(f"{len(lines)} rows, {len(IBUG_68)} expected")
-    return (nothing if problems else np.array(rows, np.float32)), problems
+    if problems:
+        raise DataError(path, problems, "A file of landmarks has 68 rows 'x,y'.")
+    return Keypoints(np.array(rows), np.ones(len(IBUG_68)))
 
 
 def _parse_rows(lines: Sequence[str]) -> tuple[list[list[float]], list[str]]:

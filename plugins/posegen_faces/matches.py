@@ -29,7 +29,7 @@ GENERIC_HEAD = {
     54: (0.24, 0.57, 0.51),
 }
 HALF_WIDTH = 0.75
-"""Of the generic head, an ellipsoid; its depth is the same."""
+"""Half width, and half depth, of the generic head, an ellipsoid."""
 CHIN = ((48, 4), (59, 6), (58, 7), (57, 8), (56, 9), (55, 10), (54, 12))
 """Landmarks of the lower lip and of the jaw; halfway between them the chin moves with both."""
 

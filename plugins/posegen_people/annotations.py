@@ -199,7 +199,7 @@ def _numbers(text: str, column: str) -> np.ndarray:
 
 
 def _is_number(value: Any) -> bool:
-    """Whether a value is a finite number in the range of pixels. NaN compares as False."""
+    """Return whether a value is a finite number in the range of pixels. NaN compares as False."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < LARGEST
 
 

@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 
 SECONDS = 60
-"""That one data set may take."""
+"""Time limit for one data set."""
 
 _readers: dict[str, tuple[tuple[int, ...], subprocess.Popen[bytes]]] = {}  # by path: for what it was started
 

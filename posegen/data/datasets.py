@@ -83,7 +83,7 @@ class PoseDataset(Dataset[Record]):
 
     @classmethod
     def has_own_preparation(cls) -> bool:
-        """Whether :meth:`prepare` does something else than to resize the whole photograph."""
+        """Return whether :meth:`prepare` does more than resize the whole photograph."""
         return cls.prepare is not PoseDataset.prepare
 
     def files(self) -> Mapping[str, tuple[Path, Path]]:

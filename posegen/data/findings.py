@@ -50,7 +50,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Annotation:
-    """What a data set knows about one subject in an image.
+    """Annotation of one subject in an image.
 
     Args:
         keypoints: in pixels of :attr:`ImageInfo.frame`; None if unknown.

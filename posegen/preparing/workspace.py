@@ -1,4 +1,4 @@
-"""What the function of a data set works with: the source files, the folder of the result, and a list of problems."""
+"""The workspace of a preparation: source files, folder of the result, problems and notes."""
 
 from __future__ import annotations
 
