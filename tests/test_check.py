@@ -86,7 +86,7 @@ def test_a_sound_data_set_has_no_findings_and_is_counted(sound):
     assert (split.samples, split.images, split.points, split.missing_points) == (4, 4, 4 * 18, 0)
 
 
-def test_all_that_is_wrong_with_lists_and_images_is_found_at_once(tmp_path):
+def test_all_problems_of_lists_and_images_are_found_at_once(tmp_path):
     root = market(tmp_path, "train", (1, 2, 3, 4, 5, 6, 7), seed=1)
     gone, cut, large, empty, off, far, blank, copy = (names(*range(1, 8))[i] for i in (0, 2, 4, 6, 8, 10, 12, 13))
     folder, annotations, pairs = root / "train", root / "market-annotation-train.csv", root / "market-pairs-train.csv"
@@ -142,7 +142,7 @@ def test_few_key_points_are_less_than_half(tmp_path):
     assert report.splits["train"].missing_points == 10 + 9
 
 
-def test_the_256_download_of_which_the_frame_is_the_middle_is_noticed(tmp_path):
+def test_square_images_of_another_frame_are_reported(tmp_path):
     root = market(tmp_path, "train", (1,))
     for i, name in enumerate(names(1)):
         write_image(root / "train" / name, picture(i, 256, 256))
@@ -152,7 +152,7 @@ def test_the_256_download_of_which_the_frame_is_the_middle_is_noticed(tmp_path):
 
 
 @pytest.mark.parametrize(("said", "kinds"), [("55x80", []), ("64x64", ["proportions"]), ("0x0", ["proportions"])])
-def test_an_image_that_was_squeezed_by_prepare_is_judged_by_what_it_says_it_was(tmp_path, said, kinds):
+def test_images_resized_by_prepare_are_checked_by_their_original_size(tmp_path, said, kinds):
     text = PngImagePlugin.PngInfo()
     text.add_text("posegen-size-before", said)
     Image.fromarray(picture(1, 64, 64)).save(tmp_path / "a.png", pnginfo=text)
@@ -160,14 +160,14 @@ def test_an_image_that_was_squeezed_by_prepare_is_judged_by_what_it_says_it_was(
     assert [finding.kind for finding in seen.findings] == kinds
 
 
-def test_an_image_of_the_test_in_training_is_found_whatever_it_is_called(sound):
+def test_a_test_image_in_training_is_found_by_content(sound):
     (sound / "test" / names(3)[0]).write_bytes((sound / "train" / names(1)[0]).read_bytes())
     report = check_data(pairs_config(sound, "train", "test"))
     assert [(f.kind, f.sample, f.split) for f in report.findings] == [("leaked image", names(3)[0], "test")]
     assert names(1)[0] in report.findings[0].text
 
 
-def test_a_person_of_the_test_in_training_is_one_finding(tmp_path):
+def test_a_test_identity_in_training_is_one_finding(tmp_path):
     market(tmp_path, "train", (1, 2), seed=1)
     market(tmp_path, "test", (2, 3), seed=2)
     report = check_data(pairs_config(tmp_path, "train", "test"))
@@ -175,7 +175,7 @@ def test_a_person_of_the_test_in_training_is_one_finding(tmp_path):
     assert "person 0002" in report.findings[0].text
 
 
-def test_of_deepfashion_a_person_and_garment_is_an_identity(tmp_path):
+def test_deepfashion_identities_are_person_and_garment(tmp_path):
     for split, view in (("train", "1front"), ("test", "2side")):
         one, other = (f"fashionMENDenimid000000800{i}_{view}.png" for i in (1, 2))
         for i, name in enumerate((one, other)):
@@ -188,7 +188,7 @@ def test_of_deepfashion_a_person_and_garment_is_an_identity(tmp_path):
     assert "fashionMENDenimid00000080" in report.findings[0].text
 
 
-def test_a_name_in_both_splits_with_other_content_is_a_warning(tmp_path):
+def test_a_name_in_both_splits_is_a_warning(tmp_path):
     for split, seed in (("train", 1), ("test", 2)):
         market(tmp_path, split, (1,), seed=seed)
         text = (tmp_path / f"market-pairs-{split}.csv").read_text()
@@ -205,21 +205,21 @@ def test_a_name_in_both_splits_with_other_content_is_a_warning(tmp_path):
     ]
 
 
-def test_one_split_alone_is_not_compared_and_a_split_that_is_not_there_is_an_error(sound):
+def test_one_split_is_not_compared_and_a_missing_split_is_an_error(sound):
     (sound / "test" / names(3)[0]).write_bytes((sound / "train" / names(1)[0]).read_bytes())
     assert check_data(pairs_config(sound, "train", "test"), ["test"]).findings == []
     with pytest.raises(ConfigError, match="no data set for val"):
         check_data(pairs_config(sound, "train", "test"), ["val"])
 
 
-def test_what_val_and_test_share_is_listed_once(sound):
+def test_findings_of_val_and_test_are_listed_once(sound):
     (sound / "test" / names(3)[0]).unlink()
     report = check_data(pairs_config(sound, "val", "test"))
     assert [f.split for f in report.findings] == ["test"]
     assert report.notes == ["val: 1 findings are also test's, and listed there"]
 
 
-def test_lists_that_are_not_there_are_findings_and_the_other_split_is_checked(sound):
+def test_missing_lists_are_findings_and_the_other_split_is_checked(sound):
     (sound / "market-pairs-test.csv").unlink()
     (sound / "train" / names(1)[0]).unlink()
     report = check_data(pairs_config(sound, "train", "test"))
@@ -335,7 +335,7 @@ def test_views(tmp_path):
     assert report.splits["train"].images == 5
 
 
-def test_what_only_the_constructor_knows_is_a_finding(tmp_path):
+def test_errors_of_the_constructor_are_findings(tmp_path):
     with h5py.File(tmp_path / "data_car.hdf5", "w") as file:
         file["a_0_10/image"], file["a_0_10/pose"] = picture(0, 32, 32), np.array([0, 10])
     (tmp_path / "id_car_train.txt").write_text("a\n")
@@ -368,7 +368,7 @@ def handmade(monkeypatch):
     monkeypatch.setitem(DATASETS._module_dict, "Handmade", Handmade)
 
 
-def test_a_data_set_that_does_not_say_its_files_is_read_sample_by_sample(handmade):
+def test_a_data_set_that_lists_no_files_is_read_sample_by_sample(handmade):
     report = check_data(config_of(train={"type": "Handmade", "root": "/nowhere"}), workers=2)
     assert [(f.sample, f.text) for f in report.findings] == [
         ("3", "truncated"),
@@ -378,12 +378,12 @@ def test_a_data_set_that_does_not_say_its_files_is_read_sample_by_sample(handmad
     assert "all 40 samples were read" in report.notes[0]
 
 
-def test_files_that_are_named_inside_other_arguments_count(handmade):
+def test_paths_in_nested_arguments_count_as_files(handmade):
     inside = {"type": "Handmade", "root": [{"folder": "/nowhere"}]}
     assert len(check_data(config_of(train=inside)).findings) == 3
 
 
-def test_of_one_that_names_no_files_a_few_samples_are_read_and_that_is_said(handmade):
+def test_a_few_samples_of_a_drawn_data_set_are_read(handmade):
     report = check_data(config_of(train={"type": "Handmade", "count": 1_000_000}))
     assert f"nothing is read from disk; {DRAWN_SAMPLES} of 1,000,000 samples were drawn" in report.notes[0]
 
@@ -413,7 +413,7 @@ class FaultyPicture(ImageInfo):
 
 
 @pytest.mark.parametrize("place", ["examine", "picture"])
-def test_whatever_a_plugin_raises_is_a_finding_and_the_other_split_is_checked(monkeypatch, sound, place):
+def test_exceptions_of_a_plugin_are_findings(monkeypatch, sound, place):
     monkeypatch.setitem(DATASETS._module_dict, "Faulty", Faulty)
     (sound / "test" / names(3)[0]).unlink()
     test = pairs_config(sound, "test")["test_dataloader"]["dataset"]
@@ -425,7 +425,7 @@ def test_whatever_a_plugin_raises_is_a_finding_and_the_other_split_is_checked(mo
     assert not kinds
 
 
-def test_whatever_a_constructor_raises_is_a_finding_but_for_a_wrong_config(monkeypatch, sound):
+def test_exceptions_of_a_constructor_are_findings_except_config_errors(monkeypatch, sound):
     monkeypatch.setitem(DATASETS._module_dict, "Faulty", Faulty)
     monkeypatch.delattr(Faulty, "examine")
     report = check_data(config_of(train={"type": "Faulty", "root": "/constructor"}))
@@ -434,7 +434,7 @@ def test_whatever_a_constructor_raises_is_a_finding_but_for_a_wrong_config(monke
         check_data(pairs_config(sound, "train", crop_to_frame=True))
 
 
-def test_of_pairs_beyond_the_limit_only_what_the_constructor_refuses_is_found(sound):
+def test_pairs_beyond_the_limit_are_not_checked(sound):
     append(sound / "market-pairs-train.csv", f"{names(1)[0]},{names(1)[0]}\n{names(1)[0]},unknown.png\n")
     assert set(found(check_data(pairs_config(sound, "train", limit=4)))) == {"no annotation"}
     assert set(found(check_data(pairs_config(sound, "train", limit=5)))) == {"no annotation", "same image"}
@@ -457,13 +457,13 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_the_command_ends_with_0_where_all_is_well(sound, tmp_path, capsys):
+def test_the_command_exits_with_0_without_findings(sound, tmp_path, capsys):
     assert run(sound, tmp_path / "findings.csv") == 0
     assert "nothing found" in capsys.readouterr().out
     assert (tmp_path / "findings.csv").read_text() == "split,severity,kind,file,row,sample,text\n"
 
 
-def test_errors_end_with_1_and_every_finding_is_in_the_file(sound, tmp_path, capsys):
+def test_errors_exit_with_1_and_all_findings_are_in_the_csv(sound, tmp_path, capsys):
     for name in names(1, 2):
         (sound / "train" / name).unlink()
     assert run(sound, tmp_path / "findings.csv") == 1
@@ -476,13 +476,13 @@ def test_errors_end_with_1_and_every_finding_is_in_the_file(sound, tmp_path, cap
     ]
 
 
-def test_warnings_alone_end_with_1_only_if_asked(sound, tmp_path):
+def test_warnings_exit_with_1_only_with_strict(sound, tmp_path):
     append(sound / "market-pairs-train.csv", f"{names(1)[0]},{names(1)[1]}\n")
     assert run(sound, tmp_path / "findings.csv") == 0
     assert run(sound, tmp_path / "strict.csv", "--strict") == 1
 
 
-def test_a_file_that_is_there_is_kept_unless_forced(sound, tmp_path, capsys):
+def test_an_existing_csv_is_kept_unless_forced(sound, tmp_path, capsys):
     (tmp_path / "findings.csv").write_text("mine")
     assert run(sound, tmp_path / "findings.csv") == 1
     assert "--force" in capsys.readouterr().err
@@ -490,7 +490,7 @@ def test_a_file_that_is_there_is_kept_unless_forced(sound, tmp_path, capsys):
     assert run(sound, tmp_path / "findings.csv", "--force") == 0
 
 
-def test_no_cell_is_a_formula(tmp_path):
+def test_csv_cells_are_never_formulas(tmp_path):
     risky = ['=HYPERLINK("x")', "+1", "-1", "@SUM(A1)", "\tx"]
     write_findings(tmp_path / "f.csv", [Finding("k", text, sample=text) for text in [*risky, "plain = 1"]])
     rows = rows_of(tmp_path / "f.csv")
@@ -498,7 +498,7 @@ def test_no_cell_is_a_formula(tmp_path):
     assert [row["sample"] for row in rows] == [row["text"] for row in rows]
 
 
-def test_a_name_cannot_speak_to_the_terminal(capsys):
+def test_control_characters_in_names_are_escaped(capsys):
     report = Report([Finding("k", "\x1b]0;title\x07 [red]b[/red]", "a\nb\x1b[2J.png")])
     print_report(report, Console())
     shown = capsys.readouterr().out

@@ -89,7 +89,7 @@ def test_openpose_points_become_the_17() -> None:
     assert point(found, "head top") == [30, 0]  # as far above the nose as the nose is above the thorax
 
 
-def test_what_a_missing_openpose_point_takes_along() -> None:
+def test_points_derived_from_a_missing_point_are_missing() -> None:
     found = human36m_from_openpose(without(standing(), "left hip"))
     assert {name for name in POINT if point(found, name) is None} == {"left hip", "pelvis", "spine"}
     assert (found.points[~found.present] == 0).all()
@@ -99,14 +99,14 @@ def test_what_a_missing_openpose_point_takes_along() -> None:
     assert {name for name in POINT if point(found, name) is None} == {"thorax", "spine", "head top", "right shoulder"}
 
 
-def test_a_head_from_behind_stands_between_its_ears() -> None:
+def test_the_nose_of_a_head_from_behind_is_between_the_ears() -> None:
     found = human36m_from_openpose(without(standing(), "nose", "left eye", "right eye"))
     assert point(found, "nose") == [30, 9]
     found = human36m_from_openpose(without(standing(), "nose", "left ear"))
     assert {name for name in POINT if point(found, name) is None} == {"nose", "head top"}
 
 
-def test_mirroring_and_converting_can_be_exchanged() -> None:
+def test_mirroring_and_conversion_commute() -> None:
     one = human36m_from_openpose(standing().mirror(64, OPENPOSE_18))
     other = human36m_from_openpose(standing()).mirror(64, HUMAN36M)
     np.testing.assert_array_equal(one.points, other.points)
@@ -231,7 +231,7 @@ def test_the_mirrored_structure_is_that_of_the_mirrored_points(encoder: DanceStr
     assert (mirrored[POINT["right wrist"]] == 0).all()
 
 
-def test_nobody_is_an_empty_structure_and_points_may_be_far_out(encoder: DanceStructureEncoder) -> None:
+def test_missing_points_give_an_empty_structure(encoder: DanceStructureEncoder) -> None:
     assert (encoder.encode(Keypoints(np.zeros((17, 2)), np.zeros(17)), (32, 32)) == 0).all()
     far = Keypoints(np.full((17, 2), 3e9), np.ones(17))
     assert (encoder.encode(far, (32, 32)) == 0).all()
@@ -378,7 +378,7 @@ def test_openposes_own_file_names_are_found(tmp_path: Path) -> None:
     assert clips(tmp_path, "test").videos[0].present.all()
 
 
-def test_a_frame_in_which_nobody_was_found_has_no_points(tmp_path: Path) -> None:
+def test_a_frame_without_people_has_no_points(tmp_path: Path) -> None:
     video(tmp_path, "a", 3, "test", "openpose")
     people_json(tmp_path / "test_256" / "train_alphapose" / "a" / "frame2.json")
     clip = clips(tmp_path, "test")[0]
@@ -462,13 +462,13 @@ def test_a_folder_without_videos_is_an_error(tmp_path: Path) -> None:
         (dict(structure=HeatmapEncoder(OPENPOSE_18)), "takes key points of layout 'openpose18'"),
     ],
 )
-def test_settings_that_there_are_not_are_refused(tmp_path: Path, options: dict, problem: str) -> None:
+def test_invalid_options_are_refused(tmp_path: Path, options: dict, problem: str) -> None:
     settings = dict(root=tmp_path, split="train", length=2, structure=DanceStructureEncoder(HUMAN36M)) | options
     with pytest.raises(ConfigError, match=problem):
         DanceClips(**settings)
 
 
-def test_a_damaged_image_is_named_when_its_clip_is_asked_for(tmp_path: Path) -> None:
+def test_a_damaged_image_is_named_on_access(tmp_path: Path) -> None:
     root = video(tmp_path, "v", 3, "test")
     (root / "test_256" / "train_A" / "v" / "frame2.png").write_bytes(b"\x89PNG")
     with pytest.raises(DataError, match=r"frame2\.png"):
@@ -576,7 +576,7 @@ def test_motion_is_smooth() -> None:
         assert bend.max() < 2.5
 
 
-def test_what_is_hidden_before_is_told(drawn: list[Clip]) -> None:
+def test_visibility_excludes_hidden_points(drawn: list[Clip]) -> None:
     hidden = [1 - clip.visible[clip.foreground > 0].mean().item() for clip in drawn]
     hidden_before = [1 - clip.visible_previous[1:][clip.foreground[1:] > 0].mean().item() for clip in drawn]
     assert 0.01 < np.mean(hidden_before) < np.mean(hidden) < 0.2
@@ -603,7 +603,7 @@ def test_a_longer_clip_of_one_seed_shows_the_same_person() -> None:
     np.testing.assert_array_equal(placed[0], placed[1])
 
 
-def test_drawing_together_is_drawing_one_by_one() -> None:
+def test_drawing_in_a_batch_equals_drawing_one_by_one() -> None:
     # Pairs of paper dolls have depth orders of their own; three pairs of one person make six pictures.
     data = PaperDolls(12, HeatmapEncoder(OPENPOSE_18), size=(48, 40))
     for index in range(12):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import time
 from pathlib import Path
 
 import numpy as np
@@ -649,12 +648,3 @@ def test_drawn_faces_end_and_take_configs():
         data[2]
     with pytest.raises(ConfigError, match="takes key points of layout 'hand'"):
         DrawnFaces(1, HeatmapEncoder(OTHER_LAYOUT))
-
-
-def test_drawing_keeps_up_with_training():
-    # About 45 ms for six frames on one core of 2023; the limit only catches a change of order, on a busy machine too.
-    data = drawn()
-    began = time.process_time()
-    for index in range(5):
-        data[index]
-    assert (time.process_time() - began) / 5 < 0.3

@@ -62,7 +62,7 @@ def full_gaussian(x, y, size, sigma=6.0):
 
 
 @pytest.mark.parametrize("place", [0, 1, 17, 62, 63, 63.9, -1, -0.5, -40, 64, 1000], ids=str)
-def test_gaussians_in_and_outside_of_the_picture_are_the_exponentials_of_their_places(place):
+def test_heat_maps_equal_the_gaussian_formula(place):
     """Those inside are windows of a single one; to the last bit what they are by themselves."""
     encoder = HeatmapEncoder(OPENPOSE_18)
     points = np.full((18, 2), place)
@@ -143,7 +143,7 @@ def test_all_bad_annotation_rows_are_reported_at_once_with_their_lines(tmp_path)
         (HEADER.encode() + b"caf\xe9.jpg: []: []\n", "row 2: not UTF-8"),
     ],
 )
-def test_files_that_are_no_annotation_list(tmp_path, content, problem):
+def test_other_files_are_refused_as_annotation_lists(tmp_path, content, problem):
     file = tmp_path / "annotation.csv"
     file.write_bytes(content)
     with pytest.raises(DataError) as error:
@@ -180,7 +180,7 @@ def test_an_empty_pair_list_is_an_error(tmp_path):
         read_pairs(tmp_path / "pairs.csv")
 
 
-def test_flat_name_is_the_name_in_deepfashions_lists():
+def test_flat_name_matches_deepfashions_lists():
     expected = "fashionMENDenimid0000008001_1front.jpg"
     assert flat_name("img_highres/MEN/Denim/id_00000080/01_1_front.jpg") == expected
     assert flat_name("/data/x/img/MEN/Denim/id_00000080/01_1_front.jpg") == expected
@@ -202,7 +202,7 @@ def openpose(count, score=1.0):
     return {"pose_keypoints_2d": [v for i in range(count) for v in (i, 100 + i, score)]}
 
 
-def test_openpose_of_18_points_and_score_0_is_missing(tmp_path):
+def test_openpose_points_of_score_0_are_missing(tmp_path):
     person = openpose(18)
     person["pose_keypoints_2d"][2] = 0
     keypoints = read_keypoints(write_json(tmp_path / "a.json", {"people": [person]}))
@@ -210,12 +210,12 @@ def test_openpose_of_18_points_and_score_0_is_missing(tmp_path):
     assert keypoints.points[17].tolist() == [17, 117]
 
 
-def test_openpose_of_25_points_loses_mid_hip_and_feet(tmp_path):
+def test_openpose_25_drops_mid_hip_and_feet(tmp_path):
     keypoints = read_keypoints(write_json(tmp_path / "a.json", {"people": [openpose(25)]}))
     assert keypoints.points[:, 0].tolist() == [*range(8), *range(9, 19)]
 
 
-def test_of_several_people_the_one_with_the_most_points_counts(tmp_path):
+def test_the_person_with_most_points_is_chosen(tmp_path):
     people = [openpose(18, score=0), openpose(25, score=0.5), openpose(18, score=0.4)]
     keypoints = read_keypoints(write_json(tmp_path / "a.json", {"people": people}))
     assert keypoints.points[8].tolist() == [9, 109]
@@ -246,7 +246,7 @@ def test_of_several_people_the_one_with_the_most_points_counts(tmp_path):
         ({"images": [{"id": 1}], "annotations": []}, "damaged key-point file: KeyError: 'file_name'"),
     ],
 )
-def test_broken_json_of_a_known_form_is_an_error_that_names_the_file(tmp_path, data, problem):
+def test_broken_json_of_a_known_format_names_the_file(tmp_path, data, problem):
     file = write_json(tmp_path / "broken.json", data)
     with pytest.raises(DataError, match=problem) as error:
         read_keypoints(file)
@@ -254,7 +254,7 @@ def test_broken_json_of_a_known_form_is_an_error_that_names_the_file(tmp_path, d
 
 
 @pytest.mark.parametrize("alone", [openpose(18), openpose(25), {"keypoints": [1, 2, 2] * 17, "id": 3}])
-def test_one_person_without_the_list_around_it_is_read_as_in_the_list(tmp_path, alone):
+def test_a_person_without_a_surrounding_list_is_read(tmp_path, alone):
     whole = coco_set({"image_id": 0, **alone}) if "keypoints" in alone else {"people": [alone]}
     found = read_keypoints(write_json(tmp_path / "alone.json", alone))
     true = read_keypoints(write_json(tmp_path / "whole.json", whole))
@@ -262,7 +262,7 @@ def test_one_person_without_the_list_around_it_is_read_as_in_the_list(tmp_path, 
     np.testing.assert_array_equal(found.present, true.present)
 
 
-def test_files_that_say_the_size_of_their_picture_give_it_with_the_points(tmp_path):
+def test_the_image_size_in_a_file_is_returned_with_the_points(tmp_path):
     editor = {"people": [openpose(18)], "canvas_width": 64, "canvas_height": 128}
     coco = coco_set(person(), width=64, height=128)
     for name, data in (("editor.json", editor), ("coco.json", coco)):
@@ -272,7 +272,7 @@ def test_files_that_say_the_size_of_their_picture_give_it_with_the_points(tmp_pa
     assert read_keypoints(written).frame == (128, 64)
 
 
-def test_of_several_people_it_is_known_which_one_it_is(tmp_path):
+def test_the_index_of_the_chosen_person_is_returned(tmp_path):
     poor, rich = mmpose_instance(0.2), mmpose_instance(0.9)
     files = [
         {"people": [openpose(18, score=0), openpose(18)]},
@@ -284,13 +284,13 @@ def test_of_several_people_it_is_known_which_one_it_is(tmp_path):
     assert read_keypoints(write_json(tmp_path / "one.json", [rich])).chosen == ""
 
 
-def test_text_that_is_not_json_is_named_with_its_line(tmp_path):
+def test_invalid_json_is_reported_with_its_line(tmp_path):
     (tmp_path / "a.json").write_text('{"people":\n oops}')
     with pytest.raises(DataError, match=r"not JSON: .*line 2"):
         read_keypoints(tmp_path / "a.json")
 
 
-def test_points_that_are_written_as_openpose_does_are_read_to_a_thousandth_of_a_pixel(tmp_path):
+def test_written_openpose_points_round_trip_to_0_001_pixels(tmp_path):
     present = [*[True] * 17, False]
     points = np.random.default_rng(1).uniform(0, 256, (18, 2))
     file = write_openpose(tmp_path / "points.of.one", Keypoints(points, present))
@@ -300,7 +300,7 @@ def test_points_that_are_written_as_openpose_does_are_read_to_a_thousandth_of_a_
     np.testing.assert_allclose(read.points[:17], points[:17], rtol=0, atol=0.0005)
 
 
-def test_nobody_is_written_as_openpose_does(tmp_path):
+def test_missing_people_are_written_as_openpose_does(tmp_path):
     nobody = Keypoints(np.ones((18, 2)), [False] * 18)
     assert json.loads(openpose_json(nobody)) == {"people": []}
     with pytest.raises(DataError, match="nobody in the file"):
@@ -331,7 +331,7 @@ def person(image=0, **more):
     return {"image_id": image, "keypoints": values, "bbox": [8, 18, 40, 60], **more}
 
 
-def test_coco_points_find_their_openpose_names_and_the_neck_is_between_the_shoulders(tmp_path):
+def test_coco_points_are_converted_and_the_neck_is_between_the_shoulders(tmp_path):
     file = write_json(tmp_path / "coco.json", coco_set(person(missing=("nose",))))
     keypoints = read_keypoints(file, tmp_path / "a.png")
     for name in ("left elbow", "right ankle", "right eye", "left ear"):
@@ -342,14 +342,14 @@ def test_coco_points_find_their_openpose_names_and_the_neck_is_between_the_shoul
     assert keypoints.points[NECK].tolist() == middle.tolist()
 
 
-def test_there_is_no_neck_without_both_shoulders(tmp_path):
+def test_the_neck_needs_both_shoulders(tmp_path):
     file = write_json(tmp_path / "coco.json", coco_set(person(missing=("left_shoulder",))))
     keypoints = read_keypoints(file)
     assert not keypoints.present[NECK]
     assert keypoints.present.sum() == 16
 
 
-def test_a_category_that_names_its_points_is_read_by_the_names(tmp_path):
+def test_names_of_a_coco_category_are_used(tmp_path):
     data = coco_set({"image_id": 0, "keypoints": [1, 2, 2, 3, 4, 1, 5, 6, 2], "bbox": [0, 0, 9, 9]})
     data["categories"][0]["keypoints"] = ["left_knee", "head_top", "neck"]
     keypoints = read_keypoints(write_json(tmp_path / "coco.json", data))
@@ -370,7 +370,7 @@ def test_a_coco_file_of_many_images_needs_the_image(tmp_path):
         read_keypoints(file, "1.png")
 
 
-def test_of_a_long_list_an_error_names_a_few(tmp_path):
+def test_errors_name_a_few_entries_of_a_long_list(tmp_path):
     (tmp_path / "many.csv").write_text(HEADER + "".join(row(f"{k}.png") for k in range(9)))
     with pytest.raises(DataError, match=r"9 images: 0\.png, 1\.png, 2\.png, 3\.png, 4\.png, …\n"):
         read_keypoints(tmp_path / "many.csv")
@@ -382,7 +382,7 @@ def mmpose_instance(score):
 
 
 @pytest.mark.parametrize("form", ["list", "image", "frame"])
-def test_what_mmpose_writes_is_read(tmp_path, form):
+def test_mmpose_output_is_read(tmp_path, form):
     instances = [mmpose_instance(0.2), mmpose_instance(0.9)]
     data = {
         "list": instances,
@@ -455,7 +455,7 @@ def test_without_a_frame_points_count_the_images_own_pixels(tmp_path, encoder):
     assert encoder.decode(pair.source_structure).points[5].tolist() == [50, 10]
 
 
-def test_the_square_download_is_cut_to_the_published_frame(tmp_path, encoder):
+def test_the_square_download_is_cropped_to_the_published_frame(tmp_path, encoder):
     root = market(tmp_path, prefix="fasion", size=(256, 256))
     data = AnnotatedPairs(
         root, "train", encoder, (256, 176), prefix="fasion", keypoint_frame=(256, 176), crop_to_frame=True
@@ -469,7 +469,7 @@ def test_all_spellings_of_deepfashions_lists_are_found(tmp_path, encoder):
         assert len(AnnotatedPairs(root, "test", encoder, prefix="fashion")) == 1
 
 
-def test_missing_lists_are_reported_with_the_names_that_were_tried(tmp_path, encoder):
+def test_missing_lists_are_reported_with_the_tried_names(tmp_path, encoder):
     with pytest.raises(DataError) as error:
         AnnotatedPairs(tmp_path, "train", encoder, prefix="fasion")
     for name in ("fasion-pairs-train.csv", "fasion-resize-annotation-train.csv", "fashion-pairs-train.csv"):
@@ -478,7 +478,7 @@ def test_missing_lists_are_reported_with_the_names_that_were_tried(tmp_path, enc
         AnnotatedPairs(tmp_path, "train", encoder, prefix="market")
 
 
-def test_images_are_found_in_deepfashions_own_tree(tmp_path, encoder):
+def test_images_are_found_in_deepfashions_folders(tmp_path, encoder):
     flat = "fashionMENDenimid0000008001_1front.png"
     root = market(tmp_path, prefix="fasion", names=(flat, "b.png"))
     (root / "train" / flat).unlink()
@@ -503,7 +503,7 @@ def test_everything_wrong_with_a_data_set_is_reported_at_once(tmp_path, encoder)
     ]
 
 
-def test_an_image_that_cannot_be_read_is_named_when_its_pair_is_asked_for(tmp_path, encoder):
+def test_an_unreadable_image_is_named_on_access(tmp_path, encoder):
     root = market(tmp_path)
     (root / "train" / "b.png").write_bytes((root / "train" / "b.png").read_bytes()[:2000])
     data = AnnotatedPairs(root, "train", encoder)
@@ -511,7 +511,7 @@ def test_an_image_that_cannot_be_read_is_named_when_its_pair_is_asked_for(tmp_pa
         data[0]
 
 
-def test_limit_takes_the_top_of_the_list_and_looks_for_its_images_only(tmp_path, encoder):
+def test_limit_takes_the_first_pairs_and_needs_only_their_images(tmp_path, encoder):
     root = market(tmp_path)
     with (root / "market-pairs-train.csv").open("a") as file:
         file.write("b.png,a.png\n")
@@ -533,7 +533,7 @@ def test_a_config_with_a_misspelt_argument_names_the_nearest(tmp_path, encoder):
         )
 
 
-def test_a_damaged_image_in_a_workers_hands_is_a_data_error(tmp_path, encoder):
+def test_a_damaged_image_in_a_worker_is_a_data_error(tmp_path, encoder):
     """torch rebuilds the worker's error from its text alone; the command then shows the part for the reader."""
     root = market(tmp_path, names=("a.jpg", "b.jpg"))
     (root / "train" / "b.jpg").write_bytes((root / "train" / "b.jpg").read_bytes()[:2000])
@@ -554,7 +554,7 @@ def subject_config(dataset, size):
 
 
 @pytest.mark.parametrize(("crop_to_frame", "size"), [(False, (512, 352)), (True, (256, 256))])
-def test_infer_sees_a_subject_as_the_annotated_data_set_does(tmp_path, encoder, crop_to_frame, size):
+def test_transfer_prepares_images_like_annotated_pairs(tmp_path, encoder, crop_to_frame, size):
     root = market(tmp_path, "test", "fasion", size=size)
     options = {"keypoint_frame": (256, 176), "crop_to_frame": crop_to_frame, "resample": "bilinear"}
     data = AnnotatedPairs(root, "test", encoder, (256, 256), prefix="fasion", **options)
@@ -567,7 +567,7 @@ def test_infer_sees_a_subject_as_the_annotated_data_set_does(tmp_path, encoder, 
     assert torch.equal(encoder.encode(keypoints, (256, 256)), data[0].source_structure)
 
 
-def test_points_that_no_list_gave_count_pixels_of_the_photograph():
+def test_points_from_files_count_pixels_of_the_photograph():
     """Somebody's own picture with OpenPose points, under a config whose list has a frame of its own."""
     config = subject_config({"type": "AnnotatedPairs", "keypoint_frame": (256, 176)}, (256, 256))
     photograph = picture(512, 512)
@@ -575,7 +575,7 @@ def test_points_that_no_list_gave_count_pixels_of_the_photograph():
     assert keypoints.points.tolist() == [[50, 20]]
 
 
-def test_infer_cuts_the_person_out_as_the_coco_data_set_does(coco_root, encoder):
+def test_transfer_crops_people_like_coco_pairs(coco_root, encoder):
     """An annotation without a box has that of its points, which is all that infer knows."""
     entry = person(0, left=30, top=40)
     del entry["bbox"]
@@ -594,13 +594,13 @@ def test_infer_cuts_the_person_out_as_the_coco_data_set_does(coco_root, encoder)
 
 
 @pytest.mark.parametrize("config", [{"size": (64, 32)}, subject_config({"type": "PaperDolls"}, (64, 32))])
-def test_infer_resizes_the_whole_photograph_where_no_data_set_says_more(config):
+def test_transfer_resizes_whole_photographs_by_default(config):
     image, keypoints = prepare_subject(config, picture(128, 128), Keypoints(np.array([[100, 40]]), np.ones(1)))
     assert image.shape == (64, 32, 3)
     assert keypoints.points.tolist() == [[25, 20]]
 
 
-def test_the_data_sets_have_what_data_sets_have(tmp_path, encoder):
+def test_the_data_sets_inherit_from_pair_dataset(tmp_path, encoder):
     assert isinstance(AnnotatedPairs(market(tmp_path), "train", encoder), PairDataset)
 
 
@@ -633,7 +633,7 @@ def test_a_dot_and_its_key_point_move_together(side):
     assert max(moved) > 1
 
 
-def test_what_comes_from_outside_is_gray():
+def test_augmentation_fills_with_gray():
     image = np.zeros((20, 10, 3), np.uint8)
     keypoints = Keypoints(np.zeros((1, 2)), np.ones(1))
     moved, _ = PublishedAugmentation().move(image, keypoints, Motion(0, (3, 0), 1))
@@ -656,7 +656,7 @@ def test_draws_stay_in_range_and_the_target_moves_less():
         assert np.abs(moved.points[0] - center - 0.5).max() < 2.5 + 0.05
 
 
-def test_draws_differ_and_each_comes_back(tmp_path, encoder):
+def test_draws_differ_and_are_reproducible(tmp_path, encoder):
     data = AnnotatedPairs(market(tmp_path), "train", encoder, (128, 64), augmentation=PublishedAugmentation())
     assert torch.equal(data[0].source, data[0, 0].source)
     assert torch.equal(data[0, 3].target, data[0, 3].target)
@@ -668,7 +668,7 @@ def test_draws_differ_and_each_comes_back(tmp_path, encoder):
         data[1]
 
 
-def test_data_sets_can_be_sent_to_workers(tmp_path, encoder):
+def test_data_sets_can_be_pickled(tmp_path, encoder):
     data = AnnotatedPairs(market(tmp_path), "train", encoder, (128, 64), augmentation={"type": "PublishedAugmentation"})
     copy = pickle.loads(pickle.dumps(data))
     assert torch.equal(copy[0, 2].source, data[0, 2].source)
@@ -696,7 +696,7 @@ def test_two_annotations_of_one_person_are_pairs_in_both_orders(coco_root, encod
     assert "loading annotations" not in capsys.readouterr().out  # pycocotools is kept quiet
 
 
-def test_a_track_is_one_person_within_its_video_only(coco_root, encoder):
+def test_track_ids_are_unique_within_a_video_only(coco_root, encoder):
     people = [person(0, track_id=0), person(1, track_id=0)]
     images = ("a.png", "b.png")
     assert len(coco_pairs(coco_root, coco_set(*people, images=images, vid_id="v"), encoder)) == 2
@@ -719,7 +719,7 @@ def test_without_identities_the_mirror_image_is_the_target(coco_root, encoder):
     pickle.loads(pickle.dumps(data))[0]
 
 
-def test_the_crop_has_the_sizes_proportions_and_gray_outside_the_image(coco_root, encoder):
+def test_the_crop_has_the_target_proportions_and_gray_borders(coco_root, encoder):
     assert crop_box((10, 20, 20, 40), (100, 100), (64, 32), padding=0.15) == (7, 14, 33, 66)
     assert crop_box((10, 20, 40, 20), (100, 100), (50, 50), padding=0.0) == (10, 10, 50, 50)
     assert crop_box((-1e9, -1e9, 2e9, 2e9), (100, 80), (100, 80), padding=0.0) == (0, 0, 80, 100)
@@ -750,7 +750,7 @@ def test_unusable_annotations_are_counted(coco_root, encoder):
     assert data.skipped == {"fewer than 8 key points": 2, "a crowd": 1}
 
 
-def test_what_is_left_out_is_logged_when_the_data_set_is_built(coco_root, encoder, caplog):
+def test_unused_annotations_are_logged(coco_root, encoder, caplog):
     logger = MMLogger.get_current_instance()
     logger.addHandler(caplog.handler)
     try:
@@ -793,7 +793,7 @@ def test_all_bad_annotations_and_missing_images_are_reported_at_once(coco_root, 
         ('{"images": [], "annotations": []}', "no pair of pictures"),
     ],
 )
-def test_files_that_are_not_coco(tmp_path, encoder, content, problem):
+def test_other_files_are_refused_as_coco(tmp_path, encoder, content, problem):
     (tmp_path / "coco.json").write_text(content)
     with pytest.raises(DataError, match=problem) as error:
         CocoPairs(tmp_path / "coco.json", tmp_path, encoder)

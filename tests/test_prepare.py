@@ -235,7 +235,7 @@ def test_market_is_split_and_the_published_config_reads_it(market, tmp_path, cap
     assert "0 problems in the source; the check of the result found 0 errors, 0 warnings" in capsys.readouterr().out
 
 
-def test_what_is_not_used_is_told_of_with_the_reason(market, tmp_path):
+def test_unused_files_are_reported_by_reason(market, tmp_path):
     result = done("market", market, tmp_path / "market")
     reasons = {reason: sorted(Path(name).name for name in names) for reason, (_, names) in result.left_out.items()}
     assert reasons == {
@@ -271,7 +271,7 @@ def test_fashion_under_a_protocol_has_the_pixels_that_the_protocol_scores(tmp_pa
     assert config_errors("gfla_fashion.py", tmp_path / "fashion") == 0
 
 
-def test_images_that_were_a_square_before_the_protocol_are_still_pointed_out(tmp_path):
+def test_square_originals_are_still_reported_after_resizing(tmp_path):
     """Under the lists' names nobody knows whether they were squeezed, or show more than the frame of 176×256."""
     squares = {
         f"{split}/{name}": image(hash_of(split, name), 200, 200) for split in FASHION for name in fashion_names(split)
@@ -397,7 +397,7 @@ def test_pairs_are_made_where_they_are_asked_for_and_said_to_be_others(tmp_path)
     assert any("not the published ones" in note for note in result.notes)
 
 
-def test_a_wish_that_a_preparation_cannot_fulfil_is_an_error(tmp_path):
+def test_unsupported_options_are_an_error(tmp_path):
     with pytest.raises(ConfigError, match="'views' does not support --make-pairs"):
         done("views", tmp_path, tmp_path / "views", make_pairs=True)
 
@@ -471,7 +471,7 @@ def test_an_estimator_finds_dancers_where_no_file_has_their_points(eyes, tmp_pat
     assert "the key points of 1 frames are from 'eyes'" in result.notes
 
 
-def test_an_estimator_that_there_is_not_is_an_error_before_any_work(tmp_path):
+def test_an_unknown_estimator_is_an_error_before_any_work(tmp_path):
     source = zipped(tmp_path / "market.zip", market_images())
     with pytest.raises(ConfigError, match="no estimator called 'ears'"):
         done("market", source, tmp_path / "market", estimator="ears", make_pairs=True)
@@ -529,7 +529,7 @@ def test_an_encrypted_archive_says_what_to_do(tmp_path, capsys):
 
 @pytest.mark.parametrize("name", ["../evil.jpg", "/tmp/evil.jpg", "a/../../evil.jpg", "..\\evil.jpg"])
 @pytest.mark.parametrize("pack", [zipped, tarred], ids=["zip", "tar"])
-def test_an_archive_whose_names_lead_out_is_not_used_at_all(name, pack, market, tmp_path):
+def test_an_archive_with_names_that_lead_out_is_refused(name, pack, market, tmp_path):
     path = pack(tmp_path / f"hostile.{'zip' if pack is zipped else 'tar'}", {**market_images(), name: b"x"})
     with pytest.raises(DataError, match="is no path below a folder"):
         done("market", path, tmp_path / "market", market)
@@ -584,7 +584,7 @@ def compressed_bomb(path: Path) -> Path:
     [("a.zip", bomb), ("b.zip", overlapping), ("c.tar.gz", compressed_bomb)],
     ids=lambda value: getattr(value, "__name__", value),
 )
-def test_what_unfolds_to_far_more_than_it_is_is_not_unfolded(name, make, tmp_path, monkeypatch):
+def test_archive_bombs_are_refused(name, make, tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "ALWAYS_UNPACKED", 1 << 20)  # so that a small bomb serves
     path = make(tmp_path / name)
     with pytest.raises(DataError, match="unpacks to more than"):
@@ -592,7 +592,7 @@ def test_what_unfolds_to_far_more_than_it_is_is_not_unfolded(name, make, tmp_pat
     assert sum(len(content) for content in tree(tmp_path / "market", everything=True).values()) < 10_000
 
 
-def test_a_tar_header_that_would_fill_the_memory_is_not_read(tmp_path):
+def test_a_huge_tar_header_is_refused(tmp_path):
     header = tarfile.TarInfo("long")
     header.type, header.size = tarfile.GNUTYPE_LONGNAME, 1 << 30
     path = tmp_path / "a.tar"
@@ -603,7 +603,7 @@ def test_a_tar_header_that_would_fill_the_memory_is_not_read(tmp_path):
         done("market", path, tmp_path / "market")
 
 
-def test_a_zip_with_a_directory_that_would_fill_the_memory_is_not_read(tmp_path):
+def test_a_huge_zip_directory_is_refused(tmp_path):
     path = tmp_path / "a.zip"
     path.write_bytes(b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, 1, 1, 1 << 30, 0, 0))
     with pytest.raises(DataError, match="a directory of 1,073,741,824 bytes"):
@@ -612,7 +612,7 @@ def test_a_zip_with_a_directory_that_would_fill_the_memory_is_not_read(tmp_path)
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 @pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz"])
-def test_an_archive_that_is_cut_off_is_an_error_that_names_it(name, share, tmp_path):
+def test_a_truncated_archive_is_named(name, share, tmp_path):
     pack = zipped if name.endswith("zip") else tarred
     path = pack(tmp_path / name, market_images())
     content = path.read_bytes().rstrip(b"\0")
@@ -662,7 +662,7 @@ def test_the_result_does_not_go_into_its_own_source(market):
         done("market", market, market / "prepared")
 
 
-def test_other_wishes_for_a_folder_need_force_and_leave_nothing_of_the_first(tmp_path):
+def test_other_options_for_a_folder_need_force(tmp_path):
     source = laid_out(tmp_path / "downloads", fashion_images("img_highres", 110, 75) | fashion_lists())
     folder = tmp_path / "fashion"
     done("deepfashion", source, folder)
@@ -674,7 +674,7 @@ def test_other_wishes_for_a_folder_need_force_and_leave_nothing_of_the_first(tmp
     assert any(note.startswith("4 files were not made by this run, and stay: ") for note in result.notes)
 
 
-def test_what_was_made_stays_while_a_part_of_the_source_is_missing(tmp_path):
+def test_existing_files_stay_if_a_part_of_the_source_is_missing(tmp_path):
     source = laid_out(tmp_path / "downloads", market_images() | market_lists())
     folder = tmp_path / "market"
     done("market", source, folder)
@@ -686,7 +686,7 @@ def test_what_was_made_stays_while_a_part_of_the_source_is_missing(tmp_path):
     assert tree(folder / "train") == before
 
 
-def test_a_tar_whose_header_leads_back_is_no_endless_archive(tmp_path):
+def test_a_tar_header_that_points_backwards_is_refused(tmp_path):
     archive = tarred(tmp_path / "a.tar", {"a.jpg": b"", "b.jpg": b""})
     content = bytearray(archive.read_bytes())
     back = tarfile.TarInfo("b.jpg")
@@ -703,7 +703,7 @@ def test_market_is_not_resized_under_lists_that_count_its_pixels(market, tmp_pat
     assert not (tmp_path / "market" / "train").exists()
 
 
-def test_a_run_that_could_make_nothing_leaves_the_settings_of_the_one_before(market, tmp_path):
+def test_a_failed_run_keeps_the_settings_of_the_last_one(market, tmp_path):
     folder, empty = tmp_path / "market", tmp_path / "empty"
     empty.mkdir()
     done("market", market, folder)
@@ -727,7 +727,7 @@ def test_a_dry_run_writes_nothing_and_says_what_it_would_do(market, tmp_path, ca
 # Again
 
 
-def test_what_is_there_is_not_done_again_with_or_without_processes(market, tmp_path):
+def test_existing_files_are_not_made_again(market, tmp_path):
     folder = tmp_path / "market"
     first = done("market", market, folder, workers=2)
     before = {path: path.stat().st_mtime_ns for path in folder.glob("t*/*")}

@@ -102,7 +102,7 @@ def test_every_weight_of_a_small_model_learns():
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
 
 
-def test_the_flow_knows_the_turn_and_nothing_else_of_the_views():
+def test_the_flow_depends_on_the_relative_view_only():
     torch.manual_seed(0)
     estimate, source = small_model().flow_estimator, torch.rand(1, 3, 32, 32)
     turned = estimate(source, one_hot(0, 18), one_hot(4, 18))[0][-1]
@@ -121,7 +121,7 @@ def test_the_image_depends_on_the_target_view_alone():
     assert not torch.allclose(model.renderer(source, one_hot(0, 18), one_hot(4, 19), flows, masks), image)
 
 
-def test_shapes_that_do_not_fit_are_refused():
+def test_wrong_shapes_are_refused():
     model, source = small_model(), torch.zeros(1, 3, 32, 32)
     with pytest.raises(InputError, match=r"\(1, 21, 1, 1\)"):
         model.transfer(source, one_hot(0, 18).expand(-1, -1, 32, 32), one_hot(0, 18))
@@ -147,12 +147,12 @@ def test_a_view_is_one_of_the_azimuths_and_one_of_the_elevations():
 
 
 @pytest.mark.parametrize("view", [(18, 0), (-1, 0), (0, 3), (0, -1)])
-def test_views_that_there_are_not_are_refused(view):
+def test_views_out_of_range_are_refused(view):
     with pytest.raises(InputError, match=r"azimuth class of 0\.\.17 and an elevation class of 0\.\.2"):
         ViewEncoder().encode(view)
 
 
-def test_every_view_has_a_picture_of_its_own():
+def test_every_view_is_drawn_differently():
     encoder = ViewEncoder()
     pictures = {encoder.draw(encoder.encode((a, e))).tobytes() for a in range(18) for e in range(3)}
     assert len(pictures) == 54
@@ -226,7 +226,7 @@ def test_training_draws_other_targets_every_round_and_testing_never(root):
     assert {view_pairs(root, "test", seed=seed)[0].name for seed in range(12)} == names
 
 
-def test_images_come_at_the_size_asked_for(root):
+def test_images_have_the_configured_size(root):
     assert view_pairs(root, size=(32, 64))[1].target.shape == (3, 32, 64)
 
 
@@ -248,7 +248,7 @@ def test_the_data_set_is_pickled_without_its_file(root):
     assert same(pickle.loads(pickle.dumps(data))[0], data[0])
 
 
-def test_a_model_in_the_list_stands_for_all_its_renders(root):
+def test_a_model_id_selects_all_its_renders(root):
     (root / "id_car_train.txt").write_text("b_2\n\n")
     assert sorted(source for source, _ in view_pairs(root).pairs) == sorted(NAMES[3:])
 
@@ -260,7 +260,7 @@ def test_pairs_may_be_listed_for_the_test(root):
     assert len(view_pairs(root, "train")) == len(NAMES)
 
 
-def test_lone_renders_are_left_out_and_nothing_but_them_is_an_error(root):
+def test_single_renders_are_left_out_and_a_list_of_them_is_an_error(root):
     (root / "id_car_train.txt").write_text("\n".join([*NAMES[:2], NAMES[4]]))
     assert [source for source, _ in view_pairs(root).pairs] == NAMES[:2]
     assert len(view_pairs(root, limit=1)) == 1
@@ -376,7 +376,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_renders_that_cannot_be_used_are_refused_by_name(root, case):
+def test_unusable_renders_are_refused_by_name(root, case):
     part, make, message = HOSTILE[case]
     data = replaced(root, part, lambda group: make(group, root))
     with pytest.raises(DataError, match=rf"data_car\.hdf5(?s:.*)render '{NAMES[0]}': .*{message}"):
@@ -384,7 +384,7 @@ def test_renders_that_cannot_be_used_are_refused_by_name(root, case):
     assert isinstance(data[3], Pair)
 
 
-def test_a_damaged_image_is_told_from_a_good_one(root):
+def test_a_damaged_image_is_detected(root):
     with h5py.File(root / "data_car.hdf5", "a") as file:
         del file[NAMES[0]]["image"]
         file[NAMES[0]].create_dataset("image", data=picture(0), chunks=(40, 40, 3), compression="gzip")
@@ -497,7 +497,7 @@ def test_flow_and_visibility_are_exact(kind):
     assert different / counted < 0.09  # those within a twelfth of a pixel of an edge, mostly foreshortened ones
 
 
-def test_what_is_hidden_is_what_another_surface_hides(kind):
+def test_hidden_points_are_behind_another_surface(kind):
     # Brute force: depths of the source's rays, drawn fine, against the depth of the target's points.
     factor, data = 8, solids(kind=kind, size=(32, 32), largest_turn=3)
     agreed = counted = 0
@@ -517,7 +517,7 @@ def test_what_is_hidden_is_what_another_surface_hides(kind):
     assert agreed / counted > 0.93
 
 
-def test_a_box_moves_as_geometry_says():
+def test_the_flow_of_a_box_matches_geometry():
     # A cube of side 1, seen along x: its front is a square of 20 pixels. From 30° higher the front is cos 30° as high
     # and the top appears, of which the first view, edge on, shows nothing.
     cube = SolidObject([box((-0.5, -0.5, -0.5), (0.5, 0.5, 0.5), plain((1, 0, 0)))])
@@ -541,7 +541,7 @@ def test_a_box_moves_as_geometry_says():
         assert (exact_flow(cube, grazing, above)[1][top] == seen).all()
 
 
-def test_a_view_of_itself_moves_nothing(kind):
+def test_equal_views_have_zero_flow(kind):
     scene = solids(kind=kind).scene(2)
     flow, visible, foreground = exact_flow(scene.thing, scene.source, scene.source)
     assert np.abs(flow).max() < 1e-5
@@ -613,7 +613,7 @@ def test_matches_are_points_that_both_pictures_show():
     assert torch.equal(plain.target, pair.target), "asking for matches draws no other pair"
 
 
-def test_fewer_matches_than_none_are_refused():
+def test_a_negative_number_of_matches_is_refused():
     with pytest.raises(ConfigError, match="matches must be 0 or more"):
         DrawnSolids(1, dict(type="ViewEncoder"), matches=-1)
 

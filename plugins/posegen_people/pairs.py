@@ -45,7 +45,7 @@ GRAY = 128
 FASHION_PREFIXES = ("fasion", "fasion-resize", "fashion", "fashion-resize")
 """Prefixes of DeepFashion's lists in circulation; the first is the published spelling."""
 IDENTITIES = (re.compile(r"(-?\d+)_c\d+s\d+_"), re.compile(r"(fashion.+?id\d{8})"))
-"""Identity in the name of an image: Market-1501's person (0002_c1s1_000451_03.jpg), DeepFashion's person and garment."""
+"""Identity in the name of an image: Market-1501's person (0002_c1s1_000451_03.jpg), DeepFashion's person and item."""
 
 
 ON_MISSING = ("raise", "later")
