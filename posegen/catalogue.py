@@ -41,8 +41,7 @@ def all(kind: type[Record]) -> list[Record]:
 
 
 def owner_of(record: Any) -> PluginReport:
-    """Return the plugin that brings a record."""
-    plugin_access.load()
+    """Return the plugin that brings a record, which is one of :func:`all`."""
     return next(owner for known, owner in _entries if known is record)
 
 

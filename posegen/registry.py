@@ -30,10 +30,11 @@ class PartRegistry(Registry):
     """
 
     def _register_module(self, module: Any, module_name: str | list[str] | None = None, force: bool = False) -> None:
-        if not getattr(module, "__module__", "").startswith("posegen."):
+        if not str(getattr(module, "__module__", "")).startswith("posegen."):
             self.import_from_location()  # parts of the core take their names first
         names = [module_name or module.__name__] if isinstance(module_name, (str, type(None))) else module_name
         for name in names:
+            force = force or self.module_dict.get(name) is module  # registering a part again changes nothing
             if name in self.module_dict and not force:
                 first, second = plugin_access.origin(self.module_dict[name]), plugin_access.origin(module)
                 raise ConfigError(

@@ -1,4 +1,4 @@
-"""The contract checks of posegen.testing: the project's own parts pass; what breaks the contract is told."""
+"""Contract checks of posegen.testing: shipped parts pass, and every violation is reported."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from posegen.testing import (
 
 HEATMAPS = dict(type="HeatmapEncoder", layout="openpose18", sigma=3)
 
-# What ships. A domain or a metric more is a line more.
+# Shipped parts
 
 
 def annotated_pairs(root):
@@ -83,7 +83,7 @@ def test_a_shipped_metric_keeps_its_contract(name):
     check_metric(METRICS.build_part(dict(type=name)))
 
 
-def test_the_shipped_layouts_are_of_one_piece():
+def test_the_shipped_layouts_are_consistent():
     for layout in catalogue.all(KeypointLayout):
         check_layout(layout)
 
@@ -167,12 +167,12 @@ def test_sound_pairs_pass():
 
 
 @pytest.mark.parametrize("name", BREAKS)
-def test_what_breaks_the_contract_of_pairs_is_told(name):
+def test_a_violation_of_the_contract_of_pairs_is_reported(name):
     with pytest.raises(AssertionError, match=BREAKS[name][1]):
         check_pair_dataset(Bars(name))
 
 
-def test_a_record_of_no_kind_is_told():
+def test_a_record_of_no_kind_is_reported():
     with pytest.raises(AssertionError, match=r"Bars\[0\] is a tuple, not a posegen.records.Pair or Clip"):
         check_dataset(Bars("another record"))
 
@@ -233,7 +233,7 @@ class Forgetful(Bars):
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, PairDataset) else "",
 )
-def test_a_data_set_that_breaks_the_contract_is_told(dataset, words):
+def test_a_data_set_that_breaks_the_contract_is_reported(dataset, words):
     with pytest.raises(AssertionError, match=words):
         check_pair_dataset(dataset)
 
@@ -274,7 +274,7 @@ def test_sound_clips_pass():
 
 
 @pytest.mark.parametrize("name", CLIP_BREAKS)
-def test_what_breaks_the_contract_of_clips_is_told(name):
+def test_a_violation_of_the_contract_of_clips_is_reported(name):
     with pytest.raises(AssertionError, match=CLIP_BREAKS[name][1]):
         check_clip_dataset(BarClips(name))
 
@@ -353,7 +353,7 @@ POINTS = Keypoints([[4.0, 8.0], [12.0, 3.0]], [True, True])
         (OneSided, "is not the mirrored structure"),
     ],
 )
-def test_what_breaks_the_contract_of_structure_encoders_is_told(encoder, words):
+def test_a_violation_of_the_contract_of_structure_encoders_is_reported(encoder, words):
     with pytest.raises(AssertionError, match=words):
         check_structure_encoder(encoder(BAR, 2), POINTS, (HEIGHT, WIDTH))
 
@@ -384,7 +384,7 @@ def test_a_layout_whose_names_do_not_exchange_shows_in_the_mirror():
         (dict(colors=((0, 0, 0), (0, 0, 256))), "colors that are not"),
     ],
 )
-def test_a_layout_that_is_not_of_one_piece_is_told(change, words):
+def test_a_layout_that_is_inconsistent_is_reported(change, words):
     with pytest.raises(AssertionError, match=words):
         check_layout(replace(BAR, **change))
 
@@ -442,7 +442,7 @@ class Nothing(Error):
         (Nothing, "measures nothing"),
     ],
 )
-def test_what_breaks_the_contract_of_metrics_is_told(metric, words):
+def test_a_violation_of_the_contract_of_metrics_is_reported(metric, words):
     check_metric(Error())
     with pytest.raises(AssertionError, match=words):
         check_metric(metric())
@@ -453,7 +453,7 @@ def test_a_metric_that_needs_what_may_be_unknown_fails():
         check_metric(Needy())
 
 
-def test_what_is_no_metric_of_pairs_is_told():
+def test_what_is_no_metric_of_pairs_is_reported():
     with pytest.raises(AssertionError, match="L1Loss is no posegen"):
         check_metric(torch.nn.L1Loss())
 

@@ -91,11 +91,11 @@ def test_the_core_counts_no_key_points(path):
         "text = f'{x} dolls'",
     ],
 )
-def test_the_law_would_be_noticed_when_broken(source):
+def test_a_violation_is_found(source):
     assert offenses(source)
 
 
-def test_docstrings_may_speak_of_anything():
+def test_docstrings_may_name_anything():
     assert offenses('"""Market-1501, people."""\nx = 1\n"""Of COCO."""\n') == []
 
 

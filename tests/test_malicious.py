@@ -1,4 +1,4 @@
-"""Weight files that mean harm: refused by every door, with what they ask for; nothing of them runs or takes memory."""
+"""Malicious weight files are refused by everything that reads weights; nothing in them runs or exhausts memory."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ ROOT = CONFIGS.parent
 
 
 class Calls:
-    """Calls a function when it is unpickled, and gives what it returns attributes."""
+    """Call a function when unpickled, and set attributes of its result."""
 
     def __init__(self, function: Callable, *arguments: Any, state: dict[str, Any] | None = None) -> None:
         self.called = function, arguments, state
@@ -56,7 +56,7 @@ class Calls:
 
 
 class Kin(OrderedDict):
-    """A mapping of a class of its own, which may do anything when it is filled."""
+    """A mapping of another class, which could run anything when it is filled."""
 
 
 def save(path: Path, content: Any) -> None:
@@ -75,11 +75,11 @@ def write_archive(path: Path, entries: dict[str, bytes], compression: int = zipf
 
 
 def opcodes(*pieces: bytes) -> dict[str, bytes]:
-    """An archive of torch's whose pickle is these opcodes."""
+    """Return the entries of an archive of torch whose pickle has these opcodes."""
     return {"archive/data.pkl": b"\x80\x02" + b"".join(pieces) + b".", "archive/version": b"3\n"}
 
 
-# Gadgets: what they ask for, by what asks
+# Gadgets, and the names that they ask for
 
 
 def gadgets(canary: Path) -> dict[str, tuple[Any, str]]:
@@ -113,7 +113,7 @@ GADGETS = sorted(gadgets(Path("canary")))
 
 @pytest.fixture
 def canary(tmp_path: Path):
-    """A path that gadgets make a file of; nothing may."""
+    """Yield a path where gadgets create a file, which must not exist afterwards."""
     path = tmp_path / "canary"
     yield path
     assert not path.exists()
@@ -131,8 +131,8 @@ def test_a_gadget_is_refused_with_its_file_and_what_it_asked_for(tmp_path, canar
     assert "weights_only" not in str(refused.value)  # torch's advice is to load it unsafely
 
 
-def test_the_gadgets_work_where_they_are_let(tmp_path):
-    """Or the tests above would show nothing."""
+def test_the_gadgets_run_without_protection(tmp_path):
+    """Otherwise the tests above would prove nothing."""
     content, _ = gadgets(tmp_path / "canary")["os.system"]
     pickle.loads(pickle.dumps(content))
     assert (tmp_path / "canary").exists()
@@ -155,7 +155,7 @@ def test_a_plain_pickle_of_any_protocol_is_refused(tmp_path, canary, protocol):
         ((b"cposix\nsystem\n0N",), "posix.system"),  # asked for, and thrown away
     ],
 )
-def test_every_way_a_pickle_has_to_ask_is_seen(tmp_path, pieces, asked):
+def test_every_opcode_that_asks_for_a_name_is_refused(tmp_path, pieces, asked):
     path = write_archive(tmp_path / "evil.pth", opcodes(*pieces))
     with pytest.raises(CheckpointError, match=asked):
         read_checkpoint(path)
@@ -175,7 +175,7 @@ def test_a_program_is_no_weight_file(tmp_path):
         read_checkpoint(tmp_path / "evil.pth")
 
 
-# What would not end, or take the machine's memory
+# Endless structures and memory bombs
 
 
 def recursive() -> list:
@@ -231,7 +231,7 @@ ENDLESS = {
 
 @pytest.mark.parametrize("writer", [save, save_legacy])
 @pytest.mark.parametrize("kind", sorted(ENDLESS))
-def test_what_would_not_end_is_refused(tmp_path, kind, writer):
+def test_endless_content_is_refused(tmp_path, kind, writer):
     make, words = ENDLESS[kind]
     writer(tmp_path / "evil.pth", make())
     with pytest.raises(CheckpointError, match=words):
@@ -431,11 +431,11 @@ def test_a_file_that_is_cut_off_is_refused(tmp_path, left, writer):
         read_checkpoint(path)
 
 
-# What is good is loaded still
+# Harmless files are loaded
 
 
 @pytest.mark.parametrize("writer", [save, save_legacy])
-def test_all_that_a_checkpoint_holds_is_loaded(tmp_path, writer):
+def test_everything_in_a_checkpoint_is_loaded(tmp_path, writer):
     network = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
     optimizer = torch.optim.Adam(network.parameters())
     network(torch.zeros(2, 2)).sum().backward()
@@ -458,14 +458,14 @@ def test_all_that_a_checkpoint_holds_is_loaded(tmp_path, writer):
 
 
 def test_a_checkpoint_that_would_be_refused_is_not_written(tmp_path):
-    """Or a run would find out when it resumes."""
+    """Otherwise a run would fail when it resumes."""
     with pytest.raises(CheckpointError, match=r"iter_1\.pth was not written, .*: loss is a float64"):
         write_checkpoint(tmp_path / "iter_1.pth", {"loss": np.float64(1)}, "0" * 32)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_list_of_what_may_be_asked_for_is_short():
-    """Each is data: none of them takes a name, a path, or a number of bytes."""
+def test_the_list_of_allowed_names_is_short():
+    """Each builds data: none takes a name, a path, or a number of bytes."""
     assert len(ALLOWED) == 17
     assert not [name for name in ALLOWED if not name.startswith(("torch.", "collections."))]
 
@@ -497,7 +497,7 @@ def doors(tiny: Path, folder: Path) -> dict[str, Callable[[Path], Any]]:
 
 
 @pytest.mark.parametrize("door", sorted(doors(Path(), Path())))
-def test_every_door_refuses(tiny_config, tmp_path, canary, door):
+def test_every_reader_refuses(tiny_config, tmp_path, canary, door):
     path = tmp_path / "evil.pth"
     torch.save({"state_dict": Calls(os.system, f"touch {canary}")}, path)
     with pytest.raises(CheckpointError, match=r"evil\.pth.*posix\.system"):
@@ -524,7 +524,7 @@ def test_every_command_refuses(tiny_config, tmp_path, canary, capsys, command):
     assert not (tmp_path / "out.pth").exists()
 
 
-def test_a_seal_says_that_a_file_is_whole_and_not_that_it_is_good(tmp_path, canary):
+def test_a_checksum_does_not_make_a_file_trusted(tmp_path, canary):
     path = tmp_path / "iter_1.pth"
     torch.save(Calls(os.system, f"touch {canary}"), path)
     seal_file(path)
@@ -544,7 +544,7 @@ PICKLES = "posegen/testing.py"
 
 @functools.cache
 def calls(path: Path) -> list[tuple[str, dict[str, Any]]]:
-    """Names of what a module calls, with their constant keyword arguments."""
+    """Return the names of functions that a module calls, with their constant keyword arguments."""
     found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call):
@@ -559,7 +559,7 @@ def test_every_load_of_weights_is_weights_only():
     assert loads == [("weights.py", {"map_location": "cpu", "weights_only": True})]
 
 
-def test_nothing_else_reads_what_executes():
+def test_nothing_else_reads_formats_that_execute():
     executing = re.compile(
         r"(c?pickle|dill|joblib|marshal|shelve)\.(loads?|Unpickler)$|torch\.(hub|package)\.|\.load_state_dict_from_url$"
     )

@@ -1,4 +1,4 @@
-"""Plugins: found by their entry point, listed with what they implement; one that fails leaves the others alone."""
+"""Plugins: found by entry points, files and modules; one that fails is reported and does not affect the others."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def by_name(reports):
     return {report.name: report for report in reports}
 
 
-def test_the_shipped_plugins_come_through_the_common_door():
+def test_shipped_plugins_are_entry_points_like_any_other():
     reports = by_name(plugins.load())
     assert {"people", "metrics"} <= reports.keys()
     for name in ("people", "metrics"):
@@ -110,7 +110,7 @@ def test_a_plugin_that_fails_is_named_with_its_error_and_the_others_work(install
     assert catalogue.all(KeypointLayout)
 
 
-def test_an_unknown_name_tells_of_plugins_that_failed(installed):
+def test_the_error_for_an_unknown_name_lists_plugins_that_failed(installed):
     installed(bad="1 / 0")
     with pytest.raises(UnknownNameError, match="plugin 'bad' failed to load: ZeroDivisionError"):
         METRICS.get("MetricOfTheBadPlugin")
@@ -127,7 +127,7 @@ def test_one_module_under_two_names_is_loaded_once(installed, monkeypatch):
     assert catalogue.all(KeypointLayout)
 
 
-def test_plugins_are_loaded_once_a_process(installed):
+def test_plugins_are_loaded_once_per_process(installed):
     installed(counting="import sys; sys.a_plugin_loaded = getattr(sys, 'a_plugin_loaded', 0) + 1")
     plugins.load()
     assert sys.__dict__.pop("a_plugin_loaded") == 1
@@ -150,7 +150,7 @@ def test_the_command_names_a_plugin_that_failed(installed, capsys):
     assert any(line.startswith("metrics") and "posegen_register" in line for line in lines)
 
 
-# What plugins do when they are called
+# Calling plugins
 
 
 LAYOUT = """
@@ -167,7 +167,7 @@ def test_a_function_without_the_mark_is_not_called(installed):
     assert (report.hooks, report.error) == ([], "")
 
 
-def test_a_plugin_that_fails_while_registering_is_out_of_all_hooks(installed):
+def test_a_plugin_that_fails_while_registering_implements_no_hooks(installed):
     source = LAYOUT.format(name="of_the_bad") + IMPLEMENTATION.format("posegen_register()", "1 / 0")
     report = by_name(installed(bad=source))["bad"]
     assert (report.hooks, report.error) == ([], "ZeroDivisionError: division by zero")
@@ -208,7 +208,7 @@ def test_a_plugin_that_fails_to_read_key_points_is_named(installed):
         plugins.first("posegen_read_keypoints", path="x.json", layout=get_layout("openpose18"), image=None)
 
 
-def test_an_error_of_ours_from_a_plugin_stays_as_it_is(installed):
+def test_a_data_error_of_a_plugin_is_passed_on(installed):
     installed(mine=READER.format("raise DataError(path, 'row 3: bad')"))
     with pytest.raises(DataError, match="row 3: bad"):
         plugins.first("posegen_read_keypoints", path="x.json", layout=get_layout("openpose18"), image=None)
@@ -256,7 +256,7 @@ def test_a_plugin_with_a_command_that_exists_is_left_out(installed):
     assert "another command 'train'" in by_name(plugins.load())["mine"].error
 
 
-# Two plugins that want one name
+# Conflicting names
 
 
 def registering(name, kind="METRICS"):
@@ -287,7 +287,7 @@ def test_two_plugins_that_register_one_name_are_both_named_and_the_first_stays(i
     assert METRICS.get("Sharpness").__module__ == "a_plugin_mine"
 
 
-def test_a_part_of_a_stranger_never_takes_the_place_of_a_shipped_one(installed, capsys):
+def test_a_plugin_cannot_replace_a_shipped_part(installed, capsys):
     reports = by_name(installed(aaa=registering("PSNR")))  # first by name
     assert "plugin 'metrics' (posegen " in reports["aaa"].error
     assert reports["metrics"].error == ""
@@ -297,7 +297,7 @@ def test_a_part_of_a_stranger_never_takes_the_place_of_a_shipped_one(installed, 
     assert "two parts are called 'PSNR'" in capsys.readouterr().out
 
 
-def test_a_part_of_a_stranger_never_takes_the_place_of_one_of_the_core(installed):
+def test_a_plugin_cannot_replace_a_part_of_the_core(installed):
     reports = by_name(installed(mine=registering("StyleLoss", "LOSSES")))
     assert f"posegen {__version__} itself, which stays" in reports["mine"].error
 
@@ -308,7 +308,7 @@ def test_parts_that_a_failing_plugin_registered_at_its_import_are_gone(installed
     assert "Early" not in METRICS.module_dict
 
 
-def test_two_plugins_of_one_name_are_told_apart_by_their_packages(installed):
+def test_the_second_of_two_plugins_with_one_name_is_left_out(installed):
     reports = installed(people="x = 1")
     refused = [report for report in reports if report.name == "people" and report.error]
     assert len(refused) == 1
@@ -320,7 +320,7 @@ def test_two_plugins_of_one_name_are_told_apart_by_their_packages(installed):
 
 
 @pytest.mark.parametrize("version", [hookspecs.HOOK_VERSION + 1, hookspecs.HOOK_VERSION - 1, "'x'"])
-def test_a_plugin_of_another_hook_version_says_which_it_needs_and_which_there_is(installed, version):
+def test_a_plugin_of_another_hook_version_is_refused_with_both_versions(installed, version):
     source = f"posegen_hook_version = {version}\n" + IMPLEMENTATION.format("posegen_that_is_new()", "1")
     error = by_name(installed(mine=source))["mine"].error
     for words in (
@@ -337,7 +337,7 @@ def test_a_plugin_of_this_hook_version_is_loaded(installed):
     assert by_name(installed(mine=source))["mine"].error == ""
 
 
-def test_an_unknown_hook_is_told_with_the_nearest_one(installed):
+def test_an_unknown_hook_is_refused_with_the_nearest_one(installed):
     error = by_name(installed(bad=IMPLEMENTATION.format("posegen_catalog()", "[]")))["bad"].error
     assert "unknown hook 'posegen_catalog'; did you mean 'posegen_catalogue'?" in error
     assert all(name in error for name in HOOKS)
@@ -350,7 +350,7 @@ PART = """
 from posegen.evaluation import PairMetric
 from posegen.registry import METRICS
 @METRICS.register_module()
-class OfAFile(PairMetric):
+class FileMetric(PairMetric):
     '''Measures something.'''
     def __init__(self, strength: float = 2.5, *, unit: str):
         super().__init__()
@@ -370,7 +370,7 @@ def test_a_file_is_a_plugin_and_is_run_once(file):
     report = plugins.load_named(file)
     assert (report.name, report.location) == ("my_file.py", str(file))
     assert plugins.load_named(str(file)) is report
-    part = METRICS.get("OfAFile")
+    part = METRICS.get("FileMetric")
     assert plugins.owner(part) is report
     assert pickle.loads(pickle.dumps(part)) is part  # a worker finds it
 
@@ -378,11 +378,11 @@ def test_a_file_is_a_plugin_and_is_run_once(file):
 def test_files_of_one_name_are_two_plugins(file, tmp_path):
     other = tmp_path / "other" / file.name
     other.parent.mkdir()
-    other.write_text(PART.replace("OfAFile", "OfAnotherFile"))
+    other.write_text(PART.replace("FileMetric", "OtherFileMetric"))
     first, second = plugins.load_named(file), plugins.load_named(other)
     assert first.module != second.module
     assert (first.name, second.name) == ("my_file.py", str(other))
-    assert [plugins.owner(METRICS.get(name)) for name in ("OfAFile", "OfAnotherFile")] == [first, second]
+    assert [plugins.owner(METRICS.get(name)) for name in ("FileMetric", "OtherFileMetric")] == [first, second]
 
 
 def test_two_files_that_register_one_name_are_both_named(file, tmp_path):
@@ -405,7 +405,7 @@ def test_two_files_that_register_one_name_are_both_named(file, tmp_path):
         (IMPLEMENTATION.format("posegen_registre()", "None"), "did you mean 'posegen_register'"),
     ],
 )
-def test_a_file_that_fails_stops_with_its_name_and_can_be_mended(file, text, words):
+def test_a_file_that_fails_is_an_error_and_can_be_fixed_and_loaded(file, text, words):
     file.write_text(text)
     with pytest.raises(ConfigError, match=words):
         plugins.load_named(file)
@@ -413,7 +413,7 @@ def test_a_file_that_fails_stops_with_its_name_and_can_be_mended(file, text, wor
     assert plugins.load_named(file).error == ""
 
 
-def test_a_file_that_is_not_there_is_told_with_the_nearest(file):
+def test_a_missing_file_is_an_error_with_the_nearest_name(file):
     with pytest.raises(ConfigError, match=r"there is no plugin file .*my_fiel.py; did you mean 'my_file.py'"):
         plugins.load_named(file.with_name("my_fiel.py"))
 
@@ -426,7 +426,7 @@ def test_a_module_is_a_plugin_by_its_name(file, monkeypatch):
     sys.modules.pop("my_file")
 
 
-def test_a_module_that_is_not_there_is_told():
+def test_a_missing_module_is_an_error():
     with pytest.raises(ConfigError, match="plugin 'no_such_module': ModuleNotFoundError"):
         plugins.load_named("no_such_module")
 
@@ -435,25 +435,25 @@ def test_a_module_that_is_not_there_is_told():
 
 
 def with_plugins(derived, names):
-    return derived(f"plugins = {names!r}\ntest_evaluator = [dict(type='OfAFile', unit='m')]")
+    return derived(f"plugins = {names!r}\ntest_evaluator = [dict(type='FileMetric', unit='m')]")
 
 
 def test_a_config_names_its_plugins_relative_to_itself(derived, file, monkeypatch, tmp_path):
     monkeypatch.chdir("/")
     config = load_config(with_plugins(derived, ["my_file.py"]))
     assert list(config.plugins) == [str(file)]
-    assert "OfAFile" in METRICS.module_dict
+    assert "FileMetric" in METRICS.module_dict
 
 
-def test_plugins_survive_in_the_config_that_is_written_beside_a_run(derived, file, tmp_path):
+def test_the_config_written_beside_a_run_names_its_plugins(derived, file, tmp_path):
     path = with_plugins(derived, [])
     written = tmp_path / "elsewhere" / "written.py"
     written.parent.mkdir()
     with plugins.temporary():
         unresolved(load_config(path, plugin_files=[file])).dump(written)
-    assert "OfAFile" not in METRICS.module_dict
+    assert "FileMetric" not in METRICS.module_dict
     assert list(load_config(written).plugins) == [str(file)]
-    assert "OfAFile" in METRICS.module_dict
+    assert "FileMetric" in METRICS.module_dict
 
 
 def test_a_base_config_names_a_file_beside_itself(derived, file, tmp_path):
@@ -465,7 +465,7 @@ def test_a_base_config_names_a_file_beside_itself(derived, file, tmp_path):
 
 
 def test_a_plugin_is_loaded_before_its_parts_are_checked(derived, file):
-    path = derived("plugins = ['my_file.py']\ntest_evaluator = [dict(type='OfAFile', strenght=1)]")
+    path = derived("plugins = ['my_file.py']\ntest_evaluator = [dict(type='FileMetric', strenght=1)]")
     with pytest.raises(ConfigError, match="no argument 'strenght'; did you mean 'strength'"):
         load_config(path)
 
@@ -477,12 +477,12 @@ def test_a_config_that_is_data_runs_no_code_by_itself(derived, file, ending, tmp
         unresolved(load_config(with_plugins(derived, ["my_file.py"]))).dump(path)
     with pytest.raises(ConfigError, match=rf"wants to run code, the plugins {file}.*\n.*--plugin {file}"):
         load_config(path)
-    assert "OfAFile" not in METRICS.module_dict
+    assert "FileMetric" not in METRICS.module_dict
     assert list(load_config(path, plugin_files=[file]).plugins) == [str(file)]
 
 
 @pytest.mark.parametrize("value", ["my_file.py", [3]])
-def test_plugins_of_another_type_are_told(derived, value):
+def test_plugins_in_a_config_must_be_a_list_of_texts(derived, value):
     with pytest.raises(ConfigError, match="'plugins' is a list of files and modules"):
         load_config(with_plugins(derived, value))
 
@@ -491,10 +491,10 @@ def test_plugins_of_another_type_are_told(derived, value):
 
 
 def test_show_prints_origin_arguments_defaults_and_docstring(file, capsys):
-    assert main(["show", "metrics", "OfAFile", "--plugin", str(file)]) == 0
+    assert main(["show", "metrics", "FileMetric", "--plugin", str(file)]) == 0
     lines = capsys.readouterr().out.splitlines()
     words = [line.split() for line in lines]
-    assert lines[0] == "OfAFile, one of the metrics"
+    assert lines[0] == "FileMetric, one of the metrics"
     assert ["plugin", "my_file.py", "(a", "file)"] in words
     assert ["file", str(file)] in words
     assert ["strength", "2.5", "float"] in words
@@ -517,7 +517,7 @@ def test_show_of_an_unknown_part_names_the_nearest(capsys):
 def test_list_shows_the_plugin_of_each_part(file, capsys):
     assert main(["list", "metrics", "--plugin", str(file)]) == 0
     rows = {line.split()[1]: line.split()[2] for line in capsys.readouterr().out.splitlines()[1:]}
-    assert (rows["PSNR"], rows["OfAFile"]) == ("metrics", "my_file.py")
+    assert (rows["PSNR"], rows["FileMetric"]) == ("metrics", "my_file.py")
     assert main(["list", "losses"]) == 0
     assert {line.split()[2] for line in capsys.readouterr().out.splitlines()[1:] if "Style" in line} == {"posegen"}
 
@@ -527,7 +527,7 @@ def test_plugins_shows_a_file(file, capsys):
     assert any(line.startswith("my_file.py") for line in capsys.readouterr().out.splitlines())
 
 
-def test_a_config_is_not_read_in_silence_where_a_plugin_is_left_out(installed, tiny_config):
+def test_loading_a_config_warns_of_plugins_that_failed(installed, tiny_config):
     installed(aaa=registering("PSNR"))
     with pytest.warns(UserWarning, match=r"plugin 'aaa' failed to load and is left out: .*'PSNR'"):
         load_config(tiny_config)

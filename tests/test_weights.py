@@ -35,7 +35,7 @@ def file(**changes: object) -> WeightsFile:
 # find_weights
 
 
-def test_what_is_missing_is_told_with_file_address_and_place(home: Path) -> None:
+def test_a_missing_file_is_an_error_with_name_address_and_folder(home: Path) -> None:
     with pytest.raises(MissingWeightsError) as error:
         find_weights(file(used_by=("Distance",)))
     for told in (
@@ -62,7 +62,7 @@ def test_a_damaged_file_is_refused(home: Path) -> None:
         find_weights(file())
 
 
-def test_a_path_the_user_gives_is_taken_as_it_is(home: Path, tmp_path: Path) -> None:
+def test_a_path_that_the_user_gives_is_not_verified(home: Path, tmp_path: Path) -> None:
     own = tmp_path / "own.pth"
     own.write_bytes(b"something else")
     assert find_weights(file(), own) == own
@@ -148,7 +148,7 @@ def posegen_catalogue():
 
 @pytest.fixture
 def listed(home: Path, tmp_path: Path, capsys):
-    """Runs the command; gives the exit status and the row of each file by its name."""
+    """Run the command; return the exit status, the row of each file by name, and the output."""
     (tmp_path / "server.pth").write_bytes(CONTENT)
     plugin = PLUGIN.replace("ADDRESS", repr((tmp_path / "server.pth").as_uri()))
     (tmp_path / "brings_weights.py").write_text(plugin, encoding="utf-8")
