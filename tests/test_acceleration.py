@@ -28,6 +28,8 @@ from posegen.acceleration import choices as chosen
 from posegen.acceleration import minimal_filtering as minimal
 from posegen.acceleration.choices import measure_shape
 from posegen.cli import main
+from posegen.config import load_config
+from posegen.engine import build_trainer, trainer
 from posegen.errors import ConfigError
 from posegen.models import FlowEstimator, LocalAttentionRenderer, PairModel
 from posegen.models.layers import Encode, Residual, Skip, ToImage, Up
@@ -230,6 +232,13 @@ def test_a_resumed_run_uses_the_choices_of_its_start(moved, tiny_config, tmp_pat
     assert main([*arguments, str(folder), "--resume"]) == 0
     resumed = read_weights(folder / "iter_3.pth")["state_dict"]
     assert all(torch.equal(resumed[name], value) for name, value in whole.items())
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_training_is_accelerated_unless_it_computes_in_bf16(native, tiny_config, tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "native_bfloat16", lambda device: native)
+    runner = build_trainer(load_config(tiny_config, {"trainer.autocast": "auto"}), tmp_path / "run")
+    assert (runner.choices is None) == native
 
 
 def test_what_acceleration_is_not_for_is_left_to_pytorch():

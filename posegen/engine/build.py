@@ -76,7 +76,7 @@ def build_trainer(
     changes: dict[str, Any] = {"model": trainer, "resume": resume, "launcher": launcher, **loaders}
     runner = _build(config, work_dir, cfg=unresolved(config), **changes)
     runner.start_from = config.get("load_from")
-    if _computes_on_cpu(runner) and not (trainer["autocast"] or config.trainer.get("compile")):
+    if _computes_on_cpu(runner) and not (runner.model.autocast or config.trainer.get("compile")):
         runner.choices = accelerate(runner.model, Choices(Path(work_dir) / CHOICES))
     runner.show_log()
     for line in _notes(config):
