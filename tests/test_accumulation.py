@@ -84,17 +84,15 @@ def test_the_discriminator_is_updated_on_all_parts_before_the_model(tiny_config,
     trainer, optimizers = entered(trainer_of(tiny_config, 2), "full")
     before = [p.detach().clone() for p in trainer.discriminator.parameters()]
     judged_by = []
-    judge = trainer._judge
-
-    def watching(discriminator, image):
-        judged_by.append([p.detach().clone() for p in discriminator.parameters()])
-        return judge(discriminator, image)
-
-    trainer._judge = watching
+    trainer.discriminator.register_forward_pre_hook(
+        lambda network, inputs: judged_by.append([p.detach().clone() for p in network.parameters()])
+    )
     trainer.train_step(batch, optimizers)
     after = [p.detach().clone() for p in trainer.discriminator.parameters()]
     assert not torch.equal(before[0], after[0])
-    assert_same(judged_by, [before] * 4 + [after] * 2)  # true and generated of two parts, then the generated ones
+    assert_same(
+        judged_by, [before] * 4 + [after] * 2
+    )  # real and generated images of both parts, then the model
 
 
 @pytest.mark.parametrize("stage", STAGES)
