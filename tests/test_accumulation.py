@@ -90,9 +90,7 @@ def test_the_discriminator_is_updated_on_all_parts_before_the_model(tiny_config,
     trainer.train_step(batch, optimizers)
     after = [p.detach().clone() for p in trainer.discriminator.parameters()]
     assert not torch.equal(before[0], after[0])
-    assert_same(
-        judged_by, [before] * 4 + [after] * 2
-    )  # real and generated images of both parts, then the model
+    assert_same(judged_by, [before] * 4 + [after] * 2)  # real and generated images of both parts, then the model
 
 
 @pytest.mark.parametrize("stage", STAGES)
