@@ -201,13 +201,13 @@ def test_animate_refuses_speeds_that_are_none(runs, photograph, tmp_path, capsys
     assert "--fps must be" in capsys.readouterr().err
 
 
-def test_infer_and_animate_say_what_they_are_not_for(runs, photograph, tmp_path, capsys):
-    face = [str(CONFIGS / "gfla_drawn_faces.py"), str(runs("gfla_drawn_faces") / f"iter_{FLOW + FULL}.pth")]
-    points = ["--source-keypoints", str(photograph / "points" / "me.txt")]
-    points += ["--target-keypoints", str(photograph / "points" / "2.txt")]
-    source = ["--source", str(photograph / "me.png"), *points, "--out", str(tmp_path / "out.png")]
-    assert main(["infer", *face, *source, *options("gfla_drawn_faces")]) == 1
-    assert "posegen animate" in capsys.readouterr().err
-    car = [str(CONFIGS / "gfla_drawn_cars.py"), str(runs("gfla_drawn_cars") / f"iter_{FLOW + FULL}.pth")]
-    assert main(["infer", *car, *source, *options("gfla_drawn_cars")]) == 1
-    assert "makes no structure of key points" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("gfla_drawn_faces", "use `posegen animate`"), ("gfla_drawn_cars", "does not encode key points")],
+)
+def test_transfer_refuses_models_of_clips_and_of_views(runs, photograph, tmp_path, capsys, name, words):
+    model = [str(CONFIGS / f"{name}.py"), str(runs(name) / f"iter_{FLOW + FULL}.pth")]
+    files = [str(photograph / file) for file in ("me.png", "points/2.txt", "points/me.txt")]
+    arguments = [*files[:2], "--source-keypoints", files[2], "--out", str(tmp_path / "out.png")]
+    assert main(["transfer", *model, *arguments, *options(name)]) == 1
+    assert words in capsys.readouterr().err
