@@ -38,6 +38,12 @@ ALL_PAGES = [*PAGES, *(ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "
 SETTINGS = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
 GENERATED = {"reference/parts.md", "reference/commands.md"}  # when the site is built
 BESIDE_NAVIGATION = ("examples/", "experiments/")
+FILES_IN_PAGES = {
+    "": r"(?:posegen|plugins|configs|tests|tools|docs)/[\w/.-]+\.\w+",
+    "tests": r"test_\w+\.py",
+    "posegen": r"(?:engine|inference)/\w+\.py|registry\.py|torchvision_import\.py",
+}
+"""Patterns of file names that pages mention, by the folder they are relative to."""
 
 
 def text(path: Path) -> str:
@@ -79,14 +85,9 @@ def test_names_and_files_that_pages_mention_exist():
             continue
         for dotted in re.findall(r"`(posegen(?:\.\w+)+)[`(]", text(page)):
             assert pydoc.locate(dotted) is not None, f"{name(page)}: {dotted}"
-        for file in re.findall(r"`((?:posegen|plugins|configs|tests|tools|docs)/[\w/.-]+\.\w+)`", text(page)):
-            assert (ROOT / file).exists(), f"{name(page)}: {file}"
-        for test in re.findall(r"`(test_\w+\.py)`", text(page)):
-            assert (ROOT / "tests" / test).exists(), f"{name(page)}: {test}"
-        for file in re.findall(
-            r"`((?:engine|acceleration|inference)/\w+\.py|registry\.py|torchvision_import\.py)`", text(page)
-        ):
-            assert (ROOT / "posegen" / file).exists(), f"{name(page)}: {file}"
+        for folder, pattern in FILES_IN_PAGES.items():
+            for file in re.findall(f"`({pattern})`", text(page)):
+                assert (ROOT / folder / file).exists(), f"{name(page)}: {file}"
 
 
 @pytest.mark.parametrize("domain", ["people", "faces", "dance", "views"])
