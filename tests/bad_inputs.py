@@ -72,7 +72,7 @@ from posegen.models.published import DOWN, SPECTRAL
 SEED = 20_200_302
 CONVENTIONS = [NamingConvention("same name", "{target}", "a.png", "here")]
 SECONDS = 90
-"""That one input may take, on a machine that does much else."""
+"""Maximum time for one input, on a busy machine."""
 MEMORY = 700 << 20
 """Bytes that one input may take: the largest image that is read takes 192 MB as it is decoded, and as an array."""
 
@@ -336,7 +336,7 @@ def other_names(file: str, text: str, name: str, nowhere: str = "refuse") -> Ite
 
 
 def in_json(names: Iterable[str], file: str, data: Any, place: tuple[Any, ...]) -> Iterator[Case]:
-    """As :func:`other_names`, at a place of JSON."""
+    """Like :func:`other_names`, inside JSON."""
     for other in (*names, "\ud800.png"):
         yield Case(
             f"{_path(place)}: name {other[:30]!a}", file, _json(_with(data, place, lambda _, o=other: o)), "refuse"
@@ -825,7 +825,7 @@ def _virtual(file: h5py.File, name: str) -> None:
 
 
 class Trap:
-    """What runs when it is unpickled."""
+    """An object that runs code when it is unpickled."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return os.system, ("touch /tmp/posegen_trap",)
@@ -1054,7 +1054,7 @@ def readers() -> list[Reader]:
 
 
 def judge(reader: Reader, case: Case, folder: Path, good: str) -> tuple[str, str]:
-    """What a reader does with an input: ``loads``, ``is refused``, or what it must not do, and the error's text."""
+    """Return what a reader does with an input (``loads``, ``is refused``, or a violation), and the error."""
     try:
         loaded = reader.read(folder)
     except PosegenError as error:
@@ -1136,7 +1136,7 @@ def _tell(pipe: int, what: dict[str, Any]) -> None:
 
 
 def findings_of(reader: Reader, every: int = 1) -> list[dict[str, Any]]:
-    """What came of every so many inputs, and of those known to end badly; a process that ends is begun again behind the
+    """Return the outcome of every n-th input, and of known bad ones; restart a process that ends behind the
     input that ended it."""
     chosen = [(i, case) for i, case in enumerate(reader.cases) if i % every == 0 or case.label in ALWAYS]
     found: list[dict[str, Any]] = []
@@ -1176,7 +1176,7 @@ def _one_process(reader: Reader, cases: Sequence[tuple[int, Case]]) -> list[dict
 
 
 def _quieten(path: Path) -> None:
-    """What libraries print goes to a file: it is looked at where a process ends."""
+    """Redirect the output of libraries to a file, to be read if the process ends."""
     output = os.open(path, os.O_WRONLY | os.O_CREAT)
     os.dup2(output, 1)
     os.dup2(output, 2)

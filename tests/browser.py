@@ -75,7 +75,7 @@ class Browser:
         return self.find(selector).text
 
     def shown(self, selector: str) -> bool:
-        """Whether an element exists and is visible."""
+        """Return whether an element exists and is visible."""
         return any(element.is_displayed() for element in self.all(selector))
 
     def press(self, selector: str, text: str | None = None) -> None:
@@ -101,7 +101,7 @@ class Browser:
         self.focused.send_keys(*keys)
 
     def fits(self) -> bool:
-        """Whether the page has no horizontal scroll bar."""
+        """Return whether the page has no horizontal scroll bar."""
         return self.run("return document.documentElement.scrollWidth <= innerWidth")
 
     def nameless(self) -> list[str]:

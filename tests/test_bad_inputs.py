@@ -212,7 +212,7 @@ def test_a_name_that_passes_stays_inside_however_it_is_read(tmp_path_factory, na
 
 
 def gone_through(path: Path, every: int) -> dict[str, list[dict[str, str]]]:
-    """What came of every so many inputs of the corpus, by reader; printed by reader."""
+    """Print and return the outcome of every n-th input of the corpus, by reader."""
     program = Path(__file__).with_name("bad_inputs.py")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, program, path, str(every)], check=True, env=environment, timeout=1500)

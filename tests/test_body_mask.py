@@ -25,7 +25,7 @@ STANDING = {
 
 
 def points(**at: tuple[float, float]) -> Keypoints:
-    """Those of the 18 points that are named; spaces in names are underscores."""
+    """Return the named ones of the 18 points; spaces in names are underscores."""
     places = [at.get(name.replace(" ", "_")) for name in OPENPOSE_18.names]
     return Keypoints(np.array([place or (0, 0) for place in places]), np.array([place is not None for place in places]))
 
@@ -39,7 +39,7 @@ def mask(keypoints: Keypoints, size: tuple[int, int] = SIZE, **options: object) 
 
 
 def to_segment(first: tuple[float, float], second: tuple[float, float], size: tuple[int, int] = SIZE) -> np.ndarray:
-    """Of each pixel the distance to the line between two points."""
+    """Return the distance of each pixel to the line between two points."""
     y, x = np.mgrid[: size[0], : size[1]]
     pixel, first, second = np.stack([x, y], -1), np.array(first, float), np.array(second, float)
     direction = second - first

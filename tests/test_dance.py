@@ -57,7 +57,7 @@ def without(keypoints: Keypoints, *names: str) -> Keypoints:
 
 
 def point(keypoints: Keypoints, name: str) -> list[float] | None:
-    """Where a point is; None where it is missing."""
+    """Return the position of a point, or None if it is missing."""
     return keypoints.points[POINT[name]].tolist() if keypoints.present[POINT[name]] else None
 
 

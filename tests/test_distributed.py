@@ -62,7 +62,7 @@ def test_several_nodes_without_an_address_are_an_error(monkeypatch):
 
 
 def test_restarted_processes_meet_each_other_and_not_dead_ones():
-    """As under torchrun, all restarts have one store; before the first restart, the second process died alone."""
+    """Share one store among all restarts, as torchrun does; before the first restart, only the second process died."""
     store = dist.HashStore()
     store.set("address", "of one that died")
     store.set("hello 1", "of one that died")
@@ -124,7 +124,7 @@ def test_no_process_waits_for_a_first_one_that_failed(tmp_path):
 
 @pytest.mark.slow
 def test_torchrun_restarts_after_status_75_and_exits_with_1(tmp_path):
-    """As documented for status 75 ("saved"): torchrun takes every status but 0 for a failure."""
+    """Status 75 means "saved", but torchrun takes every status except 0 for a failure, as documented."""
     worker = tmp_path / "leave.py"
     worker.write_text(f"open({str(tmp_path / 'starts')!r}, 'a').write('x')\nraise SystemExit({EXIT_SAVED})\n")
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--max-restarts", "1"]

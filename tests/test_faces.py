@@ -418,7 +418,7 @@ def faces() -> list[Clip]:
 
 
 def subject(clip: Clip, previous: bool = False) -> torch.Tensor:
-    """Where the face is in each frame and the same spot can be seen in the origin; T H W bool."""
+    """Return masks T H W of the face in each frame where the same point is visible in the origin."""
     visible = clip.visible_previous if previous else clip.visible
     return (visible * clip.foreground)[:, 0] > 0
 

@@ -96,7 +96,21 @@ def test_a_violation_is_found(source):
 
 
 def test_docstrings_may_name_anything():
-    assert offenses('"""Market-1501, people."""\nx = 1\n"""Of COCO."""\n') == []
+    assert offenses('"""Market-1501, people."""\nx = 1\n"""COCO."""\n') == []
+
+
+RIDDLES = ("What", "Of", "As", "That", "Those", "How", "Where", "Whether")
+SOURCES = [path for room in ("posegen", "plugins", "tools", "tests") for path in sorted((ROOT / room).rglob("*.py"))]
+
+
+def test_docstrings_begin_with_an_imperative_or_a_noun():
+    found = []
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            text = node.value.value if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) else None
+            if isinstance(text, str) and text.split(maxsplit=1)[:1] and text.split(maxsplit=1)[0] in RIDDLES:
+                found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {text.splitlines()[0]}")
+    assert found == []
 
 
 FLOORS = (

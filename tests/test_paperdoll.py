@@ -38,7 +38,7 @@ def warp(source: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
 
 
 def seen_subject(pair: Pair) -> torch.Tensor:
-    """Where the person is in the target and the same spot can be seen in the source; H W bool."""
+    """Return the mask H W of the person in the target where the same point is visible in the source."""
     return (pair.visible[0] > 0) & (pair.foreground[0] > 0)
 
 

@@ -63,7 +63,7 @@ def full_gaussian(x, y, size, sigma=6.0):
 
 @pytest.mark.parametrize("place", [0, 1, 17, 62, 63, 63.9, -1, -0.5, -40, 64, 1000], ids=str)
 def test_heat_maps_equal_the_gaussian_formula(place):
-    """Those inside are windows of a single one; to the last bit what they are by themselves."""
+    """Maps inside the image are windows of a single one, bit for bit equal to separately computed maps."""
     encoder = HeatmapEncoder(OPENPOSE_18)
     points = np.full((18, 2), place)
     points[:9] = 5  # where all are inside, and where some are not

@@ -99,7 +99,7 @@ MARKET = {"train": market_names(2, 7), "test": market_names(3, 9)}
 
 
 def market_images() -> dict[str, bytes]:
-    """As in Market-1501's ZIP, with its README, distractors, and what Windows leaves in folders."""
+    """Write files as in Market-1501's ZIP, with README, distractors, and files that Windows leaves in folders."""
     top = "Market-1501-v15.09.15"
     found = {
         f"{top}/bounding_box_{split}/{name}": image(hash_of(split, name), 128, 64)
@@ -195,7 +195,7 @@ def view_files(category: str = "car") -> dict[str, bytes]:
 
 @pytest.fixture
 def market(tmp_path: Path) -> Path:
-    """What a user has: the ZIP, and the lists beside it."""
+    """Return the files of a user: the ZIP, and the lists beside it."""
     folder = laid_out(tmp_path / "downloads", market_lists())
     zipped(folder / "Market-1501-v15.09.15.zip", market_images())
     return folder

@@ -602,7 +602,7 @@ def test_bad_arguments_are_refused():
 
 
 def test_matches_are_points_that_both_pictures_show():
-    """What a loss of known points is told: the exact flow, at places of the object that both views show."""
+    """Matches give the exact flow at points of the object that both views show."""
     pair = DrawnSolids(3, dict(type="ViewEncoder"), seed=4, largest_turn=1, matches=40)[1]
     x, y = pair.matches[:, 0].long(), pair.matches[:, 1].long()
     assert pair.matches.shape == (40, 4)

@@ -42,7 +42,7 @@ print(json.dumps({
 
 
 def run(*command: object, **options: object) -> str:
-    """What a command prints; it must end well."""
+    """Run a command that must succeed, and return its output."""
     ended = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=600, **options)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout

@@ -155,7 +155,7 @@ class _Page:
 
     @property
     def has_points(self) -> bool:
-        """Whether structures are key points, which can be read from files."""
+        """Return whether structures are key points, which can be read from files."""
         return self.main.layout is not None
 
     # Layout

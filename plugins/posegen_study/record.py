@@ -50,7 +50,7 @@ class Answer:
 
     @property
     def chose_a(self) -> bool:
-        """Whether A was chosen."""
+        """Return whether A was chosen."""
         return self.choice == self.a
 
 

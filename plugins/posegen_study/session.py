@@ -46,7 +46,7 @@ class Session:
 
     @property
     def finished(self) -> bool:
-        """Whether every trial has an answer."""
+        """Return whether every trial has an answer."""
         return self.next_trial == len(self.trials)
 
     def images(self) -> dict[str, bytes]:

@@ -119,7 +119,7 @@ class Inferencer:
 
     @property
     def makes_single_images(self) -> bool:
-        """Whether the model generates every image by itself; a model of clips uses the frame before."""
+        """Return whether the model generates every image by itself; a model of clips uses the frame before."""
         return hasattr(self.model, "transfer")
 
     def require_single_images(self) -> None:
