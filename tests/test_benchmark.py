@@ -46,7 +46,7 @@ def test_every_row_runs_agrees_and_is_written(native, monkeypatch, tmp_path):
         if PUBLISHED in result["seconds"]:
             assert result["errors"], f"{result['name']} compared nothing"
             assert result["ratios"][PUBLISHED]["time"] > 0
-    assert ("ours in bf16" in written["rows"]["image"][0]["seconds"]) == native
+    assert ("posegen in bf16" in written["rows"]["image"][0]["seconds"]) == native
     if not native:
         gradients = {name for name in written["rows"]["attention"][0]["errors"] if name.startswith("gradient")}
         assert {"gradient of flow", "gradient of source", "gradient of patch_conv.weight"} <= gradients
@@ -83,11 +83,11 @@ def test_an_unknown_row_is_refused(capsys):
 @pytest.mark.parametrize(
     ("theirs", "told"),
     [
-        ({"a": torch.ones(3), "b": torch.ones(2)}, "b: only one of ours and published has it"),
-        ({"a": torch.ones(4)}, "a: ours and published differ"),
-        ({"a": torch.tensor([1, 1, torch.nan])}, "a: ours and published differ"),
-        ({"a": torch.zeros(3)}, "a: ours and published differ"),
-        ({"a": torch.tensor([1, 1, 1.0001])}, "a: ours and published differ"),
+        ({"a": torch.ones(3), "b": torch.ones(2)}, "b: only one of posegen and published has it"),
+        ({"a": torch.ones(4)}, "a: posegen and published differ"),
+        ({"a": torch.tensor([1, 1, torch.nan])}, "a: posegen and published differ"),
+        ({"a": torch.zeros(3)}, "a: posegen and published differ"),
+        ({"a": torch.tensor([1, 1, 1.0001])}, "a: posegen and published differ"),
     ],
     ids=["a number more", "another shape", "not finite", "zeros", "a little off"],
 )

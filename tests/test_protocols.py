@@ -26,9 +26,8 @@ HASHES = {
     "nted-pidm": "a5831b6c0328",
     "cfld": "46feb1254778",
 }
-"""Golden. A hash stands beside every number that anybody has kept, and says which of them can be compared: one that
-changes cuts a protocol's old numbers off from its new ones. Change a line here only where that is meant, and say so in
-the changelog; where a choice turns out to be another, better add a protocol of another name."""
+"""Golden. Scores are comparable only under the same hash, so a changed hash makes all stored scores incomparable. Add a
+protocol under another name instead, or state the change in the changelog."""
 
 SCORING = {field.name for field in fields(Protocol)} - {"name", "citation", "sources", "metrics"}
 PROTOCOL = pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.name)
@@ -142,7 +141,7 @@ def test_show_reads_a_file_and_suggests_names(tmp_path, capsys):
     assert "did you mean 'gfla-market'" in capsys.readouterr().err
 
 
-# Published figures ----------------------------------------------------------------------------------------
+# Published scores -----------------------------------------------------------------------------------------
 
 
 def test_plugins_bring_published_scores():

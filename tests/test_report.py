@@ -41,7 +41,7 @@ CLEAN = Protocol(
     size=(32, 24),
     resize="pillow-bicubic",
     metrics={"ssim": {"type": "SSIM", "window": 7}, "psnr": {"type": "PSNR"}, "fid": {"type": "FID"}},
-    sources={"size": "section 4", "resize": "unknown: nobody says"},
+    sources={"size": "section 4", "resize": "unknown: not published"},
 )
 OTHER = replace(CLEAN, name="other", resize="opencv-bilinear")
 NETS = [
@@ -171,7 +171,7 @@ def test_no_published_score_is_ranked_with_a_changed_copy_of_its_protocol() -> N
     found = comparison(scored(protocol=changed), NETS)
     assert [entry.label for entry in found.ranking.entries] == ["this evaluation"]
     why = {score.method: reason for score, reason in found.apart}
-    assert "of which ours is a changed copy; differs in generated_round_trip" in why["NetA"]
+    assert "of which this is a changed copy; differs in generated_round_trip" in why["NetA"]
 
 
 def test_a_renamed_protocol_stays_comparable() -> None:

@@ -252,23 +252,23 @@ POSEGEN_CLEAN = Protocol(
         "l1": {"type": "L1"},
     },
     sources={
-        "size": "ours: images are scored at the size they have; at another size a score measures the resizing as well",
-        "resize": "ours: none. Larger true images should be resized once with Pillow's bicubic filter, which does not "
-        f"alias ({CLEAN_FID})",
-        "generated_round_trip": "ours: PNG keeps every pixel; JPEG moves FID by a point or more (microsoft/CoCosNet "
+        "size": "posegen: images are scored at their size; at another size a score measures the resizing as well",
+        "resize": "posegen: none. Larger true images should be resized once with Pillow's bicubic filter, which does "
+        f"not alias ({CLEAN_FID})",
+        "generated_round_trip": "posegen: PNG keeps every pixel; JPEG moves FID by a point or more (microsoft/CoCosNet "
         f"issue 19, {PIDM} issues 4 and 37)",
-        "target_round_trip": "ours: as the generated images; else the file types are compared",
-        "padding": f"ours: none. White columns are the same in all images and raise SSIM ({GFLA} issue 42)",
-        "real": "ours: the true images of the pairs, which have the same poses and sizes; against a training list, "
+        "target_round_trip": "posegen: as the generated images; else the file types are compared",
+        "padding": f"posegen: none. White columns are the same in all images and raise SSIM ({GFLA} issue 42)",
+        "real": "posegen: the true images of the pairs, which have the same poses and sizes; against a training list, "
         f"true images score worse than generated ones ({CFLD} issue 17)",
-        "mask": "ours: none, because a mask depends on the estimator of the key points",
-        "metrics.fid": f"ours: clean-fid, whose resizing does not alias ({CLEAN_FID})",
-        "metrics.kid": "ours: unbiased, while FID grows as the number of images shrinks (Bińkowski et al., ICLR 2018)",
-        "metrics.lpips": "ours: AlexNet, as in published scripts (docs/evaluation.md); version 0.1, lpips' default",
-        "metrics.ssim": "ours: the window of Wang et al., IEEE TIP 2004, and a fixed data range. An image's own range "
+        "mask": "posegen: none, because a mask depends on the estimator of the key points",
+        "metrics.fid": f"posegen: clean-fid, whose resizing does not alias ({CLEAN_FID})",
+        "metrics.kid": "posegen: unbiased, while FID grows with fewer images (Bińkowski et al., ICLR 2018)",
+        "metrics.lpips": "posegen: AlexNet, as in published scripts (docs/evaluation.md); version 0.1, lpips' default",
+        "metrics.ssim": "posegen: the window of Wang et al. (IEEE TIP 2004), a fixed data range. An image's own range "
         "makes the score depend on its darkest and brightest pixel",
-        "metrics.psnr": "ours: of 8-bit images, range 255",
-        "metrics.l1": "ours: mean absolute difference on 0..1",
+        "metrics.psnr": "posegen: of 8-bit images, range 255",
+        "metrics.l1": "posegen: mean absolute difference on 0..1",
     },
 )
 
@@ -284,10 +284,10 @@ POSEGEN_CLEAN_PEOPLE = replace(
     mask=BODY_MASK,
     sources={
         **POSEGEN_CLEAN.sources,
-        "mask": "ours: PATN's body mask (docs/evaluation.md), from the key points given with --keypoints",
-        "metrics.mask_lpips": "ours: as lpips, of image × body mask",
-        "metrics.mask_ssim": "ours: as ssim, of image × body mask",
-        "metrics.keypoints": "ours: PCKh and average distance of the points given with --generated-keypoints; they "
+        "mask": "posegen: PATN's body mask (docs/evaluation.md), from the key points given with --keypoints",
+        "metrics.mask_lpips": "posegen: as lpips, of image × body mask",
+        "metrics.mask_ssim": "posegen: as ssim, of image × body mask",
+        "metrics.keypoints": "posegen: PCKh and average distance of the points given with --generated-keypoints; they "
         "depend on the estimator, so report it with the score",
     },
 )

@@ -77,7 +77,7 @@ def evaluate(pairs: Sequence[ImagePair], protocol: Protocol, options: Options | 
     options = options or Options()
     names = [pair.name for pair in pairs]
     if len(set(names)) < len(names):
-        raise ConfigError("two pairs have one name: their results could not be told apart")
+        raise ConfigError("two pairs have one name: their results would be mixed up")
     state = _build(protocol, options.metrics)
     needs_real = any(isinstance(metric, SetMetric) and metric.needs_real for metric in state.metrics.values())
     if options.real and needs_real and protocol.real == "targets":

@@ -29,7 +29,7 @@ CHOICES: dict[str, Sequence[str]] = {
 }
 """Values of the fields of a protocol that have a fixed list."""
 UNKNOWN = "unknown"
-"""Prefix of a source that nobody has published; the value of the field is a guess."""
+"""Prefix of the source of an unpublished field, whose value is a guess."""
 _NOT_SCORING = ("name", "citation", "sources")
 
 
@@ -113,7 +113,7 @@ class Protocol:
 
     @property
     def unknown(self) -> list[str]:
-        """Fields that nobody has published and that hold a guess."""
+        """Unpublished fields, whose values are guesses."""
         return [name for name, source in self.sources.items() if source.startswith(UNKNOWN)]
 
     def check_metrics(self, names: Sequence[str]) -> None:

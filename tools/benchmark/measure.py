@@ -19,7 +19,7 @@ from torch.profiler import ProfilerActivity, profile
 from posegen.acceleration.minimal_filtering import release_scratch
 from posegen.errors import PosegenError
 
-OURS, PUBLISHED, BF16 = "ours", "published", "ours in bf16"
+OURS, PUBLISHED, BF16 = "posegen", "published", "posegen in bf16"
 
 Work = Callable[[], Mapping[str, Tensor]]
 """Work to measure; returns its numbers by name."""

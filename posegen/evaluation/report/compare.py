@@ -140,7 +140,7 @@ def _why_apart(score: PublishedScore, ours: Protocol, known: Mapping[str, Protoc
         return f"computed under protocol {score.protocol!r}, which no plugin brings{note}"
     if theirs.hash == ours.hash:
         return ""
-    changed = ", of which ours is a changed copy" if theirs.name == ours.name else ""
+    changed = ", of which this is a changed copy" if theirs.name == ours.name else ""
     one, other = definition(ours), definition(theirs)
     differing = ", ".join(name for name in one | other if one.get(name, ...) != other.get(name, ...))
     return f"computed under protocol {theirs.name!r} ({theirs.hash}){changed}; differs in {differing}{note}"
