@@ -34,7 +34,7 @@ from .layouts import HUMAN36M, human36m_from_openpose
 STREAM = 1
 """Sets the random numbers of clips apart from those of single dolls of the same seed."""
 FARTHEST_REFERENCE = 20
-"""Frames; the reference lies 1 to so many before the first frame."""
+"""Largest number of frames between the reference and the first frame."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,15 @@ class DanceScene:
 class DancingDolls(ClipDataset):
     """Clips of one synthetic person who moves smoothly before a wall, with exact flow, visibility and foreground.
 
-    Every joint swings about a random stance in slow sines; the hips sway. What is in front of what stays so through a
-    clip. The reference is a moment 1 to 20 frames before the first frame. The same (seed, index, frames, size) gives
-    the same clip, in any order and in any process. A key point is missing where it is out of the picture or, of the
-    face, covered; the 17 points are made from the doll's 18.
+    Every joint swings around a random stance in slow sines, and the hips sway. The depth order is fixed within a clip.
+    The reference is 1 to 20 frames before the first frame. The same (seed, index, frames, size) always gives the same
+    clip. A key point is missing if it is outside of the picture or, in the face, covered; the 17 points are converted
+    from the doll's 18.
 
     Args:
         length: number of clips.
         structure: the structure encoder, as a config or built; its layout must be Human3.6M's 17 points.
-        frames: frames of a clip.
+        frames: number of frames of a clip.
         size: (height, width) of the pictures in pixels, 16 at least; people are scaled by the height.
         seed: 0 or more.
 

@@ -1,7 +1,7 @@
 """Drawn data of talking faces.
 
-A textured face that talks, blinks and turns, drawn on the fly from a seed, with its 68 landmarks and the exact flow and
-visibility between its frames. Nothing is downloaded, and nothing is stored.
+A textured face talks, blinks and turns, drawn from a seed, with its 68 landmarks and the exact flow and visibility
+between its frames. Nothing is downloaded or stored.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ from .layouts import IBUG_68
 from .matches import matches
 
 SMALLEST = 32
-"""Pixels; a smaller picture shows no face that one could read."""
+"""Smallest side of a picture in pixels."""
 
 
 @DATASETS.register_module()
 class DrawnFaces(ClipDataset):
     """Clips of synthetic faces, with exact flow to the reference and to the previous frame, visibility and foreground.
 
-    The reference is another moment of the same talk. The same (seed, index, size, frames) gives the same clip, in any
-    order and in any process. Data sets of different seeds share no face. The subject is head, hair and shoulders; all
-    68 landmarks are always present, those of a face's far side too, as annotators place them.
+    The reference is another moment of the same speech. The same (seed, index, size, frames) always gives the same clip.
+    Data sets of different seeds share no face. The foreground is head, hair and shoulders. All 68 landmarks are always
+    present, also on the far side of a face, as annotators place them.
 
     Args:
         length: number of clips.
         structure: the structure encoder, as a config or built; its layout must be the 68 landmarks.
-        frames: of a clip.
+        frames: number of frames of a clip.
         size: (height, width) of the pictures in pixels, 32 at least.
         seed: 0 or more.
 

@@ -16,11 +16,11 @@ from posegen.registry import STRUCTURE_ENCODERS
 from .layouts import IBUG_68
 
 FOREHEAD = tuple(range(68, 83))
-"""Points 68 to 82 are made up: the jaw's points 15 to 1 mirrored upwards (:func:`with_forehead`)."""
+"""Points 68 to 82 are synthetic: the jaw's points 15 to 1 mirrored upwards (:func:`with_forehead`)."""
 
 
 class FacePart(NamedTuple):
-    """A closed (or, of eyebrows, open) outline, in curves of point numbers; ``label`` fills it in the label map."""
+    """An outline in curves of point numbers, closed except for eyebrows; ``label`` fills it in the label map."""
 
     label: int
     curves: tuple[tuple[int, ...], ...]
@@ -36,26 +36,26 @@ PARTS = (
     FacePart(5, (tuple(range(48, 55)), (*range(54, 60), 48))),
     FacePart(6, (tuple(range(60, 65)), (*range(64, 68), 60))),
 )
-"""Face, eyebrows, nose, eyes, mouth, tongue: those further down are filled over those before."""
+"""Face, eyebrows, nose, eyes, mouth, tongue; later parts are filled over earlier ones."""
 
 LABEL_COLORS = np.array(
     [(0, 0, 0), (96, 72, 60), (150, 110, 40), (40, 120, 80), (50, 100, 190), (190, 50, 70), (120, 20, 90)], np.uint8
 )
 
 FARTHEST = 255.0  # a distance is stored in 0..255 before it becomes 0..1
-FORESHORTENED = 2 / 3  # the mirrored jaw is so much flatter: a forehead
+FORESHORTENED = 2 / 3  # height of the forehead, as a fraction of the depth of the jaw
 
 
 @STRUCTURE_ENCODERS.register_module()
 class FaceStructureEncoder(StructureEncoder):
     """Encoder of the 68 landmarks of a face as 16 channels.
 
-    - 0: the edge map, 0 or 1: the 14 curves, one pixel wide; where an image is given, also its Canny edges outside the
-      face's outline (which is how a network knows shoulders, hair and background; points alone do not tell).
-    - 1 to 14: one distance map a curve: L1 distance to it in pixels, divided by ``divisor``, clipped to 255, as 0..1.
-    - 15: the part labels as they are: 0 elsewhere, 1 face, 2 eyebrows, 3 nose, 4 eyes, 5 mouth, 6 tongue.
+    - 0: the edge map, 0 or 1: the 14 curves, one pixel wide; with an image also its Canny edges outside
+      the face, which show shoulders, hair and background.
+    - 1 to 14: one distance map for each curve: L1 distance to it in pixels, divided by ``divisor``, clipped to 255, as 0..1.
+    - 15: the part labels: 0 elsewhere, 1 face, 2 eyebrows, 3 nose, 4 eyes, 5 mouth, 6 tongue.
 
-    Where the source is silent, this is the reading: the outline is the jaw (0 to 16) and its points 15 to 1 mirrored
+    Interpretation of details the paper leaves open: the outline is the jaw (0 to 16) and its points 15 to 1 mirrored
     upwards at the mean height of its two ends, two thirds as deep; the nose is closed as eyes and mouth are: from the
     top of its bridge (27) straight down to both ends of its base (31, 35), and the base; *mouth* is the outer lip,
     *tongue* the inner; both of a pair share a label; parts are filled, later ones over earlier ones. A curve goes

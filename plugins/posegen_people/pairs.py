@@ -127,32 +127,28 @@ class PeoplePairs(PairDataset):
 class AnnotatedPairs(PeoplePairs):
     """Pairs from the files of Market-1501 and DeepFashion, as published with PATN and GFLA.
 
-    ``ROOT/PREFIX-pairs-SPLIT.csv``, ``ROOT/PREFIX-annotation-SPLIT.csv``, images in ``ROOT/SPLIT/``; where
-    that lacks an image, it is looked for in DeepFashion's own tree, ``ROOT/img_highres/`` or ``ROOT/img/``.
-    All rows and images are checked at once when the data set is built; an image is opened when its pair is
-    asked for.
+    ``ROOT/PREFIX-pairs-SPLIT.csv``, ``ROOT/PREFIX-annotation-SPLIT.csv``, images in ``ROOT/SPLIT/``;
+    missing images are searched in DeepFashion's own folders, ``ROOT/img_highres/`` or ``ROOT/img/``. All rows are
+    checked, and all images looked up, when the data set is built; an image is opened when its pair is asked for.
 
-    Points count pixels of *keypoint_frame*; image and frame are taken to show the same content, the one
-    scaled to the other, each side by itself. That is so for DeepFashion's high-resolution originals (750×1101
-    and the like), for images already cut to 176×256, and for such ones squeezed to a square. It is not so for
-    the 256×256 download, of whose width the published frame is the middle 176 pixels: give
-    ``crop_to_frame=True`` for that.
+    Key points count pixels of *keypoint_frame*, which is scaled to the image, each side by itself. This fits
+    DeepFashion's high-resolution originals (750×1101 and similar), images cropped to 176×256, and such images resized
+    to a square. In the 256×256 download the frame is the middle 176 columns: set ``crop_to_frame=True`` for it.
 
     Args:
         root: the data set's folder.
         split: ``train`` or ``test``.
         structure, augmentation, seed, resample: see :class:`PeoplePairs`.
         size: (H, W); published: (128, 64) for Market-1501, (256, 256) for DeepFashion.
-        prefix: ``market`` or ``fasion``; of the latter all four spellings in use are tried, the given one
-            first.
-        keypoint_frame: (H, W) that the points count; None: the image's own size. DeepFashion: (256, 176).
-        crop_to_frame: cut the middle of each image to the proportions of *keypoint_frame* first.
-        limit: at most so many pairs, from the top of the list; None: all.
-        on_missing: ``raise``: images that are not there are an error when the data set is built; ``later``: when
-            their pairs are asked for, which ``train_cfg.on_error="skip"`` then leaves out.
+        prefix: ``market`` or ``fasion``; for the latter all four spellings in use are tried, the given one first.
+        keypoint_frame: (H, W) whose pixels the points count; None: the image's size. DeepFashion: (256, 176).
+        crop_to_frame: first crop the middle of each image to the proportions of *keypoint_frame*.
+        limit: use only the first *limit* pairs of the list; None: all.
+        on_missing: ``raise``: missing images are an error when the data set is built; ``later``: when their pairs
+            are read, which ``train_cfg.on_error="skip"`` then leaves out.
 
     Raises:
-        DataError: lists that are not there, all their bad rows, all missing images.
+        DataError: missing lists; all bad rows and missing images at once.
         ConfigError: a structure in another layout; ``crop_to_frame`` without a frame; another *on_missing*.
     """
 
@@ -199,7 +195,7 @@ class AnnotatedPairs(PeoplePairs):
     def files(self) -> dict[str, tuple[Path, Path]]:
         """Return the files of source and target by name of the pair.
 
-        Empty where the middle of each image is cut out: the files then show more than the pairs do.
+        Empty if images are cropped, since the files show more than the pairs.
         """
         if self.crop_to_frame:
             return {}
@@ -248,7 +244,7 @@ class AnnotatedPairs(PeoplePairs):
     ) -> tuple[np.ndarray, Keypoints]:
         """Prepare an image and its points as this data set does: see :func:`fit_frame`.
 
-        Points of another origin than the data set's list count pixels of the image, whatever frame the list has.
+        Points that are not from the data set's list count pixels of the image.
         """
         frame = ("keypoint_frame", "crop_to_frame") if keypoints.listed else ()
         return fit_frame(image, keypoints, size, **_chosen(options, *frame, "resample"))
@@ -278,7 +274,7 @@ def find_lists(root: str | Path, split: str, prefix: str) -> tuple[Path, Path]:
     """Find the pair list and the annotation list of a split; both have the same prefix.
 
     Raises:
-        DataError: neither spelling is there; says which names were tried. A list that lies elsewhere.
+        DataError: no spelling was found (names the tried ones), or a list is a link that leads out.
     """
     spellings = [prefix, *(FASHION_PREFIXES if prefix in FASHION_PREFIXES else ())]
     if not Path(root).is_dir():
@@ -306,7 +302,7 @@ def find_images(
 ) -> tuple[dict[str, str], list[str]]:
     """Find each image the rows name; return the paths, and a problem for each that is missing or outside the data set.
 
-    With *on_missing* ``later`` one that is not there has the path where it should be.
+    With *on_missing* ``later``, a missing image gets the path where it should be.
     """
     paths: dict[str, str] = {}
     problems: dict[str, str] = {}
@@ -432,26 +428,25 @@ class Person(NamedTuple):
 class CocoPairs(PeoplePairs):
     """Pairs from any data set with COCO key points.
 
-    A pair is two annotations of one person, in both orders: the same ``person_id``, or the same ``track_id``
-    in one video (``vid_id`` of the image; PoseTrack). A set without either gives mirror pairs: a person, and
-    the mirror image of the person with left and right points exchanged. A category that names its points may
-    have others than COCO's 17; what OpenPose does not have is left out.
+    A pair is two annotations of one person, in both orders: the same ``person_id``, or the same ``track_id`` in one
+    video (``vid_id`` of the image; PoseTrack). A file without either gives pairs of a person and its mirror image. A
+    category may name other points than COCO's 17; points that OpenPose lacks are dropped.
 
-    The person's box is grown, made to the proportions of *size*, cut out (gray outside the image) and
-    resized. ``skipped`` counts the annotations that are not used, by reason.
+    The person's box is padded, extended to the proportions of *size*, cropped (gray outside of the image) and resized.
+    ``skipped`` counts unused annotations by reason.
 
     Args:
         annotation_file: COCO JSON.
-        image_root: the folder that the images' ``file_name`` starts from.
+        image_root: folder that ``file_name`` is relative to.
         structure, augmentation, seed, resample: see :class:`PeoplePairs`.
         size: (H, W) in pixels.
         min_keypoints: annotations with fewer visible points are not used.
-        padding: how much the box grows on each side, as a part of its width and height.
-        limit: at most so many pairs; None: all.
-        on_missing: what becomes of images that are not there, see :class:`AnnotatedPairs`.
+        padding: padding of the box on each side, as a fraction of its width and height.
+        limit: use only the first *limit* pairs; None: all.
+        on_missing: see :class:`AnnotatedPairs`.
 
     Raises:
-        DataError: JSON that is not COCO's, all bad annotations and missing images, or no pair at all.
+        DataError: not COCO JSON; all bad annotations and missing images at once; or no pair at all.
         ConfigError: a structure in another layout; another *on_missing*.
     """
 

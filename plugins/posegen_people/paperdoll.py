@@ -100,9 +100,9 @@ class DollScene:
 class PaperDolls(PairDataset):
     """Pairs of pictures of one synthetic person, with exact flow, visibility and foreground.
 
-    The same (seed, index, size) gives the same pair, in any order and in any process. Data sets of different
-    seeds share no person. Some people are seen from behind, in both pictures. A key point is missing where it
-    is out of the picture or, of the face, covered by hair or by an arm.
+    The same (seed, index, size) always gives the same pair. Data sets of different seeds share no person. Some people
+    are seen from behind, in both pictures. A key point is missing if it is outside of the picture or, in the face,
+    covered by hair or an arm.
 
     Args:
         length: number of pairs.

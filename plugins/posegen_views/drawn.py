@@ -42,9 +42,9 @@ from .drawn_render import (
 from .structure import View, ViewEncoder
 
 SMALLEST = 32
-"""Pixels; a smaller picture shows no object."""
+"""Smallest side of a picture in pixels."""
 FILL = 0.94
-"""The part of the picture's width or height that an object may take."""
+"""Largest fraction of the picture's width or height that an object covers."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ class ViewScene:
 class DrawnSolids(PairDataset):
     """Pairs of pictures of one synthetic object from two views, with exact flow, visibility and foreground.
 
-    The views are those of the structure encoder: its azimuths, the whole way around, and its elevations; the two of a
-    pair differ. The same (seed, index, size) gives the same pair, in any order and in any process. The camera is
-    orthographic; the object's light and texture are fixed to it, so that a surface has one color in all views.
+    The two views of a pair are different classes of the structure encoder. Equal (seed, index, size) give the
+    same pair. The camera is orthographic; light and texture are fixed to the object, so that a surface has one color in
+    all views.
 
     Args:
         length: number of pairs.
@@ -73,10 +73,10 @@ class DrawnSolids(PairDataset):
         kind: ``"car"`` or ``"chair"``.
         size: (height, width) of the pictures in pixels, 32 at least.
         seed: 0 or more.
-        largest_turn: azimuth classes between source and target, at most; None: any. A large turn leaves little that
-            both views show.
-        matches: points of the surface, of those that both views show, whose places in both are given with each pair
-            (known when a mesh is rendered, from its vertices); 0: none, as for the published files.
+        largest_turn: largest number of azimuth classes between source and target; None: any. After a large turn both
+            views show little of the same surface.
+        matches: number of surface points, visible in both views, that are given as the pair's ``matches``; 0: none, as
+            in the published files.
 
     Raises:
         ConfigError: a size, length, seed, turn, kind or number of matches out of range.

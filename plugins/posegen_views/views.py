@@ -49,33 +49,31 @@ class IdRow(NamedTuple):
 class ViewPairs(PairDataset):
     """Pairs of renders of one object, from ``ROOT/data_CATEGORY.hdf5`` and its id lists.
 
-    The file has a group a render, called MODEL_AZIMUTH_ELEVATION, with ``image`` (H W 3 uint8) and ``pose`` (azimuth in
-    steps of 10°, elevation in degrees); azimuth class = azimuth // 2, elevation class = elevation // 10.
+    The file has a group for each render, named MODEL_AZIMUTH_ELEVATION, with ``image`` (H W 3 uint8) and ``pose``
+    (azimuth in steps of 10°, elevation in degrees); azimuth class = azimuth // 2, elevation class = elevation // 10.
     ``id_CATEGORY_SPLIT.txt`` lists the split's ids, one a line: renders, or models, which stand for all their renders.
 
-    A pair is a listed render and another listed one of the same model. In training the target is drawn for each
-    ``(index, draw)``, so every round has other ones; in the test split each index has its own target, drawn from
-    the seed. A bare index is draw 0. A render that is its model's only one is left out.
+    A pair is two listed renders of one model. In training the target is drawn at random for each ``(index, draw)``; in
+    the test split it is drawn once for each index, from the seed. A bare index is draw 0. Models with one render are
+    left out. ``name_CATEGORY_test.txt``, if it exists, lists the test pairs: a line of two ids is source and target; a
+    line of one id is a source (or a model: all its renders), whose target is drawn.
 
-    If there is a ``name_CATEGORY_test.txt``, the test split has the pairs that it lists: a line of two ids is source
-    and target; a line of one id is a source (a model: each of its renders), whose target is drawn as above.
-
-    Ids are checked against the file's table of contents when the data set is built; a render is read when its pair is
-    asked for. Each process opens the file for itself.
+    Ids are checked against the file when the data set is built; a render is read when its pair is asked for. Each
+    process opens the file itself.
 
     Args:
-        root: the folder of the files.
-        category: ``car``, ``chair``, or what the files are called instead.
+        root: folder of the files.
+        category: ``car``, ``chair``, or another name in the names of the files.
         split: ``train`` or ``test``.
         structure: a :class:`ViewEncoder`, or its config.
-        size: (H, W) of what the net sees, in pixels; published: 256×256.
-        seed: of the targets.
-        limit: at most so many pairs, from the top of the list; None: all.
+        size: (H, W) of the images that the network sees; published: (256, 256).
+        seed: seed of the targets.
+        limit: use only the first *limit* pairs; None: all.
 
     Raises:
-        DataError: files that are not there or no HDF5, all ids without a render, no pair at all. On reading a pair:
-            a render that is damaged, of another form, too large, or leads out of the file.
-        ConfigError: another split, a category that is no plain name.
+        DataError: missing files, not HDF5, ids without a render (all at once), or no pair. On reading a pair: a render
+            that is damaged, of another form, too large, or a link out of the file.
+        ConfigError: an unknown split, or a category that is not a plain name.
     """
 
     def __init__(
