@@ -25,7 +25,7 @@ from posegen_people.paperdoll_render import BACKGROUND, Array, Part, Rendering, 
 from torch import Tensor
 
 from posegen.data import ClipDataset
-from posegen.errors import ConfigError
+from posegen.data.datasets import check_drawing
 from posegen.records import Clip
 from posegen.registry import DATASETS, STRUCTURE_ENCODERS
 
@@ -70,19 +70,8 @@ class DancingDolls(ClipDataset):
     def __init__(
         self, length: int, structure: Any, frames: int = 6, size: tuple[int, int] = (64, 64), seed: int = 0
     ) -> None:
-        if len(size) != 2 or min(size) < SMALLEST:
-            raise ConfigError(
-                f"DancingDolls: size is (height, width), each {SMALLEST} pixels or more; got {tuple(size)}"
-            )
-        if length < 1 or frames < 1 or seed < 0:
-            raise ConfigError(
-                "DancingDolls: length and frames must be 1 or more and seed 0 or more; "
-                f"got {length=}, {frames=}, {seed=}"
-            )
-        self.length = length
-        self.count = frames
-        self.size = (int(size[0]), int(size[1]))
-        self.seed = seed
+        self.size = check_drawing("DancingDolls", size, SMALLEST, seed, length=length, frames=frames)
+        self.length, self.count, self.seed = length, frames, seed
         self.structure = STRUCTURE_ENCODERS.build_part(structure)
         self.structure.require_layout(HUMAN36M, type(self).__name__)
 

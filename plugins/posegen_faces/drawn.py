@@ -15,7 +15,7 @@ import torch
 from numpy.random import Generator
 
 from posegen.data import ClipDataset, Keypoints, StructureEncoder
-from posegen.errors import ConfigError
+from posegen.data.datasets import check_drawing
 from posegen.records import Clip
 from posegen.registry import DATASETS, STRUCTURE_ENCODERS
 
@@ -70,16 +70,8 @@ class DrawnFaces(ClipDataset):
         size: Sequence[int] = (64, 64),
         seed: int = 0,
     ) -> None:
-        if len(size) != 2 or min(size) < SMALLEST:
-            raise ConfigError(f"DrawnFaces: size is (height, width), each {SMALLEST} pixels or more; got {tuple(size)}")
-        if length < 1 or frames < 1 or seed < 0:
-            raise ConfigError(
-                f"DrawnFaces: length and frames must be 1 or more and seed 0 or more; got {length=}, {frames=}, {seed=}"
-            )
-        self.length = length
-        self.frames = frames
-        self.size = (int(size[0]), int(size[1]))
-        self.seed = seed
+        self.size = check_drawing("DrawnFaces", size, SMALLEST, seed, length=length, frames=frames)
+        self.length, self.frames, self.seed = length, frames, seed
         self.structure: StructureEncoder = STRUCTURE_ENCODERS.build_part(structure)
         self.structure.require_layout(IBUG_68, type(self).__name__)
 

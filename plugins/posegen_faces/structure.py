@@ -52,7 +52,7 @@ class FaceStructureEncoder(StructureEncoder):
 
     - 0: the edge map, 0 or 1: the 14 curves, one pixel wide; with an image also its Canny edges outside
       the face, which show shoulders, hair and background.
-    - 1 to 14: one distance map for each curve: L1 distance to it in pixels, divided by ``divisor``, clipped to 255, as 0..1.
+    - 1 to 14: one distance map for each curve: L1 distance in pixels, divided by ``divisor``, clipped to 255, as 0..1.
     - 15: the part labels: 0 elsewhere, 1 face, 2 eyebrows, 3 nose, 4 eyes, 5 mouth, 6 tongue.
 
     Interpretation of details the paper leaves open: the outline is the jaw (0 to 16) and its points 15 to 1 mirrored

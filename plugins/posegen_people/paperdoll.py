@@ -19,7 +19,7 @@ import torch
 from numpy.random import Generator
 
 from posegen.data import Keypoints, PairDataset
-from posegen.errors import ConfigError
+from posegen.data.datasets import check_drawing
 from posegen.records import Pair
 from posegen.registry import DATASETS, STRUCTURE_ENCODERS
 
@@ -117,13 +117,8 @@ class PaperDolls(PairDataset):
     drawn_options = ("length", "seed")
 
     def __init__(self, length: int, structure: Any, size: tuple[int, int] = (64, 64), seed: int = 0) -> None:
-        if len(size) != 2 or min(size) < SMALLEST:
-            raise ConfigError(f"PaperDolls: size is (height, width), each {SMALLEST} pixels or more; got {tuple(size)}")
-        if length < 1 or seed < 0:
-            raise ConfigError(f"PaperDolls: length must be 1 or more and seed 0 or more; got {length=}, {seed=}")
-        self.length = length
-        self.size = (int(size[0]), int(size[1]))
-        self.seed = seed
+        self.size = check_drawing("PaperDolls", size, SMALLEST, seed, length=length)
+        self.length, self.seed = length, seed
         self.structure = STRUCTURE_ENCODERS.build_part(structure)
         self.structure.require_layout(OPENPOSE_18, type(self).__name__)
 

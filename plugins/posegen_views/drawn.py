@@ -17,6 +17,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from posegen.data import PairDataset
+from posegen.data.datasets import check_drawing
 from posegen.errors import ConfigError
 from posegen.records import Pair
 from posegen.registry import DATASETS, STRUCTURE_ENCODERS
@@ -92,10 +93,7 @@ class DrawnSolids(PairDataset):
         largest_turn: int | None = None,
         matches: int = 0,
     ) -> None:
-        if len(size) != 2 or min(size) < SMALLEST:
-            raise ConfigError(f"DrawnSolids: size is (height, width), each {SMALLEST} pixels or more; got {(*size,)}")
-        if length < 1 or seed < 0:
-            raise ConfigError(f"DrawnSolids: length must be 1 or more and seed 0 or more; got {length=}, {seed=}")
+        self.size = check_drawing("DrawnSolids", size, SMALLEST, seed, length=length)
         if kind not in KINDS:
             raise ConfigError(f"DrawnSolids: kind is one of {', '.join(map(repr, KINDS))}; got {kind!r}")
         if largest_turn is not None and largest_turn < 1:
@@ -104,7 +102,6 @@ class DrawnSolids(PairDataset):
             raise ConfigError(f"DrawnSolids: matches must be 0 or more, got {matches}")
         self.length, self.kind, self.seed, self.largest_turn = length, kind, seed, largest_turn
         self.matches = matches
-        self.size = (int(size[0]), int(size[1]))
         self.structure: ViewEncoder = STRUCTURE_ENCODERS.build_part(structure)
         if self.structure.azimuths < 2:
             raise ConfigError("DrawnSolids: a structure of one azimuth has no two views")

@@ -123,3 +123,24 @@ def require_dataset(part: Any) -> Any:
             "which say what a data set has"
         )
     return part
+
+
+def check_drawing(dataset: str, size: Sequence[int], smallest: int, seed: int, **counts: int) -> tuple[int, int]:
+    """Check the options of a drawn data set, and return the (H, W) of its pictures.
+
+    Args:
+        dataset: name of its class.
+        size: (H, W) in pixels.
+        smallest: smallest allowed side.
+        seed: 0 or more.
+        counts: further options that are 1 or more, such as the number of samples.
+
+    Raises:
+        ConfigError: an option is out of range.
+    """
+    if len(size) != 2 or min(size) < smallest:
+        raise ConfigError(f"{dataset}: size is (height, width), each {smallest} pixels or more; got {tuple(size)}")
+    if min(counts.values()) < 1 or seed < 0:
+        given = ", ".join(f"{name}={value}" for name, value in {**counts, "seed": seed}.items())
+        raise ConfigError(f"{dataset}: {' and '.join(counts)} must be 1 or more and seed 0 or more; got {given}")
+    return int(size[0]), int(size[1])
