@@ -49,11 +49,13 @@ def load() -> list[PluginReport]:
     with _lock:
         _find(lambda report: load())
         while _unloaded:
-            _try(_unloaded[0], partial(_register_parts, _unloaded.pop(0)))
+            report = _unloaded.pop(0)
+            _try(report, partial(_register_parts, report))
         return list(_reports)
 
 
 def _find(then: Callable[[PluginReport], Any]) -> list[PluginReport]:
+    """Import the plugins of all entry points once per process, and call *then* after each that succeeds."""
     global _manager
     with _lock:
         if _manager is None:
