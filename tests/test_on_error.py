@@ -135,7 +135,7 @@ def test_too_many_unreadable_samples_end_the_run(photographs, tmp_path, monkeypa
 
 @pytest.mark.parametrize("value", ["ignore", None, True])
 def test_on_error_must_be_raise_or_skip(photographs, value):
-    with pytest.raises(ConfigError, match=r"train_cfg.on_error is 'raise' or 'skip'"):
+    with pytest.raises(ConfigError, match=r"train_cfg\.on_error.* 'raise' or 'skip'"):
         load_config(photographs, {"train_cfg.on_error": value})
 
 

@@ -84,7 +84,7 @@ def write_status(work_dir: str | Path, status: RunStatus) -> None:
     path = Path(work_dir) / STATUS
     temporary = path.with_name(f".{STATUS}.part")
     try:
-        temporary.write_text(json.dumps(dataclasses.asdict(status), indent=1) + "\n", encoding="utf-8")
+        temporary.write_bytes(json.dumps(dataclasses.asdict(status), indent=1).encode() + b"\n")
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
