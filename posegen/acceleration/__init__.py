@@ -1,6 +1,6 @@
 """Run a model faster without changing it: minimal filtering and recomputation, bfloat16, torch.compile.
 
-Applied from outside: the networks of :mod:`posegen.models` are plain PyTorch and do not know this package.
+It is applied from outside: the networks of :mod:`posegen.models` are plain PyTorch and do not import it.
 """
 
 from .choices import Choices, accelerate, prepare_for_inference

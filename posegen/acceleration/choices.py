@@ -104,7 +104,7 @@ def _attend(block: LocalAttention, source_features: Tensor, target_features: Ten
     """Apply *block*, the source converted once to what its convolution and its gather read fastest."""
     if source_features.device.type == "cpu" and not (torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu")):
         source_features = source_features.contiguous(memory_format=torch.channels_last)
-    return LocalAttention.forward(block, source_features, target_features, flow)
+    return type(block).forward(block, source_features, target_features, flow)
 
 
 def _forward(layer: nn.Conv2d, choices: Choices, x: Tensor) -> Tensor:
