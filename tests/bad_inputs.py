@@ -632,7 +632,7 @@ def coco_data() -> dict[str, Any]:
 
 
 def coco() -> Iterator[Reader]:
-    """The data set of COCO's key points."""
+    """Return the reader of COCO pairs."""
     data, image = coco_data(), encoded(picture(size=(32, 16)), "PNG")
     named = {**data, "categories": [{"id": 1, "keypoints": [*(f"point {k}" for k in range(16)), "nose"]}]}
     rng, file = Random(f"{SEED} coco"), "coco.json"
@@ -661,7 +661,7 @@ def coco() -> Iterator[Reader]:
 
 
 def clips() -> Iterator[Reader]:
-    """The data sets of clips: what stands where a file should."""
+    """Return the readers of clips, with other things in the place of files."""
     image = encoded(picture(size=(32, 32)), "PNG")
     rows = "".join(f"{k % 9 * 3},{k // 9 * 3}\n" for k in range(68)).encode()
     faces = {f"test_data/v/{k}.png": image for k in (1, 2)} | {f"test_keypoints/v/{k}.txt": rows for k in (1, 2)}
@@ -742,7 +742,7 @@ def huge(part: str, shape: tuple[int, ...], dtype: str, chunks: tuple[int, ...] 
 
 
 def views() -> Iterator[Reader]:
-    """The data set of views, and its lists."""
+    """Return the reader of views and of its lists."""
     ids = "\n".join(RENDERS) + "\n"
     content = hdf5_file()
     example = {"data_car.hdf5": content, "id_car_test.txt": ids.encode()}
@@ -1078,12 +1078,12 @@ def _last(file: str) -> str:
 
 
 def _folder(file: str) -> str:
-    """The folder of a file, as an error names it that is about the whole folder."""
+    """Return the folder of a file as errors about the folder name it."""
     return "/".join(Path(file).parent.parts[-2:]) or file
 
 
 def digest(loaded: Any) -> str:
-    """Equal for what is equal."""
+    """Return a digest that is equal for equal values."""
     if isinstance(loaded, np.ndarray):
         return hashlib.sha256(repr(loaded.shape).encode() + loaded.tobytes()).hexdigest()
     return repr(loaded)
@@ -1102,7 +1102,7 @@ def lay_out(example: Mapping[str, bytes], work: Path) -> Path:
 
 
 def spoil(reader: Reader, case: Case, work: Path) -> Path:
-    """The example with one file spoilt."""
+    """Write the example with one bad file."""
     folder = lay_out(reader.example, work)
     if callable(case.spoil):
         case.spoil(folder / case.file, work / "outside")
@@ -1184,7 +1184,7 @@ def _quieten(path: Path) -> None:
 
 
 def _listen(pipe: int) -> tuple[list[dict[str, Any]], bool]:
-    """The lines of a child until it ends, and whether it had to be given up."""
+    """Read the lines of a child until it ends; return them, and whether it timed out."""
     content = b""
     while True:
         ready, _, _ = select.select([pipe], [], [], SECONDS)

@@ -347,7 +347,7 @@ def test_errors_of_the_constructor_are_findings(tmp_path):
 
 
 class Handmade(PairDataset):
-    """A data set of somebody's that says nothing of its files. Of its samples, two cannot be read."""
+    """A data set that does not list its files; two of its samples cannot be read."""
 
     def __init__(self, root: str = "", count: int = 40) -> None:
         self.root, self.count = root, count
@@ -389,7 +389,7 @@ def test_a_few_samples_of_a_drawn_data_set_are_read(handmade):
 
 
 class Faulty(Handmade):
-    """A data set of somebody's with a fault, at the place that *root* names."""
+    """A data set with a fault at the place that *root* names."""
 
     def __init__(self, root: str) -> None:
         super().__init__(root)
