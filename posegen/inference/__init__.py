@@ -15,7 +15,7 @@ from .inputs import (
 )
 from .interpolation import interpolate_keypoints
 from .model_source import ModelSource
-from .prepare import describe_size, encode_subject, prepare_checked, prepare_subject, stretch_of
+from .prepare import describe_size, prepare_checked, prepare_subject
 
 __all__ = [
     "Inferencer",
@@ -29,7 +29,6 @@ __all__ = [
     "as_keypoints",
     "check_points",
     "describe_size",
-    "encode_subject",
     "find_sources",
     "find_targets",
     "interpolate_keypoints",
@@ -40,6 +39,5 @@ __all__ = [
     "read_inputs",
     "read_keypoint_file",
     "read_keypoints",
-    "stretch_of",
     "generated_picture",
 ]

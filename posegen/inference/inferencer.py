@@ -28,7 +28,7 @@ from ..registry import STRUCTURE_ENCODERS
 from .inputs import Picture, PoseInput, Structure, as_array, as_structure, is_path, read_each
 from .interpolation import interpolate_keypoints
 from .model_source import ModelSource
-from .prepare import encode_subject, frame_of, model_size, prepare_checked, test_dataset
+from .prepare import frame_of, model_size, prepare_checked, test_dataset
 
 
 @dataclass(frozen=True)
@@ -362,9 +362,8 @@ class Inferencer:
     def _encode(self, given: PoseInput, frame: np.ndarray, name: str) -> tuple[np.ndarray, Tensor]:
         """Return the prepared frame and the encoded structure."""
         if isinstance(given.structure, Keypoints):
-            image = None if given.picture is None else frame
-            prepared, encoded = encode_subject(self.config, self.encoder, frame, given.structure, image, name)
-            return prepared, encoded[0]
+            prepared, points = prepare_checked(self.config, frame, given.structure, name)
+            return prepared, self.encoder.encode(points, self.size, None if given.picture is None else prepared)
         return self._resized(frame, name), self._encoded(given.structure, name)
 
     def _encoded(self, structure: Any, name: str) -> Tensor:

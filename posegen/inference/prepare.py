@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
-from ..data import Keypoints, PoseDataset, StructureEncoder, require_dataset
+from ..data import Keypoints, PoseDataset, require_dataset
 from ..data.keypoints import shown
 from ..registry import DATASETS
 from .inputs import PoseInput, as_array, check_points
@@ -59,35 +58,6 @@ def prepare_checked(
     return prepared, points
 
 
-def encode_subject(
-    config: Mapping[str, Any],
-    encoder: StructureEncoder,
-    frame: np.ndarray,
-    keypoints: Keypoints,
-    image: np.ndarray | None,
-    name: str = "",
-) -> tuple[np.ndarray, Tensor]:
-    """Prepare a picture and encode its key points: the picture, uint8 H W 3, and the structure, 1 S H W.
-
-    Args:
-        config: config of the model.
-        encoder: its structure encoder.
-        frame: uint8 H W 3, whose pixels the points count.
-        keypoints: the points.
-        image: *frame* if it shows the points' subject; None if only its size counts.
-        name: name in warnings.
-
-    Raises:
-        InputError: see :func:`prepare_checked`.
-
-    Warns:
-        UserWarning: some points lie outside of the picture.
-    """
-    prepared, points = prepare_checked(config, frame, keypoints, name)
-    size = (prepared.shape[0], prepared.shape[1])
-    return prepared, encoder.encode(points, size, None if image is None else prepared)[None]
-
-
 def frame_of(target: PoseInput, source: np.ndarray) -> np.ndarray:
     """Return the picture whose pixels a target's key points count: its own, a blank one, or the source.
 
@@ -130,7 +100,7 @@ def describe_size(config: Mapping[str, Any], sources: Sequence[PoseInput], resiz
     if all(one == size for one in sizes):
         return ""
     told = [f"the model works at {shown(size)} pixels"]
-    ratios = [stretch_of(config, one.structure, frame) for one, frame in zip(sources, sizes, strict=True)]
+    ratios = [_stretch(config, one.structure, frame) for one, frame in zip(sources, sizes, strict=True)]
     stretched = [index for index, ratio in enumerate(ratios) if not 1 / UNNOTICED <= ratio <= UNNOTICED]
     if stretched:
         first, others = stretched[0], len(stretched) - 1
@@ -140,13 +110,10 @@ def describe_size(config: Mapping[str, Any], sources: Sequence[PoseInput], resiz
     return "; ".join(told)
 
 
-def stretch_of(config: Mapping[str, Any], keypoints: Keypoints, frame: tuple[int, int]) -> float:
-    """Return by how much a picture is stretched in width relative to its height; 1 if its proportions are kept.
+def _stretch(config: Mapping[str, Any], keypoints: Keypoints, frame: tuple[int, int]) -> float:
+    """Return by how much a picture of size *frame* (H, W) is stretched in width relative to its height.
 
-    Args:
-        config: config of the model, whose test data set prepares pictures.
-        keypoints: in pixels of *frame*; the result is 1 if they lie on a horizontal or vertical line.
-        frame: size (H, W) of the picture.
+    1 if its proportions are kept, or if the key points lie on a horizontal or vertical line.
     """
     before = keypoints.points[keypoints.present]
     if np.ptp(before, axis=0).min() < 1:
