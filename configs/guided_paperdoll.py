@@ -4,9 +4,8 @@ _base_ = "_base_/gfla_people.py"
 
 data_root = ""  # unused: nothing is read
 batch_size = 8
-flow_iters = 500  # F alone, on exact flow and visibility
-full_iters = 0  # F and G together
-renderer_iters = 450  # G alone, on the flow as it is
+flow_iters = 400  # F alone, on exact flow and visibility
+full_iters = 400  # F and G together
 feature_weights = "random"  # unused: no loss looks at features
 train_length = 1_000_000  # pairs, each drawn when it is asked for
 test_length = 64
@@ -34,15 +33,7 @@ model = dict(
     ),
 )
 
-_exact = dict(
-    flow=dict(type="ExactFlowLoss", weight=1),
-    visibility=dict(type="ExactVisibilityLoss", weight=1),
-)
-_images = dict(
-    reconstruction=dict(type="ReconstructionLoss", weight=1),
-    squared=dict(type="ReconstructionLoss", weight=2, power=2),
-    generated=dict(type="ReconstructionLoss", weight=0.3, of="generated"),
-)
+_adam = dict(type="Adam", betas=(0.9, 0.99), fused=True)
 trainer = dict(
     autocast="auto",  # bfloat16 where the processor computes in it natively
     discriminator=None,
@@ -52,28 +43,29 @@ trainer = dict(
             name="flow",
             iters="${flow_iters}",
             train=["flow_estimator"],
-            optimizer=dict(type="Adam", lr=2e-3, betas=(0.9, 0.99), fused=True),
+            optimizer=dict(lr=2e-3, **_adam),
             lr_schedule="cosine",
             clip_gradient=5,
-            losses=_exact,
+            losses=dict(
+                flow=dict(type="ExactFlowLoss", weight=1),
+                visibility=dict(type="ExactVisibilityLoss", weight=1),
+            ),
         ),
         dict(
             name="full",
             iters="${full_iters}",
             train=["flow_estimator", "renderer"],
-            optimizer=dict(type="Adam", lr=1e-3, betas=(0.9, 0.99), fused=True),
+            optimizer=dict(lr=1e-3, **_adam),
+            lr_scale=dict(flow_estimator=0.3),
             lr_schedule="cosine",
             clip_gradient=5,
-            losses=dict(**_exact, **_images),
-        ),
-        dict(
-            name="renderer",
-            iters="${renderer_iters}",
-            train=["renderer"],
-            optimizer=dict(type="Adam", lr=1e-3, betas=(0.9, 0.99), fused=True),
-            lr_schedule="cosine",
-            clip_gradient=5,
-            losses=_images,
+            losses=dict(
+                flow=dict(type="ExactFlowLoss", weight=0.3),
+                visibility=dict(type="ExactVisibilityLoss", weight=1),
+                reconstruction=dict(type="ReconstructionLoss", weight=3),
+                squared=dict(type="ReconstructionLoss", weight=6, power=2),
+                generated=dict(type="ReconstructionLoss", weight=1, of="generated"),
+            ),
         ),
     ],
 )

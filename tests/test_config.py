@@ -58,6 +58,7 @@ DATA_PLACES |= {
     for name in ("gfla_faces", "gfla_dance_fashion", "gfla_dance_iper", "gfla_views_car", "gfla_views_chair")
 }
 CLIPS = {"gfla_faces", "gfla_dance_fashion", "gfla_dance_iper", "gfla_drawn_faces", "gfla_dancing_dolls"}
+WITHOUT_FEATURES = {"guided_paperdoll"}
 VALUES = {"batch_size": 37, "flow_iters": 41, "full_iters": 43, "feature_weights": "/elsewhere", "data_root": "/other"}
 
 
@@ -70,6 +71,8 @@ def test_a_knob_reaches_every_place_that_uses_it(path, knob):
     changed = {place for place in after if after[place] != before[place]}
 
     expected = PLACES[knob] if knob != "data_root" else {"data_root", *DATA_PLACES.get(path.stem, ())}
+    if knob == "feature_weights" and path.stem in WITHOUT_FEATURES:
+        expected = {"feature_weights"}
     if knob == "batch_size" and path.stem in CLIPS:  # clips differ in length: they are tested one by one
         expected = {"batch_size", "train_dataloader.batch_size"}
     assert changed == expected
@@ -211,6 +214,7 @@ def test_what_a_command_needs_and_the_config_lacks_is_named(tiny_config, tmp_pat
 STAGE = dict(
     name="flow", iters=1, train=["flow_estimator"], optimizer=dict(type="Adam", lr=1e-3), losses=dict(),
 )  # fmt: skip
+NO_LOSS = dict(type="PairModel", flow_estimator=None, renderer=dict(type="BaselineRenderer", structure_channels=1))
 FULL = {
     **STAGE,
     "name": "full",
@@ -232,9 +236,12 @@ FULL = {
         ([{**STAGE, "lr_scale": dict(renderer=1)}], r"lr_scale names \['renderer'\]"),
         ([{**STAGE, "lr_scale": dict(flow_estimator=1), "optimizer": dict(type="Adam")}], "lr, which is not given"),
         ([{**FULL, "losses": dict(a=dict(type="AdversarialLoss"), b=dict(type="AdversarialLoss"))}], "got a, b"),
-        ([{**STAGE, "losses": dict(a=dict(type="PairTrainer", model=None, stages=[]))}], "not a posegen.losses.Loss"),
+        ([{**STAGE, "losses": dict(a=NO_LOSS)}], "not a posegen.losses.Loss"),
         ([{**FULL, "losses": dict(a=dict(type="AdversarialLoss", mode="wgan"))}], "mode must be"),
-        ([{**STAGE, "losses": dict(a=dict(type="SamplingCorrectness", levels=[3, 2]))}], r"levels \[3, 2\] are not"),
+        (
+            [{**STAGE, "losses": dict(a=dict(type="SamplingCorrectness", levels=[3, 2]))}],
+            r"levels \[3, 2\] must be those of the flow",
+        ),
         ([{**STAGE, "losses": dict(a=dict(type="AffineRegularization", kernel_sizes=[3]))}], r"kernel_sizes \[3\]"),
         (
             [{**FULL, "losses": dict(a=dict(type="StyleLoss", layers=["relu1_3"]))}],
