@@ -1,5 +1,5 @@
 # Guided GFLA on paper dolls, drawn on the fly: no download. The flow starts where the key points say, and the source's
-# own pixels are kept where they are visible (docs/guided.md). What `make demo` trains.
+# own pixels are kept where they are visible. Not published: docs/method.md#guided-gfla-not-published
 _base_ = "_base_/gfla_people.py"
 
 data_root = ""  # unused: nothing is read
