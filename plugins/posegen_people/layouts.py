@@ -28,8 +28,8 @@ _PARTS = (
 def body_parts(names: Sequence[str]) -> tuple[RigidPart, ...]:
     """Return the rigid parts of a body for a layout with points of these names.
 
-    Radii, reaches and orders were fitted to the flow of drawn people (docs/method.md#guided-gfla-not-published). A layout
-    without a neck uses the middle of the shoulders.
+    Radii, reaches and orders were fitted to the flow of drawn people (docs/method.md#guided-gfla-not-published). A
+    layout without a neck uses the middle of the shoulders.
     """
 
     def indices(points: Sequence[str]) -> tuple[int, ...]:
