@@ -81,8 +81,8 @@ def posegen_read_keypoints(path: Path, layout: KeypointLayout, image: Path | Non
 
     ``image`` is the image the points belong to, for files that hold many; without it, read a file of one subject and
     raise for a file of several. Raise :class:`posegen.errors.DataError` with file and row for a broken file. Set
-    ``frame`` of the result, the size in pixels that the coordinates refer to, and ``chosen``, the index among several
-    subjects, if the file tells.
+    ``frame`` of the result, the size in pixels that the coordinates refer to, and ``chosen``, such as ``"2 of 3"``, if
+    the file tells.
     """
 
 

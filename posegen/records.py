@@ -89,6 +89,7 @@ class Transfer:
         flows: flow fields w, one per level with attention, coarse to fine: B 2 h w in pixels of that level, pointing
             from the target back to the source.
         masks: occlusion masks m of the same levels: B 1 h w in [0, 1]; 1 = warp the source, 0 = generate.
+        generated: images B 3 H W in [-1, 1] that a composing renderer blends with the warped source; None otherwise.
     """
 
     image: Tensor

@@ -7,7 +7,7 @@ import torch
 
 from posegen.errors import ConfigError
 from posegen.models import FlowEstimator, LocalAttentionRenderer, PairModel, ResidualDiscriminator
-from posegen.models.layers import Encode, norm
+from posegen.models.layers import Encode, norm, upsample_conv
 
 STRUCTURE = 4  # channels; any number does
 
@@ -80,14 +80,15 @@ def test_instance_norm_is_that_of_torch(layout):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
 
 
-def test_an_unknown_norm_is_refused():
+def test_an_unknown_norm_or_upsampling_is_refused():
     with pytest.raises(ConfigError, match="instance"):
         norm(16, "batch")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="transposed"):
+        upsample_conv(16, 16, "nearest")  # type: ignore[arg-type]
 
 
-def test_group_norm_refuses_widths_that_are_no_whole_groups():
-    with pytest.raises(ConfigError, match="multiples of 16, got 24 channels"):
-        FlowEstimator(STRUCTURE, base_width=24, norm="group")
+def test_group_norm_has_groups_of_16_channels_or_one_group():
+    assert [norm(channels, "group").num_groups for channels in (32, 24)] == [2, 1]
 
 
 def unnormed(network):

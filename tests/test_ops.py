@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from posegen.errors import ConfigError, InputError
 from posegen.ops import (
     LocalAttention,
     affine_residual,
@@ -165,7 +166,7 @@ def test_affine_residual_is_that_of_least_squares():
 
 
 def test_affine_residual_needs_a_full_window():
-    with pytest.raises(ValueError, match="no full 5×5 window"):
+    with pytest.raises(InputError, match="no full 5×5 window"):
         affine_residual(torch.zeros(1, 2, 4, 8), 5)
 
 
@@ -178,5 +179,5 @@ def test_a_resized_flow_counts_pixels_of_its_new_size():
 
 
 def test_an_even_kernel_is_refused():
-    with pytest.raises(ValueError, match="odd"):
+    with pytest.raises(ConfigError, match="odd"):
         LocalAttention(4, 2)

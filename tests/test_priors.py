@@ -55,14 +55,14 @@ def test_a_rigid_motion_of_a_part_is_exact(turn, scale, shift):
     y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
     grid = torch.stack([x, y], -1)
     exact = (moved(grid.flatten(0, 1), turn, scale, shift).view_as(grid) - grid).permute(2, 0, 1)
-    assert (prior.candidates[0, 0] - exact).abs().max() < 1e-3  # pixels
-    assert prior.candidates[0, 1].abs().max() == 0
+    assert (prior.flows[0, 0] - exact).abs().max() < 1e-3  # pixels
+    assert prior.flows[0, 1].abs().max() == 0
 
 
 def test_a_subject_that_turns_round_mirrors_its_torso():
     source = SQUARE[[1, 0, 3, 2]]  # left and right exchanged: seen from behind
     prior = PartFlow(TORSO).from_points(source[None], SQUARE[None], EVERY, SIZE)
-    position = prior.candidates[0, 0, 0, 30] + torch.arange(64.0)
+    position = prior.flows[0, 0, 0, 30] + torch.arange(64.0)
     assert torch.allclose(position, 64 - torch.arange(64.0), atol=1e-3)  # mirrored about x = 32
 
 
@@ -101,7 +101,7 @@ def test_structures_are_read_to_a_fraction_of_a_pixel():
     assert (found[0] - points).abs().max() < 1e-3
     assert present.all()
     prior = PartFlow(TORSO)(heatmaps(points), heatmaps(SQUARE))
-    assert torch.allclose(prior.candidates[0, 0, :, 32, 32], torch.tensor([0.3, -0.2]), atol=1e-2)
+    assert torch.allclose(prior.flows[0, 0, :, 32, 32], torch.tensor([0.3, -0.2]), atol=1e-2)
 
 
 def test_an_empty_structure_gives_rest():
@@ -180,4 +180,4 @@ def test_gradients_reach_flow_mask_and_both_sides():
     out = model(source, own, target)
     (out.image.square().mean() + out.generated.square().mean()).backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.renderer.to_image.parameters())
-    assert model.flow_estimator.correct.weight.grad.abs().max() > 0
+    assert model.flow_estimator.head.weight.grad.abs().max() > 0

@@ -8,6 +8,7 @@ from torch import Tensor
 from posegen.data.keypoints import KeypointLayout, get_layout
 from posegen.errors import ConfigError
 from posegen.losses import Loss, LossInputs, point_error
+from posegen.models.priors import perpendicular
 from posegen.ops import heatmap_peaks
 from posegen.registry import LOSSES
 
@@ -64,7 +65,6 @@ class LimbFlow(Loss):
         points, present = heatmap_peaks(maps)
         first, second = (points[:, ends, None] for ends in self.ends)  # B L 1 2
         limb = second - first
-        normal = torch.stack([-limb[..., 1], limb[..., 0]], -1)
-        normal = normal / torch.linalg.vector_norm(normal, dim=-1, keepdim=True).clamp(min=1)
+        normal = perpendicular(limb) / torch.linalg.vector_norm(limb, dim=-1, keepdim=True).clamp(min=1)
         along = first + limb * self.shares.to(points.device)[:, None] + normal * self.aside.to(points.device)[:, None]
         return along, present[:, self.ends[0]] & present[:, self.ends[1]]

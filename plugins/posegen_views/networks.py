@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from posegen.models import FlowEstimatorBase, Renderer, published
 from posegen.models.base import check_size
-from posegen.models.flow_estimator import decode, flow_widths, heads, initialize_flow, sorted_levels
+from posegen.models.flow_estimator import apply_head, decode, flow_widths, heads, initialize_flow, sorted_levels
 from posegen.models.flow_estimator import decoder as flow_decoder
-from posegen.models.layers import GROUP, INIT_GAIN, NormKind, Residual, ToImage, Up, encode, encoder, initialize
+from posegen.models.layers import INIT_GAIN, NormKind, Residual, ToImage, Up, encode, encoder, initialize
 from posegen.models.local_attention_renderer import check_levels, decoder, local_attention, renderer_widths
+from posegen.ops import Reduction
 from posegen.registry import FLOW_ESTIMATORS, RENDERERS
 
 
 @FLOW_ESTIMATORS.register_module()
 class ViewFlowEstimator(FlowEstimatorBase):
-    """Predict flows and masks from the source image and the difference of the target view and the source view.
+    """Predict flows and masks from the source image and the difference of the two views.
 
     The encoder sees the source image alone. At the bottleneck source view − target view is spread over the map and
     concatenated, and a residual block follows.
@@ -58,7 +58,7 @@ class ViewFlowEstimator(FlowEstimatorBase):
         self.to_flow = heads(widths, self.levels, channels=2)
         self.to_mask = heads(widths, self.levels, channels=1)
         initialize_flow(self, init_gain)
-        self.turn = with_norms(Residual(widths[-1] + structure_channels, widths[-1]), norm)
+        self.turn = Residual(widths[-1] + structure_channels, widths[-1], norm)
         initialize(self.turn, init_gain)
 
     def forward(self, source: Tensor, source_structure: Tensor, target_structure: Tensor) -> tuple[list, list]:
@@ -78,7 +78,10 @@ class ViewFlowEstimator(FlowEstimatorBase):
         *shallow, deepest = encode(self.encoder, source)
         turn = spread(source_structure - target_structure, deepest.shape[-2:])
         deepest = self.turn(torch.cat([deepest, turn], dim=1))
-        return decode([*shallow, deepest], self.decoder, self.skip, self.to_flow, self.to_mask)
+        features = decode([*shallow, deepest], self.decoder, self.skip)
+        w = [apply_head(self.to_flow[str(k)], features[k]) for k in self.levels]
+        m = [torch.sigmoid(apply_head(self.to_mask[str(k)], features[k])) for k in self.levels]
+        return w, m
 
 
 @RENDERERS.register_module()
@@ -112,7 +115,7 @@ class ViewRenderer(Renderer):
         depth: int = 3,
         image_channels: int = 3,
         spread_widths: Sequence[int] = (64,),
-        reduction: Literal["mean", "sum"] = "mean",
+        reduction: Reduction = "mean",
         init_gain: float = INIT_GAIN,
         norm: NormKind = "instance",
     ) -> None:
@@ -122,7 +125,7 @@ class ViewRenderer(Renderer):
         self.flow_levels, self.depth = tuple(levels), depth
         widths = renderer_widths(base_width, max_width, depth)
         spreading = itertools.pairwise([structure_channels, *spread_widths, widths[depth]])
-        self.target_encoder = nn.ModuleList(with_norms(Up(a, b, hidden=a), norm) for a, b in spreading)
+        self.target_encoder = nn.ModuleList(Up(a, b, hidden=a, kind=norm) for a, b in spreading)
         self.residual, self.up = decoder(widths, norm)
         self.to_image = ToImage(widths[0], image_channels)
         self.source_encoder = encoder([image_channels, *widths[1:]], norm)
@@ -167,16 +170,3 @@ class ViewRenderer(Renderer):
 def spread(view: Tensor, size: Sequence[int]) -> Tensor:
     """Repeat a vector B S 1 1 at every place of a map B S h w."""
     return view.expand(-1, -1, *size)
-
-
-def with_norms(block: Residual | Up, kind: NormKind) -> nn.Module:
-    """Give a block that has instance norms norms of *kind*, where its channels may not be a multiple of 16.
-
-    Under ``"group"`` such channels form a single group.
-    """
-    if kind == "group":
-        for name in ("norm1", "norm2"):
-            channels = block.get_submodule(name).num_channels
-            groups = channels // GROUP if channels % GROUP == 0 else 1  # type: ignore[operator]
-            setattr(block, name, nn.GroupNorm(groups, channels))  # type: ignore[arg-type]
-    return block

@@ -61,14 +61,21 @@ class KeypointLayout:
 
 @dataclass
 class Keypoints:
-    """Points of one subject: ``points`` K 2, (x, y) in pixels of its image, the center of the first pixel at (0, 0);
-    ``present`` K bool, False where a point is missing (its coordinates then mean nothing)."""
+    """Points of one subject.
+
+    Attributes:
+        points: K 2, (x, y) in pixels of the image, the center of the first pixel at (0, 0).
+        present: K bool, False where a point is missing; its coordinates then mean nothing.
+        listed: True for points of a data set's own list, which are in pixels of its frame, not of the photograph.
+        frame: (H, W) of the image that the coordinates refer to, if known.
+        chosen: number of the subject among those in the file, such as ``"2 of 3"``; empty for a file of one subject.
+    """
 
     points: np.ndarray
     present: np.ndarray
-    listed: bool = False  # from a data set's own list: they count pixels of its frame, not of the photograph
-    frame: tuple[int, int] | None = None  # (H, W) of the picture whose pixels they count, where that is known
-    chosen: str = ""  # which one they are of those in their file, where it holds several: "2 of 3"
+    listed: bool = False
+    frame: tuple[int, int] | None = None
+    chosen: str = ""
 
     def __post_init__(self) -> None:
         self.points = np.asarray(self.points, dtype=np.float32).reshape(-1, 2)

@@ -19,16 +19,14 @@ EPSILON = 1e-8
 
 @LOSSES.register_module()
 class SamplingCorrectness(Loss):
-    """Σ over levels of mean_l exp(−μ(v_s→t(l), v_t(l)) / μ_max(l)) − e⁻¹, on features relu(k+1)_1 at level k.
+    """Σ over levels of mean_l exp(−μ(v_s→t(l), v_t(l)) / (μ_max(l) + ε)) − e⁻¹.
 
-    μ is the cosine; v_s→t are source features sampled along the flow; μ_max(l) is the best cosine over all source
-    locations. The loss is 0 where the flow finds the best match.
+    At level k, μ is the cosine of features relu(k+1)_1; v_s→t are source features sampled along the flow with a Gaussian
+    window; μ_max(l) is the best cosine over all source locations; ε = 1e-8. A perfect flow does not give exactly 0.
 
     Args:
         levels: levels of the flows, coarse to fine.
         weight: factor in the total; published: 20 in the flow stage, 5 after.
-        window: taps of the Gaussian sampling window in each direction.
-        sigma: standard deviation of that window, in pixels of the features.
         only: the levels that the loss includes (default: all, as published).
         masked: weight the mean by the batch's ``foreground``, as published for clips with masks.
     """
@@ -39,15 +37,12 @@ class SamplingCorrectness(Loss):
         self,
         levels: Sequence[int] = (3, 2),
         weight: float = 1.0,
-        window: int = 4,
-        sigma: float = 2.0,
         only: Sequence[int] | None = None,
         masked: bool = False,
     ) -> None:
         super().__init__(weight)
         self.masked = masked
         self.levels = tuple(sorted(levels, reverse=True))
-        self.window, self.sigma = window, sigma
         self.included = self.levels if only is None else tuple(only)
         if not self.included or not set(self.included) <= set(self.levels):
             raise ConfigError(f"SamplingCorrectness: only must name some of the levels {[*self.levels]}, got {only}")
@@ -63,28 +58,26 @@ class SamplingCorrectness(Loss):
             if level not in self.included:
                 continue
             source, target = (inputs.features(image, f"relu{level + 1}_1") for image in ("source", "target"))
-            terms.append(sampling_correctness(source, target, flow, mask, self.window, self.sigma))
+            terms.append(sampling_correctness(source, target, flow, mask))
         return torch.stack(terms).sum()
 
 
-def sampling_correctness(
-    source: Tensor, target: Tensor, flow: Tensor, mask: Tensor | None = None, window: int = 4, sigma: float = 2.0
-) -> Tensor:
+def sampling_correctness(source: Tensor, target: Tensor, flow: Tensor, mask: Tensor | None = None) -> Tensor:
     """Compute the loss at one level.
 
     Args:
         source, target: features B C h w; constants, no gradient reaches them.
         flow: B 2 h' w'; at another resolution it is resized by nearest neighbor, its values unchanged (published).
         mask: B 1 H W or None: the weight of each location.
-        window, sigma: of the Gaussian sampling window.
 
     Returns:
-        A scalar in [0, 1 − e⁻¹] for non-negative features.
+        A scalar, at most 1 − e⁻¹ for non-negative features; slightly negative where a window's average matches better
+        than any single location.
     """
     size = target.shape[-2:]
     if flow.shape[-2:] != size:
         flow = F.interpolate(flow, size=size, mode="nearest")
-    sampled = sample_gaussian(source.detach(), flow, window, sigma).float()
+    sampled = sample_gaussian(source.detach(), flow).float()
     cosine = F.cosine_similarity(sampled, target.detach().float(), dim=1)
     error = torch.exp(-cosine / (best_cosine(source, target) + EPSILON)) - math.exp(-1)
     if mask is None:

@@ -11,7 +11,7 @@ from .flow_estimator import FlowEstimator
 from .guided_flow import GuidedFlowEstimator
 from .local_attention_renderer import LocalAttentionRenderer
 from .pair_model import PairModel
-from .priors import FlowPrior, PartFlow, PriorFlow
+from .priors import FlowCandidates, FlowPrior, PartFlow
 
 __all__ = [
     "BaselineRenderer",
@@ -21,6 +21,7 @@ __all__ = [
     "ComposingRenderer",
     "DifferenceDiscriminator",
     "Discriminator",
+    "FlowCandidates",
     "FlowEstimator",
     "FlowEstimatorBase",
     "GenerativeModel",
@@ -31,7 +32,6 @@ __all__ = [
     "LocalAttentionRenderer",
     "PairModel",
     "PartFlow",
-    "PriorFlow",
     "Renderer",
     "ResidualDiscriminator",
     "SeparateFlowEstimators",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..ops import sample_bilinear
+from ..ops import Reduction, sample_bilinear
 from ..registry import RENDERERS
 from .base import Renderer
 from .layers import INIT_GAIN, NormKind, ToImage, encode, encoder, initialize
@@ -32,7 +32,7 @@ class BilinearRenderer(Renderer):
         max_width: int = 512,
         depth: int = 3,
         image_channels: int = 3,
-        reduction: Literal["mean", "sum"] = "mean",
+        reduction: Reduction = "mean",
         init_gain: float = INIT_GAIN,
         norm: NormKind = "instance",
     ) -> None:
@@ -107,7 +107,7 @@ class GlobalAttentionRenderer(Renderer):
         max_width: int = 512,
         depth: int = 3,
         image_channels: int = 3,
-        reduction: Literal["mean", "sum"] = "mean",
+        reduction: Reduction = "mean",
         init_gain: float = INIT_GAIN,
         norm: NormKind = "instance",
     ) -> None:
@@ -154,7 +154,7 @@ class BaselineRenderer(Renderer):
         max_width: int = 512,
         depth: int = 3,
         image_channels: int = 3,
-        reduction: Literal["mean", "sum"] = "mean",
+        reduction: Reduction = "mean",
         init_gain: float = INIT_GAIN,
         norm: NormKind = "instance",
     ) -> None:

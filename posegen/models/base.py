@@ -16,7 +16,11 @@ from .published import Rule
 class FlowEstimatorBase(nn.Module):
     """Base of flow estimators, of F.
 
-    ``forward`` returns flows B 2 h w in pixels of h×w and masks B 1 h w in [0, 1], one per level, coarse to fine.
+    ``forward`` returns flows and masks, lists of one per level, coarse to fine: B 2 h w in pixels of h×w, and B 1 h w
+    in [0, 1]. Two origins have two lists each, as :class:`posegen.records.Origins`. The arguments of ``forward``:
+
+    - for pairs ``source, source_structure, target_structure``
+    - for clips ``previous, previous_structure, reference, reference_structure, target_structure``
 
     Attributes:
         levels: resolutions with a flow and a mask, coarse to fine; level k is the image's size / 2^k.
@@ -32,7 +36,11 @@ class FlowEstimatorBase(nn.Module):
 class Renderer(nn.Module):
     """Base of renderers, of G.
 
-    ``forward(source, source_structure, target_structure, flows, masks)`` returns the target image, B 3 H W in [-1, 1].
+    ``forward`` returns the target image, B 3 H W in [-1, 1]; a renderer of pairs may return a
+    :class:`posegen.records.Composition` instead. The arguments of ``forward``:
+
+    - for pairs ``source, source_structure, target_structure, flows, masks``
+    - for clips ``previous, reference, target_structure, flows, masks``
 
     Attributes:
         flow_levels: levels at which the renderer takes a flow and a mask; empty: it takes none.
@@ -56,10 +64,12 @@ class Discriminator(nn.Module):
 
     Attributes:
         frames: consecutive frames that it judges; 1: an image B 3 H W; more: a clip B T 3 H W.
+        blocks: number of Down blocks that the published model calls ``block0``, ``block1``, …
         published: rules that name the published model's weights, see :mod:`posegen.models.published`.
     """
 
     frames: int = 1
+    blocks: int = 1
     published: Sequence[Rule] = ()
 
 

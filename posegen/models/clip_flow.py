@@ -11,7 +11,16 @@ from ..records import Origins
 from ..registry import FLOW_ESTIMATORS
 from . import published
 from .base import FlowEstimatorBase, check_size
-from .flow_estimator import FlowEstimator, decode, decoder, flow_widths, heads, initialize_flow, sorted_levels
+from .flow_estimator import (
+    FlowEstimator,
+    apply_head,
+    decode,
+    decoder,
+    flow_widths,
+    heads,
+    initialize_flow,
+    sorted_levels,
+)
 from .layers import INIT_GAIN, NormKind, encode, encoder
 
 
@@ -69,10 +78,12 @@ class JointFlowEstimator(FlowEstimatorBase):
         check_size(previous, self.depth)
         seen = [target_structure, previous, previous_structure, reference, reference_structure]
         encoded = encode(self.encoder, torch.cat(seen, dim=1))
-        flows, masks = decode(encoded, self.decoder, self.skip, self.to_flow, self.to_mask)
+        features = decode(encoded, self.decoder, self.skip)
+        w = [apply_head(self.to_flow[str(k)], features[k]) for k in self.levels]
+        m = [torch.sigmoid(apply_head(self.to_mask[str(k)], features[k])) for k in self.levels]
         return (
-            Origins([flow[:, :2] for flow in flows], [flow[:, 2:] for flow in flows]),
-            Origins([mask[:, :1] for mask in masks], [mask[:, 1:] for mask in masks]),
+            Origins([flows[:, :2] for flows in w], [flows[:, 2:] for flows in w]),
+            Origins([masks[:, :1] for masks in m], [masks[:, 1:] for masks in m]),
         )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from torch import Tensor
 
+from ..ops import Reduction
 from ..records import Origins
 from ..registry import RENDERERS
 from . import published
@@ -42,7 +42,7 @@ class ClipRenderer(Renderer):
         max_width: int = 512,
         depth: int = 3,
         image_channels: int = 3,
-        reduction: Literal["mean", "sum"] = "mean",
+        reduction: Reduction = "mean",
         init_gain: float = INIT_GAIN,
         norm: NormKind = "instance",
     ) -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ..ops import sample_bilinear
+from ..ops import Reduction, sample_bilinear
 from ..records import Composition
 from ..registry import RENDERERS
 from .base import Renderer
-from .layers import INIT_GAIN, NormKind, Residual, ToImage, conv3x3, encode, encoder, initialize
+from .layers import INIT_GAIN, NormKind, Residual, ToImage, Upsampling, conv3x3, encode, encoder, initialize
 from .local_attention_renderer import check_levels, decoder, local_attention, renderer_widths
 
 
@@ -47,10 +46,10 @@ class ComposingRenderer(Renderer):
         max_width: int = 512,
         depth: int = 3,
         image_channels: int = 3,
-        reduction: Literal["mean", "sum"] = "sum",
+        reduction: Reduction = "sum",
         init_gain: float = INIT_GAIN,
         norm: NormKind = "group",
-        upsampling: Literal["transposed", "resize"] = "resize",
+        upsampling: Upsampling = "resize",
     ) -> None:
         super().__init__()
         check_levels(levels, kernel_sizes, depth)

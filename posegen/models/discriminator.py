@@ -77,9 +77,7 @@ class TemporalDiscriminator(Discriminator):
         frames: T, number of consecutive frames; more than twice the number of 3-D blocks.
     """
 
-    published = published.discriminator_rules(
-        r"block\d+|encoder\d+", lambda name: int(name[-1]) + (2 if name.startswith("encoder") else 0)
-    )
+    published = published.discriminator_rules()
 
     def __init__(
         self,
@@ -89,7 +87,7 @@ class TemporalDiscriminator(Discriminator):
         frames: int = 6,
     ) -> None:
         super().__init__()
-        self.frames = frames
+        self.frames, self.blocks = frames, len(widths)
         folded = widths[-1] * (frames - 2 * len(widths))
         self.down = nn.ModuleList(
             [*down_blocks(image_channels, widths, Down3d), *down_blocks(folded, folded_widths, first_hidden=folded)]
@@ -125,6 +123,9 @@ class Down3d(nn.Module):
 def down_blocks(
     channels: int, widths: Sequence[int], kind: type[nn.Module] = Down, first_hidden: int | None = None
 ) -> nn.ModuleList:
-    """Build Down blocks; the hidden width is that of the input, and *first_hidden*, or the output's, in the first."""
+    """Build Down blocks.
+
+    Each block's hidden width is its input width; the first block's is *first_hidden*, by default its output width.
+    """
     hidden = [first_hidden or widths[0], *widths[:-1]]
     return nn.ModuleList(kind(a, b, h) for a, b, h in zip([channels, *widths[:-1]], widths, hidden, strict=True))

@@ -70,7 +70,10 @@ class FlowEstimator(FlowEstimatorBase):
         """
         check_size(source, self.depth)
         encoded = encode(self.encoder, torch.cat([source, source_structure, target_structure], dim=1))
-        return decode(encoded, self.decoder, self.skip, self.to_flow, self.to_mask)
+        features = decode(encoded, self.decoder, self.skip)
+        w = [apply_head(self.to_flow[str(k)], features[k]) for k in self.levels]
+        m = [torch.sigmoid(apply_head(self.to_mask[str(k)], features[k])) for k in self.levels]
+        return w, m
 
 
 # Parts that all flow estimators are built of ------------------------------------------------------------------
@@ -112,24 +115,16 @@ def initialize_flow(network: nn.Module, gain: float) -> None:
     initialize(network.to_mask)  # type: ignore[arg-type]
 
 
-def decode(
-    encoded: Sequence[Tensor], up: nn.ModuleDict, skip: nn.ModuleDict, to_flow: nn.ModuleDict, to_mask: nn.ModuleDict
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Decode encoder features, by level, to flows in pixels of their own resolution and masks in [0, 1]."""
-    flows, masks = [], []
-    for level, x in decode_features(encoded, up, skip).items():
-        if level in to_flow:
-            with torch.autocast(x.device.type, enabled=False):  # bfloat16 does not hold a tenth of a pixel
-                full = x.to(torch.promote_types(x.dtype, torch.float32))
-                flows.append(to_flow[level](full))
-                masks.append(torch.sigmoid(to_mask[level](full)))
-    return flows, masks
-
-
-def decode_features(encoded: Sequence[Tensor], up: nn.ModuleDict, skip: nn.ModuleDict) -> dict[str, Tensor]:
+def decode(encoded: Sequence[Tensor], up: nn.ModuleDict, skip: nn.ModuleDict) -> dict[int, Tensor]:
     """Decode encoder features, by level, to decoder features by level, coarse to fine."""
     features, x = {}, encoded[-1]
     for level in up:
         x = up[level](x) + skip[level](encoded[int(level)])
-        features[level] = x
+        features[int(level)] = x
     return features
+
+
+def apply_head(head: nn.Module, features: Tensor) -> Tensor:
+    """Apply a flow or mask head in at least float32: bfloat16 does not hold a tenth of a pixel."""
+    with torch.autocast(features.device.type, enabled=False):
+        return head(features.to(torch.promote_types(features.dtype, torch.float32)))

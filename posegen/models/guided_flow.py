@@ -1,4 +1,4 @@
-"""Guided F: start from the motion that the key points tell, and learn what is left of it."""
+"""Guided F: start from a flow prior computed from key points, and learn a correction."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from ..errors import ConfigError
 from ..ops import resize_flow, sample_bilinear
 from ..registry import FLOW_ESTIMATORS, FLOW_PRIORS
 from .base import FlowEstimatorBase, check_size
-from .flow_estimator import decode_features, decoder, flow_widths
-from .layers import INIT_GAIN, NormKind, Residual, act, conv3x3, encode, encoder, initialize
-from .priors import FlowPrior, PriorFlow, blend
+from .flow_estimator import decode, decoder, flow_widths
+from .layers import INIT_GAIN, Enlarge, NormKind, Residual, act, conv3x3, encode, encoder, initialize
+from .priors import FlowCandidates, FlowPrior, blend
 
-PIXELS = 16.0
-"""Flow in pixels is divided by this where a network sees it."""
-SCORES = 8.0
-"""Scores of candidates are divided by this where a network sees them, and limited to ± 2 of these."""
-STEP = 4.0
-"""Outputs of the last convolution are multiplied by this: pixels of residual flow, scores, logits of the mask."""
+FLOW_SCALE = 16.0
+"""Divisor of flows, in pixels, at the network's input."""
+SCORE_SCALE = 8.0
+"""Divisor of candidates' scores at the network's input, where they are then clamped to [-2, 2]."""
+OUTPUT_SCALE = 4.0
+"""Factor of the head's outputs: scores, residual flow in pixels, logits of the mask."""
 
 
 @FLOW_ESTIMATORS.register_module()
 class GuidedFlowEstimator(FlowEstimatorBase):
-    """Refine a flow prior at full resolution: choose among its candidates, add a residual, and decide what is visible.
+    """Refine a flow prior at full resolution: correct the candidates' scores, add a residual flow, predict the mask.
 
-    The pyramid of the published F sees, beside its usual inputs, the prior's flow, cover and visibility and the source
-    moved along the prior. Its finest features meet the source moved along each candidate at the image's own resolution,
-    so that motion ends at the edge of a sleeve. An untrained network returns the prior.
+    The encoder-decoder of :class:`FlowEstimator` takes, in addition to its usual inputs, the prior's flow, cover and
+    visibility, and the source warped along that flow. Its finest features are enlarged to full resolution and merged
+    with the source warped along each candidate, so that motion boundaries follow image edges. An untrained network
+    returns the prior's flow.
 
     Args:
         structure_channels: S, channels of a structure.
@@ -67,48 +68,52 @@ class GuidedFlowEstimator(FlowEstimatorBase):
         if not self.levels or self.levels[-1] != 0 or self.levels[0] >= depth:
             raise ConfigError(f"levels of a guided flow end at 0 and lie below depth = {depth}, got {[*levels]}")
         self.prior: FlowPrior = FLOW_PRIORS.build_part(prior)
-        count = self.prior.candidates
-        seen = 2 * image_channels + 2 * structure_channels + 4  # images, structures, prior: flow, cover, visible
-        widths = [seen, *flow_widths(base_width, max_width, depth)]
+        count = self.prior.count
+        inputs = 2 * image_channels + 2 * structure_channels + 4  # images, structures, prior: flow, cover, visible
+        widths = [inputs, *flow_widths(base_width, max_width, depth)]
         self.encoder = encoder(widths, norm)
         self.decoder, self.skip = decoder(widths, [1], norm)
-        self.enter = conv3x3(widths[1] + image_channels * count + count + 1, full_width)
-        self.refine = Residual(full_width, full_width, norm)
-        self.correct = conv3x3(full_width, count + 3)  # scores, residual flow, mask
+        self.enlarge = Enlarge()
+        self.merge = conv3x3(widths[1] + image_channels * count + count + 1, full_width)
+        self.residual = Residual(full_width, full_width, norm)
+        self.head = conv3x3(full_width, count + 3)  # scores, residual flow, mask
         initialize(self, init_gain)
-        nn.init.zeros_(self.correct.weight)
+        nn.init.zeros_(self.head.weight)
 
     def forward(
         self, source: Tensor, source_structure: Tensor, target_structure: Tensor
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Predict flows w and masks m; arguments, results and errors as of :class:`FlowEstimator`."""
+        """Predict flows w and masks m; see :meth:`FlowEstimator.forward`."""
         check_size(source, self.depth)
         prior = self.prior(source_structure, target_structure)
         features = self._features(source, source_structure, target_structure, prior)
-        seen = [features, source, self._moved(source, prior), *self._scaled(prior)]
-        x = self.refine(self.enter(torch.cat([x.to(features.dtype) for x in seen], dim=1)))
-        correction = STEP * self.correct(act(x)).float()
-        scores, residual, mask = correction.split([self.prior.candidates, 2, 1], dim=1)
+        inputs = [features, source, _warped_candidates(source, prior), *_score_inputs(prior)]
+        merged = self.merge(torch.cat([part.to(features.dtype) for part in inputs], dim=1))
+        output = OUTPUT_SCALE * self.head(act(self.residual(merged))).float()
+        scores, residual_flow, mask_logits = output.split([self.prior.count, 2, 1], dim=1)
 
-        w = blend(prior.candidates, prior.scores + scores) + residual
-        m = torch.sigmoid(torch.logit(prior.visible, eps=0.03) + mask)
+        w = blend(prior.flows, prior.scores + scores) + residual_flow
+        m = torch.sigmoid(torch.logit(prior.visible, eps=0.03) + mask_logits)
         sizes = [(w.shape[-2] >> k, w.shape[-1] >> k) for k in self.levels]
         return [resize_flow(w, size) for size in sizes], [F.adaptive_avg_pool2d(m, size) for size in sizes]
 
-    def _features(self, source: Tensor, source_structure: Tensor, target_structure: Tensor, prior: PriorFlow) -> Tensor:
-        """Features of the pyramid at full resolution, B C H W."""
-        guide = [sample_bilinear(source, prior.flow), prior.flow / PIXELS, prior.cover, prior.visible]
+    def _features(
+        self, source: Tensor, source_structure: Tensor, target_structure: Tensor, prior: FlowCandidates
+    ) -> Tensor:
+        """Compute features of the pyramid at full resolution, B C H W."""
+        guide = [sample_bilinear(source, prior.flow), prior.flow / FLOW_SCALE, prior.cover, prior.visible]
         encoded = encode(self.encoder, torch.cat([source, source_structure, target_structure, *guide], dim=1))
-        finest = decode_features(encoded, self.decoder, self.skip)["1"]
-        return F.interpolate(finest, scale_factor=2.0, mode="bilinear", align_corners=False)
+        return self.enlarge(decode(encoded, self.decoder, self.skip)[1])
 
-    def _moved(self, source: Tensor, prior: PriorFlow) -> Tensor:
-        """The source moved along each candidate but the background, B 3(N-1) H W."""
-        candidates = prior.candidates[:, :-1]
-        count = candidates.shape[1]
-        moved = sample_bilinear(source.repeat_interleave(count, dim=0), candidates.flatten(0, 1))
-        return moved.unflatten(0, (-1, count)).flatten(1, 2)
 
-    @staticmethod
-    def _scaled(prior: PriorFlow) -> tuple[Tensor, Tensor]:
-        return (prior.scores / SCORES).clamp(-2, 2), prior.visible
+def _warped_candidates(source: Tensor, prior: FlowCandidates) -> Tensor:
+    """Warp the source along each candidate except the background, B 3(N-1) H W."""
+    flows = prior.flows[:, :-1]
+    count = flows.shape[1]
+    warped = sample_bilinear(source.repeat_interleave(count, dim=0), flows.flatten(0, 1))
+    return warped.unflatten(0, (-1, count)).flatten(1, 2)
+
+
+def _score_inputs(prior: FlowCandidates) -> tuple[Tensor, Tensor]:
+    """Return scores scaled for the network, B N H W, and visibility, B 1 H W."""
+    return (prior.scores / SCORE_SCALE).clamp(-2, 2), prior.visible

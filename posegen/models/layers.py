@@ -31,19 +31,17 @@ def norm(channels: int, kind: NormKind = "instance") -> nn.Module:
     """Build the norm of a block, with affine parameters.
 
     ``"instance"``, as published, removes the mean and contrast of each channel over the image, and with them the
-    absolute colors of the source. ``"group"`` normalizes groups of 16 channels together, which keeps them. An instance
-    norm is a group norm of single channels, which has the faster kernel on a CPU.
+    absolute colors of the source. ``"group"`` normalizes groups of 16 channels together, which keeps them; all channels
+    together where their number is not a multiple of 16.
 
     Raises:
-        ConfigError: another kind, or a number of channels that is not a multiple of the group size.
+        ConfigError: another kind.
     """
-    if kind == "instance":
+    if kind == "instance":  # GroupNorm with one channel per group is an instance norm and runs faster on a CPU.
         return nn.GroupNorm(channels, channels)
     if kind != "group":
         raise ConfigError(f"norm must be 'instance' or 'group', got {kind!r}")
-    if channels % GROUP:
-        raise ConfigError(f"norm='group' needs widths that are multiples of {GROUP}, got {channels} channels")
-    return nn.GroupNorm(channels // GROUP, channels)
+    return nn.GroupNorm(1 if channels % GROUP else channels // GROUP, channels)
 
 
 def conv3x3(a: int, b: int, padding_mode: Literal["zeros", "reflect"] = "zeros") -> nn.Conv2d:
@@ -59,9 +57,15 @@ class Enlarge(nn.Module):
 
 
 def upsample_conv(a: int, b: int, upsampling: Upsampling = "transposed") -> nn.Module:
-    """Build a 3×3 convolution to exactly twice the size: transposed, as published, or after resizing."""
+    """Build a 3×3 convolution to exactly twice the size: transposed, as published, or after resizing.
+
+    Raises:
+        ConfigError: another kind of upsampling.
+    """
     if upsampling == "resize":
         return nn.Sequential(Enlarge(), conv3x3(a, b))
+    if upsampling != "transposed":
+        raise ConfigError(f"upsampling must be 'transposed' or 'resize', got {upsampling!r}")
     return nn.ConvTranspose2d(a, b, 3, stride=2, padding=1, output_padding=1)
 
 

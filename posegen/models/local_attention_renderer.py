@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from ..ops import LocalAttention
+from ..ops import LocalAttention, Reduction
 from ..registry import RENDERERS
 from . import published
 from .base import Renderer
@@ -45,7 +44,7 @@ class LocalAttentionRenderer(Renderer):
         max_width: int = 512,
         depth: int = 3,
         image_channels: int = 3,
-        reduction: Literal["mean", "sum"] = "mean",
+        reduction: Reduction = "mean",
         init_gain: float = INIT_GAIN,
         norm: NormKind = "instance",
     ) -> None:
@@ -122,7 +121,7 @@ def local_attention(
     widths: Sequence[int],
     levels: Sequence[int],
     kernel_sizes: Sequence[int],
-    reduction: Literal["mean", "sum"],
+    reduction: Reduction,
 ) -> nn.ModuleDict:
     """Build a local attention block for each of *levels*; *widths* by level."""
     sizes = zip(levels, kernel_sizes, strict=True)

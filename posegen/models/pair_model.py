@@ -34,9 +34,10 @@ class PairModel(GenerativeModel):
     def forward(self, source: Tensor, source_structure: Tensor, target_structure: Tensor) -> Transfer:
         """Generate the target image with its flows and masks; arguments as in :meth:`transfer`."""
         flows, masks = self.estimate(source, source_structure, target_structure)
-        image = self.renderer(source, source_structure, target_structure, flows, masks)
-        image, generated = image if isinstance(image, Composition) else (image, None)
-        return Transfer(image, flows, masks, generated)
+        rendered = self.renderer(source, source_structure, target_structure, flows, masks)
+        if isinstance(rendered, Composition):
+            return Transfer(rendered.image, flows, masks, rendered.generated)
+        return Transfer(rendered, flows, masks)
 
     def estimate(
         self, source: Tensor, source_structure: Tensor, target_structure: Tensor

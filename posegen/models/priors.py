@@ -22,22 +22,24 @@ ABSENT = -1e4
 
 
 @dataclass
-class PriorFlow:
-    """A flow prior at full resolution.
+class FlowCandidates:
+    """Output of a flow prior, at full resolution.
 
-    ``candidates`` B N 2 H W in pixels of H×W, pointing from the target back to the source, the last of zeros (the
-    background at rest); ``scores`` B N H W, logits of the candidates; ``visible`` B 1 H W in [0, 1]: how likely the
-    source shows what the blended candidates point at.
+    Attributes:
+        flows: candidates B N 2 H W in pixels of H×W, pointing from the target back to the source. The last one is zero:
+            the background at rest.
+        scores: logits of the candidates, B N H W.
+        visible: probability that the source shows what the blended flow points at, B 1 H W in [0, 1].
     """
 
-    candidates: Tensor
+    flows: Tensor
     scores: Tensor
     visible: Tensor
 
     @property
     def flow(self) -> Tensor:
         """Candidates blended by their scores, B 2 H W."""
-        return blend(self.candidates, self.scores)
+        return blend(self.flows, self.scores)
 
     @property
     def cover(self) -> Tensor:
@@ -45,21 +47,21 @@ class PriorFlow:
         return 1 - self.scores.softmax(1)[:, -1:]
 
 
-def blend(candidates: Tensor, scores: Tensor) -> Tensor:
-    """Average candidates B N 2 H W with the softmax of scores B N H W: B 2 H W."""
-    return (scores.softmax(1).unsqueeze(2) * candidates).sum(1)
+def blend(flows: Tensor, scores: Tensor) -> Tensor:
+    """Average flows B N 2 H W with the softmax of scores B N H W: B 2 H W."""
+    return (scores.softmax(1).unsqueeze(2) * flows).sum(1)
 
 
 class FlowPrior(nn.Module):
     """Base of flow priors. A domain's plugin registers its own.
 
     Attributes:
-        candidates: number of candidates N, the background at rest included.
+        count: number of candidates N, the background at rest included.
     """
 
-    candidates: int = 2
+    count: int = 2
 
-    def forward(self, source_structure: Tensor, target_structure: Tensor) -> PriorFlow:
+    def forward(self, source_structure: Tensor, target_structure: Tensor) -> FlowCandidates:
         """Compute the prior of structures B S H W; no gradient reaches them."""
         raise NotImplementedError(f"{type(self).__name__} must implement forward(source_structure, target_structure)")
 
@@ -101,21 +103,21 @@ class PartFlow(FlowPrior):
         self.parts: tuple[RigidPart, ...] = self.layout.parts
         if not self.parts:
             raise ConfigError(f"PartFlow needs a key-point layout with parts; {self.layout.name!r} has none")
-        self.candidates = len(self.parts) + 1
+        self.count = len(self.parts) + 1
         self.sharpness, self.background, self.largest_scale = sharpness, background, largest_scale
         for name in ("radius", "reach", "order"):
             values = torch.tensor([getattr(part, name) for part in self.parts])
             self.register_buffer(name, values, persistent=False)
 
     @torch.no_grad()
-    def forward(self, source_structure: Tensor, target_structure: Tensor) -> PriorFlow:
+    def forward(self, source_structure: Tensor, target_structure: Tensor) -> FlowCandidates:
         size = (target_structure.shape[-2], target_structure.shape[-1])
-        count = len(self.layout)
-        source, in_source = heatmap_peaks(source_structure[:, :count].float())
-        target, in_target = heatmap_peaks(target_structure[:, :count].float())
+        points = len(self.layout)
+        source, in_source = heatmap_peaks(source_structure[:, :points].float())
+        target, in_target = heatmap_peaks(target_structure[:, :points].float())
         return self.from_points(source, target, in_source & in_target, size)
 
-    def from_points(self, source: Tensor, target: Tensor, present: Tensor, size: tuple[int, int]) -> PriorFlow:
+    def from_points(self, source: Tensor, target: Tensor, present: Tensor, size: tuple[int, int]) -> FlowCandidates:
         """Compute the prior of key points.
 
         Args:
@@ -123,11 +125,11 @@ class PartFlow(FlowPrior):
             present: B K bool, True where a point is known in both images.
             size: (H, W) of the image.
         """
-        candidates, scores = self._candidates(source, target, present, size)
+        flows, scores = self._candidates(source, target, present, size)
         _, in_source = self._candidates(target, source, present, size)  # which part each source location shows
-        owned = sample_bilinear(in_source.softmax(1).flatten(0, 1).unsqueeze(1), candidates.flatten(0, 1))
+        owned = sample_bilinear(in_source.softmax(1).flatten(0, 1).unsqueeze(1), flows.flatten(0, 1))
         visible = (scores.softmax(1) * owned.view_as(scores)).sum(1, keepdim=True)
-        return PriorFlow(candidates, scores, visible)
+        return FlowCandidates(flows, scores, visible)
 
     def _candidates(
         self, source: Tensor, target: Tensor, present: Tensor, size: tuple[int, int]
@@ -144,11 +146,11 @@ class PartFlow(FlowPrior):
         grid = _grid(size, target.device)  # HW 2
         offset = grid - start_t.unsqueeze(2)  # B P HW 2
         u = (offset * axis_t.unsqueeze(2)).sum(-1)  # along the axis, in pixels of the target
-        v = (offset * _normal(axis_t).unsqueeze(2)).sum(-1)
+        v = (offset * perpendicular(axis_t).unsqueeze(2)).sum(-1)
         moved = (
             start_s.unsqueeze(2)
             + (u * along.unsqueeze(2)).unsqueeze(-1) * axis_s.unsqueeze(2)
-            + (v * across.unsqueeze(2)).unsqueeze(-1) * _normal(axis_s).unsqueeze(2)
+            + (v * across.unsqueeze(2)).unsqueeze(-1) * perpendicular(axis_s).unsqueeze(2)
         )
         beyond = (-u).clamp(min=0) + (u - (length_t * (1 + self.reach)).unsqueeze(2)).clamp(min=0)
         distance = (v.square() + beyond.square()) / (self.radius * unit_t.unsqueeze(1)).square().unsqueeze(2)
@@ -177,8 +179,8 @@ class PartFlow(FlowPrior):
         for number, part in enumerate(self.parts):
             if not part.sides:
                 continue
-            width_s, _ = _width(source, present, part.sides, _normal(axis_s[:, number]))
-            width_t, known = _width(target, present, part.sides, _normal(axis_t[:, number]))
+            width_s, _ = _width(source, present, part.sides, perpendicular(axis_s[:, number]))
+            width_t, known = _width(target, present, part.sides, perpendicular(axis_t[:, number]))
             scale = self._limited(width_s.abs().clamp(min=1) / width_t.abs().clamp(min=1))
             mirrored = torch.where(width_s * width_t < 0, -scale, scale)
             across[:, number] = torch.where(known, mirrored, across[:, number])
@@ -200,9 +202,9 @@ def _direction(vector: Tensor) -> tuple[Tensor, Tensor]:
     return vector / length.clamp(min=1e-6).unsqueeze(-1), length.clamp(min=1)
 
 
-def _normal(axis: Tensor) -> Tensor:
-    """Axes turned by 90 degrees."""
-    return torch.stack([-axis[..., 1], axis[..., 0]], dim=-1)
+def perpendicular(vectors: Tensor) -> Tensor:
+    """Turn vectors … 2 by 90 degrees, from x to y."""
+    return torch.stack([-vectors[..., 1], vectors[..., 0]], dim=-1)
 
 
 def _means(points: Tensor, present: Tensor, groups: list[tuple[int, ...]]) -> tuple[Tensor, Tensor]:

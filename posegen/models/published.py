@@ -3,8 +3,8 @@
 The attribute ``published`` of a network class holds its rules, each from a published name to the name of the same
 weight in the network. A pattern matches a whole name.
 
-The published files store two convolutions twice (``jumpN.conv1`` is ``jumpN.model.2``); reading them loads both in that
-order, so the second holds.
+The published files store two convolutions twice (``jumpN.conv1`` is ``jumpN.model.2``). The published loader reads both
+copies in file order, so the second one counts; ours skips the first (`ALIASES`).
 """
 
 from __future__ import annotations
@@ -31,9 +31,14 @@ ALIASES = re.compile(r"(?:^|\.)(?:jump\d+|outconv)\.conv1\.(?:weight|bias)$")
 Rule = tuple[str, Callable[[re.Match, Any], str]]
 """A pattern of published names, and a function of a match and the network that returns our name."""
 
-NUMBER, WHAT = r"(?P<i>\d+)", r"(?P<what>weight|bias)"
+NUMBER = r"(?P<i>\d+)"
+"""Pattern of the number of a published block."""
+WHAT = r"(?P<what>weight|bias)"
+"""Pattern of the name of an array."""
 LAYER = rf"model\.(?P<layer>[0235])\.{WHAT}"
+"""Pattern of a layer on the main path of a block with norms."""
 SIDE = rf"shortcut\.0\.{WHAT}"
+"""Pattern of the convolution on the side path of a block."""
 
 
 def our_name(published: str, network: Any) -> str | None:
@@ -45,11 +50,11 @@ def our_name(published: str, network: Any) -> str | None:
     return None
 
 
-def block_rules(published: str, ours: str, side: str = SIDE) -> list[Rule]:
-    """Return the rules of a block with norms; *side*: pattern of its side path."""
+def block_rules(published: str, ours: str) -> list[Rule]:
+    """Return the rules of a block with norms."""
     return [
         (rf"{published}\.{LAYER}", lambda m, network: f"{ours}.{BLOCK[m['layer']]}.{m['what']}"),
-        (rf"{published}\.{side}", lambda m, network: f"{ours}.side.{m['what']}"),
+        (rf"{published}\.{SIDE}", lambda m, network: f"{ours}.side.{m['what']}"),
     ]
 
 
@@ -119,24 +124,21 @@ def renderer_rules(encoders: Mapping[str, str], attentions: Mapping[str, str]) -
     ]
 
 
-def discriminator_rules(
-    block: str = r"block0|encoder\d+", index: Callable[[str], int] = lambda name: _encoder_index(name)
-) -> list[Rule]:
-    """Return the rules of a discriminator.
+def discriminator_rules() -> list[Rule]:
+    """Return the rules of a discriminator: ``block0``, … (as many as ``network.blocks``), then ``encoder0``, …"""
+    block, what = rf"(?P<kind>block|encoder){NUMBER}", r"(?P<what>\w+)"
 
-    Args:
-        block: pattern of the published names of its Down blocks.
-        index: position of a block by its published name.
-    """
-    what = r"(?P<what>\w+)"
+    def index(match: re.Match, network: Any) -> int:
+        return int(match["i"]) + (network.blocks if match["kind"] == "encoder" else 0)
+
     return [
         (
-            rf"(?P<block>{block})\.model\.(?P<layer>[13])\.{what}",
-            lambda m, net: f"down.{index(m['block'])}.{DOWN[m['layer']]}.{SPECTRAL.get(m['what'], m['what'])}",
+            rf"{block}\.model\.(?P<layer>[13])\.{what}",
+            lambda m, net: f"down.{index(m, net)}.{DOWN[m['layer']]}.{SPECTRAL.get(m['what'], m['what'])}",
         ),
         (
-            rf"(?P<block>{block})\.shortcut\.1\.{what}",
-            lambda m, net: f"down.{index(m['block'])}.side.{SPECTRAL.get(m['what'], m['what'])}",
+            rf"{block}\.shortcut\.1\.{what}",
+            lambda m, net: f"down.{index(m, net)}.side.{SPECTRAL.get(m['what'], m['what'])}",
         ),
         (rf"conv\.{what}", lambda m, net: f"to_logits.{SPECTRAL.get(m['what'], m['what'])}"),
     ]

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import InputError
+
 
 def affine_residual(flow: Tensor, size: int) -> Tensor:
     """Compute the squared residual of the best affine fit to the sampling positions in each full size×size window.
@@ -22,11 +24,11 @@ def affine_residual(flow: Tensor, size: int) -> Tensor:
         B H−size+1 W−size+1, in pixels², x and y summed.
 
     Raises:
-        ValueError: the map is smaller than one window.
+        InputError: the map is smaller than one window.
     """
     batch, _, height, width = flow.shape
     if min(height, width) < size:
-        raise ValueError(f"a {height}×{width} flow has no full {size}×{size} window")
+        raise InputError(f"a {width}×{height} flow has no full {size}×{size} window")
     filters = _non_affine_filters(size).to(flow)
     residual = F.conv2d(flow.reshape(batch * 2, 1, height, width), filters)
     return residual.square().sum(1).unflatten(0, (batch, 2)).sum(1)

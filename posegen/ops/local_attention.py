@@ -19,13 +19,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import InputError
+from ..errors import ConfigError
 from .sampling import sample_bilinear, sampling_positions, weighted_gather
 
 SLOPE = 0.1
 """Negative slope of LeakyReLU, throughout the method."""
 
 Convolve = Callable[..., Tensor]
+Reduction = Literal["mean", "sum"]
 
 
 class LocalAttention(nn.Module):
@@ -43,19 +44,17 @@ class LocalAttention(nn.Module):
             it.
 
     Raises:
-        InputError: an even *kernel_size*, or an unknown *reduction*.
+        ConfigError: an even *kernel_size*, or an unknown *reduction*.
     """
 
     convolve: Convolve = staticmethod(F.conv2d)
 
-    def __init__(
-        self, channels: int, kernel_size: int, hidden: int = 128, reduction: Literal["mean", "sum"] = "mean"
-    ) -> None:
+    def __init__(self, channels: int, kernel_size: int, hidden: int = 128, reduction: Reduction = "mean") -> None:
         super().__init__()
         if kernel_size % 2 == 0:
-            raise InputError(f"kernel_size must be odd, got {kernel_size}")
+            raise ConfigError(f"kernel_size must be odd, got {kernel_size}")
         if reduction not in ("mean", "sum"):
-            raise InputError(f"reduction must be 'mean' or 'sum', got {reduction!r}")
+            raise ConfigError(f"reduction must be 'mean' or 'sum', got {reduction!r}")
         self.kernel_size = kernel_size
         self.reduction = reduction
         self.patch_conv = nn.Conv2d(2 * channels, hidden, kernel_size)  # target channels first
@@ -69,11 +68,11 @@ class LocalAttention(nn.Module):
     def kernel(self, source_features: Tensor, target_features: Tensor, flow: Tensor) -> Tensor:
         """Return the kernels k(l): B n² H W, summing to 1 over the taps, row by row."""
         patch_conv = self.patch_conv.weight, self.patch_conv.bias
-        hidden = kernel_logits(source_features, target_features, flow, *patch_conv, self.convolve)
+        hidden = first_layer(source_features, target_features, flow, *patch_conv, self.convolve)
         return torch.softmax(self.kernel_conv(F.leaky_relu(hidden, SLOPE, inplace=True)), dim=1)
 
 
-def kernel_logits(
+def first_layer(
     source: Tensor, target: Tensor, flow: Tensor, weight: Tensor, bias: Tensor | None, convolve: Convolve = F.conv2d
 ) -> Tensor:
     """Apply the first layer of M to all target patches and flow-sampled source patches (identity 1).
@@ -95,7 +94,7 @@ def kernel_logits(
     return from_target + sample_bilinear(convolved, flow, margin=radius)
 
 
-def attend(source: Tensor, flow: Tensor, kernel: Tensor, reduction: Literal["mean", "sum"] = "mean") -> Tensor:
+def attend(source: Tensor, flow: Tensor, kernel: Tensor, reduction: Reduction = "mean") -> Tensor:
     """Weight the source patches by their kernels and sum them up (identity 2).
 
     Args:
@@ -116,7 +115,7 @@ def attend(source: Tensor, flow: Tensor, kernel: Tensor, reduction: Literal["mea
 
 
 def _spread(kernel: Tensor, fraction: Tensor, dim: int) -> Tensor:
-    """Move taps at ``i + fraction`` along *dim* to whole pixels, one more: linear interpolation, transposed."""
+    """Spread each tap over its two neighboring pixels along *dim*; the result has one tap more."""
     end = [0, 0] * (kernel.dim() - dim - 1) + [0, 1]
     start = [0, 0] * (kernel.dim() - dim - 1) + [1, 0]
     return F.pad(kernel * (1 - fraction), end) + F.pad(kernel * fraction, start)

@@ -142,12 +142,12 @@ class _WeightedRows(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, Tensor | None]:
         table, index, weights = ctx.saved_tensors
         gradient = gradient.contiguous()
-        of_table = _transposed(index, weights, gradient, len(table)) if ctx.needs_input_grad[0] else None
-        of_weights = _of_weights(table, index, weights, gradient) if ctx.needs_input_grad[2] else None
+        of_table = _gradient_of_table(index, weights, gradient, len(table)) if ctx.needs_input_grad[0] else None
+        of_weights = _gradient_of_weights(table, index, weights, gradient) if ctx.needs_input_grad[2] else None
         return of_table, None, of_weights
 
 
-def _transposed(index: Tensor, weights: Tensor, gradient: Tensor, rows: int) -> Tensor:
+def _gradient_of_table(index: Tensor, weights: Tensor, gradient: Tensor, rows: int) -> Tensor:
     """Sum, for each row of the table, the weighted gradients of all outputs that read it."""
     named, order = torch.sort(index.flatten().int(), stable=True)
     starts = torch.searchsorted(named, torch.arange(rows, dtype=named.dtype, device=named.device))
@@ -155,7 +155,7 @@ def _transposed(index: Tensor, weights: Tensor, gradient: Tensor, rows: int) -> 
     return F.embedding_bag(bags, gradient, starts, mode="sum", per_sample_weights=weights.flatten()[order])
 
 
-def _of_weights(table: Tensor, index: Tensor, weights: Tensor, gradient: Tensor) -> Tensor:
+def _gradient_of_weights(table: Tensor, index: Tensor, weights: Tensor, gradient: Tensor) -> Tensor:
     """Multiply each gradient with each row that it was summed from, by PyTorch's fused backward pass."""
     with torch.enable_grad():
         weights = weights.detach().requires_grad_()
