@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from posegen_faces.drawn import DrawnFaces
+from posegen_faces.layouts import IBUG_68
+from posegen_faces.structure import FaceStructureEncoder
 
 import posegen
 from posegen.config import load_config
@@ -27,7 +30,7 @@ from posegen.models import (
     SeparateFlowEstimators,
 )
 from posegen.models.discriminator import ResidualDiscriminator
-from posegen.records import Animation, ClipBatch, Origins, as_pairs
+from posegen.records import Animation, ClipBatch, Origins, as_pairs, collate_clips
 from posegen.registry import DISCRIMINATORS, METRICS
 
 from .golden_arrays import BAR, golden, relative_error
@@ -229,6 +232,23 @@ def test_a_loss_of_flows_is_told_the_matches_with_the_origin_it_looks_at():
     for t in range(3):
         assert torch.equal(flow.seen[2 * t].batch.matches, batch.matches[:, t])
         assert torch.equal(flow.seen[2 * t + 1].batch.matches, batch.matches_previous[:, t])
+
+
+def test_exact_flow_and_visibility_train_on_drawn_clips_against_each_origin():
+    drawn = collate_clips([DrawnFaces(1, FaceStructureEncoder(IBUG_68), frames=3, size=(32, 32))[0]])
+    structures = drawn.reference_structure[:, :STRUCTURE], drawn.structures[:, :, :STRUCTURE]
+    batch = replace(drawn, reference_structure=structures[0], structures=structures[1])
+    seen, losses = Looks("flow"), dict(flow=dict(type="ExactFlowLoss"), visible=dict(type="ExactVisibilityLoss"))
+    made = trainer(dict(losses, seen=seen))
+    log = made.train_step(batch, StageOptimizers()(made))
+    assert log["flow"] > 0
+    assert log["visible"] > 0
+    for t in range(3):
+        reference, previous = (step.batch for step in seen.seen[2 * t : 2 * t + 2])
+        assert torch.equal(reference.flow, batch.flow[:, t])
+        assert torch.equal(reference.visible, batch.visible[:, t])
+        assert torch.equal(previous.flow, batch.flow_previous[:, t])
+        assert torch.equal(previous.visible, batch.visible_previous[:, t])
 
 
 def test_the_true_frame_before_is_looked_at_where_the_config_says_so():

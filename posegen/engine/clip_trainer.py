@@ -11,7 +11,7 @@ from mmengine.optim import OptimWrapperDict
 from torch import Tensor
 
 from ..errors import ConfigError
-from ..losses import FeatureCache, LossInputs
+from ..losses import AdversarialLoss, FeatureCache, LossInputs
 from ..models.clip_model import join
 from ..records import Animation, ClipBatch, Frame, Origins, PairBatch, Transfer
 from ..registry import MODELS
@@ -129,18 +129,15 @@ class ClipTrainer(Trainer):
 
     def _train_discriminators(
         self, chunk: Chunk, optimizers: OptimWrapperDict
-    ) -> tuple[dict[int, Tensor], dict[str, Tensor]]:
-        """Update the discriminators; return logits of generated frames by the id of the loss, and the values to log."""
-        judged: dict[int, Tensor] = {}
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Update the discriminators; return logits of generated frames and values to log, both by discriminator."""
+        judged: dict[str, Tensor] = {}
         log: dict[str, Tensor] = {}
         generator = torch.Generator().manual_seed(int(self.steps) * 1_000_003 + chunk.numbers[0])
-        adversarial = {
-            "discriminator": self.stage.adversarial,
-            "temporal_discriminator": self.stage.temporal_adversarial,
-        }
-        for name, loss in adversarial.items():
-            frames = int(self.temporal_discriminator.frames) if name == "temporal_discriminator" and loss else 1
-            if loss is None or len(chunk.out) < frames:
+        for loss in filter(None, (self.stage.adversarial, self.stage.temporal_adversarial)):
+            name = loss.discriminator
+            frames = int(self.temporal_discriminator.frames) if name == "temporal_discriminator" else 1
+            if len(chunk.out) < frames:
                 continue
             first = int(torch.randint(len(chunk.out) - frames + 1, (), generator=generator))
             t = chunk.numbers[first]
@@ -149,25 +146,25 @@ class ClipTrainer(Trainer):
             if name == "discriminator":
                 real, generated = real[:, 0], generated[:, 0]
             log[name] = self._train_discriminator(name, loss, [(real, generated)], optimizers)
-            judged[id(loss)] = self._judge(self.discriminators[name], generated)
+            judged[name] = self._judge(self.discriminators[name], generated)
         return judged, log
 
-    def _losses(self, chunk: Chunk, judged: dict[int, Tensor]) -> dict[str, Tensor]:
+    def _losses(self, chunk: Chunk, judged: dict[str, Tensor]) -> dict[str, Tensor]:
         computed: dict = {}
         values: dict[str, list[Tensor]] = {}
         for t, frame in zip(chunk.numbers, chunk.out, strict=True):
             from_reference = self._inputs(chunk, t, chunk.batch.reference, frame, "reference", computed)
             from_previous = self._inputs(chunk, t, self._compared_previous(chunk, t), frame, "previous", computed)
             for name, loss in self.stage.losses.items():
-                if loss in (self.stage.adversarial, self.stage.temporal_adversarial):
+                if isinstance(loss, AdversarialLoss):
                     continue
                 value = loss(from_reference)
                 if loss.looks_at == "flow":
                     value = value + loss(from_previous)
                 values.setdefault(name, []).append(loss.weight * value)
         for name, loss in self.stage.losses.items():
-            if id(loss) in judged:
-                values[name] = [loss.weight * loss(LossInputs(None, None, None, judged[id(loss)]))]  # type: ignore[arg-type]
+            if isinstance(loss, AdversarialLoss) and loss.discriminator in judged:
+                values[name] = [loss.weight * loss.generator(judged[loss.discriminator])]
         return {name: torch.stack(frames).sum() for name, frames in values.items()}
 
     def _compared_previous(self, chunk: Chunk, t: int) -> Tensor:
@@ -180,15 +177,16 @@ class ClipTrainer(Trainer):
         """Return frame *t* as losses see it: a pair with one of its origins."""
         batch = chunk.batch
         structure = batch.reference_structure if origin == "reference" else chunk.structure_before(t)
-        matches = batch.matches if origin == "reference" else batch.matches_previous
+        suffix = "" if origin == "reference" else "_previous"
+        known = {name: getattr(batch, name + suffix) for name in ("flow", "visible", "matches")}
+        known["foreground"] = batch.foreground
         pair = PairBatch(
             source=source,
             source_structure=structure,
             target=batch.frames[:, t],
             target_structure=batch.structures[:, t],
             names=batch.names,
-            foreground=None if batch.foreground is None else batch.foreground[:, t],
-            matches=None if matches is None else matches[:, t],
+            **{name: None if value is None else value[:, t] for name, value in known.items()},
         )
         out = Transfer(frame.image, getattr(frame.flows, origin), getattr(frame.masks, origin))
         images = {"source": source, "target": pair.target, "generated": frame.image}

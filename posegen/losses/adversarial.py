@@ -21,6 +21,9 @@ class AdversarialLoss(Loss):
         weight: factor of the generator's term in the total; the discriminator's term has none.
     """
 
+    discriminator = "discriminator"
+    """Name of the trainer's discriminator whose logits the loss judges."""
+
     def __init__(self, mode: Literal["lsgan", "hinge"] = "lsgan", weight: float = 1.0) -> None:
         super().__init__(weight)
         if mode not in ("lsgan", "hinge"):
@@ -29,7 +32,11 @@ class AdversarialLoss(Loss):
 
     def forward(self, inputs: LossInputs) -> Tensor:
         assert inputs.logits is not None, "an adversarial loss needs a discriminator in the model"
-        logits = inputs.logits.float()
+        return self.generator(inputs.logits)
+
+    def generator(self, logits: Tensor) -> Tensor:
+        """Compute the generator's loss from logits for generated images."""
+        logits = logits.float()
         return (logits - 1).square().mean() if self.mode == "lsgan" else -logits.mean()
 
     def discriminate(self, real: Tensor, generated: Tensor) -> Tensor:
@@ -48,3 +55,5 @@ class AdversarialLoss(Loss):
 @LOSSES.register_module()
 class TemporalAdversarialLoss(AdversarialLoss):
     """Adversarial loss of the temporal discriminator. Arguments as :class:`AdversarialLoss`."""
+
+    discriminator = "temporal_discriminator"
