@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from mmengine.logging import HistoryBuffer
 from torch import nn
 
 from ..errors import CheckpointError
+from ..models.published import is_published
 from ..registry import HOOKS
 from ..untrusted import RefusedError, opened
 from ..weights import SAFETENSORS, read_stream, read_weights
@@ -171,7 +171,7 @@ def read_model_weights(path: str | Path, prefix: str = "model.") -> Mapping[str,
     state = state_of(read_checkpoint(path), path)
     if any(name.startswith(prefix) for name in state):
         state = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-    if any(re.match(r"(module\.)?(flow_net|source|target)\.", name) for name in state):
+    if is_published(state):
         raise CheckpointError(
             f"{path} is a published weight file; convert it first:\n  posegen convert {path} NEW.pth --config CONFIG"
         )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..config import require
 from ..errors import CheckpointError
-from ..models.published import ALIASES, our_name
+from ..models.published import ALIASES, is_published, our_name
 from ..registry import DISCRIMINATORS, MODELS
 from .checkpoint import read_checkpoint, state_of
 
@@ -32,7 +32,7 @@ def convert(config: Config, source: str | Path, discriminators: Sequence[str | P
             shape is named.
     """
     state = read_published(source)
-    if any(name.startswith(("flow_net", "source", "target.")) for name in state):
+    if is_published(state):
         converted = _convert_model(config, state, str(source))
     else:
         converted = _convert_discriminator(config, state, str(source))

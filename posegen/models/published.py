@@ -10,7 +10,7 @@ copies in file order, so the second one counts; ours skips the first (`ALIASES`)
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 BLOCK = {"0": "norm1", "2": "conv1", "3": "norm2", "5": "conv2"}
@@ -48,6 +48,11 @@ def our_name(published: str, network: Any) -> str | None:
         if match:
             return name(match, network)
     return None
+
+
+def is_published(state: Iterable[str]) -> bool:
+    """Return whether names of weights are those of a published model (F and G)."""
+    return any(re.match(r"(module\.)?(target|(flow_net|source)(_previous|_reference)?)\.", name) for name in state)
 
 
 def block_rules(published: str, ours: str) -> list[Rule]:
