@@ -49,7 +49,7 @@ class DanceStructureEncoder(StructureEncoder):
         return torch.from_numpy(drawn.astype(np.float32)) * (self.skeleton_peak / 255)
 
     def decode(self, structure: Tensor) -> Keypoints:
-        """Return the points of a structure K+3 H W, to whole pixels; empty heat maps are missing points."""
+        """Return the points of a structure K+3 H W; empty heat maps are missing points."""
         return self.heatmaps.decode(structure[:-3])
 
     def mirror(self, structure: Tensor) -> Tensor:

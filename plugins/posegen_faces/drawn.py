@@ -15,7 +15,7 @@ import torch
 from numpy.random import Generator
 
 from posegen.data import ClipDataset, Keypoints, StructureEncoder
-from posegen.data.datasets import check_drawing
+from posegen.data.datasets import check_drawing, jitter_color
 from posegen.records import Clip
 from posegen.registry import DATASETS, STRUCTURE_ENCODERS
 
@@ -215,8 +215,8 @@ IRISES = ((0.25, 0.15, 0.08), (0.2, 0.35, 0.6), (0.25, 0.45, 0.25), (0.4, 0.4, 0
 
 
 def _random_look(rng: Generator, sharpness: float) -> FaceIdentity:
-    hair = _random_color(rng) if rng.random() < 0.12 else _jitter(rng, HAIRS[rng.integers(len(HAIRS))])
-    skin = _jitter(rng, SKINS[rng.integers(len(SKINS))])
+    hair = _random_color(rng) if rng.random() < 0.12 else jitter_color(rng, HAIRS[rng.integers(len(HAIRS))])
+    skin = jitter_color(rng, SKINS[rng.integers(len(SKINS))])
     man = rng.random() < 0.5
     return FaceIdentity(
         width=rng.uniform(0.70, 0.84),
@@ -245,8 +245,8 @@ def _random_look(rng: Generator, sharpness: float) -> FaceIdentity:
         glasses=rng.random() < 0.2,
         skin=skin,
         hair=hair,
-        iris=_jitter(rng, IRISES[rng.integers(len(IRISES))]),
-        lips=np.float32(0.45) * skin + np.float32(0.55) * _jitter(rng, (0.72, 0.2, 0.26)),
+        iris=jitter_color(rng, IRISES[rng.integers(len(IRISES))]),
+        lips=np.float32(0.45) * skin + np.float32(0.55) * jitter_color(rng, (0.72, 0.2, 0.26)),
         shirt=_random_color(rng),
         frame=np.float32(0.5) * _random_color(rng),
         brow=np.float32(0.75) * hair,
@@ -280,10 +280,6 @@ def _random_texture(
 
 def _random_color(rng: Generator) -> Array:
     return np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.25, 0.95), rng.uniform(0.3, 0.95)), np.float32)
-
-
-def _jitter(rng: Generator, color: Sequence[float]) -> Array:
-    return np.clip(np.array(color) + rng.uniform(-0.04, 0.04, 3), 0, 1).astype(np.float32)
 
 
 # Motion -----------------------------------------------------------------------------------------------------

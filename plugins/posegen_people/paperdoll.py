@@ -19,7 +19,7 @@ import torch
 from numpy.random import Generator
 
 from posegen.data import Keypoints, PairDataset
-from posegen.data.datasets import check_drawing
+from posegen.data.datasets import check_drawing, jitter_color
 from posegen.records import Pair
 from posegen.registry import DATASETS, STRUCTURE_ENCODERS
 
@@ -246,15 +246,15 @@ def _random_wear(rng: Generator, sharpness: float) -> Outfit:
     dyed = rng.random() < 0.15
     man = rng.random() < 0.5
     return Outfit(
-        skin=_jitter(rng, SKINS[rng.integers(len(SKINS))]),
-        hair=_random_color(rng) if dyed else _jitter(rng, HAIRS[rng.integers(len(HAIRS))]),
+        skin=jitter_color(rng, SKINS[rng.integers(len(SKINS))]),
+        hair=_random_color(rng) if dyed else jitter_color(rng, HAIRS[rng.integers(len(HAIRS))]),
         haircut=str(rng.choice(HAIRCUTS)),
         hat=rng.random() < 0.12,
         beard=man and rng.random() < 0.35,
         glasses=rng.random() < 0.15,
-        lips=_jitter(rng, (0.75, 0.25, 0.28)),
+        lips=jitter_color(rng, (0.75, 0.25, 0.28)),
         smile=rng.uniform(-0.3, 1.4),
-        eyes=_jitter(rng, (0.13, 0.14, 0.2)),
+        eyes=jitter_color(rng, (0.13, 0.14, 0.2)),
         shirt=shirt,
         sleeve=float(rng.choice([0.02, 0.3, 0.55, 1.0, 1.7, 2.0, 2.0])),
         neckline=str(rng.choice(["round", "vee", "wide", "high"])),
@@ -273,10 +273,6 @@ def _random_color(rng: Generator) -> Array:
     if rng.random() < 0.15:
         return np.full(3, rng.choice([0.1, 0.3, 0.92]), np.float32)
     return np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.5, 1), rng.uniform(0.4, 1)), np.float32)
-
-
-def _jitter(rng: Generator, color: Sequence[float]) -> Array:
-    return np.clip(np.array(color) + rng.uniform(-0.04, 0.04, 3), 0, 1).astype(np.float32)
 
 
 def _random_pattern(rng: Generator, sharpness: float, periods: tuple[float, float]) -> Pattern:

@@ -144,3 +144,8 @@ def check_drawing(dataset: str, size: Sequence[int], smallest: int, seed: int, *
         given = ", ".join(f"{name}={value}" for name, value in {**counts, "seed": seed}.items())
         raise ConfigError(f"{dataset}: {' and '.join(counts)} must be 1 or more and seed 0 or more; got {given}")
     return int(size[0]), int(size[1])
+
+
+def jitter_color(rng: np.random.Generator, color: Sequence[float]) -> np.ndarray:
+    """Draw a color near *color* for a drawn data set; values in [0, 1], float32."""
+    return np.clip(np.array(color) + rng.uniform(-0.04, 0.04, 3), 0, 1).astype(np.float32)

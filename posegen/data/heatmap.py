@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..ops import heatmap_peaks
 from ..registry import STRUCTURE_ENCODERS
 from .keypoints import KeypointLayout, Keypoints, get_layout
 from .structure import StructureEncoder
@@ -48,12 +49,14 @@ class HeatmapEncoder(StructureEncoder):
         return _exponentials(np.arange(length, dtype=np.float32) - centers[:, None].astype(np.float32), self.sigma)
 
     def decode(self, structure: Tensor) -> Keypoints:
-        """Return the key points of heat maps K H W: the position of each maximum; empty maps are missing points."""
-        flat = structure.flatten(1)
-        place = flat.argmax(1).cpu().numpy()
-        width = structure.shape[-1]
-        points = np.stack([place % width, place // width], 1)
-        return Keypoints(points, (flat.amax(1) > 0).cpu().numpy())
+        """Return the key points of heat maps K H W: the position of each maximum; empty maps are missing points.
+
+        Positions lie inside the map, and between pixels only if the encoder keeps them there.
+        """
+        (points,), (present,) = heatmap_peaks(structure[None].detach().cpu())
+        last = torch.tensor([structure.shape[-1] - 1, structure.shape[-2] - 1])
+        points = torch.minimum(points.clamp(min=0), last)
+        return Keypoints((points if self.subpixel else points.round()).numpy(), present.numpy())
 
     def draw(self, structure: Tensor) -> np.ndarray:
         """Draw the skeleton of heat maps K H W on black: uint8, H W 3, RGB."""

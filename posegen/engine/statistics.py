@@ -11,6 +11,7 @@ import torch
 from mmengine.hooks import Hook, LoggerHook
 from torch import Tensor, nn
 
+from ..ops import sampling_positions
 from ..registry import HOOKS
 
 NEAR = 0.05
@@ -78,8 +79,7 @@ def _level(kind: str, tensor: Tensor, origin: str) -> str:
 def _outside(flow: Tensor) -> Tensor:
     """Return where a flow points outside of the image, B h w: by more than half a pixel."""
     height, width = flow.shape[-2:]
-    x = flow[:, 0] + torch.arange(width, device=flow.device)
-    y = flow[:, 1] + torch.arange(height, device=flow.device)[:, None]
+    x, y = sampling_positions(flow).unbind(1)
     return (x < -0.5) | (y < -0.5) | (x > width - 0.5) | (y > height - 0.5)
 
 
@@ -124,5 +124,5 @@ class TrainingStatistics(Hook):
         if measured is None or "loss" not in (outputs or {}):
             return
         done = batch_idx + 1
-        # "iter" is the axis that Weights & Biases draws over
+        # Weights & Biases takes its horizontal axis from "iter"
         runner.visualizer.add_scalars({**measured.numbers(), **memory(), "iter": done}, step=done)
