@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from .errors import CheckpointError, MissingWeightsError
@@ -155,19 +155,6 @@ def read_stream(stream: BinaryIO, path: str | Path) -> Any:
         check_content(content, size_of(stream))
         return content
     except Exception as error:  # a damaged file makes torch raise many types
-        raise CheckpointError(f"{path} cannot be loaded: {_reason(error)}") from error
-
-
-def read_metadata(path: str | Path) -> dict[str, str]:
-    """Return the metadata of a safetensors file, text by name.
-
-    Raises:
-        CheckpointError: it cannot be read, or is damaged.
-    """
-    try:
-        with opened(Path(path)), safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {})
-    except Exception as error:
         raise CheckpointError(f"{path} cannot be loaded: {_reason(error)}") from error
 
 

@@ -47,7 +47,7 @@ from posegen_dance.structure import DanceStructureEncoder
 from posegen_faces.clips import FaceClips
 from posegen_faces.layouts import read_landmarks
 from posegen_faces.structure import FaceStructureEncoder
-from posegen_people.annotations import read_annotations, read_keypoints, read_pairs
+from posegen_people.annotations import parse_pairs, read_annotations, read_keypoints
 from posegen_people.layouts import OPENPOSE_18
 from posegen_people.pairs import AnnotatedPairs, CocoPairs
 from posegen_study.pairing import define_study
@@ -62,7 +62,7 @@ from posegen.data.images import MOST_BYTES, read_image
 from posegen.engine.checkpoint import read_checkpoint
 from posegen.engine.checkpoint_files import write_checkpoint
 from posegen.engine.convert import convert
-from posegen.errors import PosegenError
+from posegen.errors import DataError, PosegenError
 from posegen.evaluation.pairing import NamingConvention, pair_images
 from posegen.evaluation.protocol import read_protocol
 from posegen.files import MOST_OF_A_FRAME, MOST_OF_A_LIST
@@ -488,6 +488,12 @@ def lists() -> Iterator[Reader]:
         assert {row.split(":")[0].strip().strip('"') for row in rows} <= set(loaded) | {
             name.replace('"', "") for name in loaded
         }
+
+    def read_pairs(path: Path) -> Sequence[Any]:
+        pairs, problems = parse_pairs(path)
+        if problems:
+            raise DataError(path, problems)
+        return pairs
 
     def all_paired(folder: Path, loaded: Sequence[Any]) -> None:
         rows = [row for row in (folder / "list.csv").read_bytes().decode("utf-8-sig").splitlines()[1:] if row.strip()]

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 from posegen_faces.layouts import read_landmarks
-from posegen_people.annotations import check_name, parse_annotations, parse_pairs, read_annotations, read_pairs
+from posegen_people.annotations import check_name, parse_annotations, parse_pairs, read_annotations
 
 from posegen import files
 from posegen.config import load_config
@@ -193,7 +193,7 @@ def test_what_is_written_as_an_annotation_list_comes_back(tmp_path_factory, anno
 def test_what_is_written_as_a_pair_list_comes_back(tmp_path_factory, pairs):
     path = tmp_path_factory.getbasetemp() / "good-pairs.csv"
     path.write_text("\n".join(["from,to", *(f"{source},{target}" for source, target in pairs)]), encoding="utf-8")
-    assert read_pairs(path) == pairs
+    assert [tuple(pair[1:]) for pair in parse_pairs(path)[0]] == pairs
 
 
 @EXAMPLES

@@ -1,7 +1,7 @@
 """Read the key-point files and lists of people data sets.
 
 Everything comes out as OpenPose's 18 points. Lists (Market-1501, DeepFashion): :func:`read_annotations`,
-:func:`read_pairs`, :func:`flat_name`. One subject's points: :func:`openpose_keypoints`,
+:func:`parse_pairs`, :func:`flat_name`. One subject's points: :func:`openpose_keypoints`,
 :func:`coco_keypoints`, :func:`mmpose_keypoints`, or, whatever the file is, :func:`read_keypoints`.
 """
 
@@ -106,23 +106,15 @@ def parse_annotations(path: str | Path) -> tuple[dict[str, Keypoints], list[str]
     return annotations, problems
 
 
-def read_pairs(path: str | Path, annotated: Container[str] | None = None) -> list[tuple[str, str]]:
-    """Read a pair list (``from,to``): source and target image name of each row.
+def parse_pairs(path: str | Path, annotated: Container[str] | None = None) -> tuple[list[PairRow], list[str]]:
+    """Read a pair list (``from,to``): source and target image name of each row, and problems of the bad rows.
 
     Args:
         annotated: the names that have key points; a pair with another one is a bad row. None: not checked.
 
     Raises:
-        DataError: all bad rows at once, each with its line in the file.
+        DataError: the file cannot be read or has another header.
     """
-    pairs, problems = parse_pairs(path, annotated)
-    if problems:
-        raise DataError(path, problems)
-    return [(pair.source, pair.target) for pair in pairs]
-
-
-def parse_pairs(path: str | Path, annotated: Container[str] | None = None) -> tuple[list[PairRow], list[str]]:
-    """Read a pair list like :func:`read_pairs`; return bad rows as a list of problems."""
     rows, problems = _read_rows(path, ",", PAIRS_HEADER)
     pairs = []
     for row, names in rows:

@@ -178,8 +178,6 @@ def _tensor(image: Array) -> torch.Tensor:
 
 # Paint ----------------------------------------------------------------------------------------------------
 
-AXES = {0: (1, 2), 1: (0, 2), 2: (0, 1)}
-"""The two coordinates in a face of a box, by the axis it stands across; a face's axis is face // 2."""
 PATTERNS = ("plain", "stripes", "stripes", "checks", "spots", "waves", "blotches")
 GLASS, TYRE = np.array([0.17, 0.21, 0.28]), np.array([0.11, 0.11, 0.12])
 LAMP, TAIL, METAL = np.array([1.0, 0.96, 0.72]), np.array([0.85, 0.08, 0.06]), np.array([0.72, 0.74, 0.78])

@@ -95,8 +95,7 @@ def write_safetensors(path: str | Path, weights: Mapping[str, torch.Tensor], **p
     Args:
         path: path of the file; its folder exists.
         weights: tensors by name.
-        provenance: texts for the file's metadata (:func:`posegen.weights.read_metadata`), beside posegen's version;
-            None is left out.
+        provenance: texts for the file's metadata, beside posegen's version; None is left out.
 
     Raises:
         CheckpointError: the file cannot be written.
