@@ -1,8 +1,8 @@
 """posegen: pose transfer and image animation with global flow and local attention (GFLA, arXiv 2003.00696).
 
-import posegen
-model = posegen.load_model("configs/gfla_fashion.py", checkpoint="x.pth")
-out = model.transfer(source, source_structure, target_structure)
+    import posegen
+    model = posegen.load_model("configs/gfla_fashion.py", checkpoint="x.pth")
+    out = model.transfer(source, source_structure, target_structure)
 
 Names are imported at first use: ``import posegen`` imports neither torch nor torchvision.
 """

@@ -10,6 +10,7 @@ from torch import nn
 
 from ..errors import ConfigError
 from ..losses import AdversarialLoss, Loss, TemporalAdversarialLoss
+from ..losses.base import Needs
 from ..registry import LOSSES
 
 FINAL_FACTOR = 0.05
@@ -55,7 +56,7 @@ class Stage(nn.Module):
             raise ConfigError(f"stage {name!r}: iters must be an integer of at least 0, got {iters!r}")
         if name in ("discriminator", "temporal_discriminator"):
             raise ConfigError(f"a stage cannot be called {name!r}: this is the name of a discriminator's optimizer")
-        self.losses = _build_losses(name, losses)
+        self.losses: Mapping[str, Loss] = _build_losses(name, losses)  # type: ignore[assignment]
         self.optimizer = dict(optimizer)
         self.lr_scale = dict(lr_scale or {})
         idle = sorted(set(self.lr_scale) - set(self.train_networks))
@@ -100,7 +101,7 @@ class Stage(nn.Module):
         return [loss for loss in self.losses.values() if isinstance(loss, AdversarialLoss)]
 
     @property
-    def feature_needs(self) -> list[Any]:
+    def feature_needs(self) -> list[Needs]:
         """Feature layers that the losses need, see :attr:`posegen.losses.Loss.needs`."""
         return [loss.needs for loss in self.losses.values() if loss.needs]
 

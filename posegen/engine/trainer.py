@@ -249,7 +249,7 @@ class Trainer(BaseModel):
             self._undo.commit()
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Transfer:
-        """Call the complete model."""
+        """Call the complete model; mmengine requires this method."""
         return self.model(*inputs, **kwargs)
 
 

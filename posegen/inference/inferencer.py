@@ -182,8 +182,8 @@ class Inferencer:
         read = self._read(inputs, subject)
         pairs = zip(read[::2], read[1::2], strict=True)
         made = self.generate((one for pair in pairs for one in self.prepare_inputs(pair[0], pair[1:])), batch_size)
-        shown = track(made, description="inference", total=len(rows), disable=not progress or len(rows) <= batch_size)
-        return [_result(one, transfer, resize_back) for one, transfer in shown]
+        tracked = track(made, description="inference", total=len(rows), disable=not progress or len(rows) <= batch_size)
+        return [_result(one, transfer, resize_back) for one, transfer in tracked]
 
     def animate(
         self,
@@ -341,7 +341,7 @@ class Inferencer:
         first = next(rows, None)
         if first is None:
             return
-        pending: deque[Prepared] = deque()  # one at a time; itertools.tee would keep 57
+        pending: deque[Prepared] = deque()  # itertools.tee buffers 57 items at a time
 
         def structures() -> Iterator[Tensor]:
             for one in chain([first], rows):
@@ -411,12 +411,11 @@ def generated_picture(one: Prepared, made: Transfer, resize_back: bool = False) 
 
 def _result(one: Prepared, made: Transfer, resize_back: bool) -> Result:
     source = one.source[None].to(made.image.device)
-    shape = (source.shape[-2], source.shape[-1])
-    size = one.size if resize_back else shape
+    size = one.size if resize_back else (source.shape[-2], source.shape[-1])
     flow = mask = warped = None
     if made.flows:
-        flow = resize_flow(resize_flow(made.flows[-1], shape), size)[0].float().cpu().numpy()
+        flow = resize_flow(made.flows[-1].float(), size)[0].cpu().numpy()
         warped = resize_image(to_uint8(warp(source, made.flows[-1])[0]), size)
     if made.masks:
-        mask = F.interpolate(F.interpolate(made.masks[-1], shape).float(), size)[0, 0].cpu().numpy()
+        mask = F.interpolate(made.masks[-1].float(), size)[0, 0].cpu().numpy()
     return Result(generated_picture(one, made, resize_back), flow, mask, warped, one.name)

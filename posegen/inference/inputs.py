@@ -257,8 +257,11 @@ def _check_targets(
     """Raise DataError if all points of a target lie outside of its frame; without one, of any source."""
     problems = []
     for target, keypoints in zip(targets, found, strict=True):
+        if keypoints.listed:
+            continue
         where = "" if keypoints.frame else ", in pixels of the source"
-        for size in () if keypoints.listed else {keypoints.frame} if keypoints.frame else sizes:
+        sizes_to_check = {keypoints.frame} if keypoints.frame else sizes
+        for size in sizes_to_check:
             assert size is not None
             try:
                 check_points(keypoints, size)

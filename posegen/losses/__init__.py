@@ -1,4 +1,4 @@
-"""Losses, one file each, with one signature: ``loss(inputs) -> scalar``; the trainer multiplies by ``weight``."""
+"""Losses with one signature: ``loss(inputs) -> scalar``; the trainer multiplies by ``weight``."""
 
 from .adversarial import AdversarialLoss, TemporalAdversarialLoss
 from .affine import AffineRegularization

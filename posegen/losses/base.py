@@ -89,7 +89,8 @@ class Loss(nn.Module):
     needs: Needs = {}
 
     looks_at: Literal["image", "flow"] = "image"
-    """Output that the loss judges. For a frame of a clip, a loss of flows is computed for the flow to each origin."""
+    """Output that the loss judges; ``"flow"``: flows, masks or both. For a frame of a clip, such a loss is computed for
+    each origin."""
 
     def __init__(self, weight: float = 1.0) -> None:
         super().__init__()
