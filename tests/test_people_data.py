@@ -445,6 +445,15 @@ def test_points_scale_from_the_frame_to_the_size_and_truncate_as_published(tmp_p
     assert encoder.decode(pair.source_structure).points[5].tolist() == [25 * 256 // 176, 5]
 
 
+@pytest.mark.parametrize(("subpixel", "decoded"), [(False, (20, 0)), (True, (20.25, 0.75))])
+def test_decoded_points_are_those_that_were_encoded(subpixel, decoded):
+    encoder = HeatmapEncoder(OPENPOSE_18, subpixel=subpixel)
+    keypoints = Keypoints(np.full((18, 2), (20.25, 0.75)), np.arange(18) != 3)
+    found = encoder.decode(encoder.encode(keypoints, (32, 64)))
+    assert found.present.tolist() == keypoints.present.tolist()
+    np.testing.assert_allclose(found.points[found.present], np.tile(decoded, (17, 1)), atol=1e-4)
+
+
 def test_without_a_frame_points_count_the_images_own_pixels(tmp_path, encoder):
     pair = AnnotatedPairs(market(tmp_path, size=(64, 40)), "train", encoder, size=(128, 80))[0]
     assert pair.source.shape == (3, 128, 80)
