@@ -29,7 +29,8 @@ from posegen.models import (
     PairModel,
     SeparateFlowEstimators,
 )
-from posegen.models.discriminator import ResidualDiscriminator
+from posegen.models.discriminator import ResidualDiscriminator, TemporalDiscriminator
+from posegen.models.published import our_name
 from posegen.records import Animation, ClipBatch, Origins, as_pairs, collate_clips
 from posegen.registry import DISCRIMINATORS, METRICS
 
@@ -75,6 +76,12 @@ def test_published_temporal_discriminator_through_the_converter(tmp_path):
     assert sum(p.numel() for p in discriminator.parameters()) == expected.about["params"] == 1_032_961
     clip = expected.inputs["clip"].transpose(1, 2)  # the published order is B C T H W
     assert relative_error(discriminator(clip), expected.arrays["logits"]) < BAR
+
+
+@pytest.mark.parametrize(("published", "ours"), [("block2", "down.2"), ("block3", "down.-1"), ("encoder0", "down.3")])
+def test_published_encoders_of_a_temporal_discriminator_follow_its_blocks(published, ours):
+    discriminator = TemporalDiscriminator((4, 4, 4), (4,), frames=7)
+    assert our_name(f"{published}.model.1.bias", discriminator) == f"{ours}.conv1.bias"
 
 
 def test_a_discriminator_that_fits_none_of_the_trainers_is_named(tmp_path):

@@ -178,6 +178,7 @@ def test_a_resized_flow_counts_pixels_of_its_new_size():
     torch.testing.assert_close(resized[:, 1], torch.full((1, 8, 12), 2.0))
 
 
-def test_an_even_kernel_is_refused():
-    with pytest.raises(ConfigError, match="odd"):
-        LocalAttention(4, 2)
+@pytest.mark.parametrize(("arguments", "named"), [(dict(kernel_size=2), "odd"), (dict(reduction="max"), "'sum'")])
+def test_wrong_arguments_of_local_attention_are_refused(arguments, named):
+    with pytest.raises(ConfigError, match=named):
+        LocalAttention(4, **{"kernel_size": 3, **arguments})

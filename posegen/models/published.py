@@ -134,7 +134,10 @@ def discriminator_rules() -> list[Rule]:
     block, what = rf"(?P<kind>block|encoder){NUMBER}", r"(?P<what>\w+)"
 
     def index(match: re.Match, network: Any) -> int:
-        return int(match["i"]) + (network.blocks if match["kind"] == "encoder" else 0)
+        number = int(match["i"])
+        if match["kind"] == "encoder":
+            return network.blocks + number
+        return number if number < network.blocks else -1  # -1: the network has no such block
 
     return [
         (
