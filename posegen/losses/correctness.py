@@ -21,7 +21,7 @@ EPSILON = 1e-8
 class SamplingCorrectness(Loss):
     """Σ over levels of mean_l exp(−μ(v_s→t(l), v_t(l)) / (μ_max(l) + ε)) − e⁻¹.
 
-    At level k, μ is the cosine of features relu(k+1)_1; v_s→t are source features sampled along the flow with a Gaussian
+    At level k, μ is the cosine of features relu(k+1)_1; v_s→t are source features sampled along the flow in a Gaussian
     window; μ_max(l) is the best cosine over all source locations; ε = 1e-8. A perfect flow does not give exactly 0.
 
     Args:
