@@ -118,8 +118,8 @@ def find_config(path: str | Path) -> Path:
     if path.suffix or len(path.parts) > 1:
         if not path.parent.is_dir():
             raise ConfigError(f"there is no config {path}; {path.parent} is not a folder")
-        near = nearest(path.name, [other.name for other in path.parent.glob("*.*")])
-        raise ConfigError(f"there is no config {path}{near}")
+        near = nearest(str(path), map(str, path.parent.glob("*.*")))
+        raise ConfigError(f"there is no config {path}{near}\n`posegen configs` lists those that come with posegen.")
     raise ConfigError(
         f"there is no config {path}, and none of that name comes with posegen{nearest(path.name, shipped)}\n"
         "`posegen configs` lists those that do."

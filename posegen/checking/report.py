@@ -49,9 +49,8 @@ class Report:
         there = {dataclasses.replace(finding, split=split) for finding in self.findings if finding.split == other}
         left = [finding for finding in self.findings if finding not in there]
         if len(left) < len(self.findings):
-            self.notes.append(
-                f"{split}: {len(self.findings) - len(left):,} findings are also {other}'s, and listed there"
-            )
+            count = len(self.findings) - len(left)
+            self.notes.append(f"{split}: {count:,} finding{'s' * (count != 1)} also listed for {other}")
         self.findings = left
 
     def count(self, severity: str) -> int:

@@ -16,6 +16,9 @@ from ..version import __version__
 
 DESCRIPTION = "Pose transfer and image animation with GFLA."
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells use it."""
+
 COMMANDS = {
     name: Command(name, summary, f"{__name__}.{module}")
     for name, module, summary in (
@@ -88,6 +91,9 @@ def _run(command: Command, arguments: Sequence[str], prog: str | None) -> int:
             raise
         print(f"error: {_message(error)}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _message(error: PosegenError) -> str:

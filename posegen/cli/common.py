@@ -23,6 +23,9 @@ class ConfigOptions(argparse.Action):
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
     ) -> None:
         """Set the parsed dictionary."""
+        for value in values:
+            if "=" not in value:
+                parser.error(f"{option_string} {value}: expected KEY=VALUE")
         from mmengine.config import DictAction
 
         DictAction(self.option_strings, self.dest, self.nargs)(parser, namespace, values, option_string)

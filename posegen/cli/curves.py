@@ -17,7 +17,9 @@ PANELS = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``posegen curves``."""
     parser.add_argument("work_dir", type=Path, help="work dir of a run")
-    parser.add_argument("out", type=Path, metavar="PNG", help="image file to write")
+    parser.add_argument(
+        "out", type=Path, nargs="?", metavar="PNG", help="image file to write (default: WORK_DIR/curves.png)"
+    )
     parser.add_argument("--force", action="store_true", help="overwrite an existing image")
 
 
@@ -25,7 +27,8 @@ def run(parsed: argparse.Namespace) -> int:
     """Plot; return 0."""
     from ..visualization.curves import draw_curves, read_scalars
 
-    refuse_to_overwrite([parsed.out], parsed.force)
-    draw_curves(read_scalars(parsed.work_dir), PANELS, parsed.out)
-    print(parsed.out)
+    out = parsed.out or parsed.work_dir / "curves.png"
+    refuse_to_overwrite([out], parsed.force)
+    draw_curves(read_scalars(parsed.work_dir), PANELS, out)
+    print(out)
     return 0

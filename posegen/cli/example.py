@@ -64,7 +64,7 @@ def run(parsed: argparse.Namespace) -> int:
     for number, points in enumerate(moves, 1):
         _write_points(motion / f"{number:02d}", points, encoder, frame)
     print(f"{sources}: pictures of {shown(frame)} pixels, with their key points beside them")
-    print(f"{poses}: key points of other poses; {targets}: the true pictures of these poses, to compare")
+    print(f"{poses}: key points of other poses; {targets}: N.png is the true picture of sources/N.png in poses/N.json")
     if moves:
         print(f"{motion}: key points of a motion of {sources / '1.png'}, one file for each frame")
     print(f"the model generates pictures of {shown(config['size'])} pixels; --resize-back gives them the source's size")

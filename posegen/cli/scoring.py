@@ -101,7 +101,13 @@ def score(
     result.unmatched = list(unmatched)
     result.context |= context
     _show(result, others, out)
-    return 1 if result.not_computed and not parsed.allow_missing else 0
+    if not result.not_computed or parsed.allow_missing:
+        return 0
+    print(
+        f"exit status 1: {len(result.not_computed)} metrics not computed; --allow-missing accepts that, --metrics "
+        "selects others"
+    )
+    return 1
 
 
 def _show(result: Evaluation, others: list[tuple[str, Evaluation]], out: Path | None) -> None:

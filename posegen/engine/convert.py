@@ -15,6 +15,8 @@ from ..models.published import ALIASES, is_published, our_name
 from ..registry import DISCRIMINATORS, MODELS
 from .checkpoint import read_checkpoint, state_of
 
+MOST_LISTED = 12
+"""Keys that an error names."""
 DISCRIMINATOR_NAMES = ("discriminator", "temporal_discriminator")
 """Names of a trainer's discriminators."""
 
@@ -28,8 +30,8 @@ def convert(config: Config, source: str | Path, discriminators: Sequence[str | P
         discriminators: published discriminator files to add to F and G; clip models have two.
 
     Raises:
-        CheckpointError: a file cannot be read or does not fit. Every key that is missing, left over or of the wrong
-            shape is named.
+        CheckpointError: a file cannot be read or does not fit. Names the keys that are missing, left over or of
+            the wrong shape.
     """
     state = read_published(source)
     if is_published(state):
@@ -47,6 +49,8 @@ def read_published(path: str | Path) -> dict[str, Tensor]:
     odd = [name for name, value in state.items() if not isinstance(value, Tensor)]
     if odd or not state:
         raise CheckpointError(f"{path} is not a plain state dict: {', '.join(odd[:5]) or 'it is empty'}")
+    if any(name.startswith(("model.flow_estimator.", "model.renderer.")) for name in state):
+        raise CheckpointError(f"{path} is a posegen checkpoint: there is nothing to convert")
     return {name.removeprefix("module."): value for name, value in state.items()}
 
 
@@ -101,6 +105,8 @@ def _translate(
     taken = {names[published] for published in state}
     problems += [f"missing: nothing for {name} {tuple(own[name].shape)}" for name in own if name not in taken]
     if problems:
-        listed = "\n".join(f"  - {problem}" for problem in problems)
+        listed = "\n".join(f"  - {problem}" for problem in problems[:MOST_LISTED])
+        if len(problems) > MOST_LISTED:
+            listed += f"\n  … and {len(problems) - MOST_LISTED} more"
         raise CheckpointError(f"{where} does not fit the config: {len(problems)} keys\n{listed}")
     return converted

@@ -87,7 +87,7 @@ class PosegenRunner(Runner):
         self.run_id = uuid.uuid4().hex
         path = self._newest_checkpoint() if self._resume else None
         if path:
-            self.resume(path)
+            self.resume(path, resume_param_scheduler=False)  # learning rates are functions of the iteration
         elif self.start_from:
             load_weights(self.model.model, self.start_from)
             self._has_loaded = True

@@ -104,9 +104,7 @@ class Inferencer:
         precision: str = "auto",
     ) -> None:
         source = model if isinstance(model, ModelSource) else ModelSource.find(model, checkpoint, revision)
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = torch.device(device)
+        self.device = find_device(device)
         self.model: Any = source.load()
         self.config = source.config
         require(self.config, "structure", "size")
@@ -419,3 +417,20 @@ def _result(one: Prepared, made: Transfer, resize_back: bool) -> Result:
     if made.masks:
         mask = F.interpolate(made.masks[-1].float(), size)[0, 0].cpu().numpy()
     return Result(generated_picture(one, made, resize_back), flow, mask, warped, one.name)
+
+
+def find_device(device: str | torch.device) -> torch.device:
+    """Return a device by name, ``"auto"`` being CUDA where there is a GPU and the CPU elsewhere.
+
+    Raises:
+        ConfigError: no device of that name, or it is not on this machine.
+    """
+    has_gpu = torch.cuda.is_available()
+    try:
+        found = torch.device(("cuda" if has_gpu else "cpu") if device == "auto" else device)
+    except RuntimeError as error:
+        raise ConfigError(f"there is no device {str(device)!r}; use auto, cpu, cuda or cuda:N") from error
+    if found.type == "cuda" and (not has_gpu or (found.index or 0) >= torch.cuda.device_count()):
+        count = torch.cuda.device_count() if has_gpu else 0
+        raise ConfigError(f"device {str(device)!r} is not available: PyTorch finds {count} GPUs; use auto or cpu")
+    return found

@@ -143,7 +143,9 @@ def _common_length(flows: list[Tensor]) -> float:
 def _legend(columns: Columns, largest: float, size: tuple[int, int]) -> str:
     if FLOW not in columns and EXACT not in columns:
         return ""
-    lines = [f"flow: where in the source a pixel comes from; full color = {largest:g} px of {size[1]}×{size[0]}"]
+    lines = [
+        f"flow: where in the source a pixel comes from; full color = {largest:g} px of {size[1]}x{size[0]}"
+    ]  # Pillow's own font has no ×
     if EXACT in columns:
         lines.append("exact flow: gray = not visible in the source")
     if MASK in columns:
