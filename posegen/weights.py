@@ -82,8 +82,9 @@ def find_weights(file: WeightsFile, given: str | Path | None = None) -> Path:
             f"  file:    {file.file_name}\n"
             f"  address: {file.address}\n"
             f"  put in:  {file.path.parent}{os.sep}\n"
-            f"`posegen weights --download {file.file_name}` fetches it; nothing is downloaded unasked. If "
-            "torch's folder is elsewhere, set TORCH_HOME; a part that reads weights takes a path as its argument weights."
+            f"`posegen weights --download {file.file_name}` fetches it; nothing is downloaded unasked.\n"
+            "If torch's folder is elsewhere, set TORCH_HOME; a part that reads weights takes a path as its argument "
+            "weights."
         )
     _verify(file, file.path)
     return file.path

@@ -216,7 +216,7 @@ def test_findings_of_val_and_test_are_listed_once(sound):
     (sound / "test" / names(3)[0]).unlink()
     report = check_data(pairs_config(sound, "val", "test"))
     assert [f.split for f in report.findings] == ["test"]
-    assert report.notes == ["val: 1 findings are also test's, and listed there"]
+    assert report.notes == ["val: 1 finding also listed for test"]
 
 
 def test_missing_lists_are_findings_and_the_other_split_is_checked(sound):
