@@ -139,6 +139,7 @@ def test_torchrun_restarts_after_status_75_and_exits_with_1(tmp_path):
 THREADS = """
 import atexit
 from pathlib import Path
+import torch
 from posegen.engine.distributed import join_process_group
 
 def threads():
@@ -146,6 +147,7 @@ def threads():
 
 atexit.register(lambda: print(*threads()))  # registered first, so called last
 join_process_group("pytorch")
+torch.distributed.all_reduce(torch.zeros(1))  # a thread has its name once it has worked
 print(*threads())
 """
 
