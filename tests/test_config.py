@@ -171,7 +171,7 @@ def test_a_config_without_a_knob_is_refused(tmp_path):
 
 
 def test_a_missing_config_answers_with_its_neighbor():
-    with pytest.raises(ConfigError, match=r"did you mean 'gfla_market\.py'"):
+    with pytest.raises(ConfigError, match=r"did you mean '.*configs/gfla_market\.py'"):
         load_config(CONFIGS / "gfla_markt.py")
 
 

@@ -487,7 +487,7 @@ def test_reasons_are_printed_once_below_a_table_that_fits_the_terminal(tmp_path,
     names = [row.split()[1] for row in rows]
     assert names == ["ssim", "psnr", "l1", "fid", "kid", "lpips"]  # a row a metric: none is broken over two
     assert max(map(len, table.splitlines())) <= 80
-    assert below.count("inception-2015-12-05.pt") == 2  # its name, and its address
+    assert below.count("inception-2015-12-05.pt") == 3  # its name, its address, and the command that fetches it
 
 
 def test_images_without_a_partner_are_listed_and_change_the_exit_status(tmp_path, capsys):

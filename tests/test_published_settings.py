@@ -73,7 +73,6 @@ def test_feature_layers(name, losses):
         assert list(correctness.levels) == levels
         layers = tuple(CORRECTNESS[level] for level in levels)
         assert correctness.needs == {"source": layers, "target": layers}
-        assert (correctness.window, correctness.sigma) == (4, 2)
         assert list(some["AffineRegularization"].kernel_sizes) == list(ATTENTION[name].values())
     assert losses["full"]["AdversarialLoss"].mode == "lsgan"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import mmengine.registry
 import pytest
 
-from posegen import plugins
 from posegen.config import load_config
 from posegen.errors import ConfigError, UnknownNameError
 from posegen.registry import HOOKS, KINDS, LOSSES, METRICS, MODELS, RENDERERS
@@ -81,15 +80,14 @@ def test_a_name_that_is_taken_is_an_error_and_the_first_part_stays():
     assert METRICS.get("PSNR") is before
 
 
-def test_parts_of_one_name_in_two_kinds_take_the_arguments_of_either(derived):
+def test_parts_of_one_name_in_two_kinds_take_the_arguments_of_either(derived, monkeypatch):
     text = "custom_hooks = [dict(type='TwoKinds', {}=1)]"
-    with plugins.temporary():
-        METRICS.register_module(name="TwoKinds", module=lambda first: None)
-        HOOKS.register_module(name="TwoKinds", module=lambda second: None)
-        for argument in ("first", "second"):
-            load_config(derived(text.format(argument)))
-        with pytest.raises(ConfigError, match="no argument 'third'"):
-            load_config(derived(text.format("third")))
+    monkeypatch.setitem(METRICS.module_dict, "TwoKinds", lambda first: None)
+    monkeypatch.setitem(HOOKS.module_dict, "TwoKinds", lambda second: None)
+    for argument in ("first", "second"):
+        load_config(derived(text.format(argument)))
+    with pytest.raises(ConfigError, match="no argument 'third'"):
+        load_config(derived(text.format("third")))
 
 
 @pytest.mark.parametrize("name", ["os.system", "posegen.models.PairModel", "there_is_no_such_module.run"])

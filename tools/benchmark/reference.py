@@ -61,7 +61,7 @@ class WholeMatrixCorrectness(SamplingCorrectness):
         for level, flow in zip(self.levels, inputs.out.flows, strict=True):
             source, target = (inputs.features(image, f"relu{level + 1}_1") for image in ("source", "target"))
             flow = F.interpolate(flow, size=target.shape[-2:], mode="nearest")
-            cosine = F.cosine_similarity(sample_gaussian(source, flow, self.window, self.sigma), target, dim=1)
+            cosine = F.cosine_similarity(sample_gaussian(source, flow), target, dim=1)
             units = [F.normalize(features.flatten(2), dim=1) for features in (source, target)]
             best = (units[1].transpose(1, 2) @ units[0]).amax(2).view_as(cosine)
             terms.append((torch.exp(-cosine / (best + EPSILON)) - math.exp(-1)).mean())
