@@ -303,3 +303,32 @@ def test_a_truncated_checkpoint_is_an_error(tiny_config, checkpoint, tmp_path, c
 
 def test_every_error_of_ours_is_one_class():
     assert all(issubclass(getattr(posegen, name), PosegenError) for name in posegen.__all__ if name.endswith("Error"))
+
+
+@pytest.mark.parametrize("option", ["batch_size", "flow_iters"])
+def test_an_override_without_a_value_is_refused_by_name(tiny_config, option, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run("train", tiny_config, "--cfg-options", option, 4)
+    assert ended.value.code == 2
+    assert f"--cfg-options {option}: expected KEY=VALUE" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_one_line_and_the_exit_status_of_shells(monkeypatch, capsys):
+    def interrupted(parsed):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("posegen.cli.configs.run", interrupted)
+    assert run("configs") == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_a_posegen_checkpoint_has_nothing_to_convert(tiny_config, checkpoint, tmp_path, capsys):
+    error = refused(capsys, "convert", checkpoint, tmp_path / "x.pth", "--config", tiny_config)
+    assert "is a posegen checkpoint: there is nothing to convert" in error
+    assert not (tmp_path / "x.pth").exists()
+
+
+@pytest.mark.parametrize(("device", "message"), [("gpu", "there is no device 'gpu'"), ("cuda:99", "not available")])
+def test_a_device_that_is_not_there_is_refused_by_name(device, message):
+    with pytest.raises(ConfigError, match=message):
+        posegen.Inferencer("paperdolls", device=device)

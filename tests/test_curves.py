@@ -50,3 +50,9 @@ def test_the_command_plots_and_does_not_overwrite(tmp_path, capsys):
     assert out.is_file()
     assert main(["curves", str(tmp_path), str(out)]) == 1
     assert "--force" in capsys.readouterr().err
+
+
+def test_curves_go_into_the_work_dir_by_default(tmp_path, capsys):
+    write(tmp_path / "run", [{"epe_ratio": 0.5, "step": 10}])
+    assert main(["curves", str(tmp_path)]) == 0
+    assert read_image(tmp_path / "curves.png").std() > 0
