@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.logging import MMLogger
+from PIL import Image
 from posegen_people import posegen_read_keypoints
 from posegen_people.annotations import (
     COCO_17,
@@ -23,6 +24,7 @@ from posegen_people.layouts import OPENPOSE_18
 from posegen_people.pairs import AnnotatedPairs, CocoPairs, crop_box
 from torch.utils.data import DataLoader
 
+from posegen.checking.check import check_image
 from posegen.cli import _message
 from posegen.data import HeatmapEncoder, KeypointLayout, Keypoints, PairDataset
 from posegen.data.images import read_image, to_uint8, write_image
@@ -732,6 +734,23 @@ def test_the_crop_has_the_target_proportions_and_gray_borders(coco_root, encoder
     # 80×20 becomes 80×160 about row 10: rows −70 to 90, of which 0 to 90 show the image, at 0.8 of their size
     assert (to_uint8(crop)[:55] == 128).all()
     assert to_uint8(crop)[60:].std() > 20
+
+
+def test_a_photograph_is_turned_by_exif_where_its_size_in_the_file_says_so(coco_root, encoder):
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    upright = Image.fromarray(picture(100, 80))
+    upright.transpose(Image.Transpose.ROTATE_270).save(coco_root / "a.png", exif=exif)
+    (coco_root / "plain").mkdir()
+    upright.save(coco_root / "plain" / "a.png")
+    sizes = {"width": 80, "height": 100}
+    turned = coco_pairs(coco_root, coco_set(person(0), **sizes), encoder)
+    plain = coco_pairs(coco_root / "plain", coco_set(person(0), **sizes), encoder)
+    np.testing.assert_array_equal(turned[0].source, plain[0].source)
+    stored = coco_pairs(coco_root, coco_set(person(0), width=100, height=80), encoder)
+    assert not np.array_equal(stored[0].source, plain[0].source)
+    examined = CocoPairs.examine(coco_root / "coco.json", coco_root)
+    assert [finding.kind for info in examined for finding in check_image(info).findings] == ["orientation"]
 
 
 def test_points_move_with_the_crop(coco_root, encoder):

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from posegen.data import KeypointLayout, Keypoints
-from posegen.data.images import IMAGE_ENDINGS, read_image, resize_image, to_uint8
+from posegen.data.images import PHOTOGRAPH_ENDINGS, read_photograph, resize_image, to_uint8
 from posegen.errors import ConfigError, DataError, InputError
 from posegen.inference import (
     Inferencer,
@@ -98,7 +98,7 @@ class PageModel:
         Raises:
             DataError: a file is broken or too large, there is no picture among them, or more than these two.
         """
-        pictures = [path for path in paths if path.suffix.lower() in IMAGE_ENDINGS]
+        pictures = [path for path in paths if path.suffix.lower() in PHOTOGRAPH_ENDINGS]
         others = [path for path in paths if path not in pictures]
         if len(pictures) != 1 or len(others) > 1:
             raise DataError(
@@ -108,7 +108,7 @@ class PageModel:
             )
         if others and self.layout is None:
             raise DataError(others[0].name, "the structures of this model are not key points and not read from files")
-        picture = read_image(pictures[0], MAX_PIXELS)
+        picture = read_photograph(pictures[0], most_pixels=MAX_PIXELS).image
         return _reduced(picture, self._read_points(others[0], pictures[0], picture) if others else None)
 
     def _read_points(self, path: Path, image: Path, picture: np.ndarray) -> Keypoints:
@@ -124,7 +124,7 @@ class PageModel:
             DataError: the picture is broken, or no figure is found in it.
             ConfigError, MissingWeightsError: no plugin estimates such key points, or it cannot run here.
         """
-        picture = read_image(path, MAX_PIXELS)
+        picture = read_photograph(path, most_pixels=MAX_PIXELS).image
         return _reduced(picture, read_inputs([PoseInput(path, name=path.name)], [], self.encoder)[0][0].structure)
 
     def read_pose(self, paths: Sequence[Path], frame: tuple[int, int]) -> Keypoints:
@@ -138,7 +138,7 @@ class PageModel:
             DataError: a file is broken, or there are others.
             ConfigError, MissingWeightsError: see :meth:`estimate`.
         """
-        others = [path for path in paths if path.suffix.lower() not in IMAGE_ENDINGS]
+        others = [path for path in paths if path.suffix.lower() not in PHOTOGRAPH_ENDINGS]
         if len(paths) > len(others):
             sample = self.read_sample(paths)
             return self.prepared_points(self.estimate(paths[0]) if sample.structure is None else sample)

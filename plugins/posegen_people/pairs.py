@@ -22,7 +22,7 @@ from pycocotools.coco import COCO
 
 from posegen.data import Keypoints, PairDataset, StructureEncoder
 from posegen.data.findings import Annotation, Finding, ImageInfo, as_findings
-from posegen.data.images import read_image, resize_image, to_tensor
+from posegen.data.images import read_image, read_in_frame, resize_image, to_tensor
 from posegen.errors import ConfigError, DataError
 from posegen.files import check_name, find_file, link_out, read_json, read_text
 from posegen.preparing import cut_middle
@@ -415,13 +415,14 @@ def _stem(name: str) -> str:
 
 
 class Person(NamedTuple):
-    """One annotation: box (left, top, width, height) and points in pixels of the image, and the identity."""
+    """One annotation: box (left, top, width, height) and points in pixels of the image, identity, size in the list."""
 
     id: int
     file_name: str
     box: tuple[float, float, float, float]
     keypoints: Keypoints
     identity: tuple[Any, ...] | None
+    frame: tuple[int, int] | None = None
 
 
 @DATASETS.register_module()
@@ -504,15 +505,17 @@ class CocoPairs(PeoplePairs):
         people, _, problems = read_people(annotation_file, image_root, min_keypoints)
         yield from as_findings("bad annotation", annotation_file, problems)
         annotations: dict[str, list[Annotation]] = defaultdict(list)
+        frames = {person.file_name: person.frame for person in people}
         for person in people:
             annotation = Annotation(person.keypoints, _who(person), str(annotation_file), f"annotation {person.id}")
             annotations[person.file_name].append(annotation)
         for name, shown in annotations.items():
             with contextlib.suppress(ValueError):  # among the problems already
-                yield ImageInfo(find_file(image_root, name), name, tuple(shown), one_size=False)
+                file = find_file(image_root, name)
+                yield ImageInfo(file, name, tuple(shown), one_size=False, listed_size=frames[name])
 
     def _view(self, person: Person) -> PosedImage:
-        image = read_image(self.image_root / person.file_name)
+        image = read_in_frame(self.image_root / person.file_name, person.frame)
         return cut_out(image, person.keypoints, person.box, self.size, self.padding, self.resample)
 
     prepare_options = ("padding", "resample")
@@ -631,7 +634,9 @@ def read_person(entry: dict[str, Any], images: dict[Any, dict[str, Any]], names:
     identity = _identity(entry, image)
     if identity is not None and not all(isinstance(part, (str, int, float, NoneType)) for part in identity):
         raise DataError("", f"{what}: person_id, track_id and vid_id must be numbers or text, got {identity[1:]}")
-    return Person(entry["id"], image["file_name"], _box(entry, keypoints, what), keypoints, identity)
+    height, width = image.get("height"), image.get("width")
+    frame = (height, width) if isinstance(height, int) and isinstance(width, int) else None
+    return Person(entry["id"], image["file_name"], _box(entry, keypoints, what), keypoints, identity, frame)
 
 
 def _box(entry: dict[str, Any], keypoints: Keypoints, what: str) -> tuple[float, float, float, float]:

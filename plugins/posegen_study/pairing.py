@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
-from posegen.data.images import IMAGE_ENDINGS, read_image
+from posegen.data.images import IMAGE_ENDINGS, read_image, read_size
+from posegen.data.keypoints import shown
 from posegen.errors import ConfigError, DataError
 from posegen.files import link_out, natural_order
 
@@ -168,5 +167,4 @@ def _list_poor_pairs(files: Mapping[str, Mapping[str, Path]]) -> list[str]:
 
 
 def _size(path: Path) -> str:
-    with Image.open(path) as image:
-        return f"{image.width}×{image.height}"
+    return shown(read_size(path))

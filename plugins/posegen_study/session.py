@@ -101,5 +101,5 @@ class Session:
 
 def _png(path: Path) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(read_image(path)).save(buffer, format="PNG")
+    Image.fromarray(read_image(path, turned=True)).save(buffer, format="PNG")
     return buffer.getvalue()

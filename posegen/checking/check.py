@@ -13,6 +13,7 @@ from typing import Any
 
 from ..data import Keypoints, require_dataset
 from ..data.findings import Annotation, Finding, ImageInfo, as_findings, size_before
+from ..data.images import SIDEWAYS, UPRIGHT, read_orientation, read_size
 from ..data.keypoints import shown
 from ..errors import ConfigError, DataError
 from ..registry import DATASETS, check_arguments
@@ -206,7 +207,7 @@ def check_image(info: ImageInfo) -> CheckedImage:
         kind = "missing image" if text.endswith("no such file") else "broken image"
         return CheckedImage(info, None, None, [Finding(kind, text, str(info.file), sample=info.name)])
     size = (image.shape[0], image.shape[1])
-    findings = [*_wrong_proportions(info, size)]
+    findings = [*_wrong_proportions(info, size), *_not_upright(info, size)]
     if not info.is_mask and image.min() == image.max():
         findings.append(_warning("blank image", f"every pixel is {image.flat[0]}", info))
     for annotation in info.annotations:
@@ -227,6 +228,15 @@ def _wrong_proportions(info: ImageInfo, size: tuple[int, int]) -> Iterator[Findi
     if before is None or not _fits(before, info.proportions):
         text = f"{shown(size)} pixels, and should have the proportions of {shown(info.proportions)}"
         yield _warning("proportions", text, info)
+
+
+def _not_upright(info: ImageInfo, size: tuple[int, int]) -> Iterator[Finding]:
+    """Check whether an image that is read as it is stored looks turned or mirrored."""
+    orientation = read_orientation(info.file)
+    if orientation == UPRIGHT or (orientation >= SIDEWAYS and info.listed_size == size == read_size(info.file)):
+        return
+    text = f"EXIF orientation {orientation} is ignored, so it is seen turned; store it upright, with its key points"
+    yield _warning("orientation", text, info)
 
 
 def _fits(size: tuple[int, int], proportions: tuple[int, int]) -> bool:

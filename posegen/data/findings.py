@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .images import FORMATS, read_image
+from .images import FORMATS, read_in_frame
 from .keypoints import Keypoints
 
 _ROW = re.compile(r"(?:(?P<file>[^:,]+), )?row (?P<row>\d+): (?P<text>.*)", re.DOTALL)
@@ -77,6 +77,8 @@ class ImageInfo:
         sequence: name of the video it is a frame of. Frames of a video should have one size, and may repeat.
         one_size: whether the images of the split that belong to no video should all have one size.
         is_mask: whether it is a mask. Masks may repeat.
+        listed_size: (H, W) that the list gives, if the data set reads the image with
+            :func:`~posegen.data.images.read_in_frame`.
     """
 
     file: str | Path
@@ -87,6 +89,7 @@ class ImageInfo:
     sequence: str | None = None
     one_size: bool = True
     is_mask: bool = False
+    listed_size: tuple[int, int] | None = None
 
     def read(self) -> tuple[np.ndarray, str]:
         """Return the image, uint8 H W 3, and the SHA-256 of its stored form.
@@ -94,7 +97,7 @@ class ImageInfo:
         Raises:
             DataError: it cannot be read.
         """
-        image = read_image(self.file)
+        image = read_in_frame(self.file, self.listed_size)
         with open(self.file, "rb") as file:
             return image, hashlib.file_digest(file, "sha256").hexdigest()
 

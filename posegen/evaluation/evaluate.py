@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
+from ..data.images import read_size
 from ..data.keypoints import Keypoints
 from ..errors import CheckpointError, ConfigError, MissingWeightsError
 from ..registry import METRICS, STRUCTURE_ENCODERS
@@ -202,9 +202,8 @@ def _points(
         return None
     placed = []
     for name, path in files.items():
-        with Image.open(path) as image:
-            size = (image.height, image.width)
-        placed.append(replace(known[name], points=place_points(known[name].points, size, protocol)))
+        points = place_points(known[name].points, read_size(path), protocol)
+        placed.append(replace(known[name], points=points))
     return placed
 
 

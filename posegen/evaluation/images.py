@@ -19,7 +19,7 @@ from .protocol import Protocol
 from .results import ImagePair
 
 LOSSY = {".jpg", ".jpeg", ".webp"}
-COLOR_MODES = {"RGB", "YCbCr", "CMYK"}
+COLOR_MODES = {"RGB", "RGBA", "YCbCr", "CMYK"}
 WHITE = 255
 
 Sizes = dict[tuple[int, int], list[Path]]
@@ -83,7 +83,7 @@ def prepare_target(path: Path, protocol: Protocol) -> np.ndarray:
 
     A lossy file that keeps its size is not compressed again.
     """
-    image = read_image(path)
+    image = read_image(path, turned=True)
     resized = _resize(image, protocol)
     if resized is not image or path.suffix.lower() not in LOSSY:
         resized = store(resized, protocol.target_round_trip)
@@ -92,7 +92,7 @@ def prepare_target(path: Path, protocol: Protocol) -> np.ndarray:
 
 def prepare_generated(path: Path, protocol: Protocol) -> np.ndarray:
     """Read a generated image as it is scored: stored and read again unless lossy, resized, padded. uint8 H W 3."""
-    image = read_image(path)
+    image = read_image(path, turned=True)
     if path.suffix.lower() not in LOSSY:
         image = store(image, protocol.generated_round_trip)
     return _pad(_resize(image, protocol), protocol.padding)
@@ -100,7 +100,7 @@ def prepare_generated(path: Path, protocol: Protocol) -> np.ndarray:
 
 def prepare_source(path: Path, protocol: Protocol) -> np.ndarray:
     """Read a source image, resized and padded as a true one. uint8 H W 3."""
-    return _pad(_resize(read_image(path), protocol), protocol.padding)
+    return _pad(_resize(read_image(path, turned=True), protocol), protocol.padding)
 
 
 def store(image: np.ndarray, round_trip: str) -> np.ndarray:
@@ -161,13 +161,14 @@ def _pad(image: np.ndarray, padding: str) -> np.ndarray:
 
 def _size_or_problem(path: Path) -> tuple[int, int] | str:
     try:
-        size = read_image(path).shape[:2]
+        size = read_image(path, turned=True).shape[:2]
     except DataError as error:
         return f"{path}: {'; '.join(error.problems)}"
     with Image.open(path) as image:
-        mode, has_alpha = image.mode, "A" in image.getbands() or "transparency" in image.info
-    if has_alpha:
-        return f"{path}: has an alpha channel; compose it with its background"
+        mode = image.mode
+        transparent = image.has_transparency_data and image.convert("RGBA").getextrema()[3] != (255, 255)
+    if transparent:
+        return f"{path}: has an alpha channel with transparent parts; compose it with its background"
     if mode not in COLOR_MODES:
         return f"{path}: not a color image (mode {mode}); convert it to RGB"
     return size

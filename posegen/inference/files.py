@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..data.images import IMAGE_ENDINGS, MOST_BYTES
+from ..data.images import MOST_BYTES, PHOTOGRAPH_ENDINGS
 from ..errors import DataError
 from ..files import link_out, natural_order, read_bytes
 from .inputs import PoseInput
@@ -33,7 +33,7 @@ def find_sources(path: Path, keypoints: Path | None, option: str = "--source-key
     pictures = [file for file in list_files(path) if _is_picture(file)]
     if not pictures:
         problem = "contains no picture" if path.is_dir() else "is not a picture"
-        raise DataError(path, problem, f"Supported: {', '.join(IMAGE_ENDINGS)}.")
+        raise DataError(path, problem, f"Supported: {', '.join(PHOTOGRAPH_ENDINGS)}.")
     return _each(path, pictures, lambda picture: _from_picture(picture, keypoints, option))
 
 
@@ -93,7 +93,7 @@ def matching_pictures(folder: Path, files: Sequence[Path]) -> list[Path]:
     """
     found, problems = [], []
     for file in files:
-        pictures = [folder / f"{file.stem}{ending}" for ending in IMAGE_ENDINGS]
+        pictures = [folder / f"{file.stem}{ending}" for ending in PHOTOGRAPH_ENDINGS]
         picture = next((path for path in pictures if path.is_file()), None)
         if picture is None:
             problems.append(f"no picture for the structure {file.name}: {file.stem}.jpg, .png, …")
@@ -160,4 +160,4 @@ def _stem(file: Path) -> str:
 
 
 def _is_picture(file: Path) -> bool:
-    return file.suffix.lower() in IMAGE_ENDINGS
+    return file.suffix.lower() in PHOTOGRAPH_ENDINGS

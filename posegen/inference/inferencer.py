@@ -25,7 +25,7 @@ from ..errors import ConfigError, InputError, PosegenError
 from ..ops import resize_flow, warp
 from ..records import PairBatch, Transfer
 from ..registry import STRUCTURE_ENCODERS
-from .inputs import Picture, PoseInput, Structure, as_array, as_structure, is_path, read_each
+from .inputs import Picture, PoseInput, Structure, as_structure, is_path, read_each
 from .interpolation import interpolate_keypoints
 from .model_source import ModelSource
 from .prepare import frame_of, model_size, prepare_checked, test_dataset
@@ -282,8 +282,7 @@ class Inferencer:
         Raises:
             DataError, InputError: see :meth:`infer`.
         """
-        assert source.picture is not None
-        picture = as_array(source.picture)
+        picture = source.read_picture()
         prepared, own = self._encode(source, picture, f"{source.name}, source")
         image = to_tensor(prepared)
         for target in targets:
@@ -300,8 +299,7 @@ class Inferencer:
             source, target: from :func:`posegen.inference.read_inputs`.
             fractions: for each frame the fraction of the way, in [0, 1].
         """
-        assert source.picture is not None
-        picture = as_array(source.picture)
+        picture = source.read_picture()
         prepared, start = prepare_checked(self.config, picture, source.structure, f"{source.name}, source")
         _, end = prepare_checked(self.config, frame_of(target, picture), target.structure, f"{target.name}, target")
         image, own = to_tensor(prepared), self.encoder.encode(start, self.size, prepared)

@@ -16,7 +16,7 @@ from torch import Tensor
 from .. import plugin_access
 from ..data import KeypointLayout, Keypoints, StructureEncoder
 from ..data.estimators import Figure, find_estimator, run_estimator
-from ..data.images import read_image
+from ..data.images import WHITE, Background, read_image, read_photograph
 from ..data.keypoints import shown
 from ..errors import ConfigError, DataError, InputError, MissingWeightsError
 from ..files import read_json
@@ -45,11 +45,25 @@ class PoseInput:
         picture: the picture; None for a target of which only the key points are known.
         structure: its key points or other structure; None: an estimator has to find them in the picture.
         name: name in file names and messages.
+        background: shown where the picture is transparent.
     """
 
     picture: Picture | None = None
     structure: Structure = None
     name: str = ""
+    background: Background = WHITE
+
+    def read_picture(self) -> np.ndarray:
+        """Return the picture, uint8 H W 3: as it is seen, but as stored if a data set's list counts its pixels.
+
+        Raises:
+            DataError: the file cannot be read.
+            InputError: see :func:`as_array`.
+        """
+        assert self.picture is not None
+        if is_path(self.picture) and isinstance(self.structure, Keypoints) and self.structure.listed:
+            return read_image(self.picture)
+        return as_array(self.picture, self.background)
 
 
 # Key-point files
@@ -105,17 +119,15 @@ def _content(path: Path) -> str:
 # Values in memory
 
 
-def as_array(picture: Picture) -> np.ndarray:
-    """Return a picture as uint8 H W 3, RGB; files are read with :func:`posegen.data.images.read_image`.
+def as_array(picture: Picture, background: Background = WHITE) -> np.ndarray:
+    """Return a picture as uint8 H W 3, RGB; see :func:`posegen.data.images.read_photograph`.
 
     Raises:
         DataError: the file cannot be read.
         InputError: not a path, an image or such an array.
     """
-    if is_path(picture):
-        return read_image(picture)
-    if isinstance(picture, Image.Image):
-        return np.asarray(picture.convert("RGB"))
+    if is_path(picture) or isinstance(picture, Image.Image):
+        return read_photograph(picture, background).image
     if isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3:
         return picture
     given = f"{picture.dtype}, {picture.shape}" if isinstance(picture, np.ndarray) else type(picture).__name__
@@ -215,7 +227,7 @@ def read_inputs(
     estimate = _load_estimator(to_estimate, encoder.layout, estimator) if to_estimate else None
 
     def read(one: PoseInput) -> PoseInput:
-        image = None if one.picture is None else as_array(one.picture)
+        image = None if one.picture is None else one.read_picture()
         if one.structure is None:
             assert estimate is not None
             assert image is not None

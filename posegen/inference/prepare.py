@@ -11,7 +11,7 @@ import numpy as np
 from ..data import Keypoints, PoseDataset, require_dataset
 from ..data.keypoints import shown
 from ..registry import DATASETS
-from .inputs import PoseInput, as_array, check_points
+from .inputs import PoseInput, check_points
 
 UNNOTICED = 1.05
 """Largest ratio of proportions that is not reported as stretched."""
@@ -65,7 +65,7 @@ def frame_of(target: PoseInput, source: np.ndarray) -> np.ndarray:
     than the source.
     """
     if target.picture is not None:
-        return as_array(target.picture)
+        return target.read_picture()
     if not (isinstance(target.structure, Keypoints) and target.structure.frame):
         return source
     frame = target.structure.frame
@@ -96,7 +96,7 @@ def describe_size(config: Mapping[str, Any], sources: Sequence[PoseInput], resiz
         resized_back: results get the source's size, or cannot have it.
     """
     size = model_size(config)
-    sizes = [one.structure.frame or as_array(one.picture).shape[:2] for one in sources]  # type: ignore[arg-type]
+    sizes = [one.structure.frame or one.read_picture().shape[:2] for one in sources]
     if all(one == size for one in sizes):
         return ""
     told = [f"the model works at {shown(size)} pixels"]

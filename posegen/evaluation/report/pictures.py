@@ -146,7 +146,7 @@ def _case(value: float, pair: ImagePair, encode: Callable[[Path], tuple[str, str
 def _encode(path: Path) -> tuple[str, str]:
     """Return a data URI of an image file, scaled down to :data:`MOST_HIGH`, and the reason if there is none."""
     try:
-        image = Image.fromarray(read_image(path))
+        image = Image.fromarray(read_image(path, turned=True))
     except DataError as error:
         return "", str(error)
     image.thumbnail((image.width, MOST_HIGH))
