@@ -508,7 +508,9 @@ def lists() -> Iterator[Reader]:
         *other_names("list.csv", text, "b.png", nowhere=""),
     ]
     example = {"list.csv": text.encode()}
-    yield Reader("annotation list", example, lambda f: read_annotations(f / "list.csv"), cases, all_annotated)
+    yield Reader(
+        "annotation list", example, lambda f: read_annotations(f / "list.csv", OPENPOSE_18), cases, all_annotated
+    )
 
     text = "from,to\na.png,b.png\nb.png,a.png\nc.png,a.png\n"
     rng = Random(f"{SEED} pairs")

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from posegen_faces.layouts import read_landmarks
 from posegen_people.annotations import check_name, parse_annotations, parse_pairs, read_annotations
+from posegen_people.layouts import OPENPOSE_18
 
 from posegen import files
 from posegen.config import load_config
@@ -155,7 +157,7 @@ def test_what_is_not_json_is_told_with_its_place(tmp_path, text, words):
 def test_any_bytes_are_an_annotation_list_or_a_data_error(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "any.csv"
     path.write_bytes(content)
-    for parse in (parse_annotations, parse_pairs):
+    for parse in (partial(parse_annotations, layout=OPENPOSE_18), parse_pairs):
         with contextlib.suppress(DataError):
             parse(path)
 
@@ -181,7 +183,7 @@ def test_what_is_written_as_an_annotation_list_comes_back(tmp_path_factory, anno
     path = tmp_path_factory.getbasetemp() / "good.csv"
     rows = [f"{name}: {y}: {x}" for name, (y, x) in annotations.items()]
     path.write_text("\n".join(["name:keypoints_y:keypoints_x", *rows]), encoding="utf-8")
-    found = read_annotations(path)
+    found = read_annotations(path, OPENPOSE_18)
     assert found.keys() == annotations.keys()
     for name, (y, x) in annotations.items():
         np.testing.assert_array_equal(found[name].points, np.stack([x, y], 1))

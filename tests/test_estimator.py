@@ -11,7 +11,7 @@ import posegen_people.estimator as estimator
 import pytest
 import torch
 from PIL import Image
-from posegen_people.annotations import COCO_17
+from posegen_people import layouts
 from posegen_people.layouts import OPENPOSE_18
 
 import posegen
@@ -33,6 +33,7 @@ DETECTOR_SIDE = 64
 BOX = (8, 8, 40, 56)  # in the detector's pixels: (16, 16, 80, 112) in the picture's
 POSE_HEIGHT, POSE_WIDTH = 64, 48
 STEP = (112 - 16) * 1.25 / POSE_HEIGHT  # RTMPose's input is the box, 1.25 times as large: the picture's pixels a pixel
+COCO_17 = [name.replace(" ", "_") for name in layouts.COCO_17.names]
 SHIFTS = np.arange(len(COCO_17)) % 5 - 2  # by how many of its pixels each point lies right of the spot
 UNSEEN = "left_ankle"
 

@@ -11,7 +11,6 @@ from mmengine.logging import MMLogger
 from PIL import Image
 from posegen_people import posegen_read_keypoints
 from posegen_people.annotations import (
-    COCO_17,
     flat_name,
     openpose_json,
     parse_pairs,
@@ -20,7 +19,7 @@ from posegen_people.annotations import (
     write_openpose,
 )
 from posegen_people.augmentation import Motion, PublishedAugmentation
-from posegen_people.layouts import OPENPOSE_18
+from posegen_people.layouts import COCO_17, OPENPOSE_18
 from posegen_people.pairs import AnnotatedPairs, CocoPairs, crop_box
 from torch.utils.data import DataLoader
 
@@ -34,6 +33,7 @@ from posegen.records import collate_pairs
 
 HEADER = "name:keypoints_y:keypoints_x\n"
 RIGHT_ELBOW, LEFT_ELBOW, NECK = 3, 6, 1
+COCO_NAMES = [name.replace(" ", "_") for name in COCO_17.names]
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_heat_maps_equal_the_gaussian_formula(place):
 def test_annotations_are_read_with_blanks_and_missing_points(tmp_path):
     file = tmp_path / "annotation.csv"
     file.write_text(HEADER + row("a.jpg", y=[-1, *range(17)]) + "\n" + row("b.jpg").replace(" ", ""))
-    annotations = read_annotations(file)
+    annotations = read_annotations(file, OPENPOSE_18)
     assert list(annotations) == ["a.jpg", "b.jpg"]
     assert annotations["a.jpg"].present.tolist() == [False] + [True] * 17
     assert annotations["a.jpg"].points[1].tolist() == [21, 0]
@@ -92,7 +92,7 @@ def test_annotations_are_read_with_blanks_and_missing_points(tmp_path):
 def test_a_byte_order_mark_and_dos_line_ends_are_read(tmp_path):
     file = tmp_path / "annotation.csv"
     file.write_bytes(("\ufeff" + HEADER + row("a.jpg")).replace("\n", "\r\n").encode())
-    assert list(read_annotations(file)) == ["a.jpg"]
+    assert list(read_annotations(file, OPENPOSE_18)) == ["a.jpg"]
 
 
 def test_all_bad_annotation_rows_are_reported_at_once_with_their_lines(tmp_path):
@@ -116,7 +116,7 @@ def test_all_bad_annotation_rows_are_reported_at_once_with_their_lines(tmp_path)
     file = tmp_path / "annotation.csv"
     file.write_text(HEADER + row("a.jpg") + "".join(bad) + row("a.jpg"))
     with pytest.raises(DataError) as error:
-        read_annotations(file)
+        read_annotations(file, OPENPOSE_18)
     problems = error.value.problems
     assert str(file) in str(error.value)
     assert sorted(int(problem.split()[1].rstrip(":")) for problem in problems) == list(range(3, 17))
@@ -149,7 +149,7 @@ def test_other_files_are_refused_as_annotation_lists(tmp_path, content, problem)
     file = tmp_path / "annotation.csv"
     file.write_bytes(content)
     with pytest.raises(DataError) as error:
-        read_annotations(file)
+        read_annotations(file, OPENPOSE_18)
     assert problem in str(error.value)
     assert str(file) in str(error.value)
 
@@ -307,12 +307,12 @@ def test_missing_people_are_written_as_openpose_does(tmp_path):
 
 def coco_values(left=10.0, top=20.0, missing=()):
     """17 points: x = left + 2i, y = top + 3i; visibility 1 and 2 by turns."""
-    points = [(left + 2 * i, top + 3 * i, 0 if name in missing else 1 + i % 2) for i, name in enumerate(COCO_17)]
+    points = [(left + 2 * i, top + 3 * i, 0 if name in missing else 1 + i % 2) for i, name in enumerate(COCO_NAMES)]
     return [value for point in points for value in point]
 
 
 def coco_point(name, left=10.0, top=20.0):
-    i = COCO_17.index(name)
+    i = COCO_NAMES.index(name)
     return [left + 2 * i, top + 3 * i]
 
 
@@ -393,10 +393,10 @@ def test_mmpose_output_is_read(tmp_path, form):
 
 
 def test_mmposes_own_point_names_are_used(tmp_path):
-    names = {str(i): name for i, name in enumerate(reversed(COCO_17))}
+    names = {str(i): name for i, name in enumerate(reversed(COCO_NAMES))}
     data = {"meta_info": {"keypoint_id2name": names}, "instance_info": [mmpose_instance(0.9)]}
     keypoints = read_keypoints(write_json(tmp_path / "a.json", data))
-    assert keypoints.points[LEFT_ELBOW].tolist() == coco_point(COCO_17[16 - COCO_17.index("left_elbow")])
+    assert keypoints.points[LEFT_ELBOW].tolist() == coco_point(COCO_NAMES[16 - COCO_NAMES.index("left_elbow")])
 
 
 def test_the_hook_reads_annotation_lists_and_leaves_other_files_and_layouts_alone(tmp_path):
@@ -529,7 +529,7 @@ def test_limit_takes_the_first_pairs_and_needs_only_their_images(tmp_path, encod
 
 def test_a_structure_in_another_layout_is_refused(tmp_path):
     two = KeypointLayout("two", ("left", "right"), (1, 0), (), ((0, 0, 0),) * 2)
-    with pytest.raises(ConfigError, match=r"'openpose18'.*'two'"):
+    with pytest.raises(DataError, match=r"18 numbers, 2 expected, the points of 'two'\n.*'openpose18'"):
         AnnotatedPairs(market(tmp_path), "train", HeatmapEncoder(two))
 
 
@@ -765,7 +765,7 @@ def test_points_move_with_the_crop(coco_root, encoder):
 def test_unusable_annotations_are_counted(coco_root, encoder):
     people = [
         person(0),
-        person(0, missing=COCO_17[:10]),
+        person(0, missing=COCO_NAMES[:10]),
         person(0, iscrowd=1),
         {"image_id": 0, "bbox": [0, 0, 9, 9]},
     ]
@@ -778,7 +778,7 @@ def test_unused_annotations_are_logged(coco_root, encoder, caplog):
     logger = MMLogger.get_current_instance()
     logger.addHandler(caplog.handler)
     try:
-        people = [person(0), person(0, iscrowd=1), *[person(0, missing=COCO_17[:10])] * 2]
+        people = [person(0), person(0, iscrowd=1), *[person(0, missing=COCO_NAMES[:10])] * 2]
         coco_pairs(coco_root, coco_set(*people), encoder, min_keypoints=8)
         coco_pairs(coco_root, coco_set(person(0)), encoder)
     finally:

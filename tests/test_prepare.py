@@ -20,7 +20,10 @@ import h5py
 import numpy as np
 import pytest
 from PIL import Image
+from posegen_people import preparing
 from posegen_people.annotations import read_annotations
+from posegen_people.layouts import OPENPOSE_18
+from posegen_people.pairs import AnnotatedPairs
 
 from posegen import plugins
 from posegen.checking import check_data
@@ -397,6 +400,55 @@ def test_pairs_are_made_where_they_are_asked_for_and_said_to_be_others(tmp_path)
     assert any("not the published ones" in note for note in result.notes)
 
 
+POINTS_14 = ([*range(10, 24)], [*range(20, 34)])
+
+
+def test_lists_of_14_points_beside_the_archive_are_found_and_said(tmp_path):
+    queries = {f"Market-1501-v15.09.15/query/{name}": image(9, 128, 64) for name in ("0003_c5s1_000001_00.jpg",)}
+    archive = zipped(tmp_path / "Market-1501.zip", {**market_images(), **queries})
+    junk = ["-1_c1s1_000401_03.jpg", "0000_c1s1_000001_00.jpg"]
+    for split, names in {"train": MARKET["train"], "test": [*MARKET["test"], "0003_c5s1_000001_00.jpg", *junk]}.items():
+        rows = [f"{name}: {POINTS_14[0]}: {POINTS_14[1]}\n" for name in names]
+        (tmp_path / f"market-points14-{split}.csv").write_text("name:keypoints_y:keypoints_x\n" + "".join(rows))
+    (tmp_path / "other.csv").write_text("a,b\n")
+    result = done("market", archive, tmp_path / "made", make_pairs=True)
+    assert not result.errors
+    assert any("structure.layout='lsp14'" in note for note in result.notes)
+    assert sorted(path.name for path in (tmp_path / "made/test").iterdir()) == sorted(
+        [*MARKET["test"], "0003_c5s1_000001_00.jpg"]
+    )
+    structure = {"type": "HeatmapEncoder", "layout": "lsp14"}
+    pairs = AnnotatedPairs(tmp_path / "made", "test", structure, (128, 64))
+    assert len(pairs) == 3 * 2 + 2 * 1  # ordered pairs of the three images of person 3 and of the two of person 9
+    assert pairs[0].source_structure.shape == (14, 128, 64)
+
+
+def test_lists_of_different_layouts_are_refused(tmp_path):
+    lists = market_lists()
+    lists["market-annotation-test.csv"] = (
+        f"name:keypoints_y:keypoints_x\na.jpg: {POINTS_14[0]}: {POINTS_14[1]}\n".encode()
+    )
+    source = laid_out(tmp_path / "download", {**market_images(), **lists})
+    with pytest.raises(DataError, match=r"(?s)test.*: 14 points .*lsp14.*train.*: 18 points .*openpose18.*one layout"):
+        done("market", source, tmp_path / "made")
+
+
+def test_drawn_test_pairs_are_a_seeded_sample_in_random_order(tmp_path, monkeypatch):
+    names = [f"{person:04d}_c{camera}s1_000001_00.jpg" for person in range(1, 40) for camera in range(1, 7)]
+    rows = [f"{name}: {Y}: {X}\n" for name in names]
+    images = {f"bounding_box_test/{name}": image(hash_of(name), 8, 4) for name in names}
+    lists = {"market-annotation-test.csv": ("name:keypoints_y:keypoints_x\n" + "".join(rows)).encode()}
+    monkeypatch.setattr(preparing, "TEST_PAIRS", 100)
+    source = laid_out(tmp_path / "download", {**images, **lists})
+    made = [done("market", source, tmp_path / folder, make_pairs=True) and tmp_path / folder for folder in "ab"]
+    first, second = [(folder / "market-pairs-test.csv").read_text() for folder in made]
+    assert first == second
+    pairs = [row.split(",") for row in first.splitlines()[1:]]
+    assert len(pairs) == len({tuple(pair) for pair in pairs}) == 100
+    assert all(source[:4] == target[:4] and source != target for source, target in pairs)
+    assert len({source[:4] for source, _ in pairs[:20]}) > 10
+
+
 def test_unsupported_options_are_an_error(tmp_path):
     with pytest.raises(ConfigError, match="'views' does not support --make-pairs"):
         done("views", tmp_path, tmp_path / "views", make_pairs=True)
@@ -438,7 +490,7 @@ def test_an_estimator_finds_the_key_points_of_market_where_no_list_has_them(eyes
     folder = tmp_path / "market"
     result = done("market", source, folder, estimator=eyes, make_pairs=True)
     assert not result.errors
-    annotations = read_annotations(folder / "market-annotation-train.csv")
+    annotations = read_annotations(folder / "market-annotation-train.csv", OPENPOSE_18)
     assert list(annotations) == MARKET["train"]
     assert not annotations[nobody].present.any()
     np.testing.assert_allclose(annotations[MARKET["train"][1]].points[[0, 17]], [[6, 13], [58, 115]])  # 0.1, 0.9
@@ -457,7 +509,7 @@ def test_estimated_points_of_fashion_count_the_frame_of_176_by_256(download, hei
     protocol = get_protocol("gfla-fashion")
     result = done("deepfashion", source, tmp_path / "fashion", protocol=protocol, estimator=eyes)
     assert not result.errors
-    annotations = read_annotations(tmp_path / "fashion" / "fasion-annotation-test.csv")
+    annotations = read_annotations(tmp_path / "fashion" / "fasion-annotation-test.csv", OPENPOSE_18)
     assert list(annotations) == [name.replace(".jpg", ".png") for name in fashion_names("test")]
     np.testing.assert_allclose(next(iter(annotations.values())).points[[0, 17]], [[18, 26], [158, 230]])  # 0.1, 0.9
 

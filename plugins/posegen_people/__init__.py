@@ -19,7 +19,7 @@ def posegen_register() -> None:
 
 @hookimpl
 def posegen_catalogue() -> list[Any]:
-    """Return OpenPose's layout, Market-1501 and DeepFashion, RTMPose with its weights, and the model paperdolls."""
+    """Return the layouts, Market-1501 and DeepFashion, RTMPose with its weights, and the model paperdolls."""
     from posegen.sharing import SharedModel
 
     from . import estimator, layouts, preparing
@@ -30,11 +30,12 @@ def posegen_catalogue() -> list[Any]:
 
 @hookimpl
 def posegen_read_keypoints(path: Path, layout: KeypointLayout, image: Path | None) -> Keypoints | None:
-    """Read OpenPose's 18 points from OpenPose, COCO or MMPose JSON, or from an annotation list."""
+    """Read points of a layout of people from OpenPose, COCO or MMPose JSON, or from an annotation list."""
     from .annotations import read_keypoints
-    from .layouts import OPENPOSE_18
+    from .layouts import LAYOUTS
 
-    return read_keypoints(path, image) if layout.names == OPENPOSE_18.names else None
+    own = any(layout.names == one.names for one in LAYOUTS)
+    return read_keypoints(path, image, layout) if own else None
 
 
 @hookimpl

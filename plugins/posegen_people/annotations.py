@@ -1,8 +1,8 @@
 """Read the key-point files and lists of people data sets.
 
-Everything comes out as OpenPose's 18 points. Lists (Market-1501, DeepFashion): :func:`read_annotations`,
-:func:`parse_pairs`, :func:`flat_name`. One subject's points: :func:`openpose_keypoints`,
-:func:`coco_keypoints`, :func:`mmpose_keypoints`, or, whatever the file is, :func:`read_keypoints`.
+Lists (Market-1501, DeepFashion): :func:`read_annotations`, :func:`parse_pairs`, :func:`flat_name`. One subject's
+points, converted to the layout that is asked for: :func:`openpose_keypoints`, :func:`coco_keypoints`,
+:func:`mmpose_keypoints`, or, whatever the file is, :func:`read_keypoints`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from posegen.data import Keypoints
+from posegen.data import KeypointLayout, Keypoints
+from posegen.data.keypoints import lacking_points, select_keypoints
 from posegen.errors import DataError
 from posegen.files import check_name, read_json, read_text, written_whole
 
-from .layouts import OPENPOSE_18
+from .layouts import BODY_25, COCO_17, LAYOUTS, OPENPOSE_18, WHOLE_BODY_133
 
 ANNOTATION_HEADER = ["name", "keypoints_y", "keypoints_x"]
 PAIRS_HEADER = ["from", "to"]
@@ -30,15 +31,6 @@ LARGEST = 1_000_000
 """Pixels; a coordinate beyond is damage."""
 LONGEST_FRAME = 1 << 16
 """Pixels of a side of the picture that a file says its points count pixels of."""
-
-COCO_17 = (
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear",
-    "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
-    "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
-)  # fmt: skip
-
-BODY_25_TO_18 = [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]
-"""OpenPose's 25 points without mid-hip (8) and feet (19 to 24)."""
 
 INDEX = "posegen: annotations by image"  # the key under which a COCO file that is kept has its index
 MOST_NAMES = 5  # that an error lists
@@ -69,33 +61,34 @@ class PairRow(NamedTuple):
 # Lists of Market-1501 and DeepFashion
 
 
-def read_annotations(path: str | Path) -> dict[str, Keypoints]:
+def read_annotations(path: str | Path, layout: KeypointLayout) -> dict[str, Keypoints]:
     """Read an annotation list: key points by image name.
 
-    The list: ``name:keypoints_y:keypoints_x``, 18 numbers each, in pixels, −1 = missing.
+    The list: ``name:keypoints_y:keypoints_x``, as many numbers as *layout* has points, in pixels, −1 = missing.
 
     Raises:
         DataError: all bad rows at once, each with its line in the file.
     """
-    annotations, problems = parse_annotations(path)
+    annotations, problems = parse_annotations(path, layout)
     if problems:
         raise DataError(path, problems)
     return annotations
 
 
-def parse_annotations(path: str | Path) -> tuple[dict[str, Keypoints], list[str]]:
+def parse_annotations(path: str | Path, layout: KeypointLayout) -> tuple[dict[str, Keypoints], list[str]]:
     """Read an annotation list like :func:`read_annotations`; return bad rows as a list of problems.
 
     A bad row whose name can be read stands among the annotations without a point, so that pairs that use it
-    are not reported as well. A file that is not such a list at all is a DataError.
+    are not reported as well. A file that is not such a list at all, or a list of another layout, is a DataError.
     """
     rows, problems = _read_rows(path, ":", ANNOTATION_HEADER)
+    _check_counts(path, rows, layout)
     annotations: dict[str, Keypoints] = {}
     for row, (name, *columns) in rows:
-        keypoints = Keypoints(np.zeros((len(OPENPOSE_18), 2)), np.zeros(len(OPENPOSE_18)))
+        keypoints = Keypoints(np.zeros((len(layout), 2)), np.zeros(len(layout)))
         try:
             check_name(name)
-            y, x = (_numbers(text, ANNOTATION_HEADER[i]) for i, text in enumerate(columns, 1))
+            y, x = (_numbers(text, ANNOTATION_HEADER[i], len(layout)) for i, text in enumerate(columns, 1))
             keypoints = Keypoints(np.stack([x, y], 1), (x != MISSING) & (y != MISSING))
             _check_same(annotations.get(name), keypoints, name)
         except ValueError as error:
@@ -104,6 +97,40 @@ def parse_annotations(path: str | Path) -> tuple[dict[str, Keypoints], list[str]
     if not rows and not problems:
         problems.append("row 2: the list is empty")
     return annotations, problems
+
+
+def listed_layout(path: str | Path) -> KeypointLayout | None:
+    """Return the layout of an annotation list by its number of points; None if no layout of people has so many.
+
+    Raises:
+        DataError: the file cannot be read or has another header.
+    """
+    rows, _ = _read_rows(path, ":", ANNOTATION_HEADER)
+    return next((one for one in LAYOUTS if rows and len(one) == _count(rows[0][1][1])), None)
+
+
+def _check_counts(path: str | Path, rows: Sequence[tuple[int, list[str]]], layout: KeypointLayout) -> None:
+    """Raise one DataError, not one problem a row, if first and last row have the same wrong number of points."""
+    counts = {_count(fields[1]) for _, fields in rows[:1] + rows[-1:]}
+    if len(counts) != 1 or (count := counts.pop()) in (0, len(layout)):
+        return
+    fitting = [repr(one.name) for one in LAYOUTS if len(one) == count]
+    number = f"{ANNOTATION_HEADER[1]} has {count} numbers, {len(layout)} expected, the points of {layout.name!r}"
+    hint = (
+        f"{count} points has the layout {' or '.join(fitting)}: set structure.layout to it"
+        if fitting
+        else ("Layouts of people: " + ", ".join(f"{one.name} ({len(one)} points)" for one in LAYOUTS))
+    )
+    raise DataError(path, f"row {rows[0][0]}: {number}", f"{hint}.")
+
+
+def _count(text: str) -> int:
+    """Return the length of a JSON list; 0: it is none."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        return 0
+    return len(values) if isinstance(values, list) else 0
 
 
 def parse_pairs(path: str | Path, annotated: Container[str] | None = None) -> tuple[list[PairRow], list[str]]:
@@ -175,15 +202,15 @@ def _fields(line: str, delimiter: str) -> list[str]:
         return [line]
 
 
-def _numbers(text: str, column: str) -> np.ndarray:
-    """Parse a JSON list of 18 numbers. ValueError: anything else."""
+def _numbers(text: str, column: str, expected: int) -> np.ndarray:
+    """Parse a JSON list of *expected* numbers. ValueError: anything else."""
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{column} is not a JSON list: {text[:40]!r}") from error
-    if not isinstance(values, list) or len(values) != len(OPENPOSE_18):
+    if not isinstance(values, list) or len(values) != expected:
         count = f"{len(values)} numbers" if isinstance(values, list) else f"{text[:40]!r}"
-        raise ValueError(f"{column} has {count}, {len(OPENPOSE_18)} expected")
+        raise ValueError(f"{column} has {count}, {expected} expected")
     for value in values:
         if not _is_number(value):
             raise ValueError(f"{column} has {_shortened(value)}, which is no number between ±{LARGEST:,}")
@@ -207,7 +234,7 @@ def _check_same(known: Keypoints | None, keypoints: Keypoints, name: str) -> Non
 # One subject's points
 
 
-def openpose_keypoints(data: Any, where: str | Path) -> Keypoints:
+def openpose_keypoints(data: Any, where: str | Path, layout: KeypointLayout = OPENPOSE_18) -> Keypoints:
     """Return the points in OpenPose JSON: ``people[·].pose_keypoints_2d``, 18 or 25 × (x, y, score).
 
     Score 0 = missing. Of several people: the one with the most points found, then with the highest sum of
@@ -215,7 +242,7 @@ def openpose_keypoints(data: Any, where: str | Path) -> Keypoints:
     OpenPose itself does not say it.
 
     Raises:
-        DataError: nobody in the file; another number of points; what is not a number.
+        DataError: nobody in the file; another number of points; what is not a number; no points of that layout.
     """
     people = data["people"]
     if not isinstance(people, list) or not people:
@@ -223,11 +250,32 @@ def openpose_keypoints(data: Any, where: str | Path) -> Keypoints:
     read = []
     for i, person in enumerate(people):
         values = person.get("pose_keypoints_2d", person.get("pose_keypoints")) if isinstance(person, dict) else None
-        read.append(_triples(values, (18, 25), where, f"people[{i}].pose_keypoints_2d"))
+        read.append(_triples(values, (len(OPENPOSE_18), len(BODY_25)), where, f"people[{i}].pose_keypoints_2d"))
     best = max(range(len(read)), key=lambda i: ((read[i][:, 2] > 0).sum(), read[i][:, 2].sum()))
-    points = read[best][BODY_25_TO_18] if len(read[best]) == 25 else read[best]
+    points = read[best]
+    own = BODY_25 if len(points) == len(BODY_25) else OPENPOSE_18
     frame = _frame(data.get("canvas_width"), data.get("canvas_height"), where)
-    return Keypoints(points[:, :2], points[:, 2] > 0, frame=frame, chosen=_chosen(best, len(read)))
+    found = Keypoints(points[:, :2], points[:, 2] > 0, frame=frame, chosen=_chosen(best, len(read)))
+    return _converted(found, own.names, layout, where)
+
+
+def _converted(keypoints: Keypoints, names: Sequence[str], layout: KeypointLayout, where: str | Path) -> Keypoints:
+    """Convert points with *names* to a layout. DataError: see :func:`check_points`."""
+    check_points(names, layout, where)
+    return select_keypoints(keypoints, names, layout)
+
+
+def check_points(names: Sequence[str], layout: KeypointLayout, where: str | Path) -> None:
+    """Raise DataError if *names* are those of a layout of people that lacks points of another one.
+
+    A file that names other points itself leaves those missing that it does not have.
+    """
+    own = next((one for one in LAYOUTS if set(one.names) == set(names)), None)
+    if own is not None and (lacking := lacking_points(own.names, layout)):
+        problem = f"the points are those of layout {own.name!r}, without counterpart of {_some(lacking)}"
+        fitting = [one.name for one in LAYOUTS if not lacking_points(own.names, one)]
+        hint = f"The layout {layout.name!r} needs them. Layouts that these points can be converted to: "
+        raise DataError(where, problem, f"{hint}{', '.join(fitting)}.")
 
 
 def _chosen(best: int, count: int) -> str:
@@ -270,61 +318,61 @@ def openpose_json(keypoints: Keypoints) -> str:
 
 
 def coco_keypoints(
-    values: Any, where: str | Path, names: Sequence[str] = COCO_17, what: str = "keypoints"
+    values: Any,
+    where: str | Path,
+    names: Sequence[str] = COCO_17.names,
+    what: str = "keypoints",
+    layout: KeypointLayout = OPENPOSE_18,
 ) -> Keypoints:
-    """Convert COCO's ``keypoints`` (x, y, visibility: 0 = missing, 1 and 2 = present) to OpenPose's points.
+    """Convert COCO's ``keypoints`` (x, y, visibility: 0 = missing, 1 and 2 = present) to a layout.
 
     Args:
-        names: what the category calls its points; those OpenPose does not have are left out, those it has and
-            the category has not are missing.
+        names: what the category calls its points; those the layout does not have are left out, those it has and a
+            category with names of its own has not are missing.
         what: where in the file, for the error.
+        layout: layout of the result.
 
     Raises:
-        DataError: another number of points; what is not a number.
+        DataError: another number of points; what is not a number; COCO's points, and the layout has others.
     """
     triples = _triples(values, (len(names),), where, what)
-    return named_keypoints(triples[:, :2], triples[:, 2] > 0, names)
+    return _converted(Keypoints(triples[:, :2], triples[:, 2] > 0), spaced(names), layout, where)
 
 
-def named_keypoints(points: np.ndarray, present: np.ndarray, names: Sequence[str]) -> Keypoints:
-    """Convert points K 2 with *names* to OpenPose's points.
-
-    Where the names have no neck, it is the middle of the shoulders, if both are present.
-    """
-    index = {name.replace("_", " "): i for i, name in enumerate(names)}
-    order = [index.get(name, len(names)) for name in OPENPOSE_18.names]
-    found = Keypoints(np.vstack([points, [[0, 0]]])[order], np.append(present, False)[order])
-    neck, *shoulders = (OPENPOSE_18.names.index(name) for name in ("neck", "right shoulder", "left shoulder"))
-    if not found.present[neck]:
-        found.points[neck] = found.points[shoulders].mean(0)
-        found.present[neck] = found.present[shoulders].all()
-    return found
+def spaced(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names of points as layouts have them, ``left elbow``, from COCO's and MMPose's ``left_elbow``."""
+    return tuple(name.replace("_", " ") for name in names)
 
 
-def mmpose_keypoints(data: Any, where: str | Path) -> Keypoints:
+def mmpose_keypoints(data: Any, where: str | Path, layout: KeypointLayout = OPENPOSE_18) -> Keypoints:
     """Return the points in MMPose's output: a list of instances, or a dict with ``instance_info`` of one frame.
 
     An instance has ``keypoints`` (K×2) and ``keypoint_scores``; a point is present from
-    :data:`MMPOSE_LEAST_SCORE` up. The points' names are the file's own (``meta_info``), else COCO's 17. Of
-    several instances: the one with the most points present, then with the highest sum of scores.
+    :data:`MMPOSE_LEAST_SCORE` up. The points' names are the file's own (``meta_info``), else COCO's 17,
+    or COCO-WholeBody's 133. Of several instances: the one with the most points present, then with the highest sum of
+    scores.
 
     Raises:
-        DataError: nobody in the file; several frames; another number of points; what is not a number.
+        DataError: nobody in the file; several frames; another number of points; what is not a number; no points of
+            that layout.
     """
-    names = COCO_17
+    names: tuple[str, ...] = ()
     if isinstance(data, dict):
         labels = (data.get("meta_info") or {}).get("keypoint_id2name") or {}
-        names = tuple(labels[key] for key in sorted(labels, key=int)) or names
+        names = spaced([labels[key] for key in sorted(labels, key=int)])
+    counts = (len(names),) if names else (len(COCO_17), len(WHOLE_BODY_133))
     read = []
     for i, instance in enumerate(_mmpose_instances(data, where)):
         if not isinstance(instance, dict):
             raise DataError(where, f"instance {i} is not an object")
-        read.append(_mmpose_points(instance, len(names), where, f"instance {i}"))
+        read.append(_mmpose_points(instance, counts, where, f"instance {i}"))
     if not read:
         raise DataError(where, "nobody in the file: there are no instances")
     best = max(range(len(read)), key=lambda i: ((read[i][:, 2] >= MMPOSE_LEAST_SCORE).sum(), read[i][:, 2].sum()))
-    found = named_keypoints(read[best][:, :2], read[best][:, 2] >= MMPOSE_LEAST_SCORE, names)
-    return replace(found, chosen=_chosen(best, len(read)))
+    points = read[best]
+    found = Keypoints(points[:, :2], points[:, 2] >= MMPOSE_LEAST_SCORE, chosen=_chosen(best, len(read)))
+    own = WHOLE_BODY_133 if len(points) == len(WHOLE_BODY_133) else COCO_17
+    return _converted(found, names or own.names, layout, where)
 
 
 def _mmpose_instances(data: Any, where: str | Path) -> list[Any]:
@@ -335,12 +383,12 @@ def _mmpose_instances(data: Any, where: str | Path) -> list[Any]:
     return frames[0]["instances"] if frames else entries
 
 
-def _mmpose_points(instance: dict[str, Any], count: int, where: str | Path, what: str) -> np.ndarray:
+def _mmpose_points(instance: dict[str, Any], counts: tuple[int, ...], where: str | Path, what: str) -> np.ndarray:
     points, scores = instance.get("keypoints"), instance.get("keypoint_scores")
     if not isinstance(points, list) or not isinstance(scores, list) or len(points) != len(scores):
         raise DataError(where, f"{what}: needs as many 'keypoint_scores' as 'keypoints'")
     flat = [v for point, score in zip(points, scores, strict=True) for v in (*_as_list(point), score)]
-    return _triples(flat, (count,), where, what)
+    return _triples(flat, counts, where, what)
 
 
 def _as_list(value: Any) -> list[Any]:
@@ -365,7 +413,7 @@ def _whose(values: Any, counts: tuple[int, ...]) -> str:
         return ""
     if len(values) == 3 * len(COCO_17):
         return "; so many are COCO's 17 points, which are called 'keypoints'"
-    if len(values) in (3 * 18, 3 * 25) and counts == (len(COCO_17),):
+    if len(values) in (3 * len(OPENPOSE_18), 3 * len(BODY_25)) and counts == (len(COCO_17),):
         return "; so many are OpenPose's, which are called 'pose_keypoints_2d'"
     flat = len(values) in [2 * count for count in counts]
     return "; each point is x, y and a score (0: missing), all in one list" if flat or len(values) in counts else ""
@@ -374,29 +422,35 @@ def _whose(values: Any, counts: tuple[int, ...]) -> str:
 # Whatever the file is
 
 
-def read_keypoints(path: str | Path, image: str | Path | None = None) -> Keypoints | None:
+def read_keypoints(
+    path: str | Path, image: str | Path | None = None, layout: KeypointLayout = OPENPOSE_18
+) -> Keypoints | None:
     """Read the points of one subject from OpenPose, COCO or MMPose JSON, or an annotation list; else None.
 
     Args:
         image: the photograph, whose file name says which entry of a file that holds many is meant.
+        layout: layout of people to which the points are converted.
 
     Raises:
-        DataError: the file is of one of these formats and broken, or holds nothing, or too much, for *image*.
+        DataError: the file is of one of these formats and broken, or holds nothing, or too much, for *image*; or its
+            points lack some of the layout.
     """
     suffix = Path(path).suffix.lower()
     if suffix == ".json":
-        return _from_json(path, image)
+        return _from_json(path, image, layout)
     if suffix == ".csv" and _fields(read_text(path).partition("\n")[0], ":") == ANNOTATION_HEADER:
         status = Path(path).stat()
-        annotations, names = _indexed_annotations(str(path), status.st_mtime_ns, status.st_size)
+        annotations, names = _indexed_annotations(str(path), status.st_mtime_ns, status.st_size, layout)
         return replace(annotations[_entry(names, path, image)], listed=True)
     return None
 
 
 @lru_cache(maxsize=4)
-def _indexed_annotations(path: str, _changed: int, _size: int) -> tuple[dict[str, Keypoints], dict[str, list[str]]]:
+def _indexed_annotations(
+    path: str, _changed: int, _size: int, layout: KeypointLayout
+) -> tuple[dict[str, Keypoints], dict[str, list[str]]]:
     """Read an annotation list, and its names by their last part; cached, since callers ask for thousands of images."""
-    annotations = read_annotations(path)
+    annotations = read_annotations(path, layout)
     return annotations, _by_last_part(annotations)
 
 
@@ -413,36 +467,36 @@ def _kept_json(path: str, _changed: int, _size: int) -> Any:
     return read_json(path)
 
 
-def _from_json(path: str | Path, image: str | Path | None) -> Keypoints | None:
+def _from_json(path: str | Path, image: str | Path | None, layout: KeypointLayout) -> Keypoints | None:
     if not Path(path).is_file():
-        return _from_known_json(read_json(path), path, image)  # raises
+        return _from_known_json(read_json(path), path, image, layout)  # raises
     status = Path(path).stat()
     data = _kept_json(str(path), status.st_mtime_ns, status.st_size)
     try:
-        return _from_known_json(data, path, image)
+        return _from_known_json(data, path, image, layout)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise DataError(path, f"damaged key-point file: {type(error).__name__}: {error}") from error
 
 
-def _from_known_json(data: Any, path: str | Path, image: str | Path | None) -> Keypoints | None:
+def _from_known_json(data: Any, path: str | Path, image: str | Path | None, layout: KeypointLayout) -> Keypoints | None:
     if isinstance(data, dict) and "people" in data:
-        return openpose_keypoints(data, path)
+        return openpose_keypoints(data, path, layout)
     if isinstance(data, dict) and "pose_keypoints_2d" in data:  # one of the people, alone
-        return openpose_keypoints({**data, "people": [data]}, path)
+        return openpose_keypoints({**data, "people": [data]}, path, layout)
     if isinstance(data, dict) and "keypoints" in data and "keypoint_scores" not in data:  # one of COCO's annotations
-        return coco_keypoints(data["keypoints"], path)
+        return coco_keypoints(data["keypoints"], path, layout=layout)
     if isinstance(data, dict) and "annotations" in data and "images" in data:
-        return _from_coco(data, path, image)
+        return _from_coco(data, path, image, layout)
     if isinstance(data, dict) and isinstance(data.get("instance_info"), list):
-        return mmpose_keypoints(data, path)
+        return mmpose_keypoints(data, path, layout)
     if isinstance(data, list) and all(
         isinstance(e, dict) and ("keypoint_scores" in e or "instances" in e) for e in data
     ):
-        return mmpose_keypoints(data, path)
+        return mmpose_keypoints(data, path, layout)
     return None
 
 
-def _from_coco(data: dict[str, Any], path: str | Path, image: str | Path | None) -> Keypoints:
+def _from_coco(data: dict[str, Any], path: str | Path, image: str | Path | None, layout: KeypointLayout) -> Keypoints:
     """Return the subject with the most points among the annotations of *image*."""
     if not isinstance(data.get(INDEX), _CocoIndex):  # data is kept, and asked for image by image
         by_image: dict[Any, list[dict[str, Any]]] = {}
@@ -456,8 +510,9 @@ def _from_coco(data: dict[str, Any], path: str | Path, image: str | Path | None)
     found = []
     for entry in by_image.get(images[wanted]["id"], []):
         if entry.get("keypoints"):
-            point_names = names.get(entry.get("category_id"), COCO_17)
-            found.append(coco_keypoints(entry["keypoints"], path, point_names, f"annotation {entry['id']}"))
+            point_names = names.get(entry.get("category_id"), COCO_17.names)
+            what = f"annotation {entry['id']}"
+            found.append(coco_keypoints(entry["keypoints"], path, point_names, what, layout))
     if not found:
         raise DataError(path, f"image {wanted!r} has no annotation with key points")
     best = max(range(len(found)), key=lambda i: found[i].present.sum())
@@ -471,7 +526,7 @@ def category_names(categories: Sequence[dict[str, Any]]) -> dict[Any, Sequence[s
     Raises:
         ValueError: what it says are no names.
     """
-    found = {category.get("id"): category.get("keypoints") or COCO_17 for category in categories}
+    found = {category.get("id"): category.get("keypoints") or COCO_17.names for category in categories}
     for category, names in found.items():
         if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
             raise ValueError(f"category {category!r}: its 'keypoints' must be a list of names")

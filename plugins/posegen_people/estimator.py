@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from posegen.data import Keypoints, convert_keypoints
 from posegen.data.estimators import Estimate, Figure, StructureEstimator
 from posegen.errors import CheckpointError, MissingWeightsError
 from posegen.weights import WeightsFile, find_weights
 
-from .annotations import COCO_17, MMPOSE_LEAST_SCORE, named_keypoints
-from .layouts import OPENPOSE_18
+from .annotations import MMPOSE_LEAST_SCORE
+from .layouts import COCO_17, OPENPOSE_18
 
 ADDRESS = "https://download.openmmlab.com/mmpose/v1/projects/rtmposev1/onnx_sdk/"
 MIRROR = "https://huggingface.co/Tau-J/RTMPose/resolve/main/rtmposev1/onnx_sdk/"
@@ -112,9 +113,10 @@ class RTMPose:
 
 def _figure(points: np.ndarray, scores: np.ndarray) -> Figure:
     """Convert COCO's 17 points to OpenPose's. Position and score of the neck are the mean of the shoulders'."""
-    keypoints = named_keypoints(points, scores >= MMPOSE_LEAST_SCORE, COCO_17)
-    as_points = np.column_stack([scores, scores])
-    return Figure(keypoints, named_keypoints(as_points, np.ones(len(scores), bool), COCO_17).points[:, 0])
+    keypoints = Keypoints(points, scores >= MMPOSE_LEAST_SCORE)
+    as_points = Keypoints(np.column_stack([scores, scores]), np.ones(len(scores), bool))
+    found, sureness = (convert_keypoints(each, COCO_17.names, OPENPOSE_18) for each in (keypoints, as_points))
+    return Figure(found, sureness.points[:, 0])
 
 
 def _loaded(tool: Any, path: Path) -> Any:

@@ -43,6 +43,67 @@ def body_parts(names: Sequence[str]) -> tuple[RigidPart, ...]:
     return tuple(part for part in parts if part.start and part.end)
 
 
+def _layout(
+    name: str,
+    names: Sequence[str],
+    limbs: Sequence[tuple[str, str]],
+    colors: Sequence[tuple[int, int, int]],
+    means: Sequence[tuple[str, tuple[str, ...]]] = (),
+) -> KeypointLayout:
+    """Build a layout of people from the names of its points; partners and rigid parts follow from the names."""
+    number = {point: k for k, point in enumerate(names)}
+    return KeypointLayout(
+        name=name,
+        names=tuple(names),
+        partner=tuple(number[_partner(point)] for point in names),
+        limbs=tuple((number[start], number[end]) for start, end in limbs),
+        colors=tuple(colors),
+        parts=body_parts(names),
+        means=tuple(means),
+    )
+
+
+def _partner(point: str) -> str:
+    """Return the name of a point's mirror image."""
+    side, _, rest = point.partition(" ")
+    if side == "face":
+        return f"face {_FACE_PARTNERS[int(rest)]}"
+    return f"{'right' if side == 'left' else 'left'} {rest}" if side in ("left", "right") else point
+
+
+_FACE_PARTNERS = {
+    k: total - k
+    for total, points in (
+        (16, range(17)), (43, range(17, 27)), (66, range(31, 36)), (102, range(48, 55)), (114, range(55, 60)),
+        (124, range(60, 65)), (132, range(65, 68)), (81, (36, 37, 38, 39, 42, 43, 44, 45)), (87, (40, 41, 46, 47)),
+        *((2 * k, (k,)) for k in range(27, 31)),
+    )
+    for k in points
+}  # fmt: skip
+"""Mirror images of the 68 landmarks of a face (iBUG 300-W): the numbers of two partners have a known sum."""
+
+_HUES = (
+    (255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0), (0, 255, 0), (0, 255, 85),
+    (0, 255, 170), (0, 255, 255), (0, 170, 255), (0, 85, 255), (0, 0, 255), (85, 0, 255), (170, 0, 255), (255, 0, 255),
+    (255, 0, 170), (255, 0, 85),
+)  # fmt: skip
+
+_ARMS = tuple(
+    (f"{side} {start}", f"{side} {end}")
+    for side in ("right", "left")
+    for start, end in (("shoulder", "elbow"), ("elbow", "wrist"))
+)
+_LEGS = tuple(
+    (f"{side} {start}", f"{side} {end}")
+    for side in ("right", "left")
+    for start, end in (("hip", "knee"), ("knee", "ankle"))
+)
+_FEET = tuple(
+    (f"{side} ankle", f"{side} {end}") for side in ("right", "left") for end in ("big toe", "small toe", "heel")
+)
+_HEAD = (("nose", "right eye"), ("right eye", "right ear"), ("nose", "left eye"), ("left eye", "left ear"))
+_NECK = (("neck", ("right shoulder", "left shoulder")),)
+
 _OPENPOSE_18 = (
     "nose", "neck",
     "right shoulder", "right elbow", "right wrist",
@@ -52,20 +113,96 @@ _OPENPOSE_18 = (
     "right eye", "left eye", "right ear", "left ear",
 )  # fmt: skip
 
-OPENPOSE_18 = KeypointLayout(
-    name="openpose18",
-    names=_OPENPOSE_18,
-    partner=(0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 15, 14, 17, 16),
-    limbs=(
-        (1, 0), (1, 2), (2, 3), (3, 4), (1, 5), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13),
-        (0, 14), (14, 16), (0, 15), (15, 17),
+OPENPOSE_18 = _layout(
+    "openpose18",
+    _OPENPOSE_18,
+    (
+        ("neck", "nose"),
+        ("neck", "right shoulder"), ("right shoulder", "right elbow"), ("right elbow", "right wrist"),
+        ("neck", "left shoulder"), ("left shoulder", "left elbow"), ("left elbow", "left wrist"),
+        ("neck", "right hip"), ("right hip", "right knee"), ("right knee", "right ankle"),
+        ("neck", "left hip"), ("left hip", "left knee"), ("left knee", "left ankle"),
+        *_HEAD,
     ),
-    parts=body_parts(_OPENPOSE_18),
-    colors=(
-        (255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0), (0, 255, 0),
-        (0, 255, 85), (0, 255, 170), (0, 255, 255), (0, 170, 255), (0, 85, 255), (0, 0, 255), (85, 0, 255),
-        (170, 0, 255), (255, 0, 255), (255, 0, 170), (255, 0, 85),
+    _HUES,
+    _NECK,
+)  # fmt: skip
+"""OpenPose's 18 points, and those of the lists of Market-1501 and DeepFashion."""
+
+_COLORS = dict(zip(_OPENPOSE_18, _HUES, strict=True))
+_COLORS |= {"mid hip": (255, 255, 255), "head top": _COLORS["nose"]}
+_COLORS |= {
+    f"{side} {point}": _COLORS[f"{side} ankle"]
+    for side in ("right", "left")
+    for point in ("big toe", "small toe", "heel")
+}
+
+
+def _colors(names: Sequence[str]) -> list[tuple[int, int, int]]:
+    """Return the colors that OpenPose's points have, and gray for points of faces and hands."""
+    return [_COLORS.get(name, (160, 160, 160)) for name in names]
+
+
+_BODY_25 = (*_OPENPOSE_18[:8], "mid hip", *_OPENPOSE_18[8:], *(
+    f"{side} {point}" for side in ("left", "right") for point in ("big toe", "small toe", "heel")
+))  # fmt: skip
+
+BODY_25 = _layout(
+    "body25",
+    _BODY_25,
+    (
+        ("neck", "mid hip"), ("neck", "right shoulder"), ("neck", "left shoulder"), *_ARMS,
+        ("mid hip", "right hip"), ("mid hip", "left hip"), *_LEGS, *_FEET,
+        ("neck", "nose"), *_HEAD,
     ),
+    _colors(_BODY_25),
+    (*_NECK, ("mid hip", ("right hip", "left hip"))),
+)  # fmt: skip
+"""OpenPose's 25 points."""
+
+_COCO_17 = (
+    "nose", "left eye", "right eye", "left ear", "right ear",
+    "left shoulder", "right shoulder", "left elbow", "right elbow", "left wrist", "right wrist",
+    "left hip", "right hip", "left knee", "right knee", "left ankle", "right ankle",
+)  # fmt: skip
+_COCO_LIMBS = (
+    ("left shoulder", "right shoulder"), ("left hip", "right hip"),
+    ("right shoulder", "right hip"), ("left shoulder", "left hip"), *_ARMS, *_LEGS,
+    *_HEAD,
+    ("right ear", "right shoulder"), ("left ear", "left shoulder"),
 )  # fmt: skip
 
-LAYOUTS = (OPENPOSE_18,)
+COCO_17 = _layout("coco17", _COCO_17, _COCO_LIMBS, _colors(_COCO_17))
+"""COCO's 17 points."""
+
+_LSP_14 = ("head top", "neck", *_OPENPOSE_18[2:14])
+
+LSP_14 = _layout(
+    "lsp14",
+    _LSP_14,
+    (
+        ("neck", "head top"), ("neck", "right shoulder"), ("neck", "left shoulder"), *_ARMS,
+        ("neck", "right hip"), ("neck", "left hip"), *_LEGS,
+    ),
+    _colors(_LSP_14),
+    _NECK,
+)  # fmt: skip
+"""The 14 points of Leeds Sports Pose (Johnson and Everingham, BMVC 2010), head and neck first."""
+
+_WHOLE_BODY_133 = (
+    *_COCO_17,
+    *(f"{side} {point}" for side in ("left", "right") for point in ("big toe", "small toe", "heel")),
+    *(f"face {k}" for k in range(68)),
+    *(f"{side} hand {k}" for side in ("left", "right") for k in range(21)),
+)
+_FINGERS = tuple(
+    (f"{side} hand {start}", f"{side} hand {end}")
+    for side in ("right", "left")
+    for finger in range(1, 21, 4)
+    for start, end in zip((0, *range(finger, finger + 3)), range(finger, finger + 4), strict=True)
+)
+
+WHOLE_BODY_133 = _layout("wholebody133", _WHOLE_BODY_133, (*_COCO_LIMBS, *_FEET, *_FINGERS), _colors(_WHOLE_BODY_133))
+"""The 133 points of COCO-WholeBody (Jin et al., ECCV 2020), which DWPose finds: body, feet, face, hands."""
+
+LAYOUTS = (OPENPOSE_18, BODY_25, COCO_17, LSP_14, WHOLE_BODY_133)

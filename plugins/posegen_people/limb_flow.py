@@ -33,6 +33,9 @@ class LimbFlow(Loss):
         thickness: pixels of the image from the line between the key points to the points on either side of it; every
             third point lies on the line itself. 0: all do.
         weight: factor in the total.
+
+    Raises:
+        ConfigError: an argument out of range; in use, structures of fewer channels than the layout has points.
     """
 
     looks_at = "flow"
@@ -61,6 +64,12 @@ class LimbFlow(Loss):
 
     def _limbs(self, structure: Tensor) -> tuple[Tensor, Tensor]:
         """Sample points on the limbs, B L samples 2, (x, y) in pixels of the structure; and which are present, B L."""
+        if structure.shape[1] < len(self.layout):
+            needs = f"{len(self.layout)} key points of layout {self.layout.name!r}"
+            raise ConfigError(
+                f"LimbFlow needs {needs}, and the structures have {structure.shape[1]} channels; set its layout to the "
+                "structure's"
+            )
         maps = structure[:, : len(self.layout)]
         points, present = heatmap_peaks(maps)
         first, second = (points[:, ends, None] for ends in self.ends)  # B L 1 2

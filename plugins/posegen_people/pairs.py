@@ -20,7 +20,7 @@ import numpy as np
 from mmengine.logging import print_log
 from pycocotools.coco import COCO
 
-from posegen.data import Keypoints, PairDataset, StructureEncoder
+from posegen.data import KeypointLayout, Keypoints, PairDataset, StructureEncoder
 from posegen.data.findings import Annotation, Finding, ImageInfo, as_findings
 from posegen.data.images import read_image, read_in_frame, resize_image, to_tensor
 from posegen.errors import ConfigError, DataError
@@ -30,16 +30,17 @@ from posegen.records import Pair
 from posegen.registry import AUGMENTATIONS, DATASETS, STRUCTURE_ENCODERS
 
 from .annotations import (
-    COCO_17,
     PairRow,
     category_names,
+    check_points,
     coco_keypoints,
     flat_name,
     parse_annotations,
     parse_pairs,
+    spaced,
 )
 from .augmentation import PublishedAugmentation
-from .layouts import OPENPOSE_18
+from .layouts import COCO_17
 
 GRAY = 128
 FASHION_PREFIXES = ("fasion", "fasion-resize", "fashion", "fashion-resize")
@@ -67,11 +68,18 @@ class PeoplePairs(PairDataset):
     always give the same tensors, in whatever process. A bare number is draw 0.
 
     Args:
-        structure: a structure encoder in OpenPose's 18 points, or its config.
+        structure: a structure encoder of key points of people, or its config. Lists and files have the points of its
+            layout, or points that are converted to it.
         size: (H, W) of what the net sees, in pixels.
         augmentation: an augmentation, its config, or None.
         seed: of the augmentation.
         resample: how images are resized: bicubic, bilinear, ... (Pillow's filters).
+        foreground: a structure encoder of one channel, or its config, that draws the mask of the subject, such as
+            :class:`BodyMask`, from the target's key points: ``foreground`` of the pairs, for scores and losses inside
+            of it. Its layout is that of *structure*. None: pairs have no foreground.
+
+    Raises:
+        ConfigError: a structure, or a foreground, without key points, or the two of different layouts.
     """
 
     def __init__(
@@ -81,14 +89,20 @@ class PeoplePairs(PairDataset):
         augmentation: PublishedAugmentation | dict[str, Any] | None = None,
         seed: int = 0,
         resample: str = "bicubic",
+        foreground: StructureEncoder | dict[str, Any] | None = None,
     ) -> None:
         self.structure: StructureEncoder = STRUCTURE_ENCODERS.build_part(structure)
+        self.layout = _layout_of(self.structure, type(self).__name__)
         self.size = (int(size[0]), int(size[1]))
         self.augmentation = None if augmentation is None else AUGMENTATIONS.build_part(augmentation)
         self.augments = self.augmentation is not None
         self.seed = seed
         self.resample = resample
-        self.structure.require_layout(OPENPOSE_18, type(self).__name__)
+        if isinstance(foreground, Mapping):
+            foreground = {"layout": self.layout, **foreground}
+        self.foreground = None if foreground is None else STRUCTURE_ENCODERS.build_part(foreground)
+        if self.foreground is not None:
+            self.foreground.require_layout(self.layout, type(self).__name__)
 
     def __len__(self) -> int:
         raise NotImplementedError
@@ -117,7 +131,16 @@ class PeoplePairs(PairDataset):
             target=to_tensor(target.image),
             target_structure=self.structure.encode(target.keypoints, self.size),
             name=name,
+            foreground=None if self.foreground is None else self.foreground.encode(target.keypoints, self.size),
         )
+
+
+def _layout_of(structure: StructureEncoder | Mapping[str, Any], dataset: str) -> KeypointLayout:
+    """Return the layout of a structure encoder, or of its config. ConfigError: it encodes no key points."""
+    encoder = STRUCTURE_ENCODERS.build_part(structure)
+    if encoder.layout is None:
+        raise ConfigError(f"{dataset} has key points, and the structure encoder {type(encoder).__name__} takes none")
+    return encoder.layout
 
 
 # Market-1501 and DeepFashion
@@ -138,7 +161,7 @@ class AnnotatedPairs(PeoplePairs):
     Args:
         root: the data set's folder.
         split: ``train`` or ``test``.
-        structure, augmentation, seed, resample: see :class:`PeoplePairs`.
+        structure, augmentation, seed, resample, foreground: see :class:`PeoplePairs`.
         size: (H, W); published: (128, 64) for Market-1501, (256, 256) for DeepFashion.
         prefix: ``market`` or ``fasion``; for the latter all four spellings in use are tried, the given one first.
         keypoint_frame: (H, W) whose pixels the points count; None: the image's size. DeepFashion: (256, 176).
@@ -149,7 +172,7 @@ class AnnotatedPairs(PeoplePairs):
 
     Raises:
         DataError: missing lists; all bad rows and missing images at once.
-        ConfigError: a structure in another layout; ``crop_to_frame`` without a frame; another *on_missing*.
+        ConfigError: a structure without key points; ``crop_to_frame`` without a frame; another *on_missing*.
     """
 
     def __init__(
@@ -166,15 +189,16 @@ class AnnotatedPairs(PeoplePairs):
         limit: int | None = None,
         resample: str = "bicubic",
         on_missing: str = "raise",
+        foreground: StructureEncoder | dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(structure, size, augmentation, seed, resample)
+        super().__init__(structure, size, augmentation, seed, resample, foreground)
         _check_on_missing(on_missing)
         if crop_to_frame and keypoint_frame is None:
             raise ConfigError("crop_to_frame needs a keypoint_frame; DeepFashion's is (256, 176)")
         self.keypoint_frame = keypoint_frame
         self.crop_to_frame = crop_to_frame
         pairs_file, annotation_file = find_lists(root, split, prefix)
-        self.annotations, annotation_problems = parse_annotations(annotation_file)
+        self.annotations, annotation_problems = parse_annotations(annotation_file, self.layout)
         rows, pair_problems = parse_pairs(pairs_file, self.annotations)
         rows = rows[:limit]
         self.pairs = [(row.source, row.target) for row in rows]
@@ -209,6 +233,7 @@ class AnnotatedPairs(PeoplePairs):
         cls,
         root: str | Path,
         split: str,
+        structure: StructureEncoder | dict[str, Any],
         prefix: str = "market",
         keypoint_frame: Sequence[int] | None = None,
         crop_to_frame: bool = False,
@@ -217,7 +242,7 @@ class AnnotatedPairs(PeoplePairs):
     ) -> Iterator[Finding | ImageInfo]:
         """Yield findings in the lists, and every image of the pairs, for :mod:`posegen.checking`."""
         pairs_file, annotation_file = find_lists(root, split, prefix)
-        annotations, problems = parse_annotations(annotation_file)
+        annotations, problems = parse_annotations(annotation_file, _layout_of(structure, cls.__name__))
         yield from as_findings("bad row", annotation_file, problems)
         yield from _annotated_twice(annotation_file)
         rows, problems = parse_pairs(pairs_file)
@@ -431,7 +456,7 @@ class CocoPairs(PeoplePairs):
 
     A pair is two annotations of one person, in both orders: the same ``person_id``, or the same ``track_id`` in one
     video (``vid_id`` of the image; PoseTrack). A file without either gives pairs of a person and its mirror image. A
-    category may name other points than COCO's 17; points that OpenPose lacks are dropped.
+    category may name other points than COCO's 17; points that the structure's layout lacks are dropped.
 
     The person's box is padded, extended to the proportions of *size*, cropped (gray outside of the image) and resized.
     ``skipped`` counts unused annotations by reason.
@@ -439,7 +464,7 @@ class CocoPairs(PeoplePairs):
     Args:
         annotation_file: COCO JSON.
         image_root: folder that ``file_name`` is relative to.
-        structure, augmentation, seed, resample: see :class:`PeoplePairs`.
+        structure, augmentation, seed, resample, foreground: see :class:`PeoplePairs`.
         size: (H, W) in pixels.
         min_keypoints: annotations with fewer visible points are not used.
         padding: padding of the box on each side, as a fraction of its width and height.
@@ -448,7 +473,7 @@ class CocoPairs(PeoplePairs):
 
     Raises:
         DataError: not COCO JSON; all bad annotations and missing images at once; or no pair at all.
-        ConfigError: a structure in another layout; another *on_missing*.
+        ConfigError: a structure without key points; another *on_missing*.
     """
 
     def __init__(
@@ -464,12 +489,15 @@ class CocoPairs(PeoplePairs):
         limit: int | None = None,
         resample: str = "bicubic",
         on_missing: str = "raise",
+        foreground: StructureEncoder | dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(structure, size, augmentation, seed, resample)
+        super().__init__(structure, size, augmentation, seed, resample, foreground)
         _check_on_missing(on_missing)
         self.image_root = Path(image_root)
         self.padding = padding
-        self.people, self.skipped, problems = read_people(annotation_file, image_root, min_keypoints, on_missing)
+        self.people, self.skipped, problems = read_people(
+            annotation_file, image_root, min_keypoints, self.layout, on_missing
+        )
         if problems:
             raise DataError(annotation_file, problems, HINT)
         self.pairs = list(itertools.islice(self._pair_up(), limit))
@@ -499,10 +527,16 @@ class CocoPairs(PeoplePairs):
 
     @classmethod
     def examine(
-        cls, annotation_file: str | Path, image_root: str | Path, min_keypoints: int = 8, **unused: Any
+        cls,
+        annotation_file: str | Path,
+        image_root: str | Path,
+        structure: StructureEncoder | dict[str, Any],
+        min_keypoints: int = 8,
+        **unused: Any,
     ) -> Iterator[Finding | ImageInfo]:
         """Yield findings in the file, and every image that is used, for :mod:`posegen.checking`."""
-        people, _, problems = read_people(annotation_file, image_root, min_keypoints)
+        layout = _layout_of(structure, cls.__name__)
+        people, _, problems = read_people(annotation_file, image_root, min_keypoints, layout)
         yield from as_findings("bad annotation", annotation_file, problems)
         annotations: dict[str, list[Annotation]] = defaultdict(list)
         frames = {person.file_name: person.frame for person in people}
@@ -533,7 +567,7 @@ class CocoPairs(PeoplePairs):
     def _mirror(self, view: PosedImage) -> PosedImage:
         return PosedImage(
             np.ascontiguousarray(mmcv.imflip(view.image)),
-            view.keypoints.mirror(self.size[1], OPENPOSE_18),
+            view.keypoints.mirror(self.size[1], self.layout),
         )
 
     def _pair_up(self) -> Iterator[tuple[int, int | None]]:
@@ -553,7 +587,11 @@ class CocoPairs(PeoplePairs):
 
 
 def read_people(
-    annotation_file: str | Path, image_root: str | Path, min_keypoints: int, on_missing: str = "raise"
+    annotation_file: str | Path,
+    image_root: str | Path,
+    min_keypoints: int,
+    layout: KeypointLayout,
+    on_missing: str = "raise",
 ) -> tuple[list[Person], Counter[str], list[str]]:
     """Read the usable annotations; count the others by reason; list problems, missing images too unless *on_missing* is
     ``later``.
@@ -566,12 +604,14 @@ def read_people(
         names = category_names(list(coco.cats.values()))
     except ValueError as error:
         raise DataError(annotation_file, str(error)) from error
+    for own in names.values():
+        check_points(spaced(own), layout, annotation_file)
     people: list[Person] = []
     skipped: Counter[str] = Counter()
     problems: list[str] = []
     for entry in coco.anns.values():
         try:
-            person = read_person(entry, coco.imgs, names)
+            person = read_person(entry, coco.imgs, names, layout)
         except DataError as error:
             problems += error.problems
             continue
@@ -614,8 +654,15 @@ def read_coco(path: str | Path) -> COCO:
     return coco
 
 
-def read_person(entry: dict[str, Any], images: dict[Any, dict[str, Any]], names: dict[Any, Sequence[str]]) -> Person:
-    """Read one annotation. An annotation without points becomes a person without points.
+def read_person(
+    entry: dict[str, Any],
+    images: dict[Any, dict[str, Any]],
+    names: dict[Any, Sequence[str]],
+    layout: KeypointLayout,
+) -> Person:
+    """Read one annotation, and convert its points to *layout*.
+
+    An annotation without points becomes a person without points.
 
     Raises:
         DataError: no image, an unsafe file name, a wrong number of points, a box or an identity that is none.
@@ -628,9 +675,9 @@ def read_person(entry: dict[str, Any], images: dict[Any, dict[str, Any]], names:
         check_name(image["file_name"])
     except ValueError as error:
         raise DataError("", f"{what}: {error}") from error
-    point_names = names.get(entry.get("category_id"), COCO_17)
+    point_names = names.get(entry.get("category_id"), COCO_17.names)
     values = entry.get("keypoints") or [0] * (3 * len(point_names))
-    keypoints = coco_keypoints(values, "", point_names, what)
+    keypoints = coco_keypoints(values, "", point_names, what, layout)
     identity = _identity(entry, image)
     if identity is not None and not all(isinstance(part, (str, int, float, NoneType)) for part in identity):
         raise DataError("", f"{what}: person_id, track_id and vid_id must be numbers or text, got {identity[1:]}")

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from posegen.data import Keypoints
+from posegen.data import KeypointLayout, Keypoints
 from posegen.data.images import IMAGE_ENDINGS, read_image
 from posegen.errors import DataError
 from posegen.files import MOST_OF_A_FRAME, MOST_OF_A_LIST, read_json, read_text
@@ -35,6 +35,7 @@ from .annotations import (
     MISSING,
     PAIRS_HEADER,
     flat_name,
+    listed_layout,
     openpose_json,
     openpose_keypoints,
     parse_annotations,
@@ -45,7 +46,13 @@ from .pairs import FASHION_PREFIXES, identity_of
 
 MOST_OF_A_HEADER = 1000  # bytes of the first line of a list
 SPLITS = ("train", "test")
-MARKET_FOLDERS = {"train": "train", "bounding_box_train": "train", "test": "test", "bounding_box_test": "test"}
+MARKET_FOLDERS = {
+    "train": "train",
+    "bounding_box_train": "train",
+    "test": "test",
+    "bounding_box_test": "test",
+    "query": "test",
+}
 FASHION_FOLDERS = {"train": "train", "test": "test"}
 DOWNLOADS = ("img_highres", "img")
 """DeepFashion's two downloads of the same images. In the smaller one, 256×256, the middle 176 columns are the frame of
@@ -55,6 +62,8 @@ UNKNOWN_PERSON = re.compile("-1_|0000_")
 """Names of Market-1501's distractors: images of nobody (``-1``) and of unlisted people (``0000``)."""
 SEED = 20_200_302
 """Seed of the test pairs that are drawn."""
+TEST_PAIRS = 2_000
+"""Number of Market-1501's test pairs that are drawn if there is no list."""
 
 Place = tuple[str, str, bool]
 """Split of an image (empty: unknown), its name in the lists, and whether it must be cut to the frame."""
@@ -91,7 +100,7 @@ def prepare_market(workspace: Workspace) -> None:
         text = f"protocol {protocol.name!r} resizes images, but the key points of these lists count their pixels"
         raise DataError(workspace.sources, text, "Omit --protocol; posegen test --protocol resizes what it scores.")
     files = _find(workspace, ("market",), lambda file: _in_folder(file, MARKET_FOLDERS))
-    _prepare(workspace, files, 12_000, {"prefix": "market", "size": (128, 64)})
+    _prepare(workspace, files, TEST_PAIRS, {"prefix": "market", "size": (128, 64)})
 
 
 def prepare_fashion(workspace: Workspace) -> None:
@@ -112,7 +121,12 @@ def prepare_fashion(workspace: Workspace) -> None:
 
 
 def _find(workspace: Workspace, prefixes: Sequence[str], place: Callable[[SourceFile], Place | None]) -> DatasetFiles:
-    """Find lists and images; if there are lists of several prefixes, those of which there are most."""
+    """Find lists and images; if there are lists of several prefixes, those of which there are most.
+
+    Without any list, those that lie beside the archives are used.
+    """
+    if not any(_list_of(file, prefixes) for file in workspace.files):
+        workspace.add_beside(lambda file: _list_of(file, prefixes) is not None)
     lists: dict[str, dict[tuple[str, str], SourceFile]] = defaultdict(dict)
     files = DatasetFiles(prefixes[0])
     for file in workspace.files:
@@ -168,23 +182,45 @@ def _prepare(workspace: Workspace, files: DatasetFiles, most_pairs: int, dataset
     Args:
         workspace: gets the result.
         files: of the data set.
-        most_pairs: number of the published test pairs; as many are drawn if there is no list.
+        most_pairs: number of test pairs that are drawn if there is no list.
         dataset: options of :class:`AnnotatedPairs` for the check.
     """
     splits = [split for split in SPLITS if _can_be_made(workspace, files, split)]
-    _check_files(workspace, files, splits)
+    layout = _layout(workspace, files)
+    _check_files(workspace, files, splits, layout)
     for split in splits:
         most = most_pairs if split == "test" else None
-        _prepare_split(workspace, files, split, most, dataset.get("keypoint_frame"))
+        _prepare_split(workspace, files, split, layout, most, dataset.get("keypoint_frame"))
     for image, _ in files.images.values():
         if image not in workspace.used:
             workspace.leave_out(image, "no list names it")
     for split in SPLITS:
         if split not in splits:
             workspace.note(f"there is no {split} split: it has no annotation list")
-    structure = {"type": "HeatmapEncoder", "layout": "openpose18"}
+    structure = {"type": "HeatmapEncoder", "layout": layout.name}
     common = {"type": "AnnotatedPairs", "structure": structure, **dataset}
     workspace.checks.append({split: {"split": split, **common} for split in splits})
+
+
+def _layout(workspace: Workspace, files: DatasetFiles) -> KeypointLayout:
+    """Return the layout of the annotation lists, by their number of points; OpenPose's 18 points if there is none.
+
+    Raises:
+        DataError: no layout of people has so many points, or the lists differ.
+    """
+    lists = [source for (kind, _), source in files.lists.items() if kind == "annotation"]
+    layouts = {str(source): listed_layout(source.path) or OPENPOSE_18 for source in lists}
+    if len({layout.name for layout in layouts.values()}) > 1:
+        problems = [
+            f"{source}: {len(layout)} points an image, layout {layout.name}" for source, layout in layouts.items()
+        ]
+        raise DataError(workspace.sources, problems, "All lists of a data set have one layout.")
+    layout = next(iter(layouts.values()), OPENPOSE_18)
+    if layout is not OPENPOSE_18:
+        workspace.note(
+            f"the lists have {len(layout)} points an image: a config reads them with structure.layout={layout.name!r}"
+        )
+    return layout
 
 
 def _can_be_made(workspace: Workspace, files: DatasetFiles, split: str) -> bool:
@@ -194,7 +230,7 @@ def _can_be_made(workspace: Workspace, files: DatasetFiles, split: str) -> bool:
     return workspace.options.estimator is not None and bool(known)
 
 
-def _check_files(workspace: Workspace, files: DatasetFiles, splits: Sequence[str]) -> None:
+def _check_files(workspace: Workspace, files: DatasetFiles, splits: Sequence[str], layout: KeypointLayout) -> None:
     """Raise DataError that names everything required that is missing."""
     missing = [] if splits else [f"{files.prefix}-annotation-{split}.csv, the key points" for split in SPLITS]
     if not workspace.options.make_pairs:
@@ -209,14 +245,19 @@ def _check_files(workspace: Workspace, files: DatasetFiles, splits: Sequence[str
             "pairs: --make-pairs makes them; they differ from the published ones, and results cannot be compared.",
         )
     if any(("annotation", split) not in files.lists for split in splits) and workspace.options.estimator is not None:
-        check_estimator(workspace.options.estimator, OPENPOSE_18)
+        check_estimator(workspace.options.estimator, layout)
 
 
 def _prepare_split(
-    workspace: Workspace, files: DatasetFiles, split: str, most_pairs: int | None, frame: tuple[int, int] | None
+    workspace: Workspace,
+    files: DatasetFiles,
+    split: str,
+    layout: KeypointLayout,
+    most_pairs: int | None,
+    frame: tuple[int, int] | None,
 ) -> None:
     protocol = workspace.options.protocol
-    annotations, names = _read_lists(files, split)
+    annotations, names = _read_lists(files, split, layout)
     there = [name for name in names if files.image(split, name) is not None]
     new_names = {name: stored_name(name, changes_pixels(files.cut(split, name), protocol)) for name in there}
     # Two images may get one new name: it belongs to the image that has it already, or to the first. The other one is a
@@ -249,10 +290,13 @@ def _prepare_split(
     if annotations is None:
         annotations = _estimate(workspace, files, split, owned, renamed, frame)
     if ("pairs", split) not in files.lists:
-        _make_pairs(workspace, f"{files.prefix}-pairs-{split}.csv", annotations, renamed, most_pairs)
+        used = {name: annotations[name] for name in owned if name in annotations}
+        _make_pairs(workspace, f"{files.prefix}-pairs-{split}.csv", used, renamed, most_pairs)
 
 
-def _read_lists(files: DatasetFiles, split: str) -> tuple[dict[str, Keypoints] | None, dict[str, bool]]:
+def _read_lists(
+    files: DatasetFiles, split: str, layout: KeypointLayout
+) -> tuple[dict[str, Keypoints] | None, dict[str, bool]]:
     """Read the lists of a split.
 
     Returns:
@@ -261,8 +305,8 @@ def _read_lists(files: DatasetFiles, split: str) -> tuple[dict[str, Keypoints] |
     annotations = None
     names: dict[str, bool] = {}
     if (source := files.lists.get(("annotation", split))) is not None:
-        annotations, _ = parse_annotations(source.path)
-        names |= dict.fromkeys(annotations, False)
+        annotations, _ = parse_annotations(source.path, layout)
+        names |= dict.fromkeys((name for name in annotations if not UNKNOWN_PERSON.match(name)), False)
     if (source := files.lists.get(("images", split))) is not None:
         names |= dict.fromkeys(read_text(source.path, MOST_OF_A_LIST).split(), False)
     if (source := files.lists.get(("pairs", split))) is not None:
@@ -285,7 +329,10 @@ def _make_pairs(
     renamed: Mapping[str, str],
     most: int | None,
 ) -> None:
-    """Write all ordered pairs of images of one person that have a key point; at most *most*, drawn at random."""
+    """Write all ordered pairs of images of one person that have a key point; at most *most*, drawn at random.
+
+    Drawn pairs stand in the order in which they were drawn, so that the first rows are a sample of the data set, too.
+    """
     people: dict[str, list[str]] = defaultdict(list)
     for image, keypoints in annotations.items():
         person = identity_of(image)
@@ -294,7 +341,7 @@ def _make_pairs(
     pairs = list(itertools.chain.from_iterable(itertools.permutations(images, 2) for images in people.values()))
     if most is not None and len(pairs) > most:
         chosen = np.random.default_rng(SEED).choice(len(pairs), most, replace=False)
-        pairs = [pairs[i] for i in sorted(chosen)]
+        pairs = [pairs[i] for i in chosen]
     workspace.write(name, [",".join(PAIRS_HEADER), *map(",".join, pairs)])
     workspace.note(
         f"{name} was made: {len(pairs):,} pairs of one person each. They are not the published ones, and results on "

@@ -2,7 +2,7 @@
 
 from .datasets import ClipDataset, PairDataset, PoseDataset, require_dataset
 from .heatmap import HeatmapEncoder
-from .keypoints import KeypointLayout, Keypoints, get_layout
+from .keypoints import KeypointLayout, Keypoints, convert_keypoints, get_layout
 from .structure import StructureEncoder
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "PairDataset",
     "PoseDataset",
     "StructureEncoder",
+    "convert_keypoints",
     "get_layout",
     "require_dataset",
 ]

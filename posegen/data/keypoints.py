@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -46,6 +47,8 @@ class KeypointLayout:
         limbs: pairs of indices that are drawn as lines.
         colors: one RGB triple 0..255 a point; a limb takes the color of its second point.
         parts: rigid parts, for flow priors; the length of the first one measures the subject. Default: none.
+        means: points that are the mean of others where they are missing: name, and names of the others, which may be
+            points of other layouts. For :func:`convert_keypoints`.
     """
 
     name: str
@@ -54,6 +57,7 @@ class KeypointLayout:
     limbs: tuple[tuple[int, int], ...]
     colors: tuple[tuple[int, int, int], ...]
     parts: tuple[RigidPart, ...] = ()
+    means: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -114,6 +118,54 @@ class Keypoints:
         points = self.points[list(layout.partner)].copy()
         points[:, 0] = width - 1 - points[:, 0]
         return Keypoints(points, self.present[list(layout.partner)])
+
+
+def convert_keypoints(keypoints: Keypoints, names: Sequence[str], layout: KeypointLayout) -> Keypoints:
+    """Convert key points to another layout by the names of the points.
+
+    A point that is missing becomes the mean that ``layout.means`` gives, if all points of the mean are present. Points
+    that the layout does not have are dropped; ``frame``, ``listed`` and ``chosen`` stay.
+
+    Args:
+        keypoints: the points.
+        names: their names, one a point, as in :attr:`KeypointLayout.names`.
+        layout: layout of the result.
+
+    Raises:
+        InputError: the layout has points without a counterpart among the names; lists all of them.
+    """
+    if lacking := lacking_points(names, layout):
+        raise InputError(f"no counterpart of {', '.join(lacking)}, which the layout {layout.name!r} needs")
+    return select_keypoints(keypoints, names, layout)
+
+
+def lacking_points(names: Sequence[str], layout: KeypointLayout) -> list[str]:
+    """Return the points of a layout that neither stand among *names* nor are means of such."""
+    known = set(names)
+    for name, others in layout.means:
+        if known.issuperset(others):
+            known.add(name)
+    return [name for name in layout.names if name not in known]
+
+
+def select_keypoints(keypoints: Keypoints, names: Sequence[str], layout: KeypointLayout) -> Keypoints:
+    """Convert key points like :func:`convert_keypoints`; a point without a counterpart is missing.
+
+    Raises:
+        ValueError: more or fewer names than points.
+    """
+    points = {
+        name: point for name, point, present in zip(names, keypoints.points, keypoints.present, strict=True) if present
+    }
+    for name, others in layout.means:
+        if name not in points and points.keys() >= set(others):
+            points[name] = np.mean([points[other] for other in others], axis=0)
+    missing = np.zeros(2, np.float32)
+    return replace(
+        keypoints,
+        points=np.array([points.get(name, missing) for name in layout.names]),
+        present=np.array([name in points for name in layout.names]),
+    )
 
 
 def shown(size: tuple[int, int]) -> str:

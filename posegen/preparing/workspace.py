@@ -114,6 +114,7 @@ class Workspace:
     Attributes:
         files: the source files; those in folders come before those in archives.
         checks: configs of data sets by split, without ``root``; each group is checked together at the end.
+        archives: the archives that the user gave by name.
     """
 
     folder: Path
@@ -129,6 +130,7 @@ class Workspace:
     writers: dict[str, str] = field(default_factory=dict)
     used: set[SourceFile] = field(default_factory=set)
     sources: str = ""
+    archives: list[Path] = field(default_factory=list)
 
     # What the function of a data set calls
 
@@ -204,6 +206,7 @@ class Workspace:
             check_file(path, 1 << 62)
             if is_archive(path):
                 self._add_archive(path, scratch)
+                self.archives.append(path)
             else:
                 self.files.append(SourceFile(path.name, path))
             return
@@ -230,6 +233,13 @@ class Workspace:
                     self.result.leave_out(archive.relative_to(path).as_posix(), text)
                 else:
                     self.problem(archive.relative_to(path).as_posix(), text)
+
+    def add_beside(self, wanted: Callable[[SourceFile], bool]) -> None:
+        """Add the wanted files among those that lie beside the given archives."""
+        for folder in dict.fromkeys(path.parent for path in self.archives):
+            known = {file.path.resolve() for file in self.files}
+            found = [SourceFile(path.name, path) for path in sorted(folder.iterdir()) if path.is_file()]
+            self.files += [file for file in found if file.path.resolve() not in known and wanted(file)]
 
     def _add_archive(self, path: Path, scratch: Path) -> None:
         folder = scratch / uuid.uuid4().hex
