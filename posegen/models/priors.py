@@ -143,23 +143,20 @@ class PartFlow(FlowPrior):
         along = self._limited(length_s / length_t)
         across = self._across(source, target, present, axis_s, axis_t, unit_s / unit_t)
 
-        grid = _grid(size, target.device)  # HW 2
-        offset = grid - start_t.unsqueeze(2)  # B P HW 2
-        u = (offset * axis_t.unsqueeze(2)).sum(-1)  # along the axis, in pixels of the target
-        v = (offset * perpendicular(axis_t).unsqueeze(2)).sum(-1)
-        moved = (
-            start_s.unsqueeze(2)
-            + (u * along.unsqueeze(2)).unsqueeze(-1) * axis_s.unsqueeze(2)
-            + (v * across.unsqueeze(2)).unsqueeze(-1) * perpendicular(axis_s).unsqueeze(2)
-        )
-        beyond = (-u).clamp(min=0) + (u - (length_t * (1 + self.reach)).unsqueeze(2)).clamp(min=0)
-        distance = (v.square() + beyond.square()) / (self.radius * unit_t.unsqueeze(1)).square().unsqueeze(2)
-        scores = self.order.unsqueeze(1) - self.sharpness * distance
-        scores = scores.masked_fill(~known.unsqueeze(2), ABSENT)
+        side_t, side_s = perpendicular(axis_t), perpendicular(axis_s)
+        linear = _outer(along, axis_s, axis_t) + _outer(across, side_s, side_t)  # B P 2 2, target to source
+        shift = start_s - (linear @ start_t.unsqueeze(-1)).squeeze(-1)
+        still = torch.eye(2, device=linear.device)
+        flows = _affine(linear - still, shift, size)  # B P 2 H W
+        frame = torch.stack([axis_t, side_t], dim=2)
+        u, v = _affine(frame, -(frame @ start_t.unsqueeze(-1)).squeeze(-1), size).unbind(2)  # along and across the part
+        beyond = (-u).clamp(min=0) + (u - (length_t * (1 + self.reach))[..., None, None]).clamp(min=0)
+        distance = (v.square() + beyond.square()) / (self.radius * unit_t.unsqueeze(1)).square()[..., None, None]
+        scores = self.order[:, None, None] - self.sharpness * distance
+        scores = scores.masked_fill(~known[..., None, None], ABSENT)
 
-        rest = scores.new_full((len(scores), 1, scores.shape[2]), -self.sharpness * self.background**2)
-        flows = torch.cat([moved - grid, torch.zeros_like(moved[:, :1])], dim=1)
-        return flows.transpose(2, 3).unflatten(3, size), torch.cat([scores, rest], dim=1).unflatten(2, size)
+        rest = torch.full_like(scores[:, :1], -self.sharpness * self.background**2)
+        return torch.cat([flows, torch.zeros_like(flows[:, :1])], dim=1), torch.cat([scores, rest], dim=1)
 
     def _ends(self, points: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Start and end B P 2 of each part, and whether both are known, B P."""
@@ -190,10 +187,17 @@ class PartFlow(FlowPrior):
         return ratio.clamp(1 / self.largest_scale, self.largest_scale)
 
 
-def _grid(size: tuple[int, int], device: torch.device) -> Tensor:
-    """Pixel coordinates (x, y) of an image, HW 2."""
-    y, x = torch.meshgrid(*(torch.arange(side, device=device, dtype=torch.float32) for side in size), indexing="ij")
-    return torch.stack([x, y], dim=-1).flatten(0, 1)
+def _outer(scale: Tensor, to: Tensor, of: Tensor) -> Tensor:
+    """Outer products B P 2 2 of vectors B P 2, times *scale* B P."""
+    return scale[..., None, None] * to.unsqueeze(-1) * of.unsqueeze(-2)
+
+
+def _affine(linear: Tensor, shift: Tensor, size: tuple[int, int]) -> Tensor:
+    """Affine functions ``linear @ (x, y) + shift`` at all pixels of H×W: … C H W from … C 2 and … C."""
+    y, x = (torch.arange(side, device=linear.device, dtype=linear.dtype) for side in size)
+    in_x = linear[..., 0, None] * x
+    in_y = linear[..., 1, None] * y + shift.unsqueeze(-1)
+    return in_x.unsqueeze(-2) + in_y.unsqueeze(-1)
 
 
 def _direction(vector: Tensor) -> tuple[Tensor, Tensor]:
