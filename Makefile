@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
-DEMO_CONFIG ?= configs/gfla_paperdoll.py
+DEMO_CONFIG ?= configs/guided_paperdoll.py
 DEMO_DIR ?= work_dirs/demo
 DEMO_OPTIONS ?=
 # A checkpoint every 20 seconds or so: whoever has to kill it hard loses no more.
@@ -17,7 +17,7 @@ PYTEST_OPTIONS ?= -n auto --dist loadfile --no-loadscope-reorder
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
-demo: $(VENV)/.installed  ## train GFLA on drawn people, test it, and write pictures and metrics (about 10 minutes on two idle cores)
+demo: $(VENV)/.installed  ## train guided GFLA on drawn people, test it, and write pictures and metrics (about 10 minutes on two idle cores)
 	$(BIN)/posegen train $(DEMO_CONFIG) --work-dir $(DEMO_DIR) --resume --cfg-options $(DEMO_SAVES) $(DEMO_OPTIONS) || \
 		{ status=$$?; [ $$status != 75 ] || echo "Status 75: stopped, and saved; make demo goes on from there" >&2; exit $$status; }
 	$(BIN)/posegen test $(DEMO_CONFIG) "$$(cat $(DEMO_DIR)/last_checkpoint)" --work-dir $(DEMO_DIR) \

@@ -5,14 +5,14 @@ _base_ = "_base_/gfla_people.py"
 data_root = ""  # unused: nothing is read
 batch_size = 8
 flow_iters = 400  # F alone, on exact flow and visibility
-full_iters = 400  # F and G together
+full_iters = 450  # F and G together
 feature_weights = "random"  # unused: no loss looks at features
 train_length = 1_000_000  # pairs, each drawn when it is asked for
 test_length = 64
 
 size = (64, 64)  # H, W
-levels = [2, 1]  # of the attention; flow and mask have level 0 as well
-kernel_sizes = [3, 3]
+levels = [2]  # of the attention; flow and mask have level 0 as well
+kernel_sizes = [3]
 structure = dict(sigma=3, subpixel=True)
 
 model = dict(
@@ -21,7 +21,7 @@ model = dict(
         type="GuidedFlowEstimator",
         structure_channels=18,
         prior=dict(type="PartFlow", layout="openpose18"),
-        levels=[2, 1, 0],
+        levels=[2, 0],
         base_width=32,
         max_width=128,
         depth=4,
@@ -61,7 +61,7 @@ trainer = dict(
             clip_gradient=5,
             losses=dict(
                 flow=dict(type="ExactFlowLoss", weight=0.3),
-                visibility=dict(type="ExactVisibilityLoss", weight=1),
+                visibility=dict(type="ExactVisibilityLoss", weight=2),
                 reconstruction=dict(type="ReconstructionLoss", weight=3),
                 squared=dict(type="ReconstructionLoss", weight=6, power=2),
                 generated=dict(type="ReconstructionLoss", weight=1, of="generated"),
@@ -71,7 +71,7 @@ trainer = dict(
 )
 
 _data = dict(type="PaperDolls", structure="${structure}", size="${size}")
-train_dataloader = dict(num_workers=0, dataset=dict(length="${train_length}", seed=1, **_data))
+train_dataloader = dict(num_workers=1, persistent_workers=True, dataset=dict(length="${train_length}", seed=1, **_data))
 val_dataloader = dict(num_workers=0, dataset=dict(length="${test_length}", seed=2, **_data))
 test_dataloader = dict(num_workers=0, dataset=dict(length="${test_length}", seed=3, **_data))
 val_evaluator = [dict(type="PSNR"), dict(type="SSIM"), dict(type="L1"), dict(type="FlowError")]

@@ -180,7 +180,7 @@ def test_commands_of_all_pages_exist_with_their_options(capsys):
 def demo(tmp_path, monkeypatch, trained):
     """Working directory like the repository after ``make demo``, with a config that trains in seconds."""
     (tmp_path / "configs").mkdir()
-    (tmp_path / "configs" / "gfla_paperdoll.py").write_text(TINY, encoding="utf-8")
+    (tmp_path / "configs" / "guided_paperdoll.py").write_text(TINY, encoding="utf-8")
     (tmp_path / "work_dirs").mkdir()
     (tmp_path / "work_dirs" / "demo").symlink_to(trained)
     for block in re.findall(r"```python\n(.*?)```", text(DOCS / "start.md"), re.DOTALL):
@@ -201,7 +201,7 @@ def test_commands_and_programs_of_the_quickstart_run(demo, capsys):
     first, *lines = "".join(blocks).splitlines()
     assert first == "make demo"  # run by .ci/run
     checkpoint = (demo / "work_dirs" / "demo" / "last_checkpoint").read_text()
-    short = {"flow_iters=2000": "flow_iters=2", "full_iters=400": "full_iters=2"}
+    short = {"flow_iters=1500": "flow_iters=2", "full_iters=2000": "full_iters=2"}
     for line in lines:
         program, *arguments = shlex.split(line.replace("$(cat work_dirs/demo/last_checkpoint)", checkpoint))
         if program == "python":
