@@ -12,11 +12,13 @@ import torch
 from posegen_dance.drawn import DancingDolls
 from posegen_dance.layouts import HUMAN36M
 from posegen_dance.structure import DanceStructureEncoder
+from posegen_metrics.baseline import Baseline
+from posegen_metrics.feature_distance import FeatureDistance
 from posegen_metrics.flow_error import MaskQuality
 from posegen_metrics.keypoint_distance import KeypointDistance, keypoint_scores
 from posegen_metrics.l1 import L1
 from posegen_metrics.lpips_distance import LPIPS
-from posegen_metrics.masked import MaskedLPIPS, MaskedSSIM
+from posegen_metrics.masked import ForegroundSSIM, MaskedLPIPS, MaskedSSIM
 from posegen_metrics.ms_ssim import LEAST, MSSSIM
 from posegen_metrics.psnr import PSNR
 from posegen_metrics.ssim import SSIM
@@ -327,6 +329,69 @@ def test_masked_scores_need_a_mask(alexnet) -> None:
             metric.score(images((64, 64)))
 
 
+def test_ssim_of_the_foreground_is_the_mean_of_scikit_images_map_inside_the_mask() -> None:
+    batch = images((40, 30))
+    batch.mask = torch.zeros(2, 1, 40, 30)
+    batch.mask[:, :, 3:20, 8:25] = 1
+    values = ForegroundSSIM().score(batch)["ssim_foreground"]
+    options = dict(gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1, channel_axis=2)
+    for value, (generated, target) in zip(values, arrays(batch), strict=True):
+        _, full = structural_similarity(target, generated, full=True, **options)
+        expected = full.mean(2)[5:20, 8:25].mean()  # rows 3 and 4 have no whole window
+        assert value == pytest.approx(expected, abs=1e-6)
+
+
+def test_ssim_of_a_foreground_without_pixels_is_undefined() -> None:
+    batch = images((32, 32))
+    batch.mask = torch.zeros(2, 1, 32, 32)
+    batch.mask[0, :, 10:20, 10:20] = 1
+    assert ForegroundSSIM().score(batch)["ssim_foreground"].isnan().tolist() == [False, True]
+
+
+# Features -------------------------------------------------------------------------------------------------
+
+
+def test_the_distance_of_features_is_that_of_unit_vectors_averaged_over_positions_and_layers() -> None:
+    batch, layers = images((32, 32)), ("relu1_2", "relu2_1")
+    metric = FeatureDistance(dict(type="VGG16Features", weights="random"), layers)
+    found = [metric.network(2 * side - 1, layers) for side in (batch.generated, batch.target)]
+    expected = []
+    for layer in layers:
+        cosine = torch.cosine_similarity(found[0][layer], found[1][layer], dim=1)
+        expected.append((2 - 2 * cosine).mean((1, 2)))
+    value = metric.score(batch)["feature_distance"]
+    torch.testing.assert_close(value, torch.stack(expected).mean(0), rtol=1e-4, atol=1e-6)
+    assert (value > 0).all()
+    same = ImageBatch(batch.target, batch.target, batch.names)
+    assert metric.score(same)["feature_distance"].tolist() == [0, 0]
+
+
+# Baselines ------------------------------------------------------------------------------------------------
+
+
+def test_baselines_score_the_source_and_the_warped_source_in_place_of_the_image() -> None:
+    source, target, image = torch.rand(3, 2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    none = torch.zeros(2, 0, 16, 16)
+    batch = PairBatch(source, none, target, none, ["a", "b"])
+    flow = torch.zeros(2, 2, 16, 16)
+    flow[:, 0] = 1  # one pixel to the right
+    out = Transfer(image, [flow], [torch.ones(2, 1, 16, 16)])
+    source_l1 = Baseline("source", dict(type="L1")).measure(batch, out)["l1"]
+    torch.testing.assert_close(source_l1.float(), (source - target).abs().mean((1, 2, 3)) / 2)
+    warped_l1 = Baseline("warped", dict(type="L1")).measure(batch, out)["l1"]
+    shifted = torch.cat([source[..., 1:], source[..., -1:]], dim=-1)
+    torch.testing.assert_close(warped_l1.float(), (shifted - target).abs().mean((1, 2, 3)) / 2)
+    assert Baseline("warped", dict(type="L1")).measure(batch, Transfer(image, [], [])) == {}
+    assert Baseline("source", dict(type="L1")).prefix == "source"
+
+
+def test_a_baseline_of_something_else_is_refused() -> None:
+    with pytest.raises(ConfigError, match="one of source, warped, got 'target'"):
+        Baseline("target", dict(type="L1"))
+    with pytest.raises(ConfigError, match="single images; FlowError is none"):
+        Baseline("source", dict(type="FlowError"))
+
+
 # Key points -----------------------------------------------------------------------------------------------
 
 NOSE, NECK, WRIST, KNEE = 0, 1, 4, 9
@@ -549,7 +614,7 @@ def test_pairs_and_single_frames_have_no_previous_one() -> None:
 def all_image_metrics(alexnet) -> list[ImageMetric]:
     return [
         SSIM(), MSSSIM(), PSNR(), L1(), LPIPS(weights=alexnet), MaskedSSIM(), MaskedLPIPS(weights=alexnet),
-        KeypointDistance(OPENPOSE_18),
+        KeypointDistance(OPENPOSE_18), ForegroundSSIM(), FeatureDistance(dict(type="VGG16Features", weights="random")),
     ]  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """Metrics, one file each, with the protocols and scores of publications.
 
-Images: SSIM, MS-SSIM, PSNR, L1, LPIPS, masked SSIM and LPIPS, key-point distance; error of flows and masks where the
-data set knows the exact motion. Clips: temporal consistency. Sets: FID, KID, Inception score.
+Images: SSIM, MS-SSIM, PSNR, L1, LPIPS, masked SSIM and LPIPS, SSIM of the subject, distance of features, key-point
+distance, each also of a baseline; error of flows and masks where the data set knows the exact motion. Clips: temporal
+consistency. Sets: FID, KID, Inception score.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from posegen.hookspecs import hookimpl
 def posegen_register() -> None:
     """Import the metrics, which register themselves by name."""
     from . import (  # noqa: F401
+        baseline,
+        feature_distance,
         fid,
         flow_error,
         inception_score,

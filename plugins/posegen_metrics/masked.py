@@ -10,7 +10,7 @@ from posegen.evaluation import ImageBatch, ImageMetric, NotComputable
 from posegen.registry import METRICS
 
 from .lpips_distance import LPIPS, LPIPSDistance
-from .ssim import SSIM, check_variant, ssim
+from .ssim import SSIM, check_variant, ssim, ssim_inside
 
 
 @METRICS.register_module()
@@ -36,6 +36,27 @@ class MaskedSSIM(ImageMetric):
     def score(self, images: ImageBatch) -> dict[str, Tensor]:
         """Compute ``masked_ssim`` of each image. NotComputable: no mask, or images smaller than the window."""
         return {"masked_ssim": ssim(*masked(images), self.variant)}
+
+
+@METRICS.register_module()
+class ForegroundSSIM(ImageMetric):
+    """``ssim_foreground``, in [-1, 1]: SSIM averaged over the positions of the subject alone.
+
+    Nothing is made black: a window at the subject's edge sees the background as well. The black surroundings of
+    :class:`MaskedSSIM` agree in every image, and bring its values close to 1.
+
+    Args:
+        prefix: see :class:`PairMetric`.
+    """
+
+    higher_is_better = {"ssim_foreground": True}
+    packages = SSIM.packages
+
+    def score(self, images: ImageBatch) -> dict[str, Tensor]:
+        """Compute ``ssim_foreground`` of each image. NotComputable: no mask, or images smaller than the window."""
+        if images.mask is None:
+            raise NotComputable("needs a mask of the subject: a data set that knows the foreground")
+        return {"ssim_foreground": ssim_inside(images.generated, images.target, images.mask)}
 
 
 @METRICS.register_module()

@@ -119,6 +119,22 @@ def ssim(generated: Tensor, target: Tensor, variant: str = "gaussian") -> Tensor
     return torch.tensor(values, dtype=torch.float64, device=generated.device)
 
 
+def ssim_inside(generated: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Mean structural similarity (``"gaussian"``) at the positions of a mask B 1 H W in {0, 1}: B, NaN without any.
+
+    Arguments and errors as :func:`ssim`; the outermost 5 pixels have no window and do not count.
+    """
+    kind = VARIANTS["gaussian"]
+    require_size(generated, kind.window, "SSIM inside a mask")
+    values = []
+    for made, true, inside in zip(map(planes, generated), map(planes, target), map(planes, mask), strict=True):
+        maps = [similarity_maps(*channel, kind) for channel in zip(made, true, strict=True)]
+        similarity = np.mean([luminance * structure for luminance, structure in maps], axis=0)
+        weights = inside[0, RADIUS:-RADIUS, RADIUS:-RADIUS]
+        values.append(float((similarity * weights).sum() / weights.sum()) if weights.any() else math.nan)
+    return torch.tensor(values, dtype=torch.float64, device=generated.device)
+
+
 def planes(image: Tensor) -> np.ndarray:
     """Convert an image C H W to planes for OpenCV, float64."""
     return np.ascontiguousarray(image.detach().cpu().double().numpy())
