@@ -1,11 +1,25 @@
-"""Bodies in three dimensions: rasterizing, shapes and skinning."""
+"""Bodies in three dimensions: rasterizing, shapes, skinning, pictures and their exact flow."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 from posegen_people3d.body import Pose, body_mesh, body_model, pose_body, random_shape, shape_of
+from posegen_people3d.drawing import Drawing, exact_flow, seen
+from posegen_people3d.drawing import stand as stand_at
+from posegen_people3d.people3d import People3D, People3DClips, drawn_points, random_person
+from posegen_people3d.poses import random_pose
 from posegen_people3d.raster import NOTHING, rasterize
+from posegen_people3d.scene import FLAT, Camera
+from posegen_people3d.store import POINTS
+from posegen_people3d.wardrobe import canonical, covered_by_top, covered_by_trousers, random_outfit
+
+from posegen.data import KeypointLayout
+from posegen.errors import ConfigError
+from posegen.ops.sampling import warp
+from posegen.testing import check_dataset
 
 SQUARE = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
 
@@ -110,3 +124,159 @@ def test_a_pose_moves_limbs_about_their_joints_and_stands_on_the_ground():
     np.testing.assert_allclose(thigh / np.linalg.norm(thigh), (0, 0, 1), atol=1e-6)
     shin = posed.landmarks["right ankle"] - posed.landmarks["right knee"]
     np.testing.assert_allclose(shin / np.linalg.norm(shin), (0, -1, 0), atol=1e-6)
+
+
+# Pictures and flow
+
+
+def heatmaps(layout="openpose18"):
+    return dict(type="HeatmapEncoder", layout=layout, sigma=2)
+
+
+def pairs(length=4, size=(64, 48), seed=3, **options):
+    return People3D(length, heatmaps(), size, seed, **options)
+
+
+def figure_of(person, pose, heading=0.0, size=(128, 96), shift=(0, 0)):
+    posed = pose_body(person.shape, pose, person.dressed.mesh)
+    camera = Camera(np.array([0, 1.0, 4.5]), 0.03, size[0] * 2.1, np.array([size[1] / 2, size[0] * 0.47]), size)
+    return stand_at(person, posed, heading, np.zeros(3), camera.moved(np.array(shift)), FLAT)
+
+
+def test_pairs_and_clips_keep_the_contract_of_data_sets():
+    check_dataset(pairs())
+    check_dataset(People3DClips(3, heatmaps(), frames=3, size=(64, 48), seed=1), samples=2)
+
+
+def test_the_source_moved_along_the_flow_is_the_target_where_visible():
+    """Light and camera are equal. Over what is visible, 30 dB; inside of the person less: bilinear sampling blurs
+    patterns, and outlines mix with the background."""
+    errors = []
+    for index in range(4):
+        pair = People3D(4, heatmaps(), (256, 192), 11, ideal=True)[index]
+        error = ((warp(pair.source[None], pair.flow[None])[0] - pair.target) / 2).square().mean(0)
+        errors.append(error[pair.visible[0] == 1].mean().item())
+        still = ((pair.source - pair.target) / 2).square().mean(0)[pair.visible[0] == 1].mean().item()
+        assert errors[-1] < 0.5 * still
+    assert -10 * np.log10(np.mean(errors)) > 30
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_visibility_agrees_with_rays_through_all_triangles(seed):
+    """Arms across the body hide parts of it: each ray from the camera to the point is tested against the whole mesh."""
+    rng = np.random.default_rng(seed)
+    person = random_person(rng)
+    source = Drawing.outline(figure_of(person, random_pose(rng, person.shape, "cross"), 0.3))
+    target = Drawing.outline(figure_of(person, random_pose(rng, person.shape, "stand"), -0.2))
+    flow, visible = exact_flow(source, target)
+    rows, columns = np.nonzero(target.centers.triangle != NOTHING)
+    chosen = rng.choice(len(rows), 250, replace=False)
+    rows, columns = rows[chosen], columns[chosen]
+    triangles = person.dressed.mesh.triangles
+    corners = triangles[target.centers.triangle[rows, columns]]
+    points = np.einsum("nk,nkc->nc", target.centers.weights[rows, columns], source.figure.vertices[corners])
+    place, near = source.figure.camera.project(points)
+    np.testing.assert_allclose(place, flow[:, rows, columns].T + np.stack([columns, rows], 1), atol=1e-3)
+    hidden = np.array([is_hidden(point, source.figure) for point in points])
+    assert 20 < hidden.sum() < 230
+    shifts = [np.array([x, y]) for x in (-0.5, 0, 0.5) for y in (-0.5, 0, 0.5)]
+    votes = np.mean([seen(source, place + shift, near) for shift in shifts], 0)
+    clear = (votes == 0) | (votes == 1)  # no outline within half a pixel
+    assert clear.mean() > 0.6
+    assert (hidden != visible[rows, columns])[clear].mean() > 0.985
+    assert (hidden != visible[rows, columns]).mean() > 0.9
+
+
+def is_hidden(point, figure):
+    """Return whether the mesh lies between a point and the camera, or the point faces away."""
+    eye = figure.camera.place
+    a, b, c = figure.vertices[figure.person.dressed.mesh.triangles].transpose(1, 0, 2)
+    way = point - eye
+    normal = np.cross(b - a, c - a)
+    drawn = figure.two_sided | (normal @ way < 0)
+    first, second = b - a, c - a
+    across = np.cross(way, second)
+    determinant = (first * across).sum(1)
+    safe = np.where(np.abs(determinant) < 1e-12, 1, determinant)
+    u = ((eye - a) * across).sum(1) / safe
+    turned = np.cross(eye - a, first)
+    v, share = (turned * way).sum(1) / safe, (second * turned).sum(1) / safe
+    hit = drawn & (np.abs(determinant) > 1e-12) & (u >= 0) & (v >= 0) & (u + v <= 1) & (share > 0)
+    nearest = share[hit].min() if hit.any() else 2
+    return nearest < 1 - 0.015 / np.linalg.norm(way)
+
+
+def test_nothing_flickers_and_nothing_has_holes():
+    """In surfaces that fight for the same depth, and in cracks, single pixels differ from all their neighbors."""
+    speckles = holes = covered = 0
+    for seed in range(12):
+        rng = np.random.default_rng([5, seed])
+        person = random_person(rng)
+        picture = Drawing.outline(
+            figure_of(person, random_pose(rng, person.shape, "walk"), seed * np.pi / 6, (192, 128))
+        )
+        triangle = picture.centers.triangle
+        piece = np.where(triangle == NOTHING, -1, person.dressed.mesh.pieces[triangle])
+        around = [np.roll(piece, shift, (0, 1)) for shift in ((0, 1), (0, -1), (1, 0), (-1, 0))]
+        alone = np.all([other != piece for other in around], 0) & np.all([other == around[0] for other in around], 0)
+        covered += (piece >= 0).sum()
+        holes += (alone & (piece == -1)).sum()
+        speckles += (alone & (piece >= 0)).sum()
+    assert covered > 20_000
+    assert holes < 0.0005 * covered
+    assert speckles < 0.002 * covered
+
+
+def test_everybody_is_dressed():
+    body = canonical()
+    at = body.joints
+    height = body.place[:, 1]
+    middle = np.arange(len(height)) < body_model().body_count
+    middle &= (body.sleeve < 0) & (height > at["left hip"][1] - 0.1) & (height < at["chest"][1] + 0.08)
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        wear = random_outfit(rng, rng.random())
+        place, sleeve, head = body.place[middle], body.sleeve[middle], body.head[middle]
+        assert (covered_by_top(wear, place, sleeve, head) | covered_by_trousers(wear, place, sleeve)).all()
+
+
+def test_key_points_are_those_of_the_person_seen_from_either_side():
+    person = random_person(np.random.default_rng(2))
+    for heading, left_is_right, faces in ((0.0, True, True), (np.pi, False, False)):
+        points, present = drawn_points(Drawing.outline(figure_of(person, stand(), heading)))
+        at = dict(zip(POINTS, points, strict=True))
+        there = dict(zip(POINTS, present, strict=True))
+        assert (at["left shoulder"][0] > at["right shoulder"][0]) == left_is_right
+        assert at["head top"][1] < at["neck"][1] < at["left hip"][1] < at["left knee"][1] < at["left ankle"][1]
+        assert there["nose"] == there["left eye"] == faces
+        assert there["left hip"]
+
+
+def test_layouts_of_other_points_are_taken_and_unknown_points_are_named():
+    few = KeypointLayout("few", ("head top", "left wrist"), (0, 1), ((0, 1),), ((255, 0, 0), (0, 255, 0)))
+    data = People3D(1, heatmaps(few), (64, 48), 0)
+    assert data[0].source_structure.shape == (2, 64, 48)
+    tail = KeypointLayout("tail", ("nose", "tail"), (0, 1), ((0, 1),), ((255, 0, 0), (0, 255, 0)))
+    with pytest.raises(ConfigError, match=r"'tail' has points that these bodies do not have: tail\n"):
+        People3D(1, heatmaps(tail), (64, 48), 0)
+
+
+def test_the_ideal_camera_and_the_backgrounds_are_options(tmp_path):
+    with pytest.raises(ConfigError, match="a folder without images"):
+        pairs(backgrounds=str(tmp_path))
+    Image.fromarray(np.full((40, 30, 3), (200, 30, 90), np.uint8)).save(tmp_path / "wall.png")
+    data = pairs(12, backgrounds=str(tmp_path), ideal=True)
+    colors = [data[index].source[:, 0, 0] for index in range(12)]
+    red = torch.tensor([200, 30, 90]) / 127.5 - 1
+    assert sum(torch.allclose(color, red, atol=0.01) for color in colors) >= 6
+    assert not torch.equal(pairs()[0].source, pairs(ideal=True)[0].source)
+
+
+def test_a_motion_begins_and_ends_with_the_pose_of_the_source():
+    data = pairs(2)
+    source, _ = data.keypoints(1)
+    motion = data.motion(1, 5)
+    for end in (motion[0], motion[-1]):
+        np.testing.assert_allclose(end.points, source.points, atol=1e-3)
+        assert (end.present == source.present).all()
+    assert np.abs(motion[2].points - source.points).max() > 2

@@ -306,8 +306,18 @@ def _cloth(mean: Array, used: Array, human: MakeHuman) -> Array:
     u, v = (each.reshape(-1, 1, 1) for each in np.meshgrid(np.linspace(0, 1, 7), np.linspace(0, 1, 7)))
     a, b, c, d = corners.transpose(1, 0, 2)
     surface = (a * (1 - u) + b * u) * (1 - v) + (d * (1 - u) + c * u) * v
-    distance, _ = cKDTree(surface.reshape(-1, 3)).query(mean[used])
-    return np.where(distance < 0.06, distance, 0)
+    surface = surface.reshape(-1, 3)
+    distance, nearest = cKDTree(surface).query(mean[used])
+    straight = ((surface[nearest] - mean[used]) * _normals(mean, _halved(human.faces["body"]))[used]).sum(1)
+    return np.where((distance < 0.06) & (straight > 0.6 * distance), distance, 0)  # 0 beyond the edges of the tights
+
+
+def _normals(vertices: Array, triangles: Array) -> Array:
+    a, b, c = vertices[triangles].transpose(1, 0, 2)
+    faces = np.cross(b - a, c - a)
+    index = triangles.T.ravel()
+    normals = np.stack([np.bincount(index, np.tile(faces[:, axis], 3), len(vertices)) for axis in range(3)], 1)
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
 
 if __name__ == "__main__":

@@ -78,6 +78,14 @@ class Drawing:
     centers: Buffer
     fine: Buffer
 
+    @classmethod
+    def outline(cls, figure: Figure) -> Drawing:
+        """Return a drawing without colors, for what hides what."""
+        camera = figure.camera
+        return cls(
+            figure, np.zeros((*camera.size, 3)), figure.rasterized(camera), figure.rasterized(camera.scaled(SAMPLES))
+        )
+
 
 def stand(person: Person, posed: PosedBody, heading: float, place: Array, camera: Camera, light: Light) -> Figure:
     """Put a posed person into the world.

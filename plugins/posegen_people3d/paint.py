@@ -15,6 +15,7 @@ from .wardrobe import (
     EYES,
     HAIR,
     HAT,
+    HEAD,
     SKIRT,
     VISOR,
     Cloth,
@@ -85,7 +86,7 @@ def _body(wear: Outfit, surface: Surface, pixel: float) -> tuple[Array, Array]:
     place, sleeve = surface.place, surface.sleeve
     color = _skin(wear, surface, pixel)
     shine = np.full(len(place), 0.12)
-    head = np.flatnonzero((surface.head > 0.4) & (place[:, 1] > canonical().joints["neck"][1]))
+    head = np.flatnonzero(surface.head > HEAD)
     color[head] = _face(wear, place[head], color[head], pixel)
 
     def wear_cloth(covered: Array, cloth: Cloth, trim: Callable[[Array, Array], Array] | None = None) -> None:
@@ -103,9 +104,9 @@ def _body(wear: Outfit, surface: Surface, pixel: float) -> tuple[Array, Array]:
     feet = np.flatnonzero(covered_by_shoes(wear, place) & (sleeve < 0))
     color[feet] = _shoes(wear, place[feet])
     shine[feet] = 0.25
-    top = covered_by_top(wear, place, sleeve)
+    top = covered_by_top(wear, place, sleeve, surface.head)
     wear_cloth(top, wear.top, lambda index, painted: _top(wear, place[index], sleeve[index], painted))
-    jacket = covered_by_jacket(wear, place, sleeve)
+    jacket = covered_by_jacket(wear, place, sleeve, surface.head)
     if wear.jacket is not None:
         wear_cloth(jacket, wear.jacket, lambda index, painted: _jacket(wear, place[index], sleeve[index], painted))
     if wear.bag == "backpack":
@@ -169,11 +170,7 @@ def _face(wear: Outfit, place: Array, color: Array, pixel: float) -> Array:
         )
         color = _over(color, np.array((0.07, 0.07, 0.08)), np.maximum(bridge * front, side_piece))
     if wear.beard:
-        low = (
-            (place[:, 1] < nose[1] - 0.012)
-            & (place[:, 2] > at["left ear"][2] + 0.005)
-            & (place[:, 1] > at["neck"][1] + 0.07)
-        )
+        low = (place[:, 1] < nose[1] - 0.012) & (place[:, 2] > at["left ear"][2] + 0.005)
         lip = _ellipse(place, mouth, 0.029, 0.0105)
         edge = np.clip((nose[1] - 0.012 - place[:, 1]) / 0.012 + 0.5 * (np.abs(place[:, 0]) > 0.035), 0, 1)
         share = np.where(low & (lip > 0), edge * (0.45 + 0.5 * wear.beard) * (0.8 + 0.2 * noise(place, 3, 0.01)), 0)
@@ -198,7 +195,7 @@ def _strands(wear: Outfit, place: Array, pixel: float) -> Array:
 def _eyes(wear: Outfit, surface: Surface, pixel: float) -> tuple[Array, Array]:
     at = canonical().joints
     place = surface.place
-    color = np.tile(np.array((0.93, 0.91, 0.89)), (len(place), 1))
+    color = np.tile(np.array((0.85, 0.83, 0.81)), (len(place), 1))
     for side in ("left", "right"):
         mine = (place[:, 0] > 0) == (side == "left")
         eye = at[f"{side} eye"]

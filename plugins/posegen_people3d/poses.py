@@ -14,7 +14,7 @@ from .body import Array, Pose, Shape, body_model, place_joints
 
 SIDES = ("left", "right")
 TRIES = 12
-"""How often a pose is drawn anew because an arm would go through the body."""
+"""Number of poses that are drawn before one is given up because limbs would go through each other."""
 
 
 class Angles:
@@ -26,11 +26,10 @@ class Angles:
     def add(self, joint: str, flex: float = 0.0, twist: float = 0.0, out: float = 0.0) -> None:
         """Turn a joint: *flex* bends forward, *twist* turns inward, and *out* moves away from the body's middle.
 
-        Joints on the middle line twist and lean to the left.
+        Joints on the middle line twist to the left and lean to the right.
         """
-        sign = -1 if joint.startswith("right") else 1
-        inward = -sign if joint.split()[0] in SIDES else 1
-        self.values[body_model().joints.index(joint)] += (-flex, inward * twist, sign * out)
+        signs = {"left": (-1, -1, 1), "right": (-1, 1, -1)}.get(joint.split()[0], (1, 1, 1))
+        self.values[body_model().joints.index(joint)] += np.multiply(signs, (flex, twist, out))
 
     def pose(self) -> Pose:
         """Return the pose. The collar bones take a part of what the arms are raised."""
@@ -196,14 +195,17 @@ def _sitting(angles: Angles, rng: Generator) -> None:
 
 
 def _crouching(angles: Angles, rng: Generator) -> None:
-    bend = rng.uniform(1.2, 2.0)
+    bend = rng.uniform(1.2, 1.9)
     for side in SIDES:
         own = bend + rng.normal(0, 0.1)
         angles.add(f"{side} hip", own, rng.uniform(-0.4, 0.0), rng.uniform(0.1, 0.5))
         angles.add(f"{side} knee", -1.15 * own)
         angles.add(f"{side} ankle", 0.25 * own)
         (_arm_front, _arm_reaching)[rng.integers(2)](angles, side, rng)
-    angles.add("hips", rng.uniform(0.2, 0.5))
+    lean = rng.uniform(0.2, 0.5)
+    angles.add("hips", lean)
+    for side in SIDES:
+        angles.add(f"{side} hip", lean)
     angles.add("waist", rng.uniform(0.1, 0.4))
 
 

@@ -1,4 +1,4 @@
-"""Scenes: camera, light, background, and what a camera does to a picture.
+"""Scenes: camera, light, background, and the effects of a sensor.
 
 World: meters; the person stands near the origin, y is up, the camera looks along -z.
 """
@@ -6,8 +6,8 @@ World: meters; the person stands near the origin, y is up, the camera looks alon
 from __future__ import annotations
 
 import colorsys
-import functools
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from PIL import Image
 from scipy import ndimage
 
 from posegen.data.images import IMAGE_ENDINGS, read_image
+from posegen.errors import ConfigError
 
 from .body import Array
 from .paint import noise
@@ -119,8 +120,8 @@ def random_light(rng: Generator) -> Light:
     toward = np.array([np.sin(turn) * np.cos(height), np.sin(height), np.cos(turn) * np.cos(height)])
     share = rng.uniform(0.15, 0.75)
     warm = np.array([1 + rng.normal(0, 0.05), 1.0, 1 + rng.normal(0, 0.07)])
-    rest = 1.12 - 0.6 * share
-    return Light(toward, 0.95 * share * warm, rest * (2 - warm), rest * rng.uniform(0.45, 0.8) * np.ones(3))
+    rest = 0.98 - 0.55 * share
+    return Light(toward, 0.85 * share * warm, rest * (2 - warm), rest * rng.uniform(0.45, 0.8) * np.ones(3))
 
 
 FLAT = Light(np.array([0.0, 1.0, 0.0]), np.zeros(3), np.ones(3), np.ones(3))
@@ -130,16 +131,16 @@ FLAT = Light(np.array([0.0, 1.0, 0.0]), np.zeros(3), np.ones(3), np.ones(3))
 # The background ------------------------------------------------------------------------------------------------
 
 
-def random_background(rng: Generator, camera: Camera, folder: str | None) -> Array:
+def random_background(rng: Generator, camera: Camera, photographs: Sequence[Path] = ()) -> Array:
     """Draw a background H W 3 in [0, 1]: a room, a street, a park or a studio; or a crop of a photograph.
 
     Args:
         rng: source of random numbers.
         camera: the camera.
-        folder: photographs to use instead in most pictures; None: none.
+        photographs: image files to use instead in most pictures.
     """
-    if folder is not None and rng.random() < 0.8:
-        return _photograph(rng, camera.size, folder)
+    if photographs and rng.random() < 0.8:
+        return _photograph(rng, camera.size, photographs[rng.integers(len(photographs))])
     kind = rng.choice(["room", "street", "park", "studio"], p=[0.4, 0.28, 0.17, 0.15])
     seed = int(rng.integers(1 << 30))
     rays = camera.rays().reshape(-1, 3)
@@ -160,9 +161,8 @@ def random_background(rng: Generator, camera: Camera, folder: str | None) -> Arr
     return ndimage.gaussian_filter(picture, (blur, blur, 0))
 
 
-def _photograph(rng: Generator, size: tuple[int, int], folder: str) -> Array:
-    files = photographs(folder)
-    image = Image.fromarray(read_image(files[rng.integers(len(files))]))
+def _photograph(rng: Generator, size: tuple[int, int], file: Path) -> Array:
+    image = Image.fromarray(read_image(file))
     height, width = size
     scale = max(height / image.height, width / image.width) * rng.uniform(1, 1.6)
     tall, wide = max(height, round(image.height * scale)), max(width, round(image.width * scale))
@@ -171,10 +171,18 @@ def _photograph(rng: Generator, size: tuple[int, int], folder: str) -> Array:
     return np.asarray(image, np.float64)[top : top + height, left : left + width] / 255
 
 
-@functools.lru_cache(maxsize=8)
-def photographs(folder: str) -> tuple[Path, ...]:
-    """Return the image files of a folder, in order."""
-    return tuple(sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in IMAGE_ENDINGS))
+def find_photographs(folder: str | None) -> tuple[Path, ...]:
+    """Return the image files of a folder in order; none for None.
+
+    Raises:
+        ConfigError: the folder has no images.
+    """
+    if folder is None:
+        return ()
+    found = tuple(sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in IMAGE_ENDINGS))
+    if not found:
+        raise ConfigError(f"backgrounds: {folder!r} is a folder without images")
+    return found
 
 
 def _pale(rng: Generator, saturation: float = 0.5) -> Array:
@@ -316,7 +324,7 @@ _FLOORS = {"room": _room_floor, "street": _street_floor, "park": _park_floor, "s
 
 @dataclass(frozen=True)
 class Sensor:
-    """What a camera does to a picture: ``gain`` 3 of the colors (exposure and white balance), ``gamma``, ``blur`` in
+    """Effects of a camera on a picture: ``gain`` 3 of the colors (exposure and white balance), ``gamma``, ``blur`` in
     pixels, ``noise`` (standard deviation), ``vignette`` (darkening of the corners), JPEG ``quality`` (0: none)."""
 
     gain: Array

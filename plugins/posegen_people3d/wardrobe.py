@@ -21,6 +21,8 @@ HAIR, HAT, VISOR, BAG, STRAP = range(len(PIECES), len(PIECES) + 5)
 """Numbers of the pieces that are no part of the body model."""
 BODY, EYES, SKIRT = range(3)
 TWO_SIDED = (SKIRT, HAIR, VISOR)
+HEAD = 0.35
+"""Share of the head's motion from which a place is head, not neck."""
 MOVING = ("shoulder", "elbow", "wrist")
 
 
@@ -62,7 +64,7 @@ def canonical() -> Canonical:
         sleeve=sleeve,
         leg=_share(model, [f"{side} {joint}" for side in ("left", "right") for joint in ("hip", "knee", "ankle")]),
         foot=_share(model, ["left ankle", "right ankle"]),
-        head=_share(model, ["head", "neck"]),
+        head=_share(model, ["head"]),
         joints=at,
     )
 
@@ -178,7 +180,9 @@ def random_outfit(rng: Generator, gender: float) -> Outfit:
     """Draw an outfit; *gender*, 0 male to 1 female, shifts some shares."""
     at = canonical().joints
     woman = gender > 0.5
-    skin = _near(rng, SKINS[rng.integers(len(SKINS))])
+    tone = int(rng.integers(len(SKINS)))
+    skin = _near(rng, SKINS[tone])
+    hairs = (0, 1, 2, 6) if tone > 3 else range(len(HAIRS))
     kind = str(rng.choice(["trousers", "skirt", "dress"], p=[0.62, 0.18, 0.2] if woman else [0.96, 0.02, 0.02]))
     knee, ankle, hips, waist = at["left knee"][1], at["left ankle"][1], at["left hip"][1], at["waist"][1]
     if kind == "trousers":
@@ -190,7 +194,7 @@ def random_outfit(rng: Generator, gender: float) -> Outfit:
     top = random_cloth(rng)
     return Outfit(
         skin=skin,
-        hair=random_color(rng) if rng.random() < 0.06 else _near(rng, HAIRS[rng.integers(len(HAIRS))]),
+        hair=random_color(rng) if rng.random() < 0.06 else _near(rng, HAIRS[rng.choice(hairs)]),
         lips=np.clip(skin * (0.86, 0.62, 0.62) + (0.06, 0.0, 0.01), 0, 1)
         if not woman
         else _near(rng, (0.68, 0.25, 0.27)),
@@ -219,7 +223,7 @@ def random_outfit(rng: Generator, gender: float) -> Outfit:
         sole=_near(rng, (0.9, 0.9, 0.88)) if rng.random() < 0.5 else _near(rng, (0.1, 0.1, 0.1)),
         hat=str(rng.choice(["", "cap", "beanie"], p=[0.84, 0.1, 0.06])),
         hat_color=random_color(rng),
-        bag=str(rng.choice(["", "backpack", "handbag"], p=[0.78, 0.12, 0.1])),
+        bag=str(rng.choice(["", "backpack", "handbag"], p=[0.8, 0.14, 0.06])),
         bag_side=str(rng.choice(["left", "right"])),
         bag_color=random_color(rng),
         print_kind=str(rng.choice(["", "logo", "stripe", "pocket"], p=[0.5, 0.25, 0.1, 0.15])),
@@ -270,7 +274,7 @@ def _near(rng: Generator, color: Sequence[float]) -> Array:
 # What is covered -----------------------------------------------------------------------------------------------
 
 
-def covered_by_top(wear: Outfit, place: Array, sleeve: Array) -> NDArray[np.bool_]:
+def covered_by_top(wear: Outfit, place: Array, sleeve: Array, head: Array) -> NDArray[np.bool_]:
     """Return which canonical places the top covers."""
     x, y, z = place.T
     kind, width = wear.neckline
@@ -280,11 +284,11 @@ def covered_by_top(wear: Outfit, place: Array, sleeve: Array) -> NDArray[np.bool
     if kind == "vee":
         bare |= (z > neck[2]) & (np.abs(x) < (y - (neck[1] - 0.16)) * 0.42)
     edge = neck[1] + (0.055 if kind == "high" else 0.035)
-    body = (y > wear.hem) | (wear.bottom_kind == "dress")
-    return np.where(sleeve > 0, sleeve < wear.sleeve, body & (y < edge) & ~bare)
+    body = y > (canonical().joints["left hip"][1] - 0.1 if wear.bottom_kind == "dress" else wear.hem)
+    return np.where(sleeve > 0, sleeve < wear.sleeve, body & (y < edge) & ~bare & (head < HEAD))
 
 
-def covered_by_jacket(wear: Outfit, place: Array, sleeve: Array) -> NDArray[np.bool_]:
+def covered_by_jacket(wear: Outfit, place: Array, sleeve: Array, head: Array) -> NDArray[np.bool_]:
     """Return which canonical places the jacket covers."""
     if wear.jacket is None:
         return np.zeros(len(place), bool)
@@ -294,7 +298,9 @@ def covered_by_jacket(wear: Outfit, place: Array, sleeve: Array) -> NDArray[np.b
     lapel = np.maximum(0, (y - neck[1] + 0.2) * 0.3)
     bare = (z > 0) & (np.abs(x) < wear.opening + lapel)
     return np.where(
-        sleeve > 0, sleeve < wear.jacket_sleeve, (y > wear.jacket_hem) & (reach > 0.09) & ~bare & (y < neck[1] + 0.03)
+        sleeve > 0,
+        sleeve < wear.jacket_sleeve,
+        (y > wear.jacket_hem) & (reach > 0.09) & ~bare & (y < neck[1] + 0.03) & (head < HEAD),
     )
 
 
@@ -382,9 +388,9 @@ def _thickness(wear: Outfit) -> Array:
         knee, ankle = body.joints["left knee"][1], body.joints["left ankle"][1]
         loose = loose + 0.035 * wear.flare * np.clip((knee + 0.25 - body.place[:, 1]) / (knee + 0.25 - ankle), 0, 1)
     thickness[legs] = np.maximum(thickness, loose)[legs]
-    top = covered_by_top(wear, body.place, body.sleeve)
+    top = covered_by_top(wear, body.place, body.sleeve, body.head)
     thickness[top] = np.maximum(thickness, 0.004 + wear.fit * hull + 0.006 * (body.sleeve > 0.2))[top]
-    jacket = covered_by_jacket(wear, body.place, body.sleeve)
+    jacket = covered_by_jacket(wear, body.place, body.sleeve, body.head)
     thickness[jacket] = np.maximum(thickness + 0.006, 0.012 + 1.3 * hull)[jacket]
     shoes = covered_by_shoes(wear, body.place)
     thickness[shoes] = 0.009
