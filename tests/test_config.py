@@ -55,10 +55,23 @@ DATA_PLACES = {  # the others read nothing
 }
 DATA_PLACES |= {
     name: {f"{loader}.dataset.root" for loader in LOADERS}
-    for name in ("gfla_faces", "gfla_dance_fashion", "gfla_dance_iper", "gfla_views_car", "gfla_views_chair")
+    for name in (
+        "gfla_market14",
+        "guided_market14",
+        "gfla_faces",
+        "gfla_dance_fashion",
+        "gfla_dance_iper",
+        "gfla_views_car",
+        "gfla_views_chair",
+    )
 }
+SCORED_FEATURES = ("4.network", "9.metric.network", "14.metric.network")
 CLIPS = {"gfla_faces", "gfla_dance_fashion", "gfla_dance_iper", "gfla_drawn_faces", "gfla_dancing_dolls"}
-WITHOUT_FEATURES = {"guided_paperdoll"}
+WITHOUT_FEATURES = {"guided_paperdoll", "guided_paperdoll_hour"}
+FEATURE_METRICS = {  # the places of their weights
+    name: {"val_evaluator.4.network.weights", *(f"test_evaluator.{place}.weights" for place in SCORED_FEATURES)}
+    for name in ("gfla_market14", "guided_market14")
+}
 VALUES = {"batch_size": 37, "flow_iters": 41, "full_iters": 43, "feature_weights": "/elsewhere", "data_root": "/other"}
 
 
@@ -73,6 +86,8 @@ def test_a_knob_reaches_every_place_that_uses_it(path, knob):
     expected = PLACES[knob] if knob != "data_root" else {"data_root", *DATA_PLACES.get(path.stem, ())}
     if knob == "feature_weights" and path.stem in WITHOUT_FEATURES:
         expected = {"feature_weights"}
+    elif knob == "feature_weights":
+        expected = expected | FEATURE_METRICS.get(path.stem, set())
     if knob == "batch_size" and path.stem in CLIPS:  # clips differ in length: they are tested one by one
         expected = {"batch_size", "train_dataloader.batch_size"}
     assert changed == expected

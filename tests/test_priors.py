@@ -13,7 +13,7 @@ from posegen.data import KeypointLayout
 from posegen.data.keypoints import RigidPart
 from posegen.errors import ConfigError
 from posegen.models import ComposingRenderer, GuidedFlowEstimator, PairModel, PartFlow
-from posegen.ops import heatmap_peaks, sample_bilinear
+from posegen.ops import heatmap_peaks, resize_flow, sample_bilinear
 
 SIZE = (64, 64)
 TORSO = KeypointLayout(
@@ -152,9 +152,19 @@ def test_coarser_flows_are_the_finest_one_resized():
     assert torch.allclose(flows[0][:, :, 8, 8] * 4, flows[-1][:, :, 34, 34], atol=0.1)
 
 
-@pytest.mark.parametrize("levels", [(), (2, 1), (4, 0)])
-def test_levels_end_at_full_resolution_and_lie_below_the_depth(levels):
-    with pytest.raises(ConfigError, match="end at 0"):
+def test_at_half_resolution_an_untrained_network_returns_the_prior_resized():
+    source, own, target = inputs()
+    network = guided(full_resolution=False, levels=(1, 0))
+    (half, full), masks = network(source, own, target)
+    prior = network.prior(own, target).resize((SIZE[0] // 2, SIZE[1] // 2))
+    assert torch.allclose(half, prior.flow, atol=1e-4)
+    assert torch.allclose(full, resize_flow(half, SIZE), atol=1e-4)
+    assert [mask.shape[-1] for mask in masks] == [32, 64]
+
+
+@pytest.mark.parametrize("levels", [(), (2, -1), (4, 0)])
+def test_levels_lie_from_full_resolution_to_below_the_depth(levels):
+    with pytest.raises(ConfigError, match="lie from 0 to below depth"):
         guided(levels=levels)
 
 

@@ -1,8 +1,6 @@
 # GFLA on pairs (arXiv 2003.00696): shared by all configs of pairs. Weights and rates are the published ones.
 _base_ = "runtime.py"
 
-style_layers = ["relu2_2", "relu3_4", "relu4_4", "relu5_2"]  # published; of VGG-19
-
 structure = dict(type="HeatmapEncoder", layout="openpose18", sigma=6)  # sigma in pixels of the network's input
 
 model = dict(
@@ -55,7 +53,7 @@ trainer = dict(
                 regularization=dict(type="AffineRegularization", kernel_sizes="${kernel_sizes}", weight=0.0025),
                 reconstruction=dict(type="ReconstructionLoss", weight=5),
                 perceptual=dict(type="PerceptualLoss", weight=0.5),
-                style=dict(type="StyleLoss", layers="${style_layers}", weight=500),
+                style=dict(type="StyleLoss", weight=500),
                 adversarial=dict(type="AdversarialLoss", weight=2),
             ),
         ),

@@ -34,20 +34,24 @@ class GuidedFlowEstimator(FlowEstimatorBase):
     with the source warped along each candidate, so that motion boundaries follow image edges. An untrained network
     returns the prior's flow.
 
+    With ``full_resolution=False`` all of this happens at level 1, half the image's size, as in the published estimator,
+    and finer levels are enlarged from it: for ablations.
+
     Args:
         structure_channels: S, channels of a structure.
         prior: config of the flow prior.
-        levels: resolutions with a flow and a mask; level k is the image's size / 2^k. The finest must be 0.
+        levels: resolutions with a flow and a mask; level k is the image's size / 2^k.
         base_width: channels at level 1.
         max_width: largest number of channels at any level.
         depth: number of encoder blocks; width and height of images must be multiples of 2^depth.
-        full_width: channels at full resolution.
+        full_width: channels at the resolution of flow and mask.
+        full_resolution: predict flow and mask at level 0; else at level 1.
         image_channels: channels of an image.
         init_gain: gain of the orthogonal initialization of all layers but the last.
         norm: ``"instance"`` or ``"group"``.
 
     Raises:
-        ConfigError: *levels* does not end at 0, or a level lies beyond *depth*.
+        ConfigError: there is no level, or one that lies beyond *depth*.
     """
 
     def __init__(
@@ -59,21 +63,23 @@ class GuidedFlowEstimator(FlowEstimatorBase):
         max_width: int = 256,
         depth: int = 4,
         full_width: int = 32,
+        full_resolution: bool = True,
         image_channels: int = 3,
         init_gain: float = INIT_GAIN,
         norm: NormKind = "instance",
     ) -> None:
         super().__init__()
         self.levels, self.depth = tuple(sorted(levels, reverse=True)), depth
-        if not self.levels or self.levels[-1] != 0 or self.levels[0] >= depth:
-            raise ConfigError(f"levels of a guided flow end at 0 and lie below depth = {depth}, got {[*levels]}")
+        if not self.levels or self.levels[-1] < 0 or self.levels[0] >= depth:
+            raise ConfigError(f"levels of a guided flow lie from 0 to below depth = {depth}, got {[*levels]}")
         self.prior: FlowPrior = FLOW_PRIORS.build_part(prior)
         count = self.prior.count
         inputs = 2 * image_channels + 2 * structure_channels + 4  # images, structures, prior: flow, cover, visible
         widths = [inputs, *flow_widths(base_width, max_width, depth)]
         self.encoder = encoder(widths, norm)
         self.decoder, self.skip = decoder(widths, [1], norm)
-        self.enlarge = Enlarge()
+        self.stride = 1 if full_resolution else 2
+        self.enlarge = Enlarge() if full_resolution else nn.Identity()
         self.merge = conv3x3(widths[1] + image_channels * count + count + 1, full_width)
         self.residual = Residual(full_width, full_width, norm)
         self.head = conv3x3(full_width, count + 3)  # scores, residual flow, mask
@@ -87,6 +93,8 @@ class GuidedFlowEstimator(FlowEstimatorBase):
         check_size(source, self.depth)
         prior = self.prior(source_structure, target_structure)
         features = self._features(source, source_structure, target_structure, prior)
+        height, width = (side // self.stride for side in source.shape[-2:])
+        source, prior = F.adaptive_avg_pool2d(source, (height, width)), prior.resize((height, width))
         inputs = [features, source, _warped_candidates(source, prior), *_score_inputs(prior)]
         merged = self.merge(torch.cat([part.to(features.dtype) for part in inputs], dim=1))
         output = OUTPUT_SCALE * self.head(act(self.residual(merged))).float()
@@ -94,16 +102,23 @@ class GuidedFlowEstimator(FlowEstimatorBase):
 
         w = blend(prior.flows, prior.scores + scores) + residual_flow
         m = torch.sigmoid(torch.logit(prior.visible, eps=0.03) + mask_logits)
-        sizes = [(w.shape[-2] >> k, w.shape[-1] >> k) for k in self.levels]
-        return [resize_flow(w, size) for size in sizes], [F.adaptive_avg_pool2d(m, size) for size in sizes]
+        sizes = [((height * self.stride) >> k, (width * self.stride) >> k) for k in self.levels]
+        return [resize_flow(w, size) for size in sizes], [_resize_mask(m, size) for size in sizes]
 
     def _features(
         self, source: Tensor, source_structure: Tensor, target_structure: Tensor, prior: FlowCandidates
     ) -> Tensor:
-        """Compute features of the pyramid at full resolution, B C H W."""
+        """Compute features of the pyramid at the resolution of flow and mask, B C H W."""
         guide = [sample_bilinear(source, prior.flow), prior.flow / FLOW_SCALE, prior.cover, prior.visible]
         encoded = encode(self.encoder, torch.cat([source, source_structure, target_structure, *guide], dim=1))
         return self.enlarge(decode(encoded, self.decoder, self.skip)[1])
+
+
+def _resize_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """Average the pixels of a mask where it becomes smaller; interpolate where it becomes larger."""
+    if size[0] <= mask.shape[-2]:
+        return F.adaptive_avg_pool2d(mask, size)
+    return F.interpolate(mask, size=size, mode="bilinear", align_corners=False)
 
 
 def _warped_candidates(source: Tensor, prior: FlowCandidates) -> Tensor:

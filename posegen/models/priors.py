@@ -10,11 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..data.keypoints import KeypointLayout, RigidPart, get_layout
 from ..errors import ConfigError
-from ..ops import heatmap_peaks, sample_bilinear
+from ..ops import heatmap_peaks, resize_flow, sample_bilinear
 from ..registry import FLOW_PRIORS
 
 ABSENT = -1e4
@@ -45,6 +46,16 @@ class FlowCandidates:
     def cover(self) -> Tensor:
         """Weight of all candidates but the background, B 1 H W in [0, 1]."""
         return 1 - self.scores.softmax(1)[:, -1:]
+
+    def resize(self, size: tuple[int, int]) -> FlowCandidates:
+        """Resize the candidates to H×W, their flows to pixels of that size."""
+        if size == (self.flows.shape[-2], self.flows.shape[-1]):
+            return self
+        flows = resize_flow(self.flows.flatten(0, 1), size).unflatten(0, (-1, self.flows.shape[1]))
+        scores, visible = (
+            F.interpolate(part, size=size, mode="bilinear", align_corners=False) for part in (self.scores, self.visible)
+        )
+        return FlowCandidates(flows, scores, visible)
 
 
 def blend(flows: Tensor, scores: Tensor) -> Tensor:
