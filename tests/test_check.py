@@ -142,6 +142,48 @@ def test_few_key_points_are_less_than_half(tmp_path):
     assert report.splits["train"].missing_points == 10 + 9
 
 
+def standing(**moved: tuple[int, int]) -> tuple[list[int], list[int]]:
+    """Return y and x of the 14 points of a person upright in 128×64 pixels, some of them moved to (x, y)."""
+    places = {
+        "head_top": (32, 4), "neck": (32, 24),
+        "right_shoulder": (22, 26), "right_elbow": (18, 42), "right_wrist": (16, 58),
+        "left_shoulder": (42, 26), "left_elbow": (46, 42), "left_wrist": (48, 58),
+        "right_hip": (26, 62), "right_knee": (25, 90), "right_ankle": (24, 118),
+        "left_hip": (38, 62), "left_knee": (39, 90), "left_ankle": (40, 118),
+    } | moved  # fmt: skip
+    x, y = zip(*places.values(), strict=True)
+    return list(y), list(x)
+
+
+def test_points_in_wrong_places_are_found_by_the_proportions_of_the_parts(tmp_path):
+    rows = {
+        "0001_c1s1_000001_00.png": standing(),
+        "0001_c2s1_000001_00.png": standing(left_wrist=(2, 118)),  # on the right foot: 88 pixels from the elbow
+        "0002_c1s1_000001_00.png": standing(left_wrist=(2, 110)),  # 81 pixels: 2.1 torsos of 38
+        "0002_c2s1_000001_00.png": standing(left_wrist=(10, 100)),  # 68 pixels
+    }
+    root = market(tmp_path, "train", (1, 2))
+    text = "".join(f"{name}: {y}: {x}\n" for name, (y, x) in rows.items())
+    (root / "market-annotation-train.csv").write_text(HEADER + text)
+    report = check_data(pairs_config(root, "train", structure={"type": "HeatmapEncoder", "layout": "lsp14"}), ["train"])
+    assert {finding.sample: finding.text for finding in report.findings} == {
+        "0001_c2s1_000001_00.png": "left forearm: 88 pixels, 2.3 times as long as torso",
+        "0002_c1s1_000001_00.png": "left forearm: 81 pixels, 2.1 times as long as torso",
+    }
+    assert {(finding.kind, finding.severity) for finding in report.findings} == {("odd proportions", "warning")}
+
+
+def test_doubles_and_tiny_images_are_found(sound):
+    first, second, third, *_ = sorted((sound / "train").iterdir())
+    second.write_bytes(first.read_bytes())
+    write_image(third, picture(5, 30, 15))
+    kinds = found(check_data(pairs_config(sound, "train"), ["train"]))
+    assert [(finding.sample, finding.text) for finding in kinds["duplicate image"]] == [
+        (second.name, f"has the content of {first.name}")
+    ]
+    assert [(finding.sample, finding.text) for finding in kinds["tiny image"]] == [(third.name, "15×30 pixels")]
+
+
 def test_square_images_of_another_frame_are_reported(tmp_path):
     root = market(tmp_path, "train", (1,))
     for i, name in enumerate(names(1)):

@@ -175,7 +175,7 @@ def test_a_list_of_another_layout_is_one_problem_that_names_the_layout(tmp_path)
     with pytest.raises(DataError) as error:
         AnnotatedPairs(root, "train", HeatmapEncoder(OPENPOSE_18), SIZE)
     assert error.value.problems == ["row 2: keypoints_y has 14 numbers, 18 expected, the points of 'openpose18'"]
-    assert "14 points has the layout 'lsp14': set structure.layout to it" in str(error.value)
+    assert "The layout 'lsp14' has 14 points: set structure.layout to it." in str(error.value)
     (tmp_path / "odd.csv").write_text("name:keypoints_y:keypoints_x\na.png: [1, 2]: [1, 2]\n")
     with pytest.raises(DataError, match=r"2 numbers, 14 expected.*\n.*openpose18 \(18 points\), body25 \(25 points\)"):
         read_annotations(tmp_path / "odd.csv", LSP_14)

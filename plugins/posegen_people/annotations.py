@@ -111,13 +111,13 @@ def listed_layout(path: str | Path) -> KeypointLayout | None:
 
 def _check_counts(path: str | Path, rows: Sequence[tuple[int, list[str]]], layout: KeypointLayout) -> None:
     """Raise one DataError, not one problem a row, if first and last row have the same wrong number of points."""
-    counts = {_count(fields[1]) for _, fields in rows[:1] + rows[-1:]}
+    counts = {_count(fields[1]) for _, fields in (*rows[:1], *rows[-1:])}
     if len(counts) != 1 or (count := counts.pop()) in (0, len(layout)):
         return
     fitting = [repr(one.name) for one in LAYOUTS if len(one) == count]
     number = f"{ANNOTATION_HEADER[1]} has {count} numbers, {len(layout)} expected, the points of {layout.name!r}"
     hint = (
-        f"{count} points has the layout {' or '.join(fitting)}: set structure.layout to it"
+        f"The layout {' or '.join(fitting)} has {count} points: set structure.layout to it"
         if fitting
         else ("Layouts of people: " + ", ".join(f"{one.name} ({len(one)} points)" for one in LAYOUTS))
     )

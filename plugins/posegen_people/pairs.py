@@ -242,7 +242,8 @@ class AnnotatedPairs(PeoplePairs):
     ) -> Iterator[Finding | ImageInfo]:
         """Yield findings in the lists, and every image of the pairs, for :mod:`posegen.checking`."""
         pairs_file, annotation_file = find_lists(root, split, prefix)
-        annotations, problems = parse_annotations(annotation_file, _layout_of(structure, cls.__name__))
+        layout = _layout_of(structure, cls.__name__)
+        annotations, problems = parse_annotations(annotation_file, layout)
         yield from as_findings("bad row", annotation_file, problems)
         yield from _annotated_twice(annotation_file)
         rows, problems = parse_pairs(pairs_file)
@@ -253,7 +254,7 @@ class AnnotatedPairs(PeoplePairs):
         yield from as_findings("missing image", pairs_file, problems)
         frame = None if keypoint_frame is None else (int(keypoint_frame[0]), int(keypoint_frame[1]))
         for name, path in paths.items():
-            annotation = Annotation(annotations.get(name), identity_of(name), str(annotation_file))
+            annotation = Annotation(annotations.get(name), identity_of(name), str(annotation_file), layout=layout)
             proportions = None if crop_to_frame else frame
             yield ImageInfo(path, name, (annotation,), frame, proportions, one_size=frame is None)
 
@@ -541,7 +542,8 @@ class CocoPairs(PeoplePairs):
         annotations: dict[str, list[Annotation]] = defaultdict(list)
         frames = {person.file_name: person.frame for person in people}
         for person in people:
-            annotation = Annotation(person.keypoints, _who(person), str(annotation_file), f"annotation {person.id}")
+            row = f"annotation {person.id}"
+            annotation = Annotation(person.keypoints, _who(person), str(annotation_file), row, layout)
             annotations[person.file_name].append(annotation)
         for name, shown in annotations.items():
             with contextlib.suppress(ValueError):  # among the problems already

@@ -27,6 +27,11 @@ TOLERANCE = 1.0
 """Pixels by which a point may lie outside its image: lists are rounded."""
 FEW = 0.5
 """An image with a smaller share of its points present has few."""
+LONGEST_PART = 2.0
+"""A part of a subject that is longer, in lengths of the layout's first part, has a point in a wrong place. Of the 14
+machine-made points of Market-1501, 96 of 12,936 training images have such a part; those looked at were all wrong."""
+SMALLEST = 16
+"""Pixels; an image with a shorter side is tiny."""
 MOST_STRETCHED = 1.05
 """Largest ratio between an image's proportions and the expected ones: originals of 1101×750 pass as 256×176."""
 
@@ -208,6 +213,8 @@ def check_image(info: ImageInfo) -> CheckedImage:
         return CheckedImage(info, None, None, [Finding(kind, text, str(info.file), sample=info.name)])
     size = (image.shape[0], image.shape[1])
     findings = [*_wrong_proportions(info, size), *_not_upright(info, size)]
+    if min(size) < SMALLEST:
+        findings.append(_warning("tiny image", f"{shown(size)} pixels", info))
     if not info.is_mask and image.min() == image.max():
         findings.append(_warning("blank image", f"every pixel is {image.flat[0]}", info))
     for annotation in info.annotations:
@@ -260,6 +267,21 @@ def _wrong_points(info: ImageInfo, annotation: Annotation, frame: tuple[int, int
         finding = _warning("points outside", text, info, annotation)
         # If most are outside, they count pixels of another image size.
         yield dataclasses.replace(finding, severity="error") if outside > present / 2 else finding
+    if text := _odd_part(annotation, keypoints):
+        yield _warning("odd proportions", text, info, annotation)
+
+
+def _odd_part(annotation: Annotation, keypoints: Keypoints) -> str:
+    """Describe the longest part of a subject if it is too long for the first one; empty: it is not."""
+    parts = [] if annotation.layout is None else annotation.layout.parts
+    lengths = {part.name: length for part in parts if (length := part.length(keypoints)) is not None}
+    if not lengths or next(iter(lengths)) != parts[0].name:
+        return ""
+    longest = max(lengths, key=lambda name: lengths[name])
+    first = max(lengths[parts[0].name], 1)
+    if lengths[longest] <= LONGEST_PART * first:
+        return ""
+    return f"{longest}: {lengths[longest]:.0f} pixels, {lengths[longest] / first:.1f} times as long as {parts[0].name}"
 
 
 def _count_outside(keypoints: Keypoints, frame: tuple[int, int]) -> int:

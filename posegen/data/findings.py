@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from .images import FORMATS, read_in_frame
-from .keypoints import Keypoints
+from .keypoints import KeypointLayout, Keypoints
 
 _ROW = re.compile(r"(?:(?P<file>[^:,]+), )?row (?P<row>\d+): (?P<text>.*)", re.DOTALL)
 """Problems as readers of lists word them: ``row 3: ...``, or ``pairs.csv, row 3: ...``."""
@@ -56,12 +56,14 @@ class Annotation:
         keypoints: in pixels of :attr:`ImageInfo.frame`; None if unknown.
         identity: name of the subject, the same in all its images: ``person 0002``; None if unknown.
         file, row: where the key points are written, if not beside the image.
+        layout: layout of the key points; None: the proportions of the subject are not checked.
     """
 
     keypoints: Keypoints | None = None
     identity: str | None = None
     file: str = ""
     row: str = ""
+    layout: KeypointLayout | None = None
 
 
 @dataclass(frozen=True)

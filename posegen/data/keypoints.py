@@ -35,6 +35,16 @@ class RigidPart:
     order: float = 0.0
     sides: tuple[tuple[int, int], ...] = ()
 
+    def length(self, keypoints: Keypoints) -> float | None:
+        """Return the distance of the part's ends in pixels; None if an end has no point that is present."""
+        ends = []
+        for indices in (self.start, self.end):
+            present = [index for index in indices if keypoints.present[index]]
+            if not present:
+                return None
+            ends.append(keypoints.points[present].mean(0))
+        return float(np.linalg.norm(ends[1] - ends[0]))
+
 
 @dataclass(frozen=True)
 class KeypointLayout:
