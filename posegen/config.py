@@ -1,7 +1,8 @@
 """Configs: plain data in mmengine's format, with references and checks.
 
-A string ``"${name}"`` in a config stands for the top-level value ``name``. References are resolved after the overrides
-of the command line, so overriding a knob reaches every place that uses it, through ``_base_`` files, too.
+A string ``"${name}"`` in a config stands for the top-level value ``name``, ``"${name.key}"`` for an entry of it.
+References are resolved after the overrides of the command line, so overriding a knob reaches every place that uses it,
+through ``_base_`` files, too.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ _ELSEWHERE = {  # other arguments of mmengine's Runner, and what takes their pla
     "cfg": "the config itself is kept beside each run: remove it",
 }
 
-_REFERENCE = re.compile(r"\$\{(\w+)\}")
+_REFERENCE = re.compile(r"\$\{(\w+(?:\.\w+)*)\}")
 
 
 def load_config(
@@ -348,11 +349,18 @@ class _Resolver:
         return text
 
     def _look_up(self, name: str, resolving: tuple[str, ...]) -> Any:
-        if name in resolving:
+        if name.partition(".")[0] in resolving:
             raise ConfigError(f"config values refer to each other in a circle: {' → '.join([*resolving, name])}")
-        if name not in self.top:
-            raise ConfigError(f"the config refers to ${{{name}}}, which it does not define{nearest(name, self.top)}")
-        return self.resolve(self.top[name], (*resolving, name))
+        first, *keys = name.split(".")
+        if first not in self.top:
+            raise ConfigError(f"the config refers to ${{{name}}}, which it does not define{nearest(first, self.top)}")
+        value = self.resolve(self.top[first], (*resolving, first))
+        for key in keys:
+            if not isinstance(value, Mapping) or key not in value:
+                near = nearest(key, value) if isinstance(value, Mapping) else ""
+                raise ConfigError(f"the config refers to ${{{name}}}, and there is no {key!r}{near}")
+            value = value[key]
+        return value
 
 
 # Checks
@@ -360,7 +368,7 @@ class _Resolver:
 
 def _check_top_level(config: Config, path: Path) -> None:
     # The text includes base files: a value that only an overridden part used is no mistake.
-    used = set(_REFERENCE.findall(repr(config._cfg_dict) + config.text))
+    used = {name.partition(".")[0] for name in _REFERENCE.findall(repr(config._cfg_dict) + config.text)}
     unknown = [name for name in config if name not in KNOWN_KEYS and name not in used]
     if unknown:
         lines = [f"  - {name!r}{_advice(name, KNOWN_KEYS)}" for name in unknown]

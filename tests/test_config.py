@@ -110,6 +110,12 @@ def test_a_value_of_a_derived_config_reaches_all_places_of_its_base(derived):
     assert [stage.losses.regularization.kernel_sizes for stage in stages[:2]] == [[3, 5], [3, 5]]
 
 
+def test_a_reference_reaches_into_a_value_and_follows_its_overrides(derived):
+    config = derived("model = dict(flow_estimator=dict(norm='${structure.layout}', depth='of ${structure.type}'))")
+    network = load_config(config, {"structure.layout": "lsp14"}).model.flow_estimator
+    assert (network.norm, network.depth) == ("lsp14", "of HeatmapEncoder")
+
+
 def test_a_place_can_be_overridden_by_itself(tiny_config):
     config = load_config(tiny_config, {"val_dataloader.batch_size": 1, "trainer.stages.1.losses.style.weight": 7})
     assert (config.train_dataloader.batch_size, config.val_dataloader.batch_size) == (2, 1)
@@ -138,6 +144,9 @@ def test_a_config_written_beside_a_run_loads_again_with_working_knobs(tiny_confi
         ("levels = '${lefels}'\nlefels_ = 1", ["'lefels_'"]),
         ("levels = '${lefels}'", ["${lefels}", "'levels'"]),
         ("levels = '${kernel_sizes}'\nkernel_sizes = '${levels}'", ["circle", "levels"]),
+        ("levels = '${structure.lay}'", ["${structure.lay}", "no 'lay'", "'layout'"]),
+        ("levels = '${size.height}'", ["${size.height}", "no 'height'"]),
+        ("structure = dict(layout='${structure.type}')", ["circle", "structure.type"]),
         ("work_dir = 'x'\nresume = True", ["'work_dir'", "--work-dir", "'resume'", "--resume"]),
         ("auto_scale_lr = dict(enable=True)", ["'auto_scale_lr'", "optimizer.lr"]),
         ("1 / 0", ["ZeroDivisionError"]),

@@ -33,12 +33,13 @@ def pictures(folder, names, height, width):
         write_image(folder / name, image)
 
 
-def market(root):
-    """Write two images of 64×128 and a pair of them in the published format, for training and testing."""
+def market(root, count=18):
+    """Write two images of 64×128, *count* points of each, and a pair of them, for training and testing."""
     for split in ("train", "test"):
         names = ("a.jpg", "b.jpg")
         pictures(root / split, names, 128, 64)
-        rows = [f"{name}: {[*range(10, 100, 5)]}: {[*range(10, 46, 2)]}\n" for name in names]
+        y, x = ([*range(10, 10 + step * count, step)] for step in (5, 2))
+        rows = [f"{name}: {y}: {x}\n" for name in names]
         (root / f"market-annotation-{split}.csv").write_text("name:keypoints_y:keypoints_x\n" + "".join(rows))
         (root / f"market-pairs-{split}.csv").write_text("from,to\na.jpg,b.jpg\n")
     return []
@@ -78,3 +79,43 @@ def test_a_config_trains_then_tests(tmp_path, name, make):
     metrics = json.loads((run / "metrics.json").read_text())
     assert sorted(metrics["metrics"]) == ["l1", "psnr", "ssim"]
     assert len(list((tmp_path / "images").rglob("*.jpg"))) == metrics["images"] > 0
+
+
+def test_a_config_of_another_layout_trains_then_tests_inside_the_body(tmp_path):
+    data, run = tmp_path / "data", tmp_path / "run"
+    data.mkdir()
+    market(data, count=14)
+    config = tmp_path / "market14.py"
+    config.write_text(f"""
+_base_ = {str(CONFIGS / "gfla_market.py")!r}
+structure = dict(layout="lsp14")
+model = dict(
+    flow_estimator=dict(
+        _delete_=True,
+        type="GuidedFlowEstimator",
+        structure_channels=14,
+        prior=dict(type="PartFlow", layout="${{structure.layout}}"),
+        levels=[2, 0],
+        norm="group",
+    ),
+    renderer=dict(type="ComposingRenderer", structure_channels=14, norm="group"),
+)
+_adam = dict(type="Adam", lr=1e-4)
+_limbs = dict(type="LimbFlow", layout="${{structure.layout}}")
+_image = dict(type="ReconstructionLoss")
+trainer = dict(
+    discriminator=None,
+    stages=[
+        dict(name="flow", iters=1, train=["flow_estimator"], optimizer=_adam, losses=dict(limbs=_limbs)),
+        dict(name="full", iters=1, train=["renderer"], optimizer=_adam, losses=dict(image=_image)),
+    ],
+)
+test_dataloader = dict(dataset=dict(foreground=dict(type="BodyMask")))
+test_evaluator = [dict(type="PSNR"), dict(type="MaskedSSIM")]
+""")
+    narrow = [option for option in NARROW if not option.startswith("trainer.discriminator")]
+    options = ["--cfg-options", f"data_root={data}", *narrow]
+    assert main(["train", str(config), "--work-dir", str(run), *options]) == 0
+    assert main(["test", str(config), str(run / LAST), "--work-dir", str(run), *options]) == 0
+    metrics = json.loads((run / "metrics.json").read_text())["metrics"]
+    assert {"psnr", "psnr_foreground", "psnr_foreground_copy", "masked_ssim"} <= metrics.keys()
