@@ -17,6 +17,7 @@ from posegen.losses import (
     FeatureCache,
     LossInputs,
     PerceptualLoss,
+    PhotometricLoss,
     ReconstructionLoss,
     SamplingCorrectness,
     StyleLoss,
@@ -58,6 +59,28 @@ def test_image_losses_are_zero_on_the_target_and_have_gradients_elsewhere(networ
         assert loss(same).item() == pytest.approx(0, abs=1e-6)
         (gradient,) = torch.autograd.grad(loss(other), other.out.image, retain_graph=True)
         assert gradient.abs().sum() > 0
+
+
+def photometric(flow, scales=1):
+    """The loss of a source of four columns, of which the target shows the next one."""
+    source = torch.tensor([-1.0, 0.0, 1.0, 1.0]).expand(1, 3, 4, 4)
+    target = torch.tensor([0.0, 1.0, 1.0, 1.0]).expand(1, 3, 4, 4)
+    batch = PairBatch(source, torch.zeros(1, 1, 4, 4), target, torch.zeros(1, 1, 4, 4), ["a"])
+    out = Transfer(torch.empty(0), [flow], [])
+    return PhotometricLoss(scales)(LossInputs(batch, out, FeatureCache(lambda *_: {}, {}, [])))
+
+
+def test_the_photometric_loss_compares_the_warped_source():
+    still = torch.zeros(1, 2, 4, 4, requires_grad=True)
+    moved = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 4, 4)
+    assert photometric(still).item() == pytest.approx(0.5, abs=0.01)  # 1, 1, 0, 0
+    assert photometric(moved).item() == pytest.approx(0.01, abs=1e-6)  # the smooth part alone
+    # halved: means of -1 and 0, 1 and 1 against 0 and 1, 1 and 1
+    assert photometric(still, scales=2).item() == pytest.approx((0.505 + 0.505) / 2, abs=0.01)
+    (gradient,) = torch.autograd.grad(photometric(still), still)
+    assert (gradient[0, 0, :, :2] < 0).all()  # more to the right
+    with pytest.raises(ConfigError, match="scales"):
+        PhotometricLoss(0)
 
 
 def test_correctness_is_best_where_the_flow_finds_the_match():

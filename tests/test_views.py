@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import zipfile
 from dataclasses import replace
 
 import h5py
@@ -11,13 +12,18 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from PIL import Image
+from posegen_metrics.psnr import psnr
 from posegen_views.drawn import DrawnSolids, plain
 from posegen_views.drawn_render import Camera, SolidObject, box, draw, exact_flow, look
-from posegen_views.networks import ViewFlowEstimator, ViewRenderer
-from posegen_views.structure import View, ViewEncoder
+from posegen_views.networks import TurnFlowEstimator, ViewFlowEstimator, ViewRenderer, turn_of
+from posegen_views.structure import AngleEncoder, View, ViewEncoder
+from posegen_views.turntable import Turntable
 from posegen_views.views import ViewPairs
 from torch.utils.data import DataLoader
 
+from posegen.checking import check_data
+from posegen.cli import main
 from posegen.data.images import to_uint8
 from posegen.engine.convert import convert
 from posegen.errors import ConfigError, DataError, InputError
@@ -25,6 +31,7 @@ from posegen.ops import warp
 from posegen.records import Pair, collate_pairs
 from posegen.registry import MODELS
 
+from .conftest import CONFIGS
 from .golden_arrays import BAR, FOLDER, _weight, arrays, relative_error
 
 CHANNELS = 21  # 18 azimuths, 3 elevations
@@ -641,3 +648,187 @@ def test_a_file_that_was_replaced_is_read_anew(root):
                 file.create_dataset(f"{name}/image", data=image, compression="gzip")
                 file.create_dataset(f"{name}/pose", data=[int(k) for k in name.split("_")[-2:]])
         assert np.array_equal(to_uint8(view_pairs(root, "test")[0].source), image)
+
+
+# Turntables -----------------------------------------------------------------------------------------------
+
+
+def turntable(folder, step, objects=(1, 2), numbers=None):
+    """Write photographs of 8×8 whose upper half is as gray as the file's number; return the folder."""
+    folder.mkdir(exist_ok=True)
+    for one in objects:
+        for number in range(0, 360 // 5 * step, step) if numbers is None else numbers:
+            gray = np.full((8, 8), 255, np.uint8)
+            gray[:4] = min(number, 254)
+            Image.fromarray(gray).save(folder / f"obj{one}__{number}.png")
+    return folder
+
+
+def zipped(folder):
+    archive = folder.with_suffix(".zip")
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in sorted(folder.iterdir()):
+            file.write(path, f"photographs/{path.name}")
+        file.writestr("photographs/readme.txt", "not a photograph")
+    return archive
+
+
+ANGLES = dict(type="AngleEncoder")
+
+
+def test_views_of_a_turntable_are_numbered_or_have_their_angle(tmp_path):
+    numbered = Turntable(turntable(tmp_path / "coil20", 1), "test", ANGLES, (8, 8))
+    in_degrees = Turntable(turntable(tmp_path / "coil100", 5), "test", ANGLES, (8, 8))
+    assert [[view.degrees for view in pair] for pair in numbered.pairs] == [
+        [view.degrees for view in pair] for pair in in_degrees.pairs
+    ]
+    assert numbered[0].name == "obj1__0_2_obj1__1_vis"
+    assert in_degrees[0].name == "obj1__0_2_obj1__5_vis"
+    assert torch.equal(numbered[3].target_structure, in_degrees[3].target_structure)
+    with pytest.raises(DataError, match="1° is none of the encoder's 72 azimuths"):
+        Turntable(tmp_path / "coil20", "test", ANGLES, numbers="degrees")
+    with pytest.raises(DataError, match=r"obj1__75\.png: 375° is none"):
+        Turntable(tmp_path / "coil100", "test", ANGLES, numbers="index")
+
+
+def test_training_never_sees_a_held_out_view(tmp_path):
+    root = turntable(tmp_path / "photographs", 1)
+    train = Turntable(root, "train", ANGLES, (8, 8))
+    assert {view.degrees for pair in train.pairs for view in pair} == set(range(0, 360, 10))
+    turns = {(target.degrees - source.degrees) % 360 for source, target in train.pairs}
+    assert turns == {10, 20, 340, 350}
+    assert len(train) == 2 * 36 * 4
+    assert all(source.object == target.object for source, target in train.pairs)
+
+
+def test_held_out_views_come_from_the_nearest_views_or_from_a_given_one(tmp_path):
+    root = turntable(tmp_path / "photographs", 1)
+    nearest = Turntable(root, "test", ANGLES, (8, 8))
+    assert len(nearest) == 2 * 36 * 2
+    assert {(target.degrees - source.degrees) % 360 for source, target in nearest.pairs} == {5, 355}
+    given = Turntable(root, "test", ANGLES, (8, 8), source=90)
+    assert [source.degrees for source, _ in given.pairs] == [90] * 72
+    every_15 = Turntable(root, "test", ANGLES, (8, 8), every=15)
+    assert {(target.degrees - source.degrees) % 360 for source, target in every_15.pairs} == {5, 355}
+    assert len(every_15) == 2 * 48
+
+
+def test_gray_photographs_of_an_archive_are_rgb(tmp_path):
+    root = turntable(tmp_path / "photographs", 1)
+    folder, archive = (Turntable(path, "train", ANGLES, (8, 8)) for path in (root, zipped(root)))
+    assert len(archive) == len(folder)
+    for first, second in ((folder[7], archive[7]), (folder[7], pickle.loads(pickle.dumps(archive))[7])):
+        assert torch.equal(first.target, second.target)
+        assert first.name == second.name
+    assert to_uint8(archive[7].source)[0, 0].tolist() == [archive.pairs[7][0].degrees // 5] * 3
+    loader = DataLoader(archive, batch_size=8, num_workers=2, collate_fn=collate_pairs)
+    assert sum(len(batch) for batch in loader) == len(archive)
+
+
+def test_a_turntable_that_cannot_be_read_is_named(tmp_path):
+    root = turntable(tmp_path / "photographs", 1)
+    archive = zipped(root)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.zip").write_text("text")
+    for path, words in (("empty", "no photographs named objN__K.png"), ("text.zip", "neither a folder nor a ZIP"),
+                        ("none", "no such file")):  # fmt: skip
+        with pytest.raises(DataError, match=words):
+            Turntable(tmp_path / path, "train", ANGLES)
+    content = bytearray(archive.read_bytes())
+    content[60:70] = b"0123456789"
+    archive.write_bytes(content)
+    with pytest.raises(DataError, match=r"obj1__0\.png"):
+        Turntable(archive, "train", ANGLES)[0]
+    (root / "again").mkdir()
+    (root / "obj1__0.png").rename(root / "again" / "obj1__1.png")
+    with pytest.raises(DataError, match="is the view of"):
+        Turntable(root, "train", ANGLES)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (dict(split="val"), "'train' or 'test'"),
+        (dict(every=0), "1 <= every <= largest_turn"),
+        (dict(largest_turn=5), "1 <= every <= largest_turn"),
+        (dict(source="first"), "'nearest' or degrees"),
+        (dict(numbers="steps"), "'index', 'degrees' or None"),
+        (dict(split="test", source=95), "no pair"),
+    ],
+)
+def test_options_of_a_turntable_out_of_range_are_refused(tmp_path, options, words):
+    with pytest.raises(ConfigError, match=words):
+        Turntable(turntable(tmp_path / "photographs", 1), structure=ANGLES, **{"split": "train", **options})
+
+
+def test_the_check_reads_photographs_of_an_archive_and_finds_no_view_in_both_splits(tmp_path):
+    archive = zipped(turntable(tmp_path / "photographs", 1, objects=(1,)))
+    data = dict(type="Turntable", root=str(archive), structure=ANGLES)
+    config = {f"{split}_dataloader": dict(dataset=dict(split=split, **data)) for split in ("train", "test")}
+    report = check_data(config, ("train", "test"))
+    assert [finding.text for finding in report.findings] == []
+    assert [split.images for split in report.splits.values()] == [36, 36]
+
+
+def test_near_angles_have_near_structures():
+    encoder = AngleEncoder(azimuths=72, harmonics=4)
+    structures = torch.stack([encoder.encode((k, 0)) for k in range(72)]).flatten(1)
+    assert structures.shape == (72, 8)
+    distances = torch.cdist(structures, structures)[0, :19]
+    assert (distances.diff()[:9] > 0).all()
+    assert [encoder.decode(structure.view(-1, 1, 1)) for structure in structures] == [(k, 0) for k in range(72)]
+    with pytest.raises(InputError, match=r"0\.\.71 and an elevation class of 0\.\.0, got 3 and 1"):
+        encoder.encode((3, 1))
+
+
+def turned(network, degrees, start=30):
+    """Return the finest flow and mask of a turn by so many degrees."""
+    encoder = AngleEncoder(azimuths=360)
+    views = [encoder.encode((angle % 360, 0))[None] for angle in (start, start + degrees)]
+    flows, masks = network(torch.linspace(-1, 1, 3 * 32 * 32).view(1, 3, 32, 32), *views)
+    return flows[-1], masks[-1]
+
+
+def test_an_untrained_flow_of_a_turn_is_zero_and_the_source_is_kept():
+    network = TurnFlowEstimator(8, levels=[1, 0], base_width=16, max_width=16, depth=3)
+    flow, mask = turned(network, 10)
+    assert flow.shape == (1, 2, 32, 32)
+    assert not flow.any()
+    assert torch.allclose(mask, torch.tensor(0.88), atol=0.01)
+    with pytest.raises(ConfigError, match="end at 0"):
+        TurnFlowEstimator(8, levels=[2, 1])
+
+
+def test_nothing_moves_without_a_turn_and_half_a_turn_moves_half_as_far():
+    torch.manual_seed(0)
+    network = TurnFlowEstimator(8, levels=[0], base_width=16, max_width=16, depth=3, init_gain=0.5)
+    torch.nn.init.normal_(network.head.weight, std=0.1)
+    assert not turned(network, 0)[0].any()
+    full, half = turned(network, 4)[0], turned(network, 2)[0]
+    assert full.abs().mean() > 0.05
+    assert (2 * half - full).abs().mean() < 0.2 * full.abs().mean()
+
+
+@pytest.mark.parametrize("degrees", [-170, -20, 5, 10, 90])
+def test_the_turn_is_that_from_source_to_target(degrees):
+    encoder = AngleEncoder(azimuths=72)
+    source, target = (encoder.encode((angle // 5 % 72, 0))[None] for angle in (340, 340 + degrees))
+    sine, rest = turn_of(source, target).flatten().tolist()
+    assert sine == pytest.approx(np.sin(np.radians(degrees)) / np.sin(np.radians(10)), abs=1e-4)
+    assert rest == pytest.approx((1 - np.cos(np.radians(degrees))) / (1 - np.cos(np.radians(10))), abs=1e-3)
+
+
+def test_a_turntable_trains_and_tests_from_the_command_line(tmp_path):
+    archive = zipped(turntable(tmp_path / "photographs", 1))
+    run = tmp_path / "run"
+    narrow = ["model.flow_estimator.base_width=16", "model.flow_estimator.max_width=16"]
+    few = ["full_iters=2", "batch_size=2", "test_dataloader.dataset.limit=4", "val_dataloader.dataset.limit=2"]
+    options = ["--cfg-options", f"data_root={archive}", *few, *narrow]
+    config = str(CONFIGS / "gfla_views_coil.py")
+    assert main(["train", config, "--work-dir", str(run), *options]) == 0
+    assert main(["test", config, str(run / "iter_2.pth"), "--work-dir", str(run), *options]) == 0
+    metrics = json.loads((run / "metrics.json").read_text())["metrics"]
+    assert sorted(metrics) == ["l1", "psnr", "source/psnr", "source/ssim", "ssim", "warped/psnr", "warped/ssim"]
+    near = Turntable(archive, "test", ANGLES, (64, 64), limit=4)
+    copied = [psnr(near[k].source[None], near[k].target[None]).item() for k in range(4)]
+    assert metrics["source/psnr"] == pytest.approx(np.mean(copied), abs=1e-3)

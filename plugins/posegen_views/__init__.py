@@ -10,7 +10,7 @@ from posegen.hookspecs import hookimpl
 @hookimpl
 def posegen_register() -> None:
     """Register the view encoder, networks that take a view, and data sets of views."""
-    from . import drawn, networks, structure, views  # noqa: F401
+    from . import drawn, networks, structure, turntable, views  # noqa: F401
 
 
 @hookimpl

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from posegen.models import FlowEstimatorBase, Renderer, published
+from posegen.errors import ConfigError
+from posegen.models import ComposingRenderer, FlowEstimatorBase, Renderer, published
 from posegen.models.base import check_size
 from posegen.models.flow_estimator import apply_head, decode, flow_widths, heads, initialize_flow, sorted_levels
 from posegen.models.flow_estimator import decoder as flow_decoder
-from posegen.models.layers import INIT_GAIN, NormKind, Residual, ToImage, Up, encode, encoder, initialize
+from posegen.models.layers import (
+    INIT_GAIN,
+    NormKind,
+    Residual,
+    ToImage,
+    Up,
+    act,
+    conv3x3,
+    encode,
+    encoder,
+    initialize,
+)
 from posegen.models.local_attention_renderer import check_levels, decoder, local_attention, renderer_widths
-from posegen.ops import Reduction
+from posegen.ops import Reduction, resize_flow
+from posegen.records import Composition
 from posegen.registry import FLOW_ESTIMATORS, RENDERERS
 
 
@@ -170,3 +185,99 @@ class ViewRenderer(Renderer):
 def spread(view: Tensor, size: Sequence[int]) -> Tensor:
     """Repeat a vector B S 1 1 at every place of a map B S h w."""
     return view.expand(-1, -1, *size)
+
+
+TURN_UNIT = math.radians(10)
+"""Turn that is 1 at the network's input, and of which a predicted field is the flow."""
+START_MASK = 2.0
+"""Bias of the mask's logit: an untrained network shows the source."""
+
+
+@FLOW_ESTIMATORS.register_module()
+class TurnFlowEstimator(FlowEstimatorBase):
+    """Predict the flow of a turn of any angle, up to full resolution: nothing moves without a turn.
+
+    Under an orthographic camera a point of a turntable moves by ``sin Δ · a + (1 - cos Δ) · b``, where a and b depend
+    on the point alone. The network predicts both fields, at half resolution, so that turns between those of the
+    training have flows between theirs. An untrained network returns a flow of zero and a mask of 0.88.
+
+    Args:
+        structure_channels: S, channels of a view of :class:`AngleEncoder`, of which the first two are cosine and sine.
+        levels: resolutions with a flow and a mask; level k is the image's size / 2^k.
+        base_width, max_width, depth, image_channels, init_gain, norm: see :class:`posegen.models.FlowEstimator`.
+
+    Raises:
+        ConfigError: there is no level, or one lies beyond *depth*.
+    """
+
+    def __init__(
+        self,
+        structure_channels: int,
+        levels: Sequence[int] = (2, 0),
+        base_width: int = 32,
+        max_width: int = 256,
+        depth: int = 4,
+        image_channels: int = 3,
+        init_gain: float = INIT_GAIN,
+        norm: NormKind = "group",
+    ) -> None:
+        super().__init__()
+        self.levels, self.depth = tuple(sorted(levels, reverse=True)), depth
+        if not self.levels or self.levels[0] >= depth:
+            raise ConfigError(f"levels of the flow of a turn lie below depth = {depth}, got {[*levels]}")
+        widths = [image_channels, *flow_widths(base_width, max_width, depth)]
+        self.encoder = encoder(widths, norm)
+        self.turn = Residual(widths[-1] + structure_channels + 2, widths[-1], norm)
+        self.decoder, self.skip = flow_decoder(widths, [1], norm)
+        self.residual = Residual(widths[1], widths[1], norm)
+        self.head = conv3x3(widths[1], 5)  # a, b, mask
+        initialize(self, init_gain)
+        nn.init.zeros_(self.head.weight)
+
+    def forward(self, source: Tensor, source_structure: Tensor, target_structure: Tensor) -> tuple[list, list]:
+        """Predict flows w and masks m; see :meth:`ViewFlowEstimator.forward`."""
+        check_size(source, self.depth)
+        turn = turn_of(source_structure, target_structure)
+        *shallow, deepest = encode(self.encoder, source)
+        known = spread(torch.cat([source_structure, turn], dim=1), deepest.shape[-2:])
+        deepest = self.turn(torch.cat([deepest, known.to(deepest.dtype)], dim=1))
+        features = self.residual(decode([*shallow, deepest], self.decoder, self.skip)[1])
+        a, b, logit = apply_head(self.head, act(features)).split([2, 2, 1], dim=1)
+
+        w = turn[:, :1] * a + turn[:, 1:] * b
+        m = torch.sigmoid(START_MASK + logit)
+        sizes = [tuple(side >> k for side in source.shape[-2:]) for k in self.levels]
+        return [resize_flow(w, size) for size in sizes], [_resize_mask(m, size) for size in sizes]
+
+
+def _resize_mask(mask: Tensor, size: tuple[int, ...]) -> Tensor:
+    return F.interpolate(mask, size=size, mode="bilinear", align_corners=False)
+
+
+def turn_of(source: Tensor, target: Tensor) -> Tensor:
+    """Compute sin Δ and 1 - cos Δ of the turn from source to target, B 2 1 1, both 1 for a turn of 10°.
+
+    Args:
+        source, target: views B S 1 1 of :class:`AngleEncoder`.
+    """
+    (cos_s, sin_s), (cos_t, sin_t) = (view[:, :2].split(1, dim=1) for view in (source, target))
+    sine, cosine = sin_t * cos_s - cos_t * sin_s, cos_t * cos_s + sin_t * sin_s
+    return torch.cat([sine / math.sin(TURN_UNIT), (1 - cosine) / (1 - math.cos(TURN_UNIT))], dim=1)
+
+
+@RENDERERS.register_module()
+class ComposingViewRenderer(ComposingRenderer):
+    """:class:`posegen.models.ComposingRenderer` for a structure that is a view, B S 1 1, spread over the image."""
+
+    global_structure = True
+
+    def forward(
+        self,
+        source: Tensor,
+        source_structure: Tensor,
+        target_structure: Tensor,
+        flows: Sequence[Tensor],
+        masks: Sequence[Tensor],
+    ) -> Composition:
+        """Compose the target image; arguments as of :meth:`ViewRenderer.forward`."""
+        return super().forward(source, source_structure, spread(target_structure, source.shape[-2:]), flows, masks)

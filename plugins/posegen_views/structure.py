@@ -49,15 +49,20 @@ class ViewEncoder(StructureEncoder):
         Raises:
             InputError: a class out of range.
         """
+        azimuth, elevation = self.checked(view)
+        structure = torch.zeros(self.channels, 1, 1)
+        structure[[azimuth, self.azimuths + elevation]] = 1
+        return structure
+
+    def checked(self, view: View | tuple[int, int]) -> View:
+        """Return a view whose classes exist; raise InputError for any other."""
         azimuth, elevation = view
         if not (0 <= azimuth < self.azimuths and 0 <= elevation < self.elevations):
             raise InputError(
                 f"a view is an azimuth class of 0..{self.azimuths - 1} and an elevation class of "
                 f"0..{self.elevations - 1}, got {azimuth} and {elevation}"
             )
-        structure = torch.zeros(self.channels, 1, 1)
-        structure[[azimuth, self.azimuths + elevation]] = 1
-        return structure
+        return View(azimuth, elevation)
 
     def decode(self, structure: Tensor) -> View:
         """Return the view of a structure S 1 1: the largest of the azimuths and of the elevations."""
@@ -105,3 +110,35 @@ class ViewEncoder(StructureEncoder):
             pen.line((x - 5, y, x + 5, y), fill=FAINT, width=2)
             if k == elevation:
                 pen.ellipse((x - 5, y - 5, x + 5, y + 5), fill=CAMERA)
+
+
+@STRUCTURE_ENCODERS.register_module()
+class AngleEncoder(ViewEncoder):
+    """Encoder of an azimuth as cosines and sines of its multiples, so that views between known ones are between them.
+
+    A one-hot vector says nothing about classes that training never saw; here near angles have near structures. The
+    channels are cos θ, sin θ, cos 2θ, sin 2θ, … A view has one elevation class, 0.
+
+    Args:
+        azimuths: classes around the object; 72: every 5°.
+        harmonics: number of multiples of the angle.
+    """
+
+    def __init__(self, azimuths: int = 72, harmonics: int = 4) -> None:
+        super().__init__(azimuths, elevations=1)
+        self.harmonics, self.channels = harmonics, 2 * harmonics
+
+    def encode(self, view: View | tuple[int, int], size: Any = None, image: np.ndarray | None = None) -> Tensor:
+        """Return the structure, S 1 1, of the classes (azimuth, 0).
+
+        Raises:
+            InputError: a class out of range.
+        """
+        angle = 2 * math.pi * self.checked(view).azimuth / self.azimuths
+        angles = angle * torch.arange(1, self.harmonics + 1, dtype=torch.float64)
+        return torch.stack([angles.cos(), angles.sin()], 1).float().view(-1, 1, 1)
+
+    def decode(self, structure: Tensor) -> View:
+        """Return the view of a structure S 1 1, from its first two channels."""
+        cosine, sine = structure.flatten()[:2].tolist()
+        return View(round(math.atan2(sine, cosine) / (2 * math.pi) * self.azimuths) % self.azimuths, 0)

@@ -60,7 +60,12 @@ def read_image(path: str | Path, most_pixels: int = MOST_PIXELS, turned: bool = 
         DataError: no such file, no image, another format than JPEG, PNG, WebP and BMP, a truncated or damaged file,
             more than :data:`MOST_BYTES` or *most_pixels*.
     """
-    opened = _opened(path, read_bytes(path, MOST_BYTES), most_pixels, FORMATS)
+    return decode_image(read_bytes(path, MOST_BYTES), path, most_pixels, turned)
+
+
+def decode_image(content: bytes, path: str | Path, most_pixels: int = MOST_PIXELS, turned: bool = False) -> np.ndarray:
+    """Decode the content of an image file, as :func:`read_image` does; *path* names it in errors."""
+    opened = _opened(path, content, most_pixels, FORMATS)
     try:
         image = ImageOps.exif_transpose(opened) if turned else opened
         image = _eight_bits(image, path)

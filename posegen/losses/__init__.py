@@ -8,6 +8,7 @@ from .exact_motion import ExactFlowLoss, ExactVisibilityLoss
 from .features import VGG16Features, VGG19Features
 from .matched_points import MatchedPoints, point_error
 from .perceptual import PerceptualLoss
+from .photometric import PhotometricLoss
 from .reconstruction import ReconstructionLoss
 from .style import StyleLoss
 
@@ -21,6 +22,7 @@ __all__ = [
     "LossInputs",
     "MatchedPoints",
     "PerceptualLoss",
+    "PhotometricLoss",
     "ReconstructionLoss",
     "SamplingCorrectness",
     "StyleLoss",
