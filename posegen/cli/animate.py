@@ -1,16 +1,22 @@
-"""Make a clip of one picture, moved through a sequence of structures."""
+"""Make a clip of one picture, moved through a sequence of structures or the motion of a video."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import partial
+from itertools import islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError, PosegenError
 from .common import find_model, refuse_to_overwrite
 from .generation import (
+    BATCH_SIZE,
     add_model_and_examples,
     add_output_options,
     check_clip_options,
@@ -20,18 +26,25 @@ from .generation import (
 )
 
 if TYPE_CHECKING:
-    from ..inference import PoseInput, Prepared
+    from ..data.estimators import Estimate
+    from ..data.video import VideoReader
+    from ..inference import Inferencer, ModelSource, PoseInput, Prepared
+    from ..inference.driving import Motion
+    from ..inference.unfinished import UnfinishedClip
     from ..records import Transfer
 
+FPS = 25
+MISSING = ("hold", "interpolate", "skip")
 EXAMPLES = """
 examples:
+  posegen animate shared_model/ --reference me.jpg --video dance.mp4 --out moved.mp4
   posegen animate shared_model/ --reference me.jpg --structures motion/         writes me_to_motion.mp4
   posegen animate config.py checkpoint.pth --reference me.jpg --structures motion/ --structure-images frames/ --fps 30
 
 Requires a model of key points. A model of clips generates each frame from the frame before it and the reference. A
 model of single images generates each frame by itself, like `posegen transfer`, so the clip may flicker. Key points
 count pixels of --structure-images; without these, of an image of the size that their file says, or else of the
-reference.
+reference. With --video, a clip that was interrupted is gone on with by the same command.
 """
 
 
@@ -39,61 +52,266 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``posegen animate``."""
     add_model_and_examples(parser, EXAMPLES)
     parser.add_argument("--reference", type=Path, required=True, metavar="IMG", help="image to move")
-    parser.add_argument(
-        "--structures", type=Path, required=True, metavar="DIR", help="folder with a key-point file for each frame"
-    )
+    motion = parser.add_mutually_exclusive_group(required=True)
+    motion.add_argument("--video", type=Path, metavar="FILE", help="video whose motion the reference follows")
+    motion.add_argument("--structures", type=Path, metavar="DIR", help="folder with a key-point file for each frame")
     parser.add_argument(
         "--reference-structure",
         type=Path,
         metavar="FILE",
-        help="key points of the reference (default: the file of its name beside it, else in --structures)",
+        help="key points of the reference (default: the file of its name beside it, else in --structures, else "
+        "estimate them)",
     )
     parser.add_argument(
         "--structure-images",
         type=Path,
         metavar="DIR",
-        help="folder with the images of the structures, of the same names",
+        help="folder with the images of --structures, of the same names",
     )
+    parser.add_argument("--estimator", metavar="NAME", help="pose estimator to use if there are several")
+    parser.add_argument(
+        "--subject",
+        type=int,
+        default=1,
+        metavar="N",
+        help="figure of the video to follow, 1: the largest, in the first frame that shows so many (default: 1)",
+    )
+    parser.add_argument(
+        "--missing",
+        choices=MISSING,
+        default="hold",
+        help="frames of the video without the figure: hold the pose before, interpolate, or skip them (default: hold)",
+    )
+    parser.add_argument("--no-smoothing", action="store_true", help="keep the key points of the video as estimated")
     parser.add_argument(
         "--out",
         type=Path,
         metavar="MP4",
-        help="clip to write, beside …_side_by_side.mp4 (default: REFERENCE_to_STRUCTURES.mp4)",
+        help="clip to write (default: REFERENCE_to_VIDEO.mp4, REFERENCE_to_STRUCTURES.mp4)",
     )
-    parser.add_argument("--fps", type=float, default=25, help="frames per second (default: 25)")
+    parser.add_argument("--fps", type=float, help=f"frames per second (default: those of --video, else {FPS})")
+    parser.add_argument(
+        "--side-by-side",
+        action="store_true",
+        help="also write OUT_side_by_side.mp4: reference, structure, warped reference, mask and result",
+    )
+    parser.add_argument("--compare", type=Path, metavar="VIDEO", help="show this video first in OUT_side_by_side.mp4")
     add_output_options(parser)
-    parser.set_defaults(estimator=None)
 
 
 @plain_warnings()
 def run(parsed: argparse.Namespace) -> int:
     """Write the clip, and a second one that shows how it was generated; return 0."""
-    check_clip_options(parsed)
-    out = parsed.out or Path(f"{parsed.reference.stem}_to_{parsed.structures.resolve().name}.mp4")
-    beside = out.with_name(f"{out.stem}_side_by_side.mp4")
-    refuse_to_overwrite([out, beside], parsed.force)
+    check_clip_options(parsed, _wrong_options(parsed))
+    name = parsed.video.stem if parsed.video else parsed.structures.resolve().name
+    out = parsed.out or Path(f"{parsed.reference.stem}_to_{name}.mp4")
+    beside = out.with_name(f"{out.stem}_side_by_side.mp4") if parsed.side_by_side or parsed.compare else None
+    refuse_to_overwrite([path for path in (out, beside) if path is not None], parsed.force)
+    if parsed.compare:
+        from ..data.video import VideoReader
 
-    from rich.progress import track
-
-    from ..inference import Inferencer, PoseInput, generated_picture, list_files, matching_pictures
-    from ..visualization.video import VideoWriter
-
+        VideoReader(parsed.compare)  # which refuses what is no video
     model = find_model(parsed)
+    animate = _animate_by_video if parsed.video else _animate_by_structures
+    inferencer = animate(parsed, model, out, beside)
+    if beside is not None:
+        print(f"with structure, warped reference and mask: {beside}")
+    print_if_single_images(inferencer)
+    return 0
+
+
+def _wrong_options(parsed: argparse.Namespace) -> list[str]:
+    problems = []
+    if parsed.video and parsed.structure_images:
+        problems.append("--structure-images belong to --structures; a video has its own frames")
+    if parsed.subject < 1:
+        problems.append(f"--subject counts from 1, got {parsed.subject}")
+    return problems
+
+
+def _animate_by_structures(
+    parsed: argparse.Namespace, model: ModelSource, out: Path, beside: Path | None
+) -> Inferencer:
+    from ..inference import Inferencer, PoseInput, list_files, matching_pictures
+
     files = list_files(parsed.structures)
     pictures = matching_pictures(parsed.structure_images, files) if parsed.structure_images else [None] * len(files)
     frames = [PoseInput(picture, file, file.stem) for picture, file in zip(pictures, files, strict=True)]
     (source,), targets = read_checked(model, [_reference(parsed, files)], frames, parsed)
 
     inferencer = Inferencer(model, device=parsed.device, precision=parsed.precision)
-    made = inferencer.generate(inferencer.prepare_inputs(source, targets))
-    with VideoWriter(out, parsed.fps) as clip, VideoWriter(beside, parsed.fps) as comparison:
-        for one, transfer in track(made, "frames", total=len(targets)):
-            clip.write(generated_picture(one, transfer, parsed.resize_back))
-            comparison.write(side_by_side(one, transfer, inferencer.encoder.draw))
-    print(f"{len(targets)} frames: {out}")
-    print(f"with structure, warped reference and mask: {beside}")
-    print_if_single_images(inferencer)
-    return 0
+    clips = Clips(out, beside, Fraction(parsed.fps or FPS), len(targets), compare=parsed.compare)
+    clips.write(_generated(parsed, inferencer, inferencer.prepare_inputs(source, targets), beside is not None))
+    return inferencer
+
+
+def _animate_by_video(parsed: argparse.Namespace, model: ModelSource, out: Path, beside: Path | None) -> Inferencer:
+    from ..data.estimators import find_estimator, run_estimator
+    from ..data.video import VideoReader
+    from ..inference import Inferencer
+    from ..inference.driving import fill, smooth
+    from ..inference.unfinished import UnfinishedClip
+
+    video = VideoReader(parsed.video, parsed.fps)
+    layout = model.keypoint_encoder().layout
+    estimator = find_estimator(layout, parsed.estimator)
+    estimate = partial(run_estimator, estimator.name, estimator.load())
+    (source,), _ = read_checked(model, [_reference(parsed, [])], [], parsed)
+    inferencer = Inferencer(model, device=parsed.device, precision=parsed.precision)
+
+    unfinished = UnfinishedClip(out, _settings(parsed, model))
+    with _telling_what_is_kept(unfinished):
+        motion = fill(_find_poses(parsed, video, estimate, unfinished), parsed.missing, layout)
+        if not parsed.no_smoothing:
+            motion = smooth(motion, float(video.fps))
+        first = unfinished.frames if inferencer.makes_single_images else 0
+        targets = islice(_targets(video, motion), first, None)
+        made = _generated(parsed, inferencer, inferencer.prepare_inputs(source, targets), beside is not None)
+        count = sum(points is not None for points in motion)
+        clips = Clips(out, beside, video.fps, count, _sound(parsed, count, len(motion)), parsed.compare)
+        clips.write(unfinished.go_on(made, first))
+    unfinished.remove()
+    return inferencer
+
+
+def _find_poses(
+    parsed: argparse.Namespace, video: VideoReader, estimate: Estimate, unfinished: UnfinishedClip
+) -> Motion:
+    """Follow the figure through the video, and say in which frames it is missing or another one."""
+    from rich.progress import track
+
+    from ..inference.driving import Follower, in_frame
+
+    follower = Follower(float(video.fps), parsed.subject, [*unfinished.poses])
+    known = len(unfinished.poses)
+    frames = islice(video, known, None)
+    for frame in track(frames, "key points", total=max(video.count - known, 0) or None):
+        unfinished.add_pose(follower(in_frame(estimate(frame), frame)))
+    for number in follower.switches:
+        second = number / float(video.fps)
+        print(f"from frame {number} ({second:.1f} s) on another figure is followed: the first one is gone")
+    missing = sum(points is None for points in unfinished.poses)
+    if missing == len(unfinished.poses):
+        unfinished.remove()
+        raise DataError(parsed.video, "no figure was found in any frame")
+    if missing:
+        what = {"hold": "the pose before is held", "interpolate": "poses are interpolated", "skip": "they are skipped"}
+        print(f"{missing} of {len(unfinished.poses)} frames do not show the figure: {what[parsed.missing]} (--missing)")
+    return unfinished.poses
+
+
+def _targets(video: VideoReader, motion: Motion) -> Iterator[PoseInput]:
+    """Yield the poses with their frames, but those to skip."""
+    from ..inference import PoseInput
+
+    for number, (frame, points) in enumerate(zip(video, motion, strict=False)):
+        if points is not None:
+            yield PoseInput(frame, points, f"frame {number}")
+
+
+def _sound(parsed: argparse.Namespace, count: int, total: int) -> Path | None:
+    """Return the video whose sound fits the clip; say so if none does."""
+    if count == total:
+        return parsed.video
+    print("the clip has no sound: frames are skipped, so that of the video does not fit")
+    return None
+
+
+def _settings(parsed: argparse.Namespace, model: ModelSource) -> dict[str, Any]:
+    """Return everything that determines the frames of a clip, as JSON values."""
+    values = {name: value for name, value in vars(parsed).items() if name not in ("force", "traceback")}
+    return {name: _described(value) for name, value in sorted({**values, "weights": model.weights}.items())}
+
+
+def _described(value: Any) -> Any:
+    if isinstance(value, Path) and value.exists():
+        status = value.stat()
+        return [str(value.resolve()), status.st_size, status.st_mtime_ns]
+    return repr(value)
+
+
+@contextmanager
+def _telling_what_is_kept(unfinished: UnfinishedClip) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        done = f"{len(unfinished.poses)} poses and {unfinished.frames} frames"
+        print(f"{done} are kept in {unfinished.folder}: the same command goes on with them", file=sys.stderr)
+        raise
+
+
+# Pictures and clips
+
+
+@dataclass(frozen=True)
+class Clips:
+    """The clips that a command writes.
+
+    Args:
+        out: the clip.
+        beside: the clip that shows how it was generated; None: none.
+        fps: frames per second.
+        count: number of frames.
+        sound: video whose sound is copied; None: none.
+        compare: video to show first in *beside*; None: none.
+    """
+
+    out: Path
+    beside: Path | None
+    fps: Fraction
+    count: int
+    sound: Path | None = None
+    compare: Path | None = None
+
+    def write(self, frames: Iterable[Sequence[Any]]) -> None:
+        """Write frames: for each the pictures of *out* and *beside*, uint8 H W 3."""
+        from rich.progress import track
+
+        from ..visualization.video import VideoWriter
+
+        with ExitStack() as files:
+            writers = [files.enter_context(VideoWriter(self.out, self.fps, sound=self.sound))]
+            if self.beside is not None:
+                writers.append(files.enter_context(VideoWriter(self.beside, self.fps)))
+            compared = self._compared()
+            for pictures in track(frames, "frames", total=self.count):
+                writers[0].write(pictures[0])
+                for writer in writers[1:]:
+                    writer.write(_joined(next(compared), pictures[1]))
+        print(f"{self.count} frames: {self.out}")
+
+    def _compared(self) -> Iterator[Any]:
+        """Yield the frames of the video to compare with, the last one again and again; None without one."""
+        from ..data.video import VideoReader
+
+        frame = None
+        for frame in VideoReader(self.compare, self.fps) if self.compare else ():
+            yield frame
+        yield from repeat(frame)
+
+
+def _joined(first: Any, second: Any) -> Any:
+    """Put a picture at the left of another, as high as this; None: nothing."""
+    if first is None:
+        return second
+    import numpy as np
+
+    from ..data.images import resize_image
+
+    height = second.shape[0]
+    width = max(1, round(first.shape[1] * height / first.shape[0]))
+    return np.concatenate([resize_image(first, (height, width)), second], axis=1)
+
+
+def _generated(
+    parsed: argparse.Namespace, inferencer: Inferencer, prepared: Iterator[Prepared], beside: bool
+) -> Iterator[list[Any]]:
+    """Generate the pictures of each frame: the result, and how it was made."""
+    from ..inference import generated_picture
+
+    for one, made in inferencer.generate(prepared, BATCH_SIZE):
+        result = generated_picture(one, made, parsed.resize_back)
+        yield [result, side_by_side(one, made, inferencer.encoder.draw)] if beside else [result]
 
 
 def side_by_side(one: Prepared, made: Transfer, draw: Callable[[Any], Any]) -> Any:
@@ -132,6 +350,8 @@ def _reference(parsed: argparse.Namespace, files: Sequence[Path]) -> PoseInput:
         return reference
     names = (reference.name, f"{reference.name}{BESIDE}")
     match = next((file for file in files if file.stem in names), None)
+    if match is None and parsed.video:
+        return reference  # an estimator finds them, as those of the video
     if match is None:
         raise DataError(
             parsed.reference,

@@ -145,7 +145,7 @@ def read_checked(
 def check_clip_options(parsed: argparse.Namespace, problems: Sequence[str] = ()) -> None:
     """Raise PosegenError if there are problems, or ``--fps`` or ``--out`` is invalid; names all of them."""
     problems = list(problems)
-    if not 0 < parsed.fps <= MAX_FPS:
+    if parsed.fps is not None and not 0 < parsed.fps <= MAX_FPS:
         problems.append(f"--fps must be more than 0 and at most {MAX_FPS}, got {parsed.fps:g}")
     if parsed.out is not None and parsed.out.suffix.lower() != ".mp4":
         problems.append(f"--out must end in .mp4, got {parsed.out}")
