@@ -48,7 +48,7 @@ def recorded(monkeypatch):
 
     def write(*arguments: object) -> list[Recorder]:
         RECORDED.clear()
-        assert run(*arguments) == 0
+        assert run(*arguments, *(["--side-by-side"] if arguments[0] == "animate" else [])) == 0
         return list(RECORDED)
 
     return write
@@ -109,6 +109,7 @@ def test_a_model_of_clips_generates_each_frame_from_the_one_before(models, here,
 @BOTH
 def test_a_clip_is_a_file_that_plays_and_says_that_it_was_generated(models, here, kind):
     arguments = ["--reference", "a.png", "--structures", "poses", "--out", "clip.mp4", "--fps", "5", "--resize-back"]
+    arguments.append("--side-by-side")
     assert run("animate", models / kind, *arguments) == 0
     assert [frame.shape for frame in decoded(here / "clip.mp4")] == [(HEIGHT, WIDTH, 3)] * 2
     assert [frame.shape for frame in decoded(here / "clip_side_by_side.mp4")] == [(32, 5 * 32, 3)] * 2
@@ -163,7 +164,7 @@ def test_a_clip_warns_of_points_outside_of_the_picture(models, here, recorded, k
         ("shared", "a.png", ["--structures", "empty"], ["empty", "contains no files"]),
         ("shared", "a.png", ["--structure-images", "mixed"], ["2 problems", "p1.json", "p2.json"]),
         ("shared", "a.png", ["--out", "clip.gif", "--fps", "0"], ["--fps", ".mp4"]),
-        ("shared", "a.png", ["--out", "there.mp4"], ["there_side_by_side.mp4", "--force"]),
+        ("shared", "a.png", ["--out", "there.mp4", "--side-by-side"], ["there_side_by_side.mp4", "--force"]),
     ],
 )
 def test_errors_of_a_clip_are_reported_before_a_model_is_loaded(

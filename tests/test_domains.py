@@ -122,7 +122,7 @@ def decoded(path: Path) -> list[np.ndarray]:
 
 
 def test_animate_writes_a_playable_clip_and_one_that_shows_how_it_was_made(runs, photograph, tmp_path):
-    assert animate(runs, photograph, tmp_path / "clip.mp4") == 0
+    assert animate(runs, photograph, tmp_path / "clip.mp4", "--side-by-side") == 0
     frames, beside = decoded(tmp_path / "clip.mp4"), decoded(tmp_path / "clip_side_by_side.mp4")
     assert [frame.shape for frame in frames] == [(32, 32, 3)] * 3
     assert [frame.shape for frame in beside] == [(32, 5 * 32, 3)] * 3
@@ -131,10 +131,10 @@ def test_animate_writes_a_playable_clip_and_one_that_shows_how_it_was_made(runs,
 
 def test_animate_overwrites_nothing_unasked(runs, photograph, tmp_path, capsys):
     (tmp_path / "clip_side_by_side.mp4").write_bytes(b"mine")
-    assert animate(runs, photograph, tmp_path / "clip.mp4") == 1
+    assert animate(runs, photograph, tmp_path / "clip.mp4", "--side-by-side") == 1
     assert "--force" in capsys.readouterr().err
     assert (tmp_path / "clip_side_by_side.mp4").read_bytes() == b"mine"
-    assert animate(runs, photograph, tmp_path / "clip.mp4", "--force") == 0
+    assert animate(runs, photograph, tmp_path / "clip.mp4", "--side-by-side", "--force") == 0
 
 
 def test_animate_names_every_bad_file_before_any_work(runs, photograph, tmp_path, capsys):

@@ -20,6 +20,7 @@ import h5py
 import numpy as np
 import pytest
 from PIL import Image
+from posegen_faces.layouts import read_landmarks
 from posegen_people import preparing
 from posegen_people.annotations import read_annotations
 from posegen_people.layouts import OPENPOSE_18
@@ -48,6 +49,7 @@ from posegen.preparing import (
     prepare,
 )
 from posegen.preparing.workspace import STATE
+from posegen.visualization.video import VideoWriter
 
 from .conftest import CONFIGS
 
@@ -521,6 +523,69 @@ def test_an_estimator_finds_dancers_where_no_file_has_their_points(eyes, tmp_pat
     there = sorted(path.name for path in (tmp_path / "dance/train_256/train_alphapose/train1").iterdir())
     assert there == ["0.json", "1.json", "2.json"]
     assert "the key points of 1 frames are from 'eyes'" in result.notes
+
+
+def videos(folder: Path, frames: int = 3) -> Path:
+    """Write a video for training, and one in a folder of its own for the test."""
+    for name in ("one.mp4", "test/two.mp4"):
+        with VideoWriter(folder / name, 10) as video:
+            for number in range(frames):
+                video.write(np.random.default_rng(number).integers(100, 256, (64, 48, 3), np.uint8))
+    return folder
+
+
+def test_videos_of_dancers_become_frames_with_their_points(eyes, tmp_path):
+    result = done("dance", videos(tmp_path / "source"), tmp_path / "dance", estimator=eyes)
+    assert not result.errors
+    assert any("the key points of 6 frames are from 'eyes'" in note for note in result.notes)
+    for split, video in (("train", "one"), ("test", "two")):
+        for part, ending in (("train_A", ".jpg"), ("train_alphapose", ".json")):
+            there = sorted(path.name for path in (tmp_path / "dance" / f"{split}_256" / part / video).iterdir())
+            assert there == [f"{number:06d}{ending}" for number in range(3)]
+    assert not list(tmp_path.rglob(".prepare/unpacked"))
+    again = done("dance", tmp_path / "source", tmp_path / "dance", estimator=eyes)
+    assert again.made == 0
+
+
+def test_a_dry_run_counts_the_frames_of_videos(eyes, tmp_path):
+    result = done("dance", videos(tmp_path / "source"), tmp_path / "dance", estimator=eyes, dry_run=True)
+    assert any("train: 1 videos, 3 frames" in note for note in result.notes)
+    assert not (tmp_path / "dance").exists()
+
+
+def test_a_video_that_is_none_is_named_and_the_others_done(eyes, tmp_path):
+    source = videos(tmp_path / "source")
+    (source / "torn.mp4").write_bytes(b"torn")
+    result = done("dance", source, tmp_path / "dance", estimator=eyes)
+    assert [problem.file for problem in result.problems] == ["torn.mp4"]
+    assert (tmp_path / "dance/train_256/train_A/one").is_dir()
+
+
+class Landmarks:
+    """Finds 68 landmarks around the middle of an image."""
+
+    @hookimpl
+    def posegen_catalogue(self):
+        def estimate(pixels: np.ndarray) -> list[Figure]:
+            return [
+                Figure(
+                    Keypoints(np.tile((24.0, 32.0), (68, 1)) + np.arange(68)[:, None] / 10, [True] * 68), np.ones(68)
+                )
+            ]
+
+        return [StructureEstimator("landmarks", "ibug68", lambda: estimate)]
+
+
+def test_videos_of_faces_become_frames_with_their_landmarks(tmp_path):
+    source = videos(tmp_path / "source")
+    with plugins.temporary():
+        plugins.add(Landmarks(), "landmarks")
+        result = done("faces", source, tmp_path / "faces", estimator="landmarks")
+    assert not result.errors
+    points = read_landmarks(tmp_path / "faces/test_keypoints/two/000002.txt").points
+    np.testing.assert_allclose(points[[0, 67]], [[24, 32], [30.7, 38.7]], atol=1e-3)
+    with pytest.raises(DataError, match=r"(?s)no landmarks.*--estimator"):
+        done("faces", source, tmp_path / "others")
 
 
 def test_an_unknown_estimator_is_an_error_before_any_work(tmp_path):

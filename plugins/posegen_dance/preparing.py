@@ -15,7 +15,7 @@ from posegen_people.preparing import estimate_image
 from posegen.data.clips import FRAME_ENDINGS, SPLITS
 from posegen.data.images import read_image
 from posegen.errors import DataError
-from posegen.preparing import Preparation, SourceFile, Task, Workspace, check_estimator
+from posegen.preparing import Preparation, SourceFile, Task, Workspace, check_estimator, split_of_video
 
 from .clips import CLEANED, IMAGES, MASKS, OPENPOSE
 from .keypoints import read_cleaned_json, read_openpose_json, read_text
@@ -32,13 +32,20 @@ Frame = tuple[str, str, str]
 
 
 def prepare_dance(workspace: Workspace) -> None:
-    """Prepare ``{train,test}_256/`` with frames, key points and masks, at any depth."""
+    """Prepare ``{train,test}_256/`` with frames, key points and masks, at any depth, or videos."""
+    videos = workspace.split_videos()
     files, arrays = _find(workspace)
+    for file in videos:
+        *_, video, name = file.parts
+        frame = split_of_video(file), video, name.removesuffix(file.ending)
+        if files[IMAGES].setdefault(frame, file) is not file:
+            workspace.leave_out(file, "a second video of this name; the first is used")
     images, estimator = files[IMAGES], workspace.options.estimator
     if not images:
         raise DataError(
             workspace.sources,
-            f"there are no frames, train_256/{IMAGES}/VIDEO/FRAME.png or test_256/{IMAGES}/VIDEO/FRAME.png",
+            f"there are no videos, and no frames, train_256/{IMAGES}/VIDEO/FRAME.png or "
+            f"test_256/{IMAGES}/VIDEO/FRAME.png",
             "docs/dance.md describes the names of the files. Key points that are elsewhere: --keypoints FOLDER.",
         )
     tasks, used, estimated = [], [], 0
@@ -139,7 +146,7 @@ def _note_videos(workspace: Workspace, used: Sequence[Frame], masks: dict[Frame,
 PREPARATIONS = (
     Preparation(
         "dance",
-        "dancers, as FashionVideo and iPER are shared: train_256 and test_256 with frames, key points, masks",
+        "dancers: train_256 and test_256 with frames, key points, masks (FashionVideo, iPER); or videos",
         prepare_dance,
         "downloads/dance.tar.gz data/dance_fashion",
         frozenset({"estimator"}),

@@ -4,7 +4,7 @@ from .estimate import check_estimator, estimate_keypoints
 from .images import changes_pixels, copy_image, cut_middle, stored_name
 from .preparation import Preparation, get_preparation, preparations, prepare
 from .report import Problem, Result, print_result
-from .workspace import PrepareOptions, SourceFile, Task, Workspace
+from .workspace import PrepareOptions, SourceFile, Task, Workspace, split_of_video
 
 __all__ = [
     "Preparation",
@@ -23,5 +23,6 @@ __all__ = [
     "preparations",
     "prepare",
     "print_result",
+    "split_of_video",
     "stored_name",
 ]

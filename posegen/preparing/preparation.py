@@ -119,6 +119,7 @@ def prepare(
 
 
 def _prepare(preparation: Preparation, sources: Sequence[Path], workspace: Workspace, scratch: Path) -> None:
+    workspace.scratch = scratch
     for source in sources:
         workspace.add_source(source, scratch)
     try:

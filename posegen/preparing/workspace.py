@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ..checking import in_processes
+from ..data.images import write_image
+from ..data.video import VIDEO_ENDINGS, VideoReader
 from ..errors import DataError, PosegenError
 from ..evaluation.protocol import Protocol
 from ..files import check_file, check_name, link_out, written_whole
@@ -115,6 +117,7 @@ class Workspace:
         files: the source files; those in folders come before those in archives.
         checks: configs of data sets by split, without ``root``; each group is checked together at the end.
         archives: the archives that the user gave by name.
+        scratch: folder for what is needed during the run only; it is removed at the end.
     """
 
     folder: Path
@@ -127,6 +130,7 @@ class Workspace:
     begin: Callable[[], None] = lambda: None
     files: list[SourceFile] = field(default_factory=list)
     checks: list[Mapping[str, Mapping[str, Any]]] = field(default_factory=list)
+    scratch: Path = Path()
     writers: dict[str, str] = field(default_factory=dict)
     used: set[SourceFile] = field(default_factory=set)
     sources: str = ""
@@ -176,6 +180,31 @@ class Workspace:
             with written_whole(target) as temporary:
                 temporary.write_bytes(text)
             self.result.made += 1
+
+    def split_videos(self) -> list[SourceFile]:
+        """Decode the videos among the files into frames, which are added to :attr:`files`.
+
+        The frames of ``FOLDER/VIDEO.mp4`` are called ``FOLDER/VIDEO/000000.jpg`` and so on; a dry run does not decode
+        them. A video that cannot be read is a problem.
+
+        Returns:
+            The frames of all videos, in order.
+        """
+        videos = [file for file in self.files if file.ending in VIDEO_ENDINGS]
+        found = []
+        for video in videos:
+            self.used.add(video)
+            folder = self.scratch / uuid.uuid4().hex
+            try:
+                reader = VideoReader(video.path)
+                frames = range(reader.count) if self.dry_run else write_frames(reader, folder, video.path)
+                name = video.name.removesuffix(Path(video.name).suffix)
+                names = [f"{number:06d}.jpg" for number in frames]
+                found += [SourceFile(f"{name}/{frame}", folder / frame, video.archive) for frame in names]
+            except DataError as error:
+                self.problem(video, "; ".join(error.problems) or str(error))
+        self.files += found
+        return found
 
     def problem(self, file: object, text: str) -> None:
         """Report that a file of the source is wrong or missing. The command then exits with 1."""
@@ -298,6 +327,22 @@ class Workspace:
         free = shutil.disk_usage(self.folder).free
         if needed > free:
             raise DataError(self.folder, f"needs about {needed:,} bytes, but the disk has {free:,} left")
+
+
+def split_of_video(frame: SourceFile) -> str:
+    """Return the split of a frame of :meth:`Workspace.split_videos`: ``test`` below a folder test…, else ``train``."""
+    return "test" if any(folder.lower().startswith("test") for folder in frame.parts[:-2]) else "train"
+
+
+def write_frames(video: VideoReader, folder: Path, source: Path) -> range:
+    """Write the frames of a video as JPEG files, as old as the video; return their numbers."""
+    changed = source.stat().st_mtime_ns
+    number = -1
+    for number, frame in enumerate(video):
+        path = folder / f"{number:06d}.jpg"
+        write_image(path, frame)
+        os.utime(path, ns=(changed, changed))
+    return range(number + 1)
 
 
 def remove_parts(folder: Path) -> None:
