@@ -527,10 +527,11 @@ def test_an_estimator_finds_dancers_where_no_file_has_their_points(eyes, tmp_pat
 
 def videos(folder: Path, frames: int = 3) -> Path:
     """Write a video for training, and one in a folder of its own for the test."""
+    rng = np.random.default_rng(0)
     for name in ("one.mp4", "test/two.mp4"):
         with VideoWriter(folder / name, 10) as video:
-            for number in range(frames):
-                video.write(np.random.default_rng(number).integers(100, 256, (64, 48, 3), np.uint8))
+            for _ in range(frames):
+                video.write(rng.integers(100, 256, (64, 48, 3), np.uint8))
     return folder
 
 

@@ -28,6 +28,8 @@ class DanceStructureEncoder(StructureEncoder):
         ConfigError: sigma or peak not above 0; an unknown layout.
     """
 
+    sees_image = False
+
     def __init__(
         self, layout: str | KeypointLayout = "human36m", sigma: float = 6.0, skeleton_peak: float = 255.0
     ) -> None:

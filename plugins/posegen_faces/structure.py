@@ -86,7 +86,7 @@ class FaceStructureEncoder(StructureEncoder):
     ) -> None:
         self.layout = get_layout(layout)
         self.divisor = divisor
-        self.image_edges = image_edges
+        self.image_edges = self.sees_image = image_edges
         self.canny = (float(canny[0]), float(canny[1]))
         if self.layout.names != IBUG_68.names:
             raise ConfigError(

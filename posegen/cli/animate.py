@@ -26,6 +26,8 @@ from .generation import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ..data.estimators import Estimate
     from ..data.video import VideoReader
     from ..inference import Inferencer, ModelSource, PoseInput, Prepared
@@ -37,7 +39,7 @@ FPS = 25
 MISSING = ("hold", "interpolate", "skip")
 EXAMPLES = """
 examples:
-  posegen animate shared_model/ --reference me.jpg --video dance.mp4 --out moved.mp4
+  posegen animate shared_model/ --reference me.jpg --video motion.mp4 --out moved.mp4
   posegen animate shared_model/ --reference me.jpg --structures motion/         writes me_to_motion.mp4
   posegen animate config.py checkpoint.pth --reference me.jpg --structures motion/ --structure-images frames/ --fps 30
 
@@ -165,7 +167,8 @@ def _animate_by_video(parsed: argparse.Namespace, model: ModelSource, out: Path,
         if not parsed.no_smoothing:
             motion = smooth(motion, float(video.fps))
         first = unfinished.frames if inferencer.makes_single_images else 0
-        targets = islice(_targets(video, motion), first, None)
+        frames = video if inferencer.encoder.sees_image else repeat(None)
+        targets = islice(_targets(frames, motion), first, None)
         made = _generated(parsed, inferencer, inferencer.prepare_inputs(source, targets), beside is not None)
         count = sum(points is not None for points in motion)
         clips = Clips(out, beside, video.fps, count, _sound(parsed, count, len(motion)), parsed.compare)
@@ -200,11 +203,11 @@ def _find_poses(
     return unfinished.poses
 
 
-def _targets(video: VideoReader, motion: Motion) -> Iterator[PoseInput]:
+def _targets(frames: Iterable[np.ndarray | None], motion: Motion) -> Iterator[PoseInput]:
     """Yield the poses with their frames, but those to skip."""
     from ..inference import PoseInput
 
-    for number, (frame, points) in enumerate(zip(video, motion, strict=False)):
+    for number, (frame, points) in enumerate(zip(frames, motion, strict=False)):
         if points is not None:
             yield PoseInput(frame, points, f"frame {number}")
 

@@ -28,6 +28,8 @@ class HeatmapEncoder(StructureEncoder):
         subpixel: keep the center where it is, between pixels.
     """
 
+    sees_image = False
+
     def __init__(self, layout: str | KeypointLayout, sigma: float = 6.0, subpixel: bool = False) -> None:
         self.layout = get_layout(layout)
         self.sigma = sigma

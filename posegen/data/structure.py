@@ -20,12 +20,15 @@ class StructureEncoder(ABC):
         channels: number of channels S of a structure.
         layout: layout of the key points that are encoded; None for an encoder of something else, which commands that
             read key points refuse.
+        sees_image: whether :meth:`encode` looks at the image. If not, the frames of a video are decoded only once, for
+            their key points.
         choices: only for an encoder without a layout whose input is a tuple of class numbers: the names of the classes
             by quantity, ``{"azimuth": ("0°", "20°", ...)}``. ``posegen app`` shows a slider for each quantity.
     """
 
     channels: int
     layout: KeypointLayout = None  # type: ignore[assignment]  # see above; most encoders have one
+    sees_image: bool = True
     choices: Mapping[str, tuple[str, ...]] = {}
 
     @abstractmethod

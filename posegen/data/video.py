@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import repeat
 from pathlib import Path
 
 import av
@@ -30,7 +31,7 @@ class VideoReader:
 
     Attributes:
         fps: frames per second, exact.
-        count: number of frames by what the file states; 0: unknown.
+        count: number of frames by the duration that the file states; 0: unknown.
 
     Raises:
         DataError: no such file, not a video, or damaged; frames that are too large, or none.
@@ -45,9 +46,8 @@ class VideoReader:
             rate = stream.average_rate or stream.guessed_rate
             if not rate or stream.width * stream.height > MOST_PIXELS:
                 raise DataError(path, f"no frame rate, or too large: {stream.width}×{stream.height} pixels")
-            self._rate = Fraction(rate)
-            self.fps = self._rate if fps is None else Fraction(fps).limit_denominator(1001)
-            self.count = round(stream.frames * self.fps / rate)
+            self.fps = Fraction(rate) if fps is None else Fraction(fps).limit_denominator(1001)
+            self.count = round(_duration(container) * self.fps)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yield the frames. DataError: the file is damaged."""
@@ -69,17 +69,28 @@ class VideoReader:
             raise DataError(self.path, f"damaged: {error.strerror}, after {count} frames") from error
         if shown is None:
             raise DataError(self.path, "has no frame that can be read")
-        yield from [_upright(shown)] * max(1, round(self.fps / self._rate))
+        own = Fraction(shown.duration or 0) * Fraction(shown.time_base or 0)
+        until = round((Fraction((shown.time or start) - start) + own) * self.fps)
+        left = min(until - count, round(self.fps))  # a second at most: the stated duration may be wrong
+        yield from repeat(_upright(shown), max(left, 0 if count else 1))
 
     def _opened(self) -> av.container.InputContainer:
         try:
             container = av.open(str(self.path))
-        except (av.error.FFmpegError, ValueError) as error:
-            raise DataError(self.path, f"not a video: {error}") from error
+        except av.error.FFmpegError as error:
+            raise DataError(self.path, f"not a video: {error.strerror}") from error
         if not container.streams.video:
             container.close()
             raise DataError(self.path, "has no video, only sound")
         return container
+
+
+def _duration(container: av.container.InputContainer) -> Fraction:
+    """Return the duration in seconds that the file states; 0: none."""
+    stream = container.streams.video[0]
+    if stream.duration and stream.time_base:
+        return stream.duration * stream.time_base
+    return Fraction(container.duration or 0, av.time_base)
 
 
 def _upright(frame: av.VideoFrame) -> np.ndarray:

@@ -124,7 +124,7 @@ class _Sound:
             packet.pts -= shift
             packet.dts = None if packet.dts is None else packet.dts - shift
             packet.stream = self._stream
-            if packet.pts >= 0:
+            if packet.pts >= 0 or not shift:  # before 0: the delay of the encoder, which the decoder takes away
                 self._target.mux(packet)
             self._next = next(self._packets, None)
 
