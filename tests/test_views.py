@@ -822,7 +822,13 @@ def test_a_turntable_trains_and_tests_from_the_command_line(tmp_path):
     archive = zipped(turntable(tmp_path / "photographs", 1))
     run = tmp_path / "run"
     narrow = ["model.flow_estimator.base_width=16", "model.flow_estimator.max_width=16"]
-    few = ["full_iters=2", "batch_size=2", "test_dataloader.dataset.limit=4", "val_dataloader.dataset.limit=2"]
+    few = [
+        "flow_iters=1",
+        "full_iters=1",
+        "batch_size=2",
+        "test_dataloader.dataset.limit=4",
+        "val_dataloader.dataset.limit=2",
+    ]
     options = ["--cfg-options", f"data_root={archive}", *few, *narrow]
     config = str(CONFIGS / "gfla_views_coil.py")
     assert main(["train", config, "--work-dir", str(run), *options]) == 0
