@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -13,11 +15,12 @@ from posegen_people3d.people3d import People3D, People3DClips, drawn_points, ran
 from posegen_people3d.poses import random_pose
 from posegen_people3d.raster import NOTHING, rasterize
 from posegen_people3d.scene import FLAT, Camera
-from posegen_people3d.store import POINTS
+from posegen_people3d.store import POINTS, settings_text
 from posegen_people3d.wardrobe import canonical, covered_by_top, covered_by_trousers, random_outfit
 
+from posegen.cli import main
 from posegen.data import KeypointLayout
-from posegen.errors import ConfigError
+from posegen.errors import ConfigError, DataError
 from posegen.ops.sampling import warp
 from posegen.testing import check_dataset
 
@@ -280,3 +283,63 @@ def test_a_motion_begins_and_ends_with_the_pose_of_the_source():
         np.testing.assert_allclose(end.points, source.points, atol=1e-3)
         assert (end.present == source.present).all()
     assert np.abs(motion[2].points - source.points).max() > 2
+
+
+# The store
+
+
+def test_a_store_gives_the_pairs_that_would_be_drawn_and_is_continued(tmp_path, capsys):
+    folder = tmp_path / "store"
+    command = ["prepare", "people3d", str(folder), "--pairs", "66", "--size", "32x32", "--workers", "0"]
+    assert main(command) == 0
+    shards = sorted(path.name for path in folder.glob("*.npy"))
+    assert shards == ["pairs-00000.npy", "pairs-00001.npy"]
+    drawn = People3D(66, heatmaps(), (32, 32), 1)
+    stored = People3D(66, heatmaps(), (32, 32), 1, store=str(folder))
+    for index in (0, 63, 65):
+        for field in dataclasses.fields(drawn[index]):
+            first, second = getattr(drawn[index], field.name), getattr(stored[index], field.name)
+            assert torch.equal(first, second) if isinstance(first, torch.Tensor) else first == second
+        assert stored.turn(index) == pytest.approx(drawn.turn(index))
+    with pytest.raises(IndexError):
+        stored[66]
+    check_dataset(stored)
+
+    (folder / shards[1]).unlink()
+    before = (folder / shards[0]).stat().st_mtime_ns
+    capsys.readouterr()
+    assert main(command) == 0
+    assert "1 files made, 2 were there" in capsys.readouterr().out
+    assert (folder / shards[0]).stat().st_mtime_ns == before
+    assert stored[65].name == "person000065_a_2_person000065_b_vis"
+
+
+def test_a_store_of_other_pairs_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"has no people3d\.json: `posegen prepare people3d"):
+        pairs(store=str(tmp_path))
+    settings = {"size": [64, 48], "seed": 3, "ideal": False, "backgrounds": None}
+    (tmp_path / "people3d.json").write_text(settings_text(10, settings))
+    pairs(10, store=str(tmp_path))
+    with pytest.raises(ConfigError, match="10 pairs, the config asks for length=11"):
+        pairs(11, store=str(tmp_path))
+    with pytest.raises(ConfigError, match="seed is 3, the config has 4"):
+        pairs(10, seed=4, store=str(tmp_path))
+    with pytest.raises(DataError, match=r"pairs-00000\.npy: 1 problem\n  - cannot be read"):
+        pairs(10, store=str(tmp_path))[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["SRC", "DST"], "people3d is drawn and reads no source: posegen prepare people3d DST"),
+        (["DST", "--size", "64"], "--size is HEIGHTxWIDTH in pixels, such as 128x64; got '64'"),
+        (["DST", "--size", "64x1000"], "at most 512 pixels a side"),
+        (["DST", "--pairs", "0"], "--pairs must be 1 or more, got 0"),
+        (["DST", "--make-pairs"], "does not support --make-pairs"),
+    ],
+)
+def test_prepare_refuses_what_it_cannot_draw(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    assert main(["prepare", "people3d", *arguments]) != 0
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert list(tmp_path.rglob("*.npy")) == []

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from .body import Array, PosedBody, Shape
 from .paint import Surface, colors
@@ -194,6 +193,8 @@ class _ShadowMap:
 
 def _ground_shadow(figure: Figure, background: Array, shadow: _ShadowMap) -> Array:
     """Return the background with the soft shadow of the person on the floor."""
+    from scipy import ndimage
+
     camera, light = figure.camera, figure.light
     rays = camera.rays()
     down = rays[..., 1] < -1e-3

@@ -53,8 +53,9 @@ class Surface:
 def noise(place: Array, seed: int, scale: float, stretch: tuple[float, float, float] = (1, 1, 1)) -> Array:
     """Return smooth noise at places N 3, about -1 to 1: a sum of waves of about *scale* meters."""
     directions, phases = _waves(seed)
-    waves = (place / np.array(stretch)) @ (directions.T * (2 * np.pi / scale)) + phases
-    return np.sin(waves).sum(1) * (1.6 / len(phases))
+    scaled = (directions * (2 * np.pi / scale / np.array(stretch))).astype(np.float32)
+    waves = scaled @ place.T.astype(np.float32) + phases[:, None].astype(np.float32)
+    return np.sin(waves).sum(0) * (1.6 / len(phases))
 
 
 @functools.lru_cache(maxsize=256)

@@ -44,11 +44,10 @@ def rasterize(
         two_sided: T, whether a triangle is seen from behind, too.
     """
     height, width = size
-    corners = points[triangles]  # T 3 2
-    (x0, y0), (x1, y1), (x2, y2) = corners.transpose(1, 2, 0)
+    (x0, y0), (x1, y1), (x2, y2) = points[triangles].transpose(1, 2, 0)
     area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)  # negative in front: y runs down
-    left, top = np.maximum(np.ceil(corners.min(1)), 0).astype(np.int32).T
-    right, bottom = np.minimum(np.floor(corners.max(1)), (width - 1, height - 1)).astype(np.int32).T
+    left, right = _pixel_range(x0, x1, x2, width)
+    top, bottom = _pixel_range(y0, y1, y2, height)
     drawn = np.flatnonzero(((area < 0) | (two_sided & (area > 0))) & (right >= left) & (bottom >= top))
     left, top, columns, rows = left[drawn], top[drawn], (right - left + 1)[drawn], (bottom - top + 1)[drawn]
     counts = columns * rows
@@ -62,12 +61,12 @@ def rasterize(
     w1, w2 = _planes(*ends, inverse)
     b1 = (w1[0][owner] * x + w1[1][owner] * y) + w1[2][owner]
     b2 = (w2[0][owner] * x + w2[1][owner] * y) + w2[2][owner]
-    inside = np.flatnonzero((b1 >= 0) & (b2 >= 0) & (b1 + b2 <= 1))
+    b0 = 1 - b1 - b2
+    inside = np.flatnonzero(np.minimum(np.minimum(b0, b1), b2) >= 0)
     owner, place = owner[inside], y[inside] * width + x[inside]
-    b = np.stack([1 - b1[inside] - b2[inside], b1[inside], b2[inside]])
-    near = nearness[triangles[drawn[owner]]].T  # 3 N
-    scaled = b * near
-    depth = scaled.sum(0)
+    near = nearness[triangles[drawn]].T  # 3 of drawn
+    scaled = [b[inside] * near[k][owner] for k, b in enumerate((b0, b1, b2))]
+    depth = scaled[0] + scaled[1] + scaled[2]
     best = np.zeros(height * width)
     np.maximum.at(best, place, depth)
     first = np.flatnonzero(depth == best[place])
@@ -75,8 +74,17 @@ def rasterize(
     triangle = np.full(height * width, NOTHING, np.int32)
     weights = np.zeros((height * width, 3), np.float32)
     triangle[place] = drawn[owner[first]]
-    weights[place] = (scaled[:, first] / depth[first]).T
+    share = 1 / depth[first]
+    for k in range(3):
+        weights[place, k] = scaled[k][first] * share
     return Buffer(triangle.reshape(size), weights.reshape(*size, 3), best.reshape(size))
+
+
+def _pixel_range(a: Array, b: Array, c: Array, count: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return the first and the last of *count* pixel centers between the corners' coordinates."""
+    first = np.ceil(np.minimum(np.minimum(a, b), c)).clip(0, count)
+    last = np.floor(np.maximum(np.maximum(a, b), c)).clip(-1, count - 1)
+    return first.astype(np.int32), last.astype(np.int32)
 
 
 def _planes(

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 from numpy.random import Generator
 from PIL import Image
-from scipy import ndimage
 
 from posegen.data.images import IMAGE_ENDINGS, read_image
 from posegen.errors import ConfigError
@@ -139,6 +138,8 @@ def random_background(rng: Generator, camera: Camera, photographs: Sequence[Path
         camera: the camera.
         photographs: image files to use instead in most pictures.
     """
+    from scipy import ndimage
+
     if photographs and rng.random() < 0.8:
         return _photograph(rng, camera.size, photographs[rng.integers(len(photographs))])
     kind = rng.choice(["room", "street", "park", "studio"], p=[0.4, 0.28, 0.17, 0.15])
@@ -354,6 +355,8 @@ def random_sensor(rng: Generator, height: int) -> Sensor:
 
 def take(picture: Array, sensor: Sensor, rng: Generator) -> np.ndarray:
     """Return the picture H W 3 in [0, 1] as the sensor gives it, uint8."""
+    from scipy import ndimage
+
     if sensor.blur:
         picture = ndimage.gaussian_filter(picture, (sensor.blur, sensor.blur, 0))
     picture = np.clip(picture * sensor.gain, 0, 1) ** sensor.gamma

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from pathlib import Path
 
 from ..errors import ConfigError, InputError
@@ -14,7 +15,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``posegen prepare``."""
     parser.add_argument("name", nargs="?", metavar="NAME", help="name of the preparation (see --list)")
     parser.add_argument(
-        "source", nargs="?", type=Path, metavar="SRC", help="folder or archive (.zip, .tar, .tar.gz) of the download"
+        "source",
+        nargs="?",
+        type=Path,
+        metavar="SRC",
+        help="folder or archive (.zip, .tar, .tar.gz) of the download; omitted for data that are drawn",
     )
     parser.add_argument(
         "folder",
@@ -37,6 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--estimator", metavar="NAME", help="find key points in the images with this estimator if there are none"
     )
+    parser.add_argument("--pairs", type=int, metavar="N", help="number of pairs to draw")
+    parser.add_argument("--size", metavar="HxW", help="height and width in pixels of the pictures to draw: 128x64")
     parser.add_argument(
         "--workers",
         type=int,
@@ -54,10 +61,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Prepare a download; return 1 if there are problems or errors of the check, else 0."""
-    if not parsed.list and parsed.folder is None:
+    if not parsed.list and parsed.source is None:
         raise ConfigError("missing arguments: NAME SRC DST; `posegen prepare --list` lists the names")
     if parsed.workers < 0:
         raise InputError(f"--workers must be 0 or more, got {parsed.workers}")
+    if parsed.pairs is not None and parsed.pairs < 1:
+        raise InputError(f"--pairs must be 1 or more, got {parsed.pairs}")
+    size = None if parsed.size is None else _parse_size(parsed.size)
 
     from rich.console import Console
 
@@ -71,12 +81,13 @@ def run(parsed: argparse.Namespace) -> int:
         print_columns([("NAME", "EXAMPLE", "READS"), *rows])
         return 0
     preparation = get_preparation(parsed.name)
+    sources, folder = _places(parsed, preparation.reads)
     protocol = None if parsed.protocol is None else get_protocol(parsed.protocol)
     result = prepare(
         preparation,
-        [parsed.source, *parsed.keypoints],
-        parsed.folder,
-        PrepareOptions(protocol, parsed.make_pairs, parsed.estimator),
+        sources,
+        folder,
+        PrepareOptions(protocol, parsed.make_pairs, parsed.estimator, parsed.pairs, size),
         workers=parsed.workers,
         force=parsed.force,
         dry_run=parsed.dry_run,
@@ -86,5 +97,24 @@ def run(parsed: argparse.Namespace) -> int:
     if parsed.dry_run:
         print("nothing was written: --dry-run")
     else:
-        print(f"{result.made:,} files made, {result.kept:,} were there: {parsed.folder / READABLE}")
+        print(f"{result.made:,} files made, {result.kept:,} were there: {folder / READABLE}")
     return int(bool(result.errors))
+
+
+def _places(parsed: argparse.Namespace, reads: bool) -> tuple[list[Path], Path]:
+    """Return the sources and the folder of the result."""
+    if reads and parsed.folder is None:
+        raise ConfigError(f"missing argument: posegen prepare {parsed.name} SRC DST")
+    if not reads and parsed.folder is not None:
+        raise ConfigError(f"{parsed.name} is drawn and reads no source: posegen prepare {parsed.name} DST")
+    if not reads:
+        return list(parsed.keypoints), parsed.source
+    return [parsed.source, *parsed.keypoints], parsed.folder
+
+
+def _parse_size(text: str) -> tuple[int, int]:
+    """Return (H, W) of a text such as ``128x64``."""
+    match = re.fullmatch(r"(\d{1,5})[x×](\d{1,5})", text)
+    if match is None:
+        raise InputError(f"--size is HEIGHTxWIDTH in pixels, such as 128x64; got {text!r}")
+    return int(match[1]), int(match[2])

@@ -35,6 +35,7 @@ class Preparation:
         prepare: makes the files. Raises DataError if the source lacks what it cannot do without.
         example: arguments of an example command line, ``downloads/hands data/hands``.
         options: names of the :class:`PrepareOptions` it supports.
+        reads: whether it reads sources; False: it draws what it writes.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Preparation:
     prepare: Callable[[Workspace], None]
     example: str = "SRC DST"
     options: frozenset[str] = frozenset()
+    reads: bool = True
 
 
 def preparations() -> dict[str, Preparation]:
@@ -168,6 +170,8 @@ def _settings(preparation: Preparation, sources: Sequence[Path], options: Prepar
         "protocol": protocol,
         "make_pairs": options.make_pairs,
         "estimator": options.estimator,
+        "pairs": options.pairs,
+        "size": options.size and list(options.size),
     }
 
 

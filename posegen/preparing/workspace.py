@@ -85,11 +85,15 @@ class PrepareOptions:
         protocol: resize images as this protocol does; None: they keep their size.
         make_pairs: make a list of pairs if there is none.
         estimator: name of the estimator that finds key points if there are none; None: none.
+        pairs: number of pairs to draw; None: that of the preparation.
+        size: (H, W) of the pictures to draw in pixels; None: that of the preparation.
     """
 
     protocol: Protocol | None = None
     make_pairs: bool = False
     estimator: str | None = None
+    pairs: int | None = None
+    size: tuple[int, int] | None = None
 
     def given(self) -> list[str]:
         """Return the names of the options that were given."""
