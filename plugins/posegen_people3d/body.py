@@ -9,11 +9,13 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+Array = np.ndarray
+"""Numbers; float64 unless told otherwise."""
 FILE = Path(__file__).with_name("body.npz")
 PIECES = ("body", "eyes", "skirt")
 
@@ -68,10 +70,11 @@ class BodyModel:
 def body_model() -> BodyModel:
     """Read the data once per process."""
     with np.load(FILE) as stored:
-        arrays = {name: stored[name] for name in stored.files}
-    texts = {name: tuple(arrays.pop(name).tolist()) for name in ("joints", "points", "parents")}
-    whole = {name: arrays.pop(name).astype(np.int32) for name in ("triangles", "pieces", "joint_index")}
-    return BodyModel(**{name: array.astype(np.float64) for name, array in arrays.items()}, **whole, **texts)
+        arrays: dict[str, Any] = {name: stored[name] for name in stored.files}
+    texts: dict[str, Any] = {name: tuple(arrays.pop(name).tolist()) for name in ("joints", "points", "parents")}
+    whole: dict[str, Any] = {name: arrays.pop(name).astype(np.int32) for name in ("triangles", "pieces", "joint_index")}
+    numbers: dict[str, Any] = {name: array.astype(np.float64) for name, array in arrays.items()}
+    return BodyModel(**numbers, **whole, **texts)
 
 
 @dataclass(frozen=True)

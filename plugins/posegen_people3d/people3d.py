@@ -126,13 +126,13 @@ class People3D(PairDataset):
             foreground=_mask(record["foreground"]),
         )
 
-    def record(self, index: int) -> np.void:
+    def record(self, index: int) -> Any:
         """Return a pair as it is stored; see :func:`~posegen_people3d.store.record_type`."""
         if not 0 <= index < self.length:
             raise IndexError(f"pair {index} of {self.length}")
         return self.draw(index) if self.store is None else self.store[index]
 
-    def draw(self, index: int) -> np.void:
+    def draw(self, index: int) -> Any:
         """Draw a pair."""
         scene = self.scene(index)
         drawings = draw(scene.source, scene.background), draw(scene.target, scene.background)
@@ -380,7 +380,7 @@ def drawn_points(drawing: Drawing) -> tuple[Array, Array]:
     place = _named_points(figure.landmarks)
     points, near = figure.camera.project(np.stack([place[name] for name in POINTS]))
     height, width = figure.camera.size
-    present = ((points >= 0) & (points <= (width - 1, height - 1))).all(1)
+    present = np.all((points >= 0) & (points <= (width - 1, height - 1)), axis=1)
     face = np.isin(POINTS, FACE)
     present[face] &= seen(drawing, points[face], near[face], FACE_TOLERANCE)
     return points, present

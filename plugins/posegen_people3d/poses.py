@@ -36,7 +36,7 @@ class Angles:
         values, joints = self.values.copy(), body_model().joints
         for side in SIDES:
             shoulder, collar = joints.index(f"{side} shoulder"), joints.index(f"{side} collar")
-            raised = max(np.linalg.norm(values[shoulder, [0, 2]]) - 0.6, 0) * 0.25
+            raised = max(float(np.linalg.norm(values[shoulder, [0, 2]])) - 0.6, 0.0) * 0.25
             sign = 1 if side == "left" else -1
             values[collar, 2] += sign * raised
             values[shoulder, 2] -= sign * raised

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+Array = np.ndarray
 NOTHING = -1
 """Triangle of samples that show none."""
 
@@ -57,8 +57,7 @@ def rasterize(
     x, y = left[owner] + column, top[owner] + row
 
     inverse = 1 / area[drawn]
-    ends = [each[drawn] for each in (x0, y0, x1, y1, x2, y2)]
-    w1, w2 = _planes(*ends, inverse)
+    w1, w2 = _planes(np.stack([x0, x1, x2])[:, drawn], np.stack([y0, y1, y2])[:, drawn], inverse)
     b1 = (w1[0][owner] * x + w1[1][owner] * y) + w1[2][owner]
     b2 = (w2[0][owner] * x + w2[1][owner] * y) + w2[2][owner]
     b0 = 1 - b1 - b2
@@ -87,10 +86,12 @@ def _pixel_range(a: Array, b: Array, c: Array, count: int) -> tuple[NDArray[np.i
     return first.astype(np.int32), last.astype(np.int32)
 
 
-def _planes(
-    x0: Array, y0: Array, x1: Array, y1: Array, x2: Array, y2: Array, inverse: Array
-) -> tuple[list[Array], ...]:
+def _planes(x: Array, y: Array, inverse: Array) -> tuple[list[Array], list[Array]]:
     """Return the barycentric coordinates of the second and third corner as functions a x + b y + c of the place."""
-    second = [(y2 - y0) * inverse, -(x2 - x0) * inverse]
-    third = [-(y1 - y0) * inverse, (x1 - x0) * inverse]
-    return tuple([a, b, -(a * x0 + b * y0)] for a, b in (second, third))
+    (x0, x1, x2), (y0, y1, y2) = x, y
+    second = _plane((y2 - y0) * inverse, -(x2 - x0) * inverse, x0, y0)
+    return second, _plane(-(y1 - y0) * inverse, (x1 - x0) * inverse, x0, y0)
+
+
+def _plane(a: Array, b: Array, x0: Array, y0: Array) -> list[Array]:
+    return [a, b, -(a * x0 + b * y0)]

@@ -141,7 +141,7 @@ def random_background(rng: Generator, camera: Camera, photographs: Sequence[Path
     from scipy import ndimage
 
     if photographs and rng.random() < 0.8:
-        return _photograph(rng, camera.size, photographs[rng.integers(len(photographs))])
+        return _photograph(rng, camera.size, photographs[int(rng.integers(len(photographs)))])
     kind = rng.choice(["room", "street", "park", "studio"], p=[0.4, 0.28, 0.17, 0.15])
     seed = int(rng.integers(1 << 30))
     rays = camera.rays().reshape(-1, 3)
