@@ -23,9 +23,10 @@ import pluggy
 
 if TYPE_CHECKING:
     from .data.keypoints import KeypointLayout, Keypoints
+    from .data.pose_files import PoseFile
 
 HOOK_VERSION = 2
-"""Raised by one whenever a hook is removed or its arguments or return value change; not when a hook is added."""
+"""Raised by one whenever plugins of the version before may fail: a hook is removed, or its arguments change."""
 
 hookspec = pluggy.HookspecMarker("posegen")
 hookimpl = pluggy.HookimplMarker("posegen")
@@ -76,13 +77,13 @@ def posegen_commands() -> Sequence[Command]:  # type: ignore[empty-body]
 
 
 @hookspec
-def posegen_read_keypoints(path: Path, layout: KeypointLayout, image: Path | None) -> Keypoints | None:
-    """Read the key points of one subject in *layout* from a file; return None for another format or layout.
+def posegen_read_keypoints(path: Path, layout: KeypointLayout, image: Path | None) -> Keypoints | PoseFile | None:
+    """Read key points in *layout* from a file; return None for another format or layout.
 
-    ``image`` is the image the points belong to, for files that hold many; without it, read a file of one subject and
-    raise for a file of several. Raise :class:`posegen.errors.DataError` with file and row for a broken file. Set
-    ``frame`` of the result, the size in pixels that the coordinates refer to, and ``chosen``, such as ``"2 of 3"``, if
-    the file tells.
+    Return the key points of one subject; or, for a format with scores or of several images, frames or subjects, a
+    :class:`posegen.data.pose_files.PoseFile`, from which posegen chooses. ``image`` is the image the points belong to;
+    None if it is not known. Raise :class:`posegen.errors.DataError` with file and row for a broken file. Set ``frame``
+    of the key points, the size in pixels that the coordinates refer to, if the file tells.
     """
 
 

@@ -47,7 +47,7 @@ from posegen_dance.structure import DanceStructureEncoder
 from posegen_faces.clips import FaceClips
 from posegen_faces.layouts import read_landmarks
 from posegen_faces.structure import FaceStructureEncoder
-from posegen_people.annotations import parse_pairs, read_annotations, read_keypoints
+from posegen_people.annotations import parse_pairs, read_annotations
 from posegen_people.layouts import OPENPOSE_18
 from posegen_people.pairs import AnnotatedPairs, CocoPairs
 from posegen_study.pairing import define_study
@@ -66,6 +66,7 @@ from posegen.errors import DataError, PosegenError
 from posegen.evaluation.pairing import NamingConvention, pair_images
 from posegen.evaluation.protocol import read_protocol
 from posegen.files import MOST_OF_A_FRAME, MOST_OF_A_LIST
+from posegen.inference import read_keypoint_file
 from posegen.models.discriminator import ResidualDiscriminator
 from posegen.models.published import DOWN, SPECTRAL
 
@@ -558,18 +559,23 @@ def json_reader(name: str, file: str, data: Any, read: Callable[[Path], Any], co
     return Reader(name, {file: content}, lambda folder: read(folder / file), cases)
 
 
+def read_any(path: Path) -> Any:
+    """Read a key-point file of any format."""
+    return read_keypoint_file(path, OPENPOSE_18, None)
+
+
 def one_subject() -> Iterator[Reader]:
     """Readers of one subject's points."""
     triples = [float(k) for k in range(54)]
     several = {"version": 1.3, "people": [{"pose_keypoints_2d": triples}, {"pose_keypoints_2d": triples}]}
-    yield json_reader("OpenPose JSON", "a.json", several, read_keypoints, 90, MOST_OF_A_LIST)
+    yield json_reader("OpenPose JSON", "a.json", several, read_any, 90, MOST_OF_A_LIST)
     mmpose = {
         "meta_info": {"keypoint_id2name": {str(k): f"point {k}" for k in range(3)}},
         "instance_info": [{"instances": [{"keypoints": [[1.0, 2.0]] * 3, "keypoint_scores": [0.9, 0.5, 0.1]}]}],
     }
-    yield json_reader("MMPose JSON", "a.json", mmpose, read_keypoints, 80, MOST_OF_A_LIST)
+    yield json_reader("MMPose JSON", "a.json", mmpose, read_any, 80, MOST_OF_A_LIST)
     one = {**coco_data(), "annotations": coco_data()["annotations"][:1], "images": coco_data()["images"][:1]}
-    yield json_reader("COCO JSON, one image", "a.json", one, read_keypoints, 80, MOST_OF_A_LIST)
+    yield json_reader("COCO JSON, one image", "a.json", one, read_any, 80, MOST_OF_A_LIST)
     cleaned = {"people": [{"pose_keypoints_2d": [float(k + 1) for k in range(51)]}]}
     yield json_reader("cleaned JSON", "a.json", cleaned, read_cleaned_json, 60, MOST_OF_A_FRAME)
     yield json_reader("OpenPose JSON of a frame", "a.json", several, read_openpose_json, 40, MOST_OF_A_FRAME)

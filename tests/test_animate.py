@@ -152,8 +152,8 @@ def test_a_clip_warns_of_points_outside_of_the_picture(models, here, recorded, k
 @pytest.mark.parametrize(
     ("kind", "reference", "more", "words"),
     [
-        ("shared", "a.png", ["--structures", "mixed"], ["notes.txt", "picture.png", "torn.json: not JSON"]),
-        ("clips", "a.png", ["--structures", "mixed"], ["notes.txt", "picture.png", "torn.json"]),
+        ("shared", "a.png", ["--structures", "mixed"], ["torn.json: not JSON"]),
+        ("clips", "a.png", ["--structures", "mixed"], ["torn.json"]),
         ("clips", "torn.png", ["--reference-structure", "a.json"], ["torn.png", "not an image"]),
         ("shared", "bare.png", [], ["bare.png", "beside it", "bare_keypoints.*", "--reference-structure"]),
         ("shared", "twice.png", [], ["twice.json and twice_keypoints.json", "with --reference-structure"]),

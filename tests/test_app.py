@@ -23,7 +23,6 @@ from PIL import Image
 from posegen_app.downloads import ClipFile, ShownResult, archive
 from posegen_app.explanation import Level, explain_point, recorded_kernels
 from posegen_app.page_model import MAX_FRAMES, MAX_SIDE, Output, PageModel, check_comparable, neutral_pose
-from posegen_app.pose_files import page_file, read_page_file
 
 from posegen import Inferencer
 from posegen.cli import main
@@ -31,8 +30,9 @@ from posegen.config import load_config
 from posegen.data import KeypointLayout, Keypoints, StructureEncoder
 from posegen.data.generated import SOURCE_TYPE
 from posegen.data.images import to_uint8
+from posegen.data.pose_files import own_content
 from posegen.errors import ConfigError, DataError, InputError, MissingWeightsError
-from posegen.inference import interpolate_keypoints
+from posegen.inference import interpolate_keypoints, read_clip
 from posegen.ops import LocalAttention, warp
 from posegen.registry import MODELS
 
@@ -229,8 +229,8 @@ def test_files_that_the_page_wrote_are_read_back(tmp_path):
     poses = [Keypoints([[1.25, 2], [3, 4], [5, 6], [7, 8], [9, 10]], [1, 1, 0, 1, k]) for k in (0, 1)]
     path = tmp_path / "clip.json"
     for given in (poses, poses[:1]):
-        path.write_text(json.dumps(page_file(given, LAYOUT, IMAGE)))
-        back = read_page_file(path, LAYOUT)
+        path.write_text(json.dumps(own_content(given, LAYOUT, IMAGE)))
+        back = read_clip(path, LAYOUT)
         assert [pose.frame for pose in back] == [IMAGE] * len(given)
         assert [pose.present.tolist() for pose in back] == [pose.present.tolist() for pose in given]
         assert np.array_equal(back[0].points[:2], given[0].points[:2])
@@ -243,24 +243,24 @@ POINTS = [[1, 2, 1]] * 5
     ("content", "message"),
     [
         (dict(layout="six", width=9, height=9, points=POINTS), "layout 'six'"),
-        (dict(layout="five", width=1 << 40, height=9, points=POINTS), "'width' and 'height'"),
+        (dict(layout="five", width=1 << 40, height=9, points=POINTS), "1099511627776 wide and 9 high"),
         (dict(layout="five", width=9, height=9, frames=7), "list of poses"),
-        (dict(layout="five", width=9, height=9, frames=[POINTS, POINTS[:2], "x"]), "frame 1.*\n.*frame 2"),
-        (dict(layout="five", width=9, height=9, points=[[10**400, 2, 1]] * 5), "frame 0"),
+        (dict(layout="five", width=9, height=9, frames=[POINTS, POINTS[:2], "x"]), "frame 2.*\n.*frame 3"),
+        (dict(layout="five", width=9, height=9, points=[[10**400, 2, 1]] * 5), "points: needs 5 points"),
     ],
 )
 def test_a_broken_file_of_the_pages_format_is_refused_naming_every_problem(tmp_path, content, message):
     path = tmp_path / "pose.json"
     path.write_text(json.dumps(content))
     with pytest.raises(DataError, match=message):
-        read_page_file(path, LAYOUT)
+        read_clip(path, LAYOUT)
 
 
 def test_a_prepared_pose_that_the_page_wrote_is_not_prepared_again(model, tmp_path):
     """The data set would crop by key points a second time."""
     pose = model.prepared_points(model.gallery.examples[0][1])
     path = tmp_path / "pose.json"
-    path.write_text(json.dumps(page_file([pose], model.layout, model.size)))
+    path.write_text(json.dumps(own_content([pose], model.layout, model.size)))
     back = model.read_pose([path], frame=(500, 500))
     assert back.points[back.present] == pytest.approx(pose.points[pose.present], abs=0.01)
 
@@ -455,7 +455,7 @@ def is_marked(picture: bytes) -> bool:
 
 
 def test_the_archive_has_everything_shown_and_marks_what_is_generated(page, model, output):
-    pose = page_file([model.gallery.examples[0][0].structure], model.layout, model.size)
+    pose = own_content([model.gallery.examples[0][0].structure], model.layout, model.size)
     source = model.gallery.examples[0][0].picture
     shown = ShownResult({"a": output, "b": output}, source, {"target_structure": pose})
     content = archive(shown, ClipFile(b"clip", {"frames": []}, source.copy()), {"page": "t"})
@@ -501,7 +501,7 @@ def test_a_clip_is_marked_as_generated_and_leaves_the_archive_with_its_source(cl
 
 def test_a_clip_follows_uploaded_poses_and_bad_ones_are_reported(client, model):
     start, end = (model.prepared_points(sample) for sample in model.gallery.examples[0])
-    content = json.dumps(page_file([start, end, start], model.layout, model.size)).encode()
+    content = json.dumps(own_content([start, end, start], model.layout, model.size)).encode()
     clip, _, message = client.upload("clip-files", "clip.json", content)
     assert clip["caption"].startswith("3 frames")
     assert message == ""

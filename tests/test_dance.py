@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 from posegen.data import HeatmapEncoder, Keypoints, get_layout
 from posegen.data.images import to_uint8, write_image
 from posegen.errors import ConfigError, DataError
+from posegen.inference import read_keypoint_file
 from posegen.ops import warp
 from posegen.records import Clip, collate_clips
 from posegen.registry import DATASETS, STRUCTURE_ENCODERS
@@ -131,25 +132,25 @@ def cleaned(offset: float = 0.0) -> np.ndarray:
 def test_the_hook_reads_cleaned_points_and_openpose_points(tmp_path: Path) -> None:
     seventeen = cleaned(0.25)
     seventeen[3] = 0
-    found = posegen_read_keypoints(people_json(tmp_path / "a.json", seventeen), HUMAN36M, None)
+    found = posegen_read_keypoints(people_json(tmp_path / "a.json", seventeen), HUMAN36M)
     assert found.points[5].tolist() == [6.25, 45]
     assert np.flatnonzero(~found.present).tolist() == [3]
     eighteen = np.c_[standing().points, np.ones(18)]
-    found = posegen_read_keypoints(people_json(tmp_path / "b.json", eighteen), HUMAN36M, None)
+    found = read_keypoint_file(people_json(tmp_path / "b.json", eighteen), HUMAN36M, None)
     assert point(found, "pelvis") == [30, 40]
 
 
 def test_the_hook_leaves_other_layouts_and_other_files_alone(tmp_path: Path) -> None:
     file = people_json(tmp_path / "a.json", cleaned())
-    assert posegen_read_keypoints(file, OPENPOSE_18, None) is None
+    assert posegen_read_keypoints(file, OPENPOSE_18) is None
     (tmp_path / "b.json").write_text('{"x": 1}')
-    assert posegen_read_keypoints(tmp_path / "b.json", HUMAN36M, None) is None
+    assert posegen_read_keypoints(tmp_path / "b.json", HUMAN36M) is None
 
 
 def test_text_is_read_with_commas_blanks_and_scores(tmp_path: Path) -> None:
     rows = [f"{k + 1},{k + 40}" for k in range(15)] + ["0 0", "5.5\t6 0"]
     (tmp_path / "a.txt").write_text("\n".join(rows) + "\n")
-    found = posegen_read_keypoints(tmp_path / "a.txt", HUMAN36M, None)
+    found = posegen_read_keypoints(tmp_path / "a.txt", HUMAN36M)
     assert found.points[2].tolist() == [3, 42]
     assert found.present.tolist() == [True] * 15 + [False, False]  # (0, 0), and score 0
 
@@ -167,7 +168,7 @@ def test_text_is_read_with_commas_blanks_and_scores(tmp_path: Path) -> None:
 def test_broken_text_is_named_with_its_row(tmp_path: Path, text: str, problem: str) -> None:
     (tmp_path / "a.txt").write_text(text)
     with pytest.raises(DataError, match=problem) as error:
-        posegen_read_keypoints(tmp_path / "a.txt", HUMAN36M, None)
+        posegen_read_keypoints(tmp_path / "a.txt", HUMAN36M)
     assert "a.txt" in str(error.value)
 
 

@@ -114,7 +114,7 @@ def test_docstrings_begin_with_an_imperative_or_a_noun():
 
 
 FLOORS = (
-    {"errors", "version", "records", "ops", "plugin_access"},
+    {"errors", "version", "console", "records", "ops", "plugin_access"},
     {"registry", "catalogue", "weights", "config", "torchvision_import", "files", "untrusted"},
     {"data", "models", "losses"},
     {"acceleration", "visualization", "evaluation", "engine", "checking", "preparing"},
@@ -123,6 +123,13 @@ FLOORS = (
     {"cli"},
 )
 """Rooms by floor. An import goes to the same floor or a lower one."""
+
+
+def test_one_opencv_without_a_display_is_installed() -> None:
+    """Packages that need another OpenCV would replace the headless one by one that needs libGL."""
+    names = set(re.findall(r'"([a-z][\w.-]*)[^"]*"', (ROOT / "pyproject.toml").read_text(encoding="utf-8")))
+    assert "opencv-python-headless" in names
+    assert not names & {"opencv-python", "opencv-contrib-python", "mmengine", "mmcv", "mmcv-lite", "rtmlib"}
 
 
 def import_graph(folder: Path) -> dict[str, set[str]]:

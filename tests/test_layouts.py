@@ -1,12 +1,13 @@
 """Key-point layouts of people: data sets and files of any of them, and conversions between them."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from posegen_faces.layouts import IBUG_68
-from posegen_people.annotations import read_annotations, read_keypoints
+from posegen_people.annotations import read_annotations
 from posegen_people.body_mask import BodyMask
 from posegen_people.layouts import BODY_25, COCO_17, LAYOUTS, LSP_14, OPENPOSE_18, WHOLE_BODY_133
 from posegen_people.limb_flow import LimbFlow
@@ -16,6 +17,7 @@ from posegen.checking import check_data
 from posegen.data import HeatmapEncoder, Keypoints, convert_keypoints
 from posegen.data.images import write_image
 from posegen.errors import ConfigError, DataError, InputError
+from posegen.inference import read_keypoint_file
 from posegen.losses import FeatureCache, LossInputs
 from posegen.models.priors import PartFlow
 from posegen.records import Transfer, collate_pairs
@@ -244,24 +246,24 @@ def openpose_file(folder, layout, key="people"):
 
 def test_a_pose_file_is_converted_to_the_layout_of_the_model(tmp_path):
     for own in (OPENPOSE_18, BODY_25):
-        found = read_keypoints(openpose_file(tmp_path, own), layout=COCO_17)
+        found = read_keypoint_file(openpose_file(tmp_path, own), COCO_17, None)
         np.testing.assert_array_equal(found.points, standing(COCO_17).points)
     with pytest.raises(DataError, match="those of layout 'body25', without counterpart of head top"):
-        read_keypoints(openpose_file(tmp_path, BODY_25), layout=LSP_14)
+        read_keypoint_file(openpose_file(tmp_path, BODY_25), LSP_14, None)
 
 
 def test_the_133_points_of_mmpose_are_reduced(tmp_path):
     whole = standing(WHOLE_BODY_133)
     instance = {"keypoints": whole.points.tolist(), "keypoint_scores": np.where(whole.present, 0.9, 0.1).tolist()}
     (tmp_path / "whole.json").write_text(json.dumps([instance]))
-    found = read_keypoints(tmp_path / "whole.json", layout=COCO_17)
+    found = read_keypoint_file(tmp_path / "whole.json", COCO_17, None)
     np.testing.assert_array_equal(found.points, standing(COCO_17).points)
     assert found.present.all()
 
 
 def test_a_row_of_a_list_is_read_in_the_layout_of_the_model(tmp_path):
     root = annotated(tmp_path, LSP_14)
-    found = read_keypoints(root / "market-annotation-train.csv", "0001_c2s1_1.png", LSP_14)
+    found = read_keypoint_file(root / "market-annotation-train.csv", LSP_14, Path("0001_c2s1_1.png"))
     np.testing.assert_array_equal(found.points, standing(LSP_14, shift=1).points)
 
 

@@ -15,7 +15,6 @@ from posegen_people.annotations import (
     openpose_json,
     parse_pairs,
     read_annotations,
-    read_keypoints,
     write_openpose,
 )
 from posegen_people.augmentation import Motion, PublishedAugmentation
@@ -28,7 +27,7 @@ from posegen.cli import _message
 from posegen.data import HeatmapEncoder, KeypointLayout, Keypoints, PairDataset
 from posegen.data.images import read_image, to_uint8, write_image
 from posegen.errors import ConfigError, DataError
-from posegen.inference import prepare_subject
+from posegen.inference import prepare_subject, read_keypoint_file
 from posegen.records import collate_pairs
 
 HEADER = "name:keypoints_y:keypoints_x\n"
@@ -196,6 +195,11 @@ def write_json(path, data):
     return path
 
 
+def read_keypoints(path, image=None):
+    """Read OpenPose's points, wherever the file comes from."""
+    return read_keypoint_file(path, OPENPOSE_18, image)
+
+
 def openpose(count, score=1.0):
     return {"pose_keypoints_2d": [v for i in range(count) for v in (i, 100 + i, score)]}
 
@@ -230,7 +234,7 @@ def test_the_person_with_most_points_is_chosen(tmp_path):
         ({"keypoints": [1] * 54}, "54 numbers, expected 51 .*; so many are OpenPose's, which are called 'pose_"),
         ({"people": [{"pose_keypoints_2d": [1] * 36}]}, "36 numbers, .*; each point is x, y and a score"),
         ({"people": [{"pose_keypoints_2d": [[1, 2, 1]] * 18}]}, "18 numbers, .*; each point .* all in one list"),
-        ({"people": [{"pose_keypoints_2d": [1] * 10}]}, r"10 numbers, .* \(25 points\)$"),
+        ({"people": [{"pose_keypoints_2d": [1] * 10}]}, r"10 numbers, .* \(133 points\)$"),
         ({"people": [{}]}, "no list"),
         ({"people": [{"pose_keypoints_2d": [float("nan")] * 54}]}, "nan is no number between ±1,000,000"),
         ({"people": [{"pose_keypoints_2d": [9999999.778] * 54}]}, "9999999.778 is no number between ±1,000,000"),
@@ -278,7 +282,7 @@ def test_the_index_of_the_chosen_person_is_returned(tmp_path):
         [poor, rich],
     ]
     for number, data in enumerate(files):
-        assert read_keypoints(write_json(tmp_path / f"{number}.json", data)).chosen == "person 2 of 2"
+        assert read_keypoints(write_json(tmp_path / f"{number}.json", data)).chosen == "figure 2 of 2"
     assert read_keypoints(write_json(tmp_path / "one.json", [rich])).chosen == ""
 
 
@@ -363,9 +367,9 @@ def test_a_coco_file_of_many_images_needs_the_image(tmp_path):
     with pytest.raises(DataError, match=r"2 images: v1/1\.png, v2/1\.png\nSay which image is meant"):
         read_keypoints(file)
     with pytest.raises(DataError, match=r"no images called '2\.png', but of 1\.png"):
-        read_keypoints(file, "2.png")
+        read_keypoints(file, tmp_path / "2.png")
     with pytest.raises(DataError, match=r"2 images called '1\.png': v1/1\.png, v2/1\.png"):
-        read_keypoints(file, "1.png")
+        read_keypoints(file, tmp_path / "1.png")
 
 
 def test_errors_name_a_few_entries_of_a_long_list(tmp_path):
@@ -402,13 +406,14 @@ def test_mmposes_own_point_names_are_used(tmp_path):
 def test_the_hook_reads_annotation_lists_and_leaves_other_files_and_layouts_alone(tmp_path):
     file = tmp_path / "annotation.csv"
     file.write_text(HEADER + row("a.jpg") + row("b.jpg", y=range(1, 19)))
-    assert posegen_read_keypoints(file, OPENPOSE_18, tmp_path / "b.jpg").points[0].tolist() == [20, 1]
+    assert [frame.name for frame in posegen_read_keypoints(file, OPENPOSE_18).frames] == ["a.jpg", "b.jpg"]
+    assert read_keypoints(file, tmp_path / "b.jpg").points[0].tolist() == [20, 1]
     (tmp_path / "other.csv").write_text("x,y\n")
     (tmp_path / "a.txt").write_text("1,2\n")
     for other in [tmp_path / "other.csv", tmp_path / "a.txt", write_json(tmp_path / "o.json", {"x": 1})]:
-        assert posegen_read_keypoints(other, OPENPOSE_18, None) is None
+        assert posegen_read_keypoints(other, OPENPOSE_18) is None
     two = KeypointLayout("two", ("left", "right"), (1, 0), (), ((0, 0, 0),) * 2)
-    assert posegen_read_keypoints(file, two, tmp_path / "b.jpg") is None
+    assert posegen_read_keypoints(file, two) is None
 
 
 # Annotated pairs

@@ -99,7 +99,7 @@ def test_the_wheel_has_the_colors_of_flows_from_its_center() -> None:
     assert (wheel[32, 32] > 240).all()
     for x, y in [(24, 0), (0, 24), (-24, 0), (17, -17)]:
         expected = flow_to_rgb(constant(x, y), largest=32)[0, 0].astype(int)
-        assert np.abs(wheel[32 + y, 32 + x] - expected).max() < 20
+        assert np.abs(wheel[32 + y, 32 + x] - expected).max() <= 20
 
 
 # Masks and images -----------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from posegen.cli import run_tool
 from posegen.cli.common import add_model, find_model
-from posegen.cli.generation import add_device, plain_warnings, transfer_pictures
+from posegen.cli.generation import add_device, add_min_score, plain_warnings, transfer_pictures
 from posegen.errors import PosegenError
 from posegen.hookspecs import Command
 
@@ -30,10 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--target-image", help="image of the target key points, which selects its entry in a list of many", **file
     )
     parser.add_argument("--out", required=True, help="image to write (.png, .jpg, .webp)", **file)
+    add_min_score(parser)
     parser.add_argument("--overlay", action="store_true", help="also write OUT_overlay.png: flow, mask, warped source")
     parser.add_argument("--force", action="store_true", help="overwrite existing files")
     add_device(parser, "cpu")
-    parser.set_defaults(estimator=None, resize_back=False)
+    parser.set_defaults(estimator=None, resize_back=False, target_frame=None)
 
 
 @plain_warnings()

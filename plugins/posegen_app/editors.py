@@ -8,11 +8,11 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 from posegen.data import Keypoints
+from posegen.data.pose_files import own_content
 from posegen.errors import InputError
 
 from .gallery import Structure
 from .page_model import PageModel
-from .pose_files import page_file
 from .values import keypoints_of, layout_value, numbers_of, picture_address, pose_points, pose_value
 from .web import component, gr
 
@@ -85,7 +85,7 @@ class PointsEditor(Editor):
         return gr.update(value=pose_value(structure, frame), **options)
 
     def file(self, value: Any, frame: tuple[int, int]) -> dict[str, Any]:
-        return page_file([self.read(value)], self.layout, frame)
+        return own_content([self.read(value)], self.layout, frame)
 
 
 class ChoicesEditor(Editor):

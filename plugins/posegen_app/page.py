@@ -17,6 +17,7 @@ import numpy as np
 
 from posegen.data import Keypoints
 from posegen.data.images import resize_image
+from posegen.data.pose_files import own_content
 from posegen.errors import InputError, PosegenError
 from posegen.visualization.video import VideoWriter
 
@@ -24,7 +25,6 @@ from .downloads import ClipFile, ShownResult, archive
 from .editors import PointsEditor, build_editor
 from .gallery import Sample, Structure
 from .page_model import MAX_FRAMES, Output, PageModel, scaled
-from .pose_files import page_file
 from .values import data_address, origins_value, outputs_value, picture_address, pose_points
 from .web import component, gr, serve
 
@@ -409,7 +409,7 @@ class _Page:
             content = path.read_bytes()
         poses = None
         if self.main.layout is not None and all(isinstance(target, Keypoints) for target in targets):
-            poses = page_file(targets, self.main.layout, self.main.size)
+            poses = own_content(targets, self.main.layout, self.main.size)
         names = ", ".join(model.name for model in self.models)
         caption = f"{len(targets)} frames, {fps:g} per second" + f"; from the left: {names}" * (len(self.models) > 1)
         video_address = data_address(content, "video/mp4")

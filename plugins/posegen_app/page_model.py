@@ -12,6 +12,7 @@ from torch import Tensor
 
 from posegen.data import KeypointLayout, Keypoints
 from posegen.data.images import PHOTOGRAPH_ENDINGS, read_photograph, resize_image, to_uint8
+from posegen.data.pose_files import in_pixels
 from posegen.errors import ConfigError, DataError, InputError
 from posegen.inference import (
     Inferencer,
@@ -26,7 +27,7 @@ from posegen.visualization import flow_to_rgb, mask_to_rgb, warp
 
 from .explanation import Level, levels_of, recorded_kernels
 from .gallery import Gallery, Sample, Structure, read_gallery
-from .pose_files import read_clip_poses, read_page_file
+from .pose_files import read_clip_poses
 
 MAX_PIXELS = 24_000_000
 """Maximum size of an uploaded picture: that of cameras; 72 MB when decoded."""
@@ -113,8 +114,9 @@ class PageModel:
 
     def _read_points(self, path: Path, image: Path, picture: np.ndarray) -> Keypoints:
         assert self.layout is not None
-        own = read_page_file(path, self.layout)
-        points = read_keypoints(path, self.encoder.layout, image) if own is None else _only(own, path)
+        points = read_keypoints(path, self.layout, image)
+        if points.frame is None:
+            points = in_pixels(points, (picture.shape[0], picture.shape[1]))
         return points.within((picture.shape[0], picture.shape[1]))
 
     def estimate(self, path: Path) -> Sample:

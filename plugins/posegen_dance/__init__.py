@@ -9,6 +9,7 @@ from posegen.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from posegen.data.keypoints import KeypointLayout, Keypoints
+    from posegen.data.pose_files import PoseFile
 
 
 @hookimpl
@@ -26,9 +27,9 @@ def posegen_catalogue() -> list[Any]:
 
 
 @hookimpl
-def posegen_read_keypoints(path: Path, layout: KeypointLayout, image: Path | None) -> Keypoints | None:
+def posegen_read_keypoints(path: Path, layout: KeypointLayout) -> Keypoints | PoseFile | None:
     """Read Human3.6M's 17 points from cleaned points, or convert points that the people plugin reads."""
     from .keypoints import read_human36m
     from .layouts import HUMAN36M
 
-    return read_human36m(path, image) if layout.names == HUMAN36M.names else None
+    return read_human36m(path) if layout.names == HUMAN36M.names else None

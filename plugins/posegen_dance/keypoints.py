@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from posegen_people.annotations import openpose_keypoints, read_keypoints
+from posegen_people.layouts import OPENPOSE_18
+from posegen_people.pose_formats import openpose_keypoints, read_poses
 
 from posegen import files
 from posegen.data import Keypoints
+from posegen.data.estimators import Figure
+from posegen.data.pose_files import PoseFile, PoseFrame, kept_json
 from posegen.errors import DataError
 
 from .layouts import HUMAN36M, human36m_from_openpose
@@ -24,8 +27,8 @@ LARGEST = 1e6
 """Pixels; a coordinate beyond is damage."""
 
 
-def read_human36m(path: str | Path, image: str | Path | None = None) -> Keypoints | None:
-    """Read the points of one subject: cleaned ones (JSON or text), or any file the people plugin reads, converted.
+def read_human36m(path: str | Path) -> Keypoints | PoseFile | None:
+    """Read cleaned points (JSON or text), or any file that the people plugin reads, converted.
 
     Returns:
         None for a file of another format.
@@ -36,12 +39,24 @@ def read_human36m(path: str | Path, image: str | Path | None = None) -> Keypoint
     suffix = Path(path).suffix.lower()
     if suffix == ".txt":
         return read_text(path)
-    if suffix == ".json" and _is_cleaned(data := files.read_json(path)):
+    if suffix == ".json" and _is_cleaned(data := kept_json(path)):
         return _cleaned(data["people"], path)
-    found = read_keypoints(path, image)
-    if found is None:
-        return None
-    return replace(human36m_from_openpose(found), frame=found.frame, chosen=found.chosen)
+    found = read_poses(path, OPENPOSE_18)
+    return None if found is None else PoseFile([_converted(frame) for frame in found.frames])
+
+
+def _converted(frame: PoseFrame) -> PoseFrame:
+    def figures(min_score: float) -> list[Figure]:
+        found = []
+        for figure in frame.figures(min_score):
+            points = human36m_from_openpose(figure.keypoints)
+            kept = figure.keypoints.listed, figure.keypoints.frame, figure.keypoints.notes
+            listed, size, notes = kept
+            keypoints = replace(points, listed=listed, frame=size, notes=notes)
+            found.append(Figure(keypoints, points.present * figure.scores[figure.keypoints.present].mean()))
+        return found
+
+    return PoseFrame(figures, frame.name)
 
 
 def read_cleaned_json(path: str | Path) -> Keypoints:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from posegen.evaluation import ImageBatch, ImageMetric
+from posegen.evaluation.metric import OPENCV
 from posegen.registry import METRICS
 
 from .ssim import VARIANTS, planes, require_size, similarity_maps
@@ -31,7 +32,7 @@ class MSSSIM(ImageMetric):
     """
 
     higher_is_better = {"ms_ssim": True}
-    packages = ("opencv-python",)
+    packages = OPENCV
 
     def score(self, images: ImageBatch) -> dict[str, Tensor]:
         """Compute ``ms_ssim`` of each image. NotComputable: images of fewer than 161 pixels per side."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from posegen.errors import ConfigError, nearest
 from posegen.evaluation import ImageBatch, ImageMetric, NotComputable
+from posegen.evaluation.metric import OPENCV
 from posegen.registry import METRICS
 
 SIGMA = 1.5  # of the Gaussian window, pixels
@@ -84,7 +85,7 @@ class SSIM(ImageMetric):
     """
 
     higher_is_better = {"ssim": True}
-    packages = ("opencv-python",)
+    packages = OPENCV
     variants = {"variant": tuple(VARIANTS)}
 
     def __init__(self, variant: str = "gaussian", prefix: str = "") -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from posegen.errors import ConfigError, nearest
 from posegen.evaluation import PairMetric
+from posegen.evaluation.metric import OPENCV
 from posegen.ops import sampling_positions, warp
 from posegen.records import Animation, ClipBatch, PairBatch, Transfer
 from posegen.registry import METRICS
@@ -40,7 +41,7 @@ class TemporalConsistency(PairMetric):
     """
 
     higher_is_better = {"temporal_error": False}
-    packages = ("opencv-python",)
+    packages = OPENCV
 
     def __init__(self, flow: str = "exact", prefix: str = "") -> None:
         super().__init__(prefix)

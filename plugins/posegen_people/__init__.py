@@ -9,6 +9,7 @@ from posegen.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from posegen.data.keypoints import KeypointLayout, Keypoints
+    from posegen.data.pose_files import PoseFile
 
 
 @hookimpl
@@ -29,13 +30,12 @@ def posegen_catalogue() -> list[Any]:
 
 
 @hookimpl
-def posegen_read_keypoints(path: Path, layout: KeypointLayout, image: Path | None) -> Keypoints | None:
-    """Read points of a layout of people from OpenPose, COCO or MMPose JSON, or from an annotation list."""
-    from .annotations import read_keypoints
+def posegen_read_keypoints(path: Path, layout: KeypointLayout) -> PoseFile | None:
+    """Read a layout of people from JSON of OpenPose, COCO, MMPose, AlphaPose and others, or from an annotation list."""
     from .layouts import LAYOUTS
+    from .pose_formats import read_poses
 
-    own = any(layout.names == one.names for one in LAYOUTS)
-    return read_keypoints(path, image, layout) if own else None
+    return read_poses(path, layout) if any(layout.names == one.names for one in LAYOUTS) else None
 
 
 @hookimpl

@@ -16,10 +16,10 @@ import numpy as np
 
 from posegen.data import Keypoints, convert_keypoints
 from posegen.data.estimators import Estimate, Figure, StructureEstimator
+from posegen.data.pose_files import MIN_SCORE
 from posegen.errors import CheckpointError, MissingWeightsError
 from posegen.weights import WeightsFile, find_weights
 
-from .annotations import MMPOSE_LEAST_SCORE
 from .layouts import COCO_17, OPENPOSE_18
 
 ADDRESS = "https://download.openmmlab.com/mmpose/v1/projects/rtmposev1/onnx_sdk/"
@@ -27,7 +27,7 @@ MIRROR = "https://huggingface.co/Tau-J/RTMPose/resolve/main/rtmposev1/onnx_sdk/"
 """The author's copy of the same archives; rtmlib's own file.py falls back to it."""
 INSTALL = "pip install --no-deps rtmlib && pip install onnxruntime tqdm"
 """Without its dependencies: it asks for opencv-python and opencv-contrib-python, two packages with one module, cv2. The
-one is there already, for mmcv, and the other would be written over it."""
+posegen brings OpenCV without a display, and they would be written over it."""
 
 
 def _weights(name: str, stem: str, sha256: str) -> WeightsFile:
@@ -113,7 +113,7 @@ class RTMPose:
 
 def _figure(points: np.ndarray, scores: np.ndarray) -> Figure:
     """Convert COCO's 17 points to OpenPose's. Position and score of the neck are the mean of the shoulders'."""
-    keypoints = Keypoints(points, scores >= MMPOSE_LEAST_SCORE)
+    keypoints = Keypoints(points, scores >= MIN_SCORE)
     as_points = Keypoints(np.column_stack([scores, scores]), np.ones(len(scores), bool))
     found, sureness = (convert_keypoints(each, COCO_17.names, OPENPOSE_18) for each in (keypoints, as_points))
     return Figure(found, sureness.points[:, 0])

@@ -15,7 +15,6 @@ from pathlib import Path, PurePosixPath
 from types import NoneType
 from typing import Any, NamedTuple
 
-import mmcv
 import numpy as np
 from mmengine.logging import print_log
 from pycocotools.coco import COCO
@@ -568,7 +567,7 @@ class CocoPairs(PeoplePairs):
 
     def _mirror(self, view: PosedImage) -> PosedImage:
         return PosedImage(
-            np.ascontiguousarray(mmcv.imflip(view.image)),
+            np.ascontiguousarray(view.image[:, ::-1]),
             view.keypoints.mirror(self.size[1], self.layout),
         )
 
@@ -746,10 +745,19 @@ def cut_out(
 ) -> PosedImage:
     """Crop a person to *size*, gray outside of the image; return the crop and the points in pixels of it."""
     left, top, right, bottom = crop_box(box, image.shape[:2], size, padding)
-    crop = np.asarray(mmcv.imcrop(image, np.array([left, top, right - 1, bottom - 1]), pad_fill=GRAY))
+    crop = _crop(image, left, top, right, bottom)
     moved = Keypoints(keypoints.points - (left, top), keypoints.present)
     scaled = moved.scale(size[1] / (right - left), size[0] / (bottom - top))
     return PosedImage(resize_image(crop, size, resample), scaled)
+
+
+def _crop(image: np.ndarray, left: int, top: int, right: int, bottom: int) -> np.ndarray:
+    """Crop an image, gray outside of it."""
+    crop = np.full((bottom - top, right - left, image.shape[2]), GRAY, image.dtype)
+    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(right, image.shape[1]), min(bottom, image.shape[0])
+    if x0 < x1 and y0 < y1:
+        crop[y0 - top : y1 - top, x0 - left : x1 - left] = image[y0:y1, x0:x1]
+    return crop
 
 
 def crop_box(

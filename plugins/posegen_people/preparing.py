@@ -37,12 +37,12 @@ from .annotations import (
     flat_name,
     listed_layout,
     openpose_json,
-    openpose_keypoints,
     parse_annotations,
     parse_pairs,
 )
 from .layouts import OPENPOSE_18
 from .pairs import FASHION_PREFIXES, identity_of
+from .pose_formats import openpose_keypoints
 
 MOST_OF_A_HEADER = 1000  # bytes of the first line of a list
 SPLITS = ("train", "test")

@@ -8,14 +8,20 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from ..console import CLOSED_PIPE, discard_output
 from ..errors import PosegenError, nearest
 from ..hookspecs import Command
 from ..version import __version__
 
 DESCRIPTION = "Pose transfer and image animation with GFLA."
 
+WITHOUT_GL = (
+    "Another package has replaced OpenCV by one for windows. posegen needs none: pip uninstall -y opencv-python "
+    "opencv-contrib-python opencv-python-headless && pip install opencv-python-headless"
+)
+"""Advice if OpenCV cannot be imported on a machine without a display."""
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells use it."""
 
@@ -48,6 +54,10 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``posegen COMMAND …`` and return the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    return _ended_quietly(lambda: _find_and_run(words))
+
+
+def _find_and_run(words: Sequence[str]) -> int:
     name = words[0] if words else ""
     commands = COMMANDS if name in COMMANDS or name == "--version" else _with_plugins()
     if name in commands:
@@ -65,7 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_tool(command: str | Command) -> int:
     """Run one command as a script: ``python tools/train.py …``."""
-    return _run(COMMANDS[command] if isinstance(command, str) else command, sys.argv[1:], prog=None)
+    found = COMMANDS[command] if isinstance(command, str) else command
+    return _ended_quietly(lambda: _run(found, sys.argv[1:], prog=None))
 
 
 def build_parser(command: Command, prog: str | None = None) -> argparse.ArgumentParser:
@@ -82,6 +93,22 @@ def _with_plugins() -> dict[str, Command]:
     return {**COMMANDS, **{command.name: command for command in commands(COMMANDS)}}
 
 
+def _ended_quietly(action: Callable[[], int]) -> int:
+    """Run a command; Ctrl-C ends it in one line, and a pipe that nobody reads any more without a line."""
+    try:
+        try:
+            return action()
+        finally:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        if not discard_output():
+            raise
+        return CLOSED_PIPE
+
+
 def _run(command: Command, arguments: Sequence[str], prog: str | None) -> int:
     parsed = build_parser(command, prog).parse_args(arguments)
     try:
@@ -91,9 +118,11 @@ def _run(command: Command, arguments: Sequence[str], prog: str | None) -> int:
             raise
         print(f"error: {_message(error)}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
+    except ImportError as error:
+        if parsed.traceback or "libGL" not in str(error):
+            raise
+        print(f"error: {error}\n{WITHOUT_GL}", file=sys.stderr)
+        return 1
 
 
 def _message(error: PosegenError) -> str:

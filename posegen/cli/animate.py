@@ -17,10 +17,12 @@ from ..errors import DataError, PosegenError
 from .common import find_model, refuse_to_overwrite
 from .generation import (
     BATCH_SIZE,
+    add_min_score,
     add_model_and_examples,
     add_output_options,
     check_clip_options,
     plain_warnings,
+    pose_choice,
     print_if_single_images,
     read_checked,
 )
@@ -41,6 +43,7 @@ EXAMPLES = """
 examples:
   posegen animate shared_model/ --reference me.jpg --video motion.mp4 --out moved.mp4
   posegen animate shared_model/ --reference me.jpg --structures motion/         writes me_to_motion.mp4
+  posegen animate shared_model/ --reference me.jpg --structures motion.json     all frames in one file
   posegen animate config.py checkpoint.pth --reference me.jpg --structures motion/ --structure-images frames/ --fps 30
 
 Requires a model of key points. A model of clips generates each frame from the frame before it and the reference. A
@@ -56,7 +59,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reference", type=Path, required=True, metavar="IMG", help="image to move")
     motion = parser.add_mutually_exclusive_group(required=True)
     motion.add_argument("--video", type=Path, metavar="FILE", help="video whose motion the reference follows")
-    motion.add_argument("--structures", type=Path, metavar="DIR", help="folder with a key-point file for each frame")
+    motion.add_argument(
+        "--structures",
+        type=Path,
+        metavar="DIR|FILE",
+        help="folder with a key-point file for each frame, or one file of all frames",
+    )
     parser.add_argument(
         "--reference-structure",
         type=Path,
@@ -98,14 +106,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also write OUT_side_by_side.mp4: reference, structure, warped reference, mask and result",
     )
     parser.add_argument("--compare", type=Path, metavar="VIDEO", help="show this video first in OUT_side_by_side.mp4")
+    add_min_score(parser)
     add_output_options(parser)
+    parser.set_defaults(target_frame=None)
 
 
 @plain_warnings()
 def run(parsed: argparse.Namespace) -> int:
     """Write the clip, and a second one that shows how it was generated; return 0."""
     check_clip_options(parsed, _wrong_options(parsed))
-    name = parsed.video.stem if parsed.video else parsed.structures.resolve().name
+    name = parsed.video.stem if parsed.video else _name(parsed.structures)
     out = parsed.out or Path(f"{parsed.reference.stem}_to_{name}.mp4")
     beside = out.with_name(f"{out.stem}_side_by_side.mp4") if parsed.side_by_side or parsed.compare else None
     refuse_to_overwrite([path for path in (out, beside) if path is not None], parsed.force)
@@ -134,17 +144,38 @@ def _wrong_options(parsed: argparse.Namespace) -> list[str]:
 def _animate_by_structures(
     parsed: argparse.Namespace, model: ModelSource, out: Path, beside: Path | None
 ) -> Inferencer:
-    from ..inference import Inferencer, PoseInput, list_files, matching_pictures
+    from ..inference import Inferencer, PoseInput, find_poses, matching_pictures
 
-    files = list_files(parsed.structures)
+    files = find_poses(parsed.structures)
     pictures = matching_pictures(parsed.structure_images, files) if parsed.structure_images else [None] * len(files)
     frames = [PoseInput(picture, file, file.stem) for picture, file in zip(pictures, files, strict=True)]
+    if not parsed.structures.is_dir():
+        frames = _frames(parsed, model)
     (source,), targets = read_checked(model, [_reference(parsed, files)], frames, parsed)
 
     inferencer = Inferencer(model, device=parsed.device, precision=parsed.precision)
     clips = Clips(out, beside, Fraction(parsed.fps or FPS), len(targets), compare=parsed.compare)
     clips.write(_generated(parsed, inferencer, inferencer.prepare_inputs(source, targets), beside is not None))
     return inferencer
+
+
+def _name(structures: Path) -> str:
+    return structures.resolve().name if structures.is_dir() else structures.stem
+
+
+def _frames(parsed: argparse.Namespace, model: ModelSource) -> list[PoseInput]:
+    """Read the frames of a clip in one file. DataError: nobody in a frame."""
+    from ..inference import PoseInput, read_clip
+
+    path = parsed.structures
+    if parsed.structure_images:
+        raise PosegenError(f"--structure-images is for a folder --structures; {path} is a file, which tells the size")
+    layout = model.keypoint_encoder().layout
+    assert layout is not None
+    frames = read_clip(path, layout, pose_choice(parsed))
+    if nobody := [f"frame {number}: nobody" for number, one in enumerate(frames, 1) if not one.present.any()]:
+        raise DataError(path, nobody)
+    return [PoseInput(None, one, f"{path}, frame {number}") for number, one in enumerate(frames, 1)]
 
 
 def _animate_by_video(parsed: argparse.Namespace, model: ModelSource, out: Path, beside: Path | None) -> Inferencer:

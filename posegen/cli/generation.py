@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from ..errors import PosegenError
 from .common import add_model, refuse_to_overwrite
 
 if TYPE_CHECKING:
-    from ..inference import Inferencer, ModelSource, PoseInput
+    from ..inference import Inferencer, ModelSource, PoseChoice, PoseInput
 
 PIXELS = (
     "Key points count pixels of their own image. Those of a target without an image count pixels of an image of\n"
@@ -37,6 +38,20 @@ def add_model_source_target(parser: argparse.ArgumentParser, examples: str, sour
             help=f"key points of {name.upper()} (default: the file of its name beside it; without one, estimate them)",
         )
     parser.add_argument("--estimator", metavar="NAME", help="pose estimator to use if there are several")
+    parser.add_argument(
+        "--target-frame", type=int, metavar="N", help="number of the frame, from 1, in a TARGET file of several frames"
+    )
+    add_min_score(parser)
+
+
+def add_min_score(parser: argparse.ArgumentParser) -> None:
+    """Add ``--min-score``."""
+    parser.add_argument(
+        "--min-score",
+        type=float,
+        metavar="SCORE",
+        help="leave out points of key-point files with a lower score (default: 0.3, as MMPose does)",
+    )
 
 
 def add_model_and_examples(parser: argparse.ArgumentParser, examples: str) -> None:
@@ -133,10 +148,28 @@ def read_checked(
     """Read and check the key points of sources and targets, and say at what size the model works."""
     from ..inference import describe_size, read_inputs
 
+    choice = pose_choice(parsed)
+    sources = [replace(one, choice=choice) for one in sources]
+    targets = [replace(one, choice=replace(choice, frame=parsed.target_frame)) for one in targets]
     read = read_inputs(sources, targets, model.keypoint_encoder(), parsed.estimator)
     if size := describe_size(model.config, read[0], parsed.resize_back):
         print(size, file=sys.stderr)
     return read
+
+
+def pose_choice(parsed: argparse.Namespace) -> PoseChoice:
+    """Return the threshold of ``--min-score``.
+
+    Raises:
+        PosegenError: it is not a number from 0 to 1.
+    """
+    from ..inference import PoseChoice
+
+    if parsed.min_score is None:
+        return PoseChoice()
+    if not 0 <= parsed.min_score <= 1:
+        raise PosegenError(f"--min-score must be 0 to 1, got {parsed.min_score:g}")
+    return PoseChoice(parsed.min_score)
 
 
 # Clips

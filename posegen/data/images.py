@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-import mmcv
 import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageCms, ImageColor, ImageOps, UnidentifiedImageError
@@ -23,6 +22,8 @@ MOST_PIXELS = 64_000_000
 MOST_BYTES = 4 * MOST_PIXELS + (1 << 20)
 """The largest file that is decoded, in bytes: the largest image, stored as it is with alpha, and what describes it."""
 
+RESAMPLING = {filter.name.lower(): filter for filter in Image.Resampling}
+"""Filters of Pillow by name."""
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 """Supported formats, by Pillow's names. Pillow has dozens of other decoders, which are less tested against attacks."""
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -309,10 +310,15 @@ def resize_image(image: np.ndarray, size: tuple[int, int], resample: str = "bicu
 
     Args:
         resample: nearest, bilinear, bicubic, box, lanczos or hamming.
+
+    Raises:
+        InputError: another name of *resample*.
     """
+    if resample not in RESAMPLING:
+        raise InputError(f"resample must be one of {', '.join(RESAMPLING)}, got {resample!r}")
     if image.shape[:2] == tuple(size):
         return image
-    return np.asarray(mmcv.imresize(image, (size[1], size[0]), interpolation=resample, backend="pillow"))
+    return np.asarray(Image.fromarray(image).resize((size[1], size[0]), RESAMPLING[resample]))
 
 
 def to_tensor(image: np.ndarray) -> Tensor:

@@ -83,6 +83,7 @@ class Keypoints:
         listed: True for points of a data set's own list, which are in pixels of its frame, not of the photograph.
         frame: (H, W) of the image that the coordinates refer to, if known.
         chosen: number of the subject among those in the file, such as ``"2 of 3"``; empty for a file of one subject.
+        notes: assumptions under which a file was read, one sentence each, to be told to the user.
     """
 
     points: np.ndarray
@@ -90,6 +91,7 @@ class Keypoints:
     listed: bool = False
     frame: tuple[int, int] | None = None
     chosen: str = ""
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.points = np.asarray(self.points, dtype=np.float32).reshape(-1, 2)
@@ -112,7 +114,7 @@ class Keypoints:
                 f"the key points count pixels of a picture of {shown(self.frame)}, as their file says, and this one, "
                 f"{shown(size)}, has other proportions"
             )
-        return replace(self.scale(x, y), frame=size, chosen=self.chosen)
+        return replace(self.scale(x, y), frame=size, chosen=self.chosen, notes=self.notes)
 
     def transform(self, matrix: np.ndarray) -> Keypoints:
         """Move the points by a 2×3 affine matrix, x' = A x + b."""

@@ -18,12 +18,13 @@ from ..registry import DATASETS, FEATURE_NETWORKS
 from ..torchvision_import import import_torchvision
 from .checkpoint import read_checkpoint
 from .checkpoint_files import LAST, numbered
-from .distributed import join_process_group
+from .distributed import in_first_process, join_process_group
 from .interruption import shield_worker
 from .randomness import SeededSamples
 from .runner import PosegenRunner
 from .trainer import check_accumulation
 from .unreadable import skipping
+from .work_dir_lock import WorkDirLock
 
 CHOICES = "acceleration.json"
 """File in the work dir with the choices of :func:`posegen.acceleration.accelerate`: a resumed run computes the same
@@ -49,7 +50,7 @@ def build_trainer(
         amp: run networks in bfloat16, losses and optimizers in float32.
 
     Raises:
-        PosegenError: *work_dir* holds checkpoints of another run, and *resume* is False.
+        PosegenError: another training runs in *work_dir*, or it holds checkpoints of another run and *resume* is False.
         ConfigError: the config lacks a key that training needs.
     """
     require(config, "model", "trainer", "train_cfg", "optim_wrapper", "val_cfg", "val_evaluator")
@@ -67,6 +68,7 @@ def build_trainer(
     if config.get("load_from") and not resume:
         read_checkpoint(config.load_from)
     join_process_group(launcher)
+    in_first_process(WorkDirLock(work_dir).check)
     trainer = {
         **config.trainer,
         "model": config.model,

@@ -4,27 +4,58 @@ from __future__ import annotations
 
 import functools
 import logging
+import sys
 import time
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mmengine.device import get_device
+from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import weights_to_cpu
 from mmengine.utils import apply_to
 from torch import nn
 
 from ..acceleration import Choices
+from ..console import discard_output
 from ..errors import CheckpointError
 from .checkpoint import check_weights, load_weights, read_checkpoint
 from .checkpoint_files import newest_sound, write_checkpoint
 from .distributed import broadcast_weights, in_first_process
 from .provenance import revision, versions
 from .run_status import RunHook
+from .work_dir_lock import WorkDirLock
 
 WARNINGS_OF_MMENGINE = (" has no metainfo. ", '"FileClient" will be deprecated', '"HardDiskBackend" is the alias')
 """Warnings of mmengine about its own calls, which no user can act on."""
+
+
+class TerminalLog(logging.StreamHandler):
+    """Prints the log to the terminal for as long as somebody reads it; the log file goes on.
+
+    Args:
+        logger: logger of the handler.
+        replaced: handler of mmengine, whose stream, format and level it takes.
+    """
+
+    def __init__(self, logger: logging.Logger, replaced: logging.StreamHandler) -> None:
+        super().__init__(replaced.stream)
+        self._logger = logger
+        self.setFormatter(replaced.formatter)
+        self.setLevel(replaced.level)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Stop printing if the pipe was closed, where logging would print a traceback for every line."""
+        if not isinstance(sys.exc_info()[1], BrokenPipeError):
+            super().handleError(record)
+            return
+        self.setLevel(logging.CRITICAL + 1)
+        discard_output()
+        self._logger.warning(
+            "nobody reads the output of this command any more; training goes on, and this file has the log"
+        )
 
 
 class PosegenRunner(Runner):
@@ -47,6 +78,9 @@ class PosegenRunner(Runner):
     def build_logger(self, *args: Any, **kwargs: Any) -> Any:
         """Build mmengine's logger; until :meth:`show_log`, its terminal handlers print warnings only."""
         logger = super().build_logger(*args, **kwargs)
+        for each in [each for each in logger.handlers if type(each) is logging.StreamHandler]:
+            logger.removeHandler(each)
+            logger.addHandler(TerminalLog(logger, each))
         self._terminal = [(each, each.level) for each in logger.handlers if not isinstance(each, logging.FileHandler)]
         for handler, level in self._terminal:
             handler.setLevel(max(level, logging.WARNING))
@@ -68,8 +102,15 @@ class PosegenRunner(Runner):
         return model
 
     def train(self) -> nn.Module:
-        """Train; every :class:`~.run_status.RunHook` is told how the run ended."""
+        """Train; every :class:`~.run_status.RunHook` is told how the run ended.
+
+        Raises:
+            PosegenError: another training runs in the work dir.
+        """
         ended_by: BaseException | None = None
+        lock = WorkDirLock(self.work_dir)
+        if note := in_first_process(lock.acquire):
+            self.logger.warning(note)
         try:
             return super().train()
         except BaseException as error:
@@ -79,6 +120,7 @@ class PosegenRunner(Runner):
             for hook in self.hooks:
                 if isinstance(hook, RunHook):
                     hook.run_ended(self, ended_by)
+            lock.release()
 
     def load_or_resume(self) -> None:
         """Resume if requested and there is a checkpoint; else load :attr:`start_from`."""
@@ -142,6 +184,7 @@ class PosegenRunner(Runner):
             run=self.run_id,
             revision=revision(),
             versions=versions(),
+            settings=self._settings(),
             acceleration={} if self.choices is None else dict(self.choices.by_shape),
             mmengine_version=versions()["mmengine"],
         )
@@ -180,7 +223,30 @@ class PosegenRunner(Runner):
             self.choices.update(checkpoint["meta"].get("acceleration") or {})
         self._has_loaded = True
         self.logger.info(f"loaded: {filename}")
+        for change in changes(checkpoint["meta"].get("settings") or {}, self._settings()):
+            self.logger.warning(change)
         return checkpoint
+
+    def _settings(self) -> dict[str, str]:
+        """Return the settings that determine which samples an iteration sees, and what is trained."""
+        trainer, loader = self.train_loop.trainer, self.train_dataloader
+        return {
+            "batch size": str(loader.batch_size),
+            "number of processes": str(get_world_size()),
+            "size": "×".join(map(str, reversed(self.cfg.get("size") or []))),
+            "number of iterations": ", ".join(f"{stage.name} {stage.iters}" for stage in trainer.stages),
+            "number of accumulated batches": str(trainer.accumulate),
+            "seed": str(self.seed),
+        }
+
+
+def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each setting of a resumed run that has changed."""
+    return [
+        f"resumed with another {name}: {before[name]} before, {value} now"
+        for name, value in now.items()
+        if name in before and before[name] != value
+    ]
 
 
 def _is_for_users(record: logging.LogRecord) -> bool:

@@ -22,12 +22,12 @@ from ..registry import METRICS, STRUCTURE_ENCODERS
 from ..version import __version__
 from ..weights import sha256
 from .images import check_images, place_points, prepare_generated, prepare_target, to_batch
-from .metric import ImageBatch, ImageMetric, NotComputable, SetMetric
+from .metric import OPENCV, ImageBatch, ImageMetric, NotComputable, SetMetric
 from .protocol import Protocol
 from .real_set import real_statistics
 from .results import Evaluation, ImagePair, Score
 
-PACKAGES = ("torch", "numpy", "pillow", "opencv-python")
+PACKAGES = ("torch", "numpy", "pillow", *OPENCV)
 """Libraries that read and resize images; metrics name their own."""
 MOST_SET_DRAWS = 100
 """Maximum bootstrap draws for a metric of sets: each draw is a whole computation."""

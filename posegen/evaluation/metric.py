@@ -19,6 +19,9 @@ from ..data.keypoints import Keypoints
 from ..errors import PosegenError
 from ..records import Animation, ClipBatch, PairBatch, Transfer, as_pairs
 
+OPENCV = ("opencv-python-headless", "opencv-python")
+"""Packages that bring OpenCV; the first comes with posegen."""
+
 
 class NotComputable(PosegenError):
     """A metric does not apply to these images (too small for its window, too few, no mask, ...).

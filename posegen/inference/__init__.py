@@ -1,6 +1,7 @@
 """Using a model: pictures and key points in, pictures and clips out."""
 
-from .files import find_sources, find_targets, list_files, matching_pictures
+from ..data.pose_files import PoseChoice
+from .files import find_poses, find_sources, find_targets, list_files, matching_pictures
 from .inferencer import Inferencer, Prepared, Result, generated_picture
 from .inputs import (
     Picture,
@@ -9,6 +10,7 @@ from .inputs import (
     as_array,
     as_keypoints,
     check_points,
+    read_clip,
     read_inputs,
     read_keypoint_file,
     read_keypoints,
@@ -21,6 +23,7 @@ __all__ = [
     "Inferencer",
     "ModelSource",
     "Picture",
+    "PoseChoice",
     "PoseInput",
     "Prepared",
     "Result",
@@ -29,6 +32,7 @@ __all__ = [
     "as_keypoints",
     "check_points",
     "describe_size",
+    "find_poses",
     "find_sources",
     "find_targets",
     "interpolate_keypoints",
@@ -36,6 +40,7 @@ __all__ = [
     "matching_pictures",
     "prepare_checked",
     "prepare_subject",
+    "read_clip",
     "read_inputs",
     "read_keypoint_file",
     "read_keypoints",

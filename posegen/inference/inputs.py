@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -18,8 +19,18 @@ from ..data import KeypointLayout, Keypoints, StructureEncoder
 from ..data.estimators import Figure, find_estimator, run_estimator
 from ..data.images import WHITE, Background, read_image, read_photograph
 from ..data.keypoints import shown
+from ..data.pose_files import (
+    DEFAULT_CHOICE,
+    PoseChoice,
+    PoseFile,
+    choose,
+    choose_each,
+    in_pixels,
+    is_own,
+    kept_json,
+    read_own,
+)
 from ..errors import ConfigError, DataError, InputError, MissingWeightsError
-from ..files import read_json
 
 CORNER = 2.0
 """Pixels from the upper-left corner. Key points that all lie there are fractions of the picture, not pixels."""
@@ -35,6 +46,7 @@ Structure = Any
 """A path of a key-point file, points K 2 or K 3 (x, y, score; 0 is missing), :class:`posegen.data.Keypoints`, a ready
 structure (tensor S H W), or anything else that the config's encoder encodes, for example a view."""
 T = TypeVar("T")
+_NUMBERS = re.compile(r"[0-9.]+")
 
 
 @dataclass(frozen=True)
@@ -46,12 +58,14 @@ class PoseInput:
         structure: its key points or other structure; None: an estimator has to find them in the picture.
         name: name in file names and messages.
         background: shown where the picture is transparent.
+        choice: what is taken from a key-point file.
     """
 
     picture: Picture | None = None
     structure: Structure = None
     name: str = ""
     background: Background = WHITE
+    choice: PoseChoice = DEFAULT_CHOICE
 
     def read_picture(self) -> np.ndarray:
         """Return the picture, uint8 H W 3: as it is seen, but as stored if a data set's list counts its pixels.
@@ -69,32 +83,53 @@ class PoseInput:
 # Key-point files
 
 
-def read_keypoints(path: Path, layout: KeypointLayout, image: Path | None = None) -> Keypoints:
-    """Read the key points of one picture from a file of any format that a plugin reads.
+def read_keypoints(
+    path: Path, layout: KeypointLayout, image: Path | None = None, choice: PoseChoice = DEFAULT_CHOICE
+) -> Keypoints:
+    """Read the key points of one picture from a file of posegen's own format, or of any that a plugin reads.
 
     Args:
         path: the file.
         layout: layout of the key points to return.
-        image: the picture, which selects the entry in a list of many; None: the file must hold one figure.
+        image: the picture, which selects the entry in a list of many; None: the file must hold one frame.
+        choice: number of the frame, and threshold of scores.
 
     Raises:
         DataError: the file is missing, broken, of no known format or without any key point, or it is a list of many
-            pictures and *image* is None.
+            pictures and neither *image* nor the choice tells which is meant.
     """
-    if not path.is_file():
-        raise DataError(path, "no such file")
-    found = read_keypoint_file(path, layout, image)
+    found = read_keypoint_file(path, layout, image, choice)
     if not found.present.any():
-        raise DataError(path, "every key point is missing")
+        raise DataError(path, "; ".join(["every key point is missing", *found.notes]))
     return found
 
 
-def read_keypoint_file(path: Path, layout: KeypointLayout, image: Path | None) -> Keypoints:
-    """Read key points like :func:`read_keypoints`; all of them may be missing.
+def read_keypoint_file(
+    path: Path, layout: KeypointLayout, image: Path | None, choice: PoseChoice = DEFAULT_CHOICE
+) -> Keypoints:
+    """Read key points like :func:`read_keypoints`; all of them may be missing."""
+    found = _read_file(path, layout, image)
+    if isinstance(found, PoseFile):
+        found = choose(found, path, image, choice)
+    return found if found.frame is None else in_pixels(found, found.frame)
+
+
+def read_clip(path: Path, layout: KeypointLayout, choice: PoseChoice = DEFAULT_CHOICE) -> list[Keypoints]:
+    """Read the key points of all frames in a file; all points are missing in a frame that shows nobody.
 
     Raises:
-        DataError: no plugin reads the file.
+        DataError: the file is missing, broken, or of no known format.
     """
+    found = _read_file(path, layout, None)
+    frames = choose_each(found, path, layout, choice) if isinstance(found, PoseFile) else [found]
+    return [frame if frame.frame is None else in_pixels(frame, frame.frame) for frame in frames]
+
+
+def _read_file(path: Path, layout: KeypointLayout, image: Path | None) -> Keypoints | PoseFile:
+    if not path.is_file():
+        raise DataError(path, "no such file")
+    if path.suffix.lower() == ".json" and is_own(content := kept_json(path)):
+        return read_own(content, path, layout)
     found = plugin_access.first("posegen_read_keypoints", path=path, layout=layout, image=image)
     if found is None:
         raise DataError(
@@ -110,7 +145,7 @@ def _content(path: Path) -> str:
     """Describe a JSON file of an unknown format."""
     if path.suffix.lower() != ".json":
         return ""
-    content = read_json(path)
+    content = kept_json(path)
     if isinstance(content, dict):
         return f", an object with {', '.join(map(repr, list(content)[:8])) or 'nothing in it'}"[:200]
     return f", a list of {len(content)}" if isinstance(content, list) else f", {type(content).__name__}"
@@ -180,7 +215,8 @@ def as_structure(given: PoseInput, encoder: StructureEncoder, subject: int | Non
                 f"{structure} is a file, and {type(encoder).__name__} does not encode key points: give the argument of "
                 "its method encode"
             )
-        return read_keypoints(Path(structure), layout, Path(given.picture) if is_path(given.picture) else None)
+        image = Path(given.picture) if is_path(given.picture) else None
+        return read_keypoints(Path(structure), layout, image, given.choice)
     return structure if layout is None else as_keypoints(structure, layout, subject)
 
 
@@ -220,7 +256,7 @@ def read_inputs(
         MissingWeightsError: the estimator lacks its library or weights.
 
     Warns:
-        UserWarning: a picture or a file has several figures.
+        UserWarning: a picture or a file has several figures, or a file was read under an assumption.
     """
     inputs = [*sources, *targets]
     to_estimate = [one for one in inputs if one.structure is None]
@@ -240,7 +276,7 @@ def read_inputs(
             raise DataError(_files(one), str(error)) from error
 
     found = read_each(inputs, read, "pictures and key points", INSTEAD if to_estimate else "")
-    _warn_of_several(inputs, found)
+    _warn_of_choices(inputs, found)
     sizes = {one.structure.frame for one in found[: len(sources)]} - {None}
     found_targets = found[len(sources) :]
     _check_targets(targets, [one.structure for one in found_targets], sizes)
@@ -320,16 +356,24 @@ def _in_picture(points: Keypoints, image: np.ndarray) -> Keypoints:
     if points.listed:
         return points
     size = (image.shape[0], image.shape[1])
+    if points.frame is None:
+        points = in_pixels(points, size)
     check_points(points, size)
     return replace(points.within(size), frame=size)
 
 
-def _warn_of_several(inputs: Sequence[PoseInput], found: Sequence[PoseInput]) -> None:
-    told = [f"{one.structure}: {read.structure.chosen}" for one, read in zip(inputs, found, strict=True)
-            if read.structure.chosen]  # fmt: skip
-    if told:
-        more = f" (and in {len(told) - 1} other files)" if len(told) > 1 else ""
-        warnings.warn(f"{told[0]} is taken, the one with the most points{more}", stacklevel=3)
+def _warn_of_choices(inputs: Sequence[PoseInput], found: Sequence[PoseInput]) -> None:
+    """Warn once of each kind of choice and assumption, however many files it concerns."""
+    told: dict[str, list[str]] = {}
+    for one, read in zip(inputs, found, strict=True):
+        points: Keypoints = read.structure
+        chosen = (f"{points.chosen} is taken, the one with the most points",) if points.chosen else ()
+        for note in (*chosen, *points.notes):
+            where = one.structure if is_path(one.structure) else one.name or "key points"
+            told.setdefault(_NUMBERS.sub("", note), []).append(f"{where}: {note}")
+    for notes in told.values():
+        more = f" (and in {len(notes) - 1} other files)" if len(notes) > 1 else ""
+        warnings.warn(f"{notes[0]}{more}", stacklevel=3)
 
 
 def _load_estimator(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmcv
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,6 +9,7 @@ from torch import Tensor
 from ..data.images import resize_image
 from ..data.images import to_uint8 as to_picture
 from ..ops import warp
+from ..torchvision_import import import_torchvision
 
 __all__ = ["flow_to_rgb", "flow_wheel", "mask_to_rgb", "to_picture", "warp"]
 
@@ -39,11 +39,16 @@ def flow_to_rgb(flow: Tensor | np.ndarray, largest: float | None = None) -> np.n
         largest = float(np.max(length, initial=0, where=np.isfinite(length))) or 1.0
     with np.errstate(invalid="ignore"):  # infinity times zero is NaN, which is drawn black
         vectors = vectors * (JUST_BELOW / np.maximum(length, largest))
-    # mmcv divides by the longest vector: an extra row holds one of length 1
+    finite = np.isfinite(vectors).all(axis=2, keepdims=True)
+    # torchvision divides by the longest vector: an extra row holds one of length 1
     unit_row = np.zeros_like(vectors[:1])
     unit_row[0, 0, 0] = 1
-    colors = mmcv.flow2rgb(np.concatenate([vectors, unit_row]))[:-1]
-    return np.round(colors * 255).astype(np.uint8)
+    scaled = torch.from_numpy(np.concatenate([np.where(finite, vectors, 0), unit_row])).permute(2, 0, 1)
+    import_torchvision()
+    from torchvision.utils import flow_to_image
+
+    colors = flow_to_image(scaled)[:, :-1].permute(1, 2, 0).numpy()
+    return np.where(finite, colors, 0).astype(np.uint8)
 
 
 def flow_wheel(size: int, background: tuple[int, int, int] = (255, 255, 255)) -> np.ndarray:

@@ -1,0 +1,45 @@
+"""Standard output whose reader has gone: ``posegen list | head -1``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import sys
+from typing import TextIO
+
+CLOSED_PIPE = 141
+"""Exit status after writing to a pipe without a reader, as shells use it."""
+
+
+def discard_output() -> bool:
+    """Write standard output and standard error to nowhere from now on, as far as nobody reads them.
+
+    Otherwise the interpreter reports a broken pipe when it exits.
+
+    Returns:
+        Whether nobody reads one of them.
+    """
+    closed = [stream for stream in (sys.stdout, sys.stderr) if _is_closed(stream)]
+    for stream in closed:
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+    return bool(closed)
+
+
+def _is_closed(stream: TextIO) -> bool:
+    """Return whether a stream writes to a pipe whose reader has gone."""
+    try:
+        stream.flush()
+        number = stream.fileno()
+    except BrokenPipeError:
+        return True
+    except (OSError, ValueError):  # no file, as in a notebook
+        return False
+    if sys.platform == "win32":
+        return False
+    poll = select.poll()
+    poll.register(number, select.POLLOUT)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))

@@ -1,0 +1,152 @@
+"""Conditions of use: what happened before they were looked at, what happens now, and the test.
+
+python tools/conditions.py                     # run the tests, and print the table
+python tools/conditions.py --write             # also write it into docs/reliability.md
+python tools/conditions.py --write --no-run    # write it without running the tests
+
+Values before are those of the commands at revision 12647b3, tried as a user would.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "reliability.md"
+START, END = "<!-- python tools/conditions.py --write -->", "<!-- end -->"
+
+
+class Condition(NamedTuple):
+    """A condition, what happened before and what happens now, and the test: its file and name, without ``test_``."""
+
+    name: str
+    before: str
+    now: str
+    file: str
+    test: str
+
+    @property
+    def id(self) -> str:
+        """Name of the test for pytest."""
+        return f"tests/test_{self.file}.py::test_{self.test}"
+
+
+def _pose_file(name: str, before: str, now: str, test: str) -> Condition:
+    return Condition(name, before, now, "pose_files", test)
+
+
+def _photograph(name: str, before: str, now: str, test: str) -> Condition:
+    return Condition(name, before, now, "photographs", test)
+
+
+READ, CLIP = "a_pose_file_is_read", "a_clip_in_one_file_is_read"
+CONDITIONS = (
+    _photograph("EXIF orientation, all eight", "ignored: 40×60 stays 40×60", "upright",
+                "a_photograph_is_upright_for_all_eight_orientations"),
+    _photograph("EXIF orientation in a data set", "no word", "named by posegen check",
+                "the_check_names_images_of_data_sets_that_are_seen_turned"),
+    _photograph("COCO's width and height of the turned picture", "refused", "turned",
+                "a_list_tells_by_its_size_whether_it_counts_stored_pixels_or_seen_ones"),
+    _photograph("green under alpha 0", "the background is green", "white, or --background",
+                "what_is_hidden_under_transparency_never_shows"),
+    _photograph("16 bits, a PIL image", "36,000 of 65,535 is 255", "140",
+                "deep_and_flat_pictures_keep_their_range_in_files_and_in_memory"),
+    _photograph("ICC profile", "ignored", "converted to sRGB", "an_icc_profile_is_converted_to_srgb"),
+    _photograph("animated WebP, GIF, PNG", "the first frame, without a word; GIF refused", "the first frame, told",
+                "of_several_frames_the_first_is_used_and_told"),
+    _photograph("TIFF and AVIF", "refused; passed over in folders", "read", "formats_that_pillow_reads_are_read"),
+    _photograph("HEIC without a decoder", "not a picture", "named, with what to install",
+                "heic_that_cannot_be_read_is_named_with_what_to_do"),
+    _pose_file("ComfyUI's list of one frame", "refused: a list of 1", "18 points", READ),
+    _pose_file("ComfyUI's list of several frames, transfer", "refused: a list of 2", "asks for --target-frame",
+               "a_file_of_frames_asks_which_one_is_meant"),
+    _pose_file("a frame of such a list, transfer", "refused", "the picture of that frame alone",
+               "transfer_takes_a_frame_of_a_clip"),
+    _pose_file("a clip as one file, animate", "refused", "one picture for each frame",
+               "animate_takes_a_clip_in_one_file"),
+    _pose_file("a clip of ComfyUI, AlphaPose, MMPose or the page", "refused", "every frame, in natural order", CLIP),
+    _pose_file("second person null or []", "refused: 0 numbers, expected 54", "the first person", READ),
+    _pose_file("results of AlphaPose and COCO", "refused: a list of 1", "18 points", READ),
+    _pose_file("results of many pictures", "refused: a list of 3", "the rows of the picture's name",
+               "a_picture_selects_its_rows_in_a_list_of_results"),
+    _pose_file("COCO's results, which number pictures", "refused", "785 is 000000000785.jpg",
+               "results_of_coco_number_their_pictures"),
+    _pose_file("AlphaPose's people and bodies by image", "refused: an object with '1.png'", "18 points", READ),
+    _pose_file("the old openpose-editor", "refused: 1 numbers, expected 51", "18 points", READ),
+    _pose_file("a canvas of 256.0×256.0", "refused: give whole pixels", "as 256×256", READ),
+    _pose_file("fractions with a canvas in pixels", "refused: must count pixels", "multiplied, told", READ),
+    _pose_file("fractions, one point far outside", "a person of 1 pixel, without a word", "multiplied, told",
+               "a_point_outside_does_not_hide_that_the_others_are_fractions"),
+    _pose_file("fractions with a canvas of 1×1", "refused", "multiplied by the picture's size, told",
+               "fractions_of_a_canvas_of_1_belong_to_the_picture_beside_them"),
+    _pose_file("133 points of DWPose and RTMW", "refused: 399 numbers, expected 51", "18 points", READ),
+    _pose_file("26 and 136 points of AlphaPose", "refused", "18 points", READ),
+    _pose_file("MMPose's predictions, nested lists", "refused: a list of 1", "18 points", READ),
+    _pose_file("bodies of DWPose", "refused", "18 points, multiplied, told",
+               "bodies_of_dwpose_are_fractions_of_their_picture"),
+    _pose_file("nobody in one frame of a file", "refused", "a frame without points",
+               "a_frame_that_shows_nobody_has_no_points"),
+    _pose_file("scores of 0.06, OpenPose, COCO, AlphaPose", "drawn as present", "missing, told, --min-score",
+               "points_with_a_low_score_are_missing_in_every_format"),
+    _pose_file("a pose or a clip that the page wrote", "refused: an object with 'layout'", "18 points", READ),
+    _pose_file("junk in a folder of poses", "the clip was refused", "passed over, told",
+               "junk_in_a_folder_of_poses_is_passed_over_and_named"),
+    _pose_file("OpenPose's *_rendered.png", "taken for targets", "passed over, told",
+               "drawings_that_openpose_writes_beside_its_points_are_passed_over"),
+    _pose_file("a file in no format", "its keys", "the closest format, and the first difference",
+               "a_file_in_no_format_is_compared_with_the_closest"),
+    Condition("two trainings in one work dir", "both wrote into it", "the second is refused, naming the first",
+              "interrupted", "a_second_training_in_a_work_dir_is_refused_naming_the_first"),
+    Condition("a killed training's work dir", "taken without a word", "taken over, told",
+              "interrupted", "the_lock_of_a_killed_training_is_taken_over_and_told"),
+    Condition("--resume with other settings", "without a word", "each with both values",
+              "interrupted", "settings_that_changed_before_a_resume_are_told_with_both_values"),
+    Condition("a closed pipe", "a traceback", "nothing, exit status 141",
+              "interrupted", "a_closed_pipe_ends_a_command_without_a_word"),
+    Condition("a closed pipe during training", "a traceback for every line of the log", "the log file goes on",
+              "interrupted", "a_log_that_nobody_reads_goes_on_in_its_file"),
+    Condition("Ctrl-C while arguments are read", "a traceback", "one line, exit status 130",
+              "interrupted", "ctrl_c_is_one_line_also_while_arguments_are_read"),
+    Condition("OpenCV on a machine without libGL", "ImportError at the first command", "opencv-python-headless alone",
+              "house", "one_opencv_without_a_display_is_installed"),
+)  # fmt: skip
+
+
+def table(conditions: Sequence[Condition]) -> str:
+    """Return the conditions as a table in Markdown."""
+    rows = [
+        f"| {one.name} | {one.before} | {one.now} | `test_{one.file}.py`: {one.test.replace('_', ' ')} |"
+        for one in conditions
+    ]
+    return "\n".join(["| condition | before | now | test |", "| --- | --- | --- | --- |", *rows])
+
+
+def write(page: Path, text: str) -> None:
+    """Replace what stands between the two marks of a page."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(START)
+    after = rest.partition(END)[2]
+    page.write_text(f"{before}{START}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the tests, print the table, and return pytest's exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--write", action="store_true", help="write the table into docs/reliability.md")
+    parser.add_argument("--no-run", action="store_true", help="do not run the tests")
+    parsed = parser.parse_args(arguments)
+    print(table(CONDITIONS))
+    if parsed.write:
+        write(PAGE, table(CONDITIONS))
+    if parsed.no_run:
+        return 0
+    tests = dict.fromkeys(one.id for one in CONDITIONS)
+    return subprocess.run([sys.executable, "-m", "pytest", "-q", *tests], cwd=ROOT, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
