@@ -871,8 +871,9 @@ def test_the_list_names_what_plugins_bring_with_an_example(capsys):
     assert main(["prepare", "--list"]) == 0
     lines = capsys.readouterr().out.splitlines()[1:]
     names = [line.split()[0] for line in lines]
-    assert names == ["dance", "deepfashion", "faces", "market", "views"]
-    assert all(f"posegen prepare {name} downloads/" in line for name, line in zip(names, lines, strict=True))
+    assert names == ["dance", "deepfashion", "faces", "market", "people3d", "views"]
+    for name, line in zip(names, lines, strict=True):
+        assert f"posegen prepare {name} {'data' if name == 'people3d' else 'downloads'}/" in line
 
 
 @pytest.mark.parametrize(

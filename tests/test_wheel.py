@@ -96,7 +96,7 @@ def test_the_wheel_alone_gives_plugins_configs_model_and_page(installed, environ
     assert Path(said["posegen"]).is_relative_to(installed)
     assert "example" in said["help"]
     plugins = {line.split()[0]: line for line in said["plugins"].splitlines()[1:]}
-    assert plugins.keys() == {"people", "metrics", "faces", "dance", "views", "app", "study"}
+    assert plugins.keys() == {"people", "metrics", "faces", "dance", "views", "people3d", "app", "study"}
     assert all(str(installed) in line for line in plugins.values())
     names = {path.relative_to(CONFIGS).with_suffix("").as_posix() for path in CONFIGS.rglob("*.py")}
     listed = {line.split()[0] for line in said["configs"].splitlines()[1:]}
