@@ -17,6 +17,7 @@ from posegen_metrics.feature_distance import FeatureDistance
 from posegen_metrics.flow_error import MaskQuality
 from posegen_metrics.keypoint_distance import KeypointDistance, keypoint_scores
 from posegen_metrics.l1 import L1
+from posegen_metrics.lpips_distance import LEAST as LPIPS_LEAST
 from posegen_metrics.lpips_distance import LPIPS
 from posegen_metrics.masked import ForegroundSSIM, MaskedLPIPS, MaskedSSIM
 from posegen_metrics.ms_ssim import LEAST, MSSSIM
@@ -243,6 +244,15 @@ def test_lpips_equals_its_package(net: str, version: str, side: int, tmp_path) -
     assert min(values) > 0
     batch.generated = batch.target
     assert metric.score(batch)["lpips"].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("net", LPIPS_LEAST)
+def test_lpips_of_smaller_images_than_its_network_takes_is_not_computed(net: str, tmp_path) -> None:
+    torch.save(backbone(net), tmp_path / "net.pth")
+    metric, least = LPIPS(net, weights=tmp_path / "net.pth"), LPIPS_LEAST[net]
+    assert len(metric.score(images((least, 64)))["lpips"])
+    with pytest.raises(NotComputable, match=f"needs images of {least}×{least} or more, got 64×{least - 1}"):
+        metric.score(images((least - 1, 64)))
 
 
 @pytest.fixture
@@ -509,6 +519,60 @@ def test_masks_are_measured_if_visibility_is_known() -> None:
     assert MaskQuality().measure(batch, Transfer(batch.target, [], [])) == {}
     batch.visible = None
     assert MaskQuality().measure(batch, Transfer(batch.target, [], [torch.ones(1, 1, 4, 8)])) == {}
+
+
+def ranked(visible: Tensor, mask: Tensor, batches: int = 1) -> dict[str, float]:
+    """All values of MaskQuality over a data set, given in batches."""
+    metric = MaskQuality()
+    for seen, part in zip(visible.chunk(batches), mask.chunk(batches), strict=True):
+        images = torch.zeros(len(seen), 3, *seen.shape[-2:])
+        names = [f"{len(metric.results)}-{k}" for k in range(len(seen))]
+        metric.process(PairBatch(images, images, images, images, names, visible=seen), [Transfer(images, [], [part])])
+    return metric.compute_metrics(metric.results)
+
+
+def average_precision(scores: np.ndarray, positive: np.ndarray) -> float:
+    """Brute force, as scikit-learn defines it: every distinct score is a threshold, the highest first."""
+    area, recall = 0.0, 0.0
+    for threshold in sorted(set(scores.tolist()), reverse=True):
+        chosen = scores >= threshold
+        hits = (positive & chosen).sum()
+        area += (hits / positive.sum() - recall) * hits / chosen.sum()
+        recall = hits / positive.sum()
+    return float(area)
+
+
+def test_the_average_precision_of_what_is_hidden_is_that_of_all_pixels_together() -> None:
+    generator = torch.Generator().manual_seed(0)
+    visible = (torch.rand(6, 1, 8, 8, generator=generator) < torch.linspace(0.1, 1, 6).view(6, 1, 1, 1)).float()
+    mask = (0.3 * visible + 0.7 * torch.rand(6, 1, 8, 8, generator=generator)).half().float()
+    mask[:, :, 0] = 0.5  # ties
+    expected = average_precision(1 - mask.numpy().astype(np.float64).ravel(), visible.numpy().ravel() == 0)
+    assert 0.2 < expected < 0.9
+    for batches in (1, 3):
+        assert ranked(visible, mask, batches)["mask_hidden_ap"] == pytest.approx(expected, abs=1e-12)
+
+
+def test_average_precision_by_hand() -> None:
+    visible = torch.tensor([0.0, 1, 0, 1]).view(1, 1, 2, 2)
+    mask = torch.tensor([0.1, 0.2, 0.3, 0.4]).view(1, 1, 2, 2)
+    assert ranked(visible, mask)["mask_hidden_ap"] == pytest.approx((1 / 1 + 2 / 3) / 2)
+    assert ranked(visible, 1 - mask)["mask_hidden_ap"] == pytest.approx((1 / 2 + 2 / 4) / 2)
+    assert ranked(visible, torch.full((1, 1, 2, 2), 0.7))["mask_hidden_ap"] == 0.5  # the share of hidden pixels
+    assert ranked(visible, visible)["mask_hidden_ap"] == 1
+    assert "mask_hidden_ap" not in ranked(torch.ones(1, 1, 2, 2), mask)
+
+
+def test_average_precision_is_at_the_resolution_of_the_visibility() -> None:
+    visible = torch.ones(1, 1, 4, 4)
+    visible[..., :2] = 0
+    coarse = torch.tensor([[0.0, 1.0], [0.0, 1.0]]).view(1, 1, 2, 2)  # resized: 0, 0.25, 0.75, 1
+    assert ranked(visible, coarse)["mask_hidden_ap"] == 1
+    images = torch.zeros(1, 3, 4, 4)
+    rows = MaskQuality()
+    rows.process(PairBatch(images, images, images, images, ["a"]), [Transfer(images, [], [coarse])])
+    assert rows.compute_metrics(rows.results) == {}
+    assert rows.per_image == [{"name": "a"}]
 
 
 # Clips ----------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from posegen.errors import CheckpointError, ConfigError, nearest
-from posegen.evaluation import ImageBatch, ImageMetric
+from posegen.evaluation import ImageBatch, ImageMetric, NotComputable
 from posegen.registry import METRICS
 from posegen.torchvision_import import import_torchvision
 from posegen.weights import read_weights, sha256
@@ -18,6 +18,8 @@ from .weights import ALEXNET, SQUEEZENET, VGG16, find_weights
 
 BACKBONES = {"alex": ALEXNET, "vgg": VGG16, "squeeze": SQUEEZENET}
 VERSIONS = ("0.1", "0.0")
+LEAST = {"alex": 31, "vgg": 16, "squeeze": 17}
+"""Minimum width and height of an image; of a smaller one, the network's last layers have no pixel."""
 
 
 @METRICS.register_module()
@@ -48,7 +50,7 @@ class LPIPS(ImageMetric):
         self.extractor = self.distance.extractor
 
     def score(self, images: ImageBatch) -> dict[str, Tensor]:
-        """Compute ``lpips`` of each image."""
+        """Compute ``lpips`` of each image. NotComputable: images smaller than the network's layers allow."""
         return {"lpips": self.distance(images.generated, images.target)}
 
 
@@ -63,10 +65,20 @@ class LPIPSDistance:
         path = find_weights(BACKBONES[net], weights)
         self.extractor = f"LPIPS {version}, {net}, backbone SHA-256 {sha256(path)}"
         self.network = build_network(net, version, path)
+        self.net, self.least = net, LEAST[net]
 
     @torch.no_grad()
     def __call__(self, first: Tensor, second: Tensor) -> Tensor:
-        """Compute distances, B, of images B 3 H W in [0, 1]."""
+        """Compute distances, B, of images B 3 H W in [0, 1].
+
+        Raises:
+            NotComputable: the images are smaller than :data:`LEAST`.
+        """
+        height, width = first.shape[-2:]
+        if min(height, width) < self.least:
+            raise NotComputable(
+                f"LPIPS with {self.net!r} needs images of {self.least}×{self.least} or more, got {width}×{height}"
+            )
         network = self.network.to(first.device)
         return network(2 * first.float() - 1, 2 * second.float() - 1).flatten()
 
