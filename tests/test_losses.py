@@ -11,10 +11,12 @@ import h5py
 import pytest
 import torch
 
+from posegen.config import load_config
 from posegen.errors import CheckpointError, ConfigError, InputError, MissingWeightsError
 from posegen.losses import (
     AffineRegularization,
     FeatureCache,
+    FlowSmoothness,
     LossInputs,
     PerceptualLoss,
     PhotometricLoss,
@@ -28,7 +30,13 @@ from posegen.losses import (
 from posegen.losses.correctness import best_cosine, sampling_correctness
 from posegen.losses.features import HED_MEANS, VGG16, VGG19
 from posegen.losses.perceptual import mean_difference
+from posegen.losses.smoothness import flow_smoothness
+from posegen.losses.weighting import weighted_mean
+from posegen.ops import affine_residual
 from posegen.records import PairBatch, Transfer
+from posegen.registry import MODELS
+
+from .conftest import CONFIGS
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +121,39 @@ def test_affine_regularization_takes_one_window_a_level():
         loss(LossInputs(None, Transfer(torch.empty(0), flows * 2, []), None))  # type: ignore[arg-type]
 
 
+def test_correctness_and_regularization_take_flows_down_to_level_0(network):
+    losses = [SamplingCorrectness(levels=[2, 1, 0], only=[2, 1]), AffineRegularization(kernel_sizes=[3, 3, 5])]
+    inputs = inputs_of(network, image().requires_grad_(), losses)
+    flows = [torch.zeros(2, 2, side, side, requires_grad=True) for side in (8, 16, 32)]
+    inputs.out.flows = flows
+    correctness = torch.autograd.grad(losses[0](inputs), flows, allow_unused=True)
+    assert [gradient is not None for gradient in correctness] == [True, True, False]
+    everywhere = inputs_of(network, image().requires_grad_(), [SamplingCorrectness(levels=[2, 1, 0])])
+    everywhere.out.flows = flows
+    (finest,) = torch.autograd.grad(SamplingCorrectness(levels=[2, 1, 0])(everywhere), flows[2:])
+    assert finest.abs().sum() > 0
+    bent = [torch.randn(2, 2, side, side) for side in (8, 16, 32)]
+    inputs.out.flows = bent
+    parts = [affine_residual(flow, size).mean() for flow, size in zip(bent, (3, 3, 5), strict=True)]
+    torch.testing.assert_close(losses[1](inputs), torch.stack(parts).sum())
+
+
+def test_the_trainer_of_a_guided_model_takes_the_published_losses_of_flows():
+    config = load_config(CONFIGS / "guided_paperdoll.py")
+    losses = dict(
+        correctness=dict(type="SamplingCorrectness", levels=[2, 1, 0], only=[2, 1], weight=20),
+        regularization=dict(type="AffineRegularization", kernel_sizes=[3, 3, 3], weight=0.01),
+        smoothness=dict(type="FlowSmoothness"),
+    )
+    stages = [{**config.trainer.stages[0], "losses": losses}]
+    feature_network = dict(type="VGG16Features", weights="random")
+    arguments = {**config.trainer, "stages": stages, "feature_network": feature_network, "model": config.model}
+    assert MODELS.build_part(arguments).stages[0].feature_needs
+    losses["regularization"]["kernel_sizes"] = [3, 3]
+    with pytest.raises(ConfigError, match=r"kernel_sizes \[3, 3\] must be one for each level of the flow \[2, 1, 0\]"):
+        MODELS.build_part(arguments)
+
+
 def test_reconstruction_is_absolute_as_published_or_squared(network):
     inputs = inputs_of(network, torch.zeros(2, 3, 32, 32), [])
     target = inputs.batch.target
@@ -120,6 +161,65 @@ def test_reconstruction_is_absolute_as_published_or_squared(network):
     assert ReconstructionLoss(power=2)(inputs).item() == pytest.approx(target.square().mean().item())
     with pytest.raises(ConfigError, match="power must be 1 or 2, got 3"):
         ReconstructionLoss(power=3)
+
+
+def tiny_pair(target, **known):
+    """A pair with a gray source."""
+    structure = torch.zeros(len(target), 1, *target.shape[-2:])
+    return PairBatch(torch.zeros_like(target), structure, target, structure, ["a"] * len(target), **known)
+
+
+def test_reconstruction_can_weigh_the_foreground():
+    target = torch.zeros(2, 3, 2, 2)
+    foreground = torch.zeros(2, 1, 2, 2)
+    foreground[0, 0, 0, 0] = 1  # one of four pixels; the second image has none
+    image = torch.zeros(2, 3, 2, 2, dtype=torch.double)
+    image[:, :, 0, 0], image[:, :, 1, 1] = 1, 0.5
+    inputs = LossInputs(tiny_pair(target, foreground=foreground), Transfer(image, [], []), None)
+    # (1·1 + 0.1·0.5) / (1 + 3·0.1), and (0.1·1 + 0.1·0.5) / (4·0.1)
+    expected = (1.05 / 1.3 + 0.15 / 0.4) / 2
+    assert ReconstructionLoss(background=0.1)(inputs).item() == pytest.approx(expected, rel=1e-6)
+    assert ReconstructionLoss(background=0)(inputs).item() == pytest.approx((1 + 0) / 2)
+    squared = (1 + 0.1 * 0.25) / 1.3 + (0.1 + 0.1 * 0.25) / 0.4
+    assert ReconstructionLoss(background=0.1, power=2)(inputs).item() == pytest.approx(squared / 2, rel=1e-6)
+    assert ReconstructionLoss(background=1)(inputs) == ReconstructionLoss()(inputs)
+
+
+def test_foreground_weights_need_a_foreground():
+    inputs = LossInputs(tiny_pair(torch.zeros(1, 3, 2, 2)), Transfer(torch.zeros(1, 3, 2, 2), [], []), None)
+    with pytest.raises(ConfigError, match=r"ReconstructionLoss: background=0\.2 needs data with a foreground"):
+        ReconstructionLoss(background=0.2)(inputs)
+    with pytest.raises(ConfigError, match="background must be 0 or more, got -1"):
+        ReconstructionLoss(background=-1)
+
+
+def smoothness(flow, target, edge=10.0):
+    return FlowSmoothness(edge)(LossInputs(tiny_pair(target), Transfer(torch.empty(0), [flow], []), None))
+
+
+def test_smoothness_by_hand():
+    gray = torch.zeros(1, 3, 2, 2)
+    flow = torch.tensor([[[0.0, 3.0], [0.0, 3.0]], [[0.0, 4.0], [0.0, 4.0]]]).unsqueeze(0)  # changes by 5 px across
+    step = (25 + 1e-3) ** 0.5 - 1e-3**0.5
+    assert smoothness(flow, gray).item() == pytest.approx(step, rel=1e-5)  # across: both rows; down: none
+    edge = torch.zeros(1, 3, 2, 2)
+    edge[..., 1] = 0.2
+    assert smoothness(flow, edge).item() == pytest.approx(step * math.exp(-10 * 0.2), rel=1e-5)
+    assert smoothness(flow, edge, edge=0).item() == pytest.approx(step, rel=1e-5)
+    assert smoothness(torch.full((1, 2, 2, 2), 7.0), edge).item() == pytest.approx(0, abs=1e-6)  # any constant flow
+    # at half resolution, 1 pixel of the flow is 2 of the image
+    coarse = torch.zeros(1, 2, 1, 2)
+    coarse[:, 0, :, 1] = 1
+    changes = [(abs(d) ** 2 + 1e-3) ** 0.5 - 1e-3**0.5 for d in (0.5, 1, 0.5)]  # 0, 0.5, 1.5, 2 along a row
+    assert smoothness(coarse, torch.zeros(1, 3, 2, 4)).item() == pytest.approx(sum(changes) / 3, rel=1e-5)
+
+
+def test_gradients_of_smoothness_and_weighted_means():
+    generator = torch.Generator().manual_seed(0)
+    image, weights = torch.rand(2, 3, 4, 5, generator=generator).double(), torch.rand(2, 1, 4, 5).double()
+    flow = torch.randn(2, 2, 4, 5, generator=generator).double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: flow_smoothness(x, image, edge=2.0), flow)
+    assert torch.autograd.gradcheck(lambda x: weighted_mean(x.square(), weights), image.requires_grad_())
 
 
 @pytest.mark.parametrize("needs", [(True, False), (True, True)])

@@ -10,6 +10,7 @@ from .matched_points import MatchedPoints, point_error
 from .perceptual import PerceptualLoss
 from .photometric import PhotometricLoss
 from .reconstruction import ReconstructionLoss
+from .smoothness import FlowSmoothness
 from .style import StyleLoss
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "ExactFlowLoss",
     "ExactVisibilityLoss",
     "FeatureCache",
+    "FlowSmoothness",
     "Loss",
     "LossInputs",
     "MatchedPoints",

@@ -8,6 +8,7 @@ from torch import Tensor
 from ..errors import ConfigError
 from ..registry import LOSSES
 from .base import Loss, LossInputs
+from .weighting import foreground_weights, weighted_mean
 
 DIFFERENCES = {1: F.l1_loss, 2: F.mse_loss}
 
@@ -20,21 +21,30 @@ class ReconstructionLoss(Loss):
         weight: factor in the total.
         power: 1: absolute difference, as published; 2: squared difference, the one that PSNR measures.
         of: ``"image"``, the result; ``"generated"``, what a composing renderer generated beside the pixels it kept.
+        background: weight of a pixel of the background, where a pixel of the batch's ``foreground`` weighs 1; the
+            weighted mean of each image, then over images. 1: all pixels weigh the same, as published.
 
     Raises:
-        ConfigError: *power* or *of* is neither.
+        ConfigError: *power*, *of* or *background* is out of its range; *background* is not 1, and the data has no
+            foreground.
     """
 
-    def __init__(self, weight: float = 1.0, power: int = 1, of: str = "image") -> None:
+    def __init__(self, weight: float = 1.0, power: int = 1, of: str = "image", background: float = 1.0) -> None:
         super().__init__(weight)
         if power not in DIFFERENCES:
             raise ConfigError(f"ReconstructionLoss: power must be 1 or 2, got {power!r}")
         if of not in ("image", "generated"):
             raise ConfigError(f"ReconstructionLoss: of must be 'image' or 'generated', got {of!r}")
-        self.power, self.of = power, of
+        if background < 0:
+            raise ConfigError(f"ReconstructionLoss: background must be 0 or more, got {background!r}")
+        self.power, self.of, self.background = power, of, background
 
     def forward(self, inputs: LossInputs) -> Tensor:
         image = getattr(inputs.out, self.of)
         if image is None:
             raise ConfigError("ReconstructionLoss of the generated image needs a renderer that composes images")
-        return DIFFERENCES[self.power](image.float(), inputs.batch.target)
+        difference = DIFFERENCES[self.power]
+        if self.background == 1:
+            return difference(image.float(), inputs.batch.target)
+        pixels = difference(image.float(), inputs.batch.target, reduction="none")
+        return weighted_mean(pixels, foreground_weights(inputs.batch, self.background, type(self).__name__))
