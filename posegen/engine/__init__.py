@@ -1,6 +1,7 @@
 """Training of staged GANs by mmengine's Runner, with fixes of mmengine (``docs/architecture.md``)."""
 
 from . import progress, run_status, sample_sheets, statistics  # noqa: F401  they register their hooks
+from .averaging import EMAHook
 from .build import build_tester, build_trainer
 from .checkpoint import PlainCheckpoints, VerifiedCheckpoints, load_weights, read_checkpoint
 from .clip_trainer import ClipTrainer
@@ -15,6 +16,7 @@ from .trainer import PairTrainer, Trainer
 __all__ = [
     "EXIT_SAVED",
     "ClipTrainer",
+    "EMAHook",
     "EndlessSampler",
     "Interrupted",
     "NotFiniteError",

@@ -21,6 +21,8 @@ from .checkpoint_files import LAST, damage, prune, remove_unfinished, write_whol
 from .distributed import in_first_process
 
 PLAIN = (str, int, float, bool, type(None))
+AVERAGED = "averaged_model"
+"""Key of a checkpoint with the complete model's averaged weights, see :class:`~.averaging.EMAHook`."""
 
 
 @HOOKS.register_module()
@@ -165,10 +167,13 @@ def load_weights(model: nn.Module, path: str | Path, prefix: str = "model.") -> 
 def read_model_weights(path: str | Path, prefix: str = "model.") -> Mapping[str, Any]:
     """Read the complete model's weights from a checkpoint of a run, or from a state dict of the model.
 
+    Averaged weights take precedence, if the run averaged them.
+
     Raises:
         CheckpointError: the file cannot be read, or is a published weight file that is not converted.
     """
-    state = state_of(read_checkpoint(path), path)
+    checkpoint = read_checkpoint(path)
+    state = state_of({"state_dict": checkpoint[AVERAGED]} if AVERAGED in checkpoint else checkpoint, path)
     if any(name.startswith(prefix) for name in state):
         state = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     if is_published(state):

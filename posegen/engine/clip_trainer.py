@@ -201,11 +201,12 @@ class ClipTrainer(Trainer):
     @torch.no_grad()
     def val_step(self, data: ClipBatch) -> list[Animation]:
         """Generate clips as :meth:`test_step` does; in a stage that does not render, from real previous frames."""
-        if self.stage.renders:
-            return self.test_step(data)
-        batch = data.to(self.device)
-        clip = Chunk(batch, range(batch.frames.shape[1]))
-        return [join([self.model(*clip.inputs(t, clip.true_before(t))) for t in clip.numbers])]
+        with self.averaged():
+            if self.stage.renders:
+                return self.test_step(data)
+            batch = data.to(self.device)
+            clip = Chunk(batch, range(batch.frames.shape[1]))
+            return [join([self.model(*clip.inputs(t, clip.true_before(t))) for t in clip.numbers])]
 
 
 @dataclass

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from ..errors import ConfigError
 from ..losses import AdversarialLoss, AffineRegularization, FeatureCache, LossInputs, SamplingCorrectness
 from ..records import PairBatch, Transfer
 from ..registry import DISCRIMINATORS, FEATURE_NETWORKS, MODELS, check_arguments
+from .averaging import WeightAverage
 from .distributed import average_gradients
 from .not_finite import NotFiniteError, Undo, check_finite
 from .stages import Stage
@@ -46,10 +47,12 @@ class Trainer(BaseModel):
     Attributes:
         stage: the current stage; set by :meth:`enter`.
         statistics: measurements of the current step, or None; set by the hook TrainingStatistics.
+        average: averages of the model's weights, or None; set by the hook EMAHook.
     """
 
     stage: Stage
     statistics: StepStatistics | None = None
+    average: WeightAverage | None = None
     _undo: Undo
 
     def __init__(
@@ -156,6 +159,15 @@ class Trainer(BaseModel):
         """Return the first iteration of *stage*, counted from 0."""
         return sum(earlier.iters for earlier in itertools.takewhile(lambda other: other is not stage, self.stages))
 
+    def trained_iters(self, network: str, iteration: int) -> int:
+        """Return how many of the iterations before *iteration*, counted from 0, trained a network."""
+        trained = 0
+        for stage in self.stages:
+            done = min(iteration, stage.iters)
+            trained += done if network in stage.train_networks else 0
+            iteration -= done
+        return trained
+
     def network(self, name: str) -> nn.Module:
         """Return a network of the model: ``flow_estimator`` or ``renderer``."""
         return self.model.get_submodule(name)
@@ -170,6 +182,10 @@ class Trainer(BaseModel):
         for name, network in self.model.named_children():
             network.requires_grad_(name in stage.train_networks)
         self._undo = Undo([self.model, *self.discriminators.values()])
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Return a context in which the model has its averaged weights, if they are averaged."""
+        return nullcontext() if self.average is None else self.average.applied()
 
     def _in_network(self) -> torch.autocast:
         """Return the context in which networks run. Losses and optimizers stay outside, in float32."""
@@ -357,7 +373,8 @@ class PairTrainer(Trainer):
     def val_step(self, data: PairBatch) -> list[Transfer]:
         """Generate in full precision; mmengine's evaluator hands the result to every metric."""
         batch = data.to(self.device)
-        return [self.model.transfer(batch.source, batch.source_structure, batch.target_structure)]
+        with self.averaged():
+            return [self.model.transfer(batch.source, batch.source_structure, batch.target_structure)]
 
     test_step = val_step
 
