@@ -140,17 +140,19 @@ def test_correctness_and_regularization_take_flows_down_to_level_0(network):
 
 def test_the_trainer_of_a_guided_model_takes_the_published_losses_of_flows():
     config = load_config(CONFIGS / "guided_paperdoll.py")
+    levels = list(config.model.flow_estimator.levels)
+    assert levels[-1] == 0
     losses = dict(
-        correctness=dict(type="SamplingCorrectness", levels=[2, 1, 0], only=[2, 1], weight=20),
-        regularization=dict(type="AffineRegularization", kernel_sizes=[3, 3, 3], weight=0.01),
+        correctness=dict(type="SamplingCorrectness", levels=levels, only=levels[:-1], weight=20),
+        regularization=dict(type="AffineRegularization", kernel_sizes=[3] * len(levels), weight=0.01),
         smoothness=dict(type="FlowSmoothness"),
     )
     stages = [{**config.trainer.stages[0], "losses": losses}]
     feature_network = dict(type="VGG16Features", weights="random")
     arguments = {**config.trainer, "stages": stages, "feature_network": feature_network, "model": config.model}
     assert MODELS.build_part(arguments).stages[0].feature_needs
-    losses["regularization"]["kernel_sizes"] = [3, 3]
-    with pytest.raises(ConfigError, match=r"kernel_sizes \[3, 3\] must be one for each level of the flow \[2, 1, 0\]"):
+    losses["regularization"]["kernel_sizes"] = [3]
+    with pytest.raises(ConfigError, match=r"kernel_sizes \[3\] must be one for each level of the flow"):
         MODELS.build_part(arguments)
 
 
