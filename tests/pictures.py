@@ -17,6 +17,8 @@ from posegen.config import load_config
 from .conftest import CONFIGS, write_tiny
 
 HEIGHT, WIDTH = 48, 40  # of the pictures; the models' are 32×32
+AS_THEY_STAND = ["--crop", "none", "--retarget", "none"]
+"""Options with which all poses are seen in one frame, whatever their size."""
 
 
 def write_models(folder: Path) -> None:

@@ -12,11 +12,12 @@ import torch
 from PIL import Image
 
 from posegen.cli.animate import side_by_side
-from posegen.data.images import to_uint8
-from posegen.inference import Inferencer, Prepared
+from posegen.data.images import Photograph, to_uint8
+from posegen.inference import Framing, Inferencer, Prepared
+from posegen.inference.framing import Window
 from posegen.records import Transfer
 
-from .pictures import HEIGHT, WIDTH, pixels, read_points, refused, run, write_points
+from .pictures import AS_THEY_STAND, HEIGHT, WIDTH, pixels, read_points, refused, run, write_points
 
 BOTH = pytest.mark.parametrize("kind", ["shared", "clips"])
 pytestmark = pytest.mark.usefixtures("no_bfloat16")
@@ -73,11 +74,12 @@ def decoded(path: Path) -> list[np.ndarray]:
 
 
 def test_a_model_of_single_images_generates_each_frame_as_transfer_does(models, here, dance, capsys, recorded):
-    made, beside = recorded("animate", models / "shared", "--reference", "a.png", "--structures", "dance")
+    arguments = ["--reference", "a.png", "--structures", "dance", *AS_THEY_STAND]
+    made, beside = recorded("animate", models / "shared", *arguments)
     told = capsys.readouterr().out
     assert "10 frames: a_to_dance.mp4" in told
     assert ALONE in told
-    assert run("transfer", models / "shared", "a.png", "dance", "--out", "single") == 0
+    assert run("transfer", models / "shared", "a.png", "dance", "--out", "single", *AS_THEY_STAND) == 0
     assert len(made) == 10
     for number, (frame, explained) in enumerate(zip(made, beside, strict=True), 1):
         true = pixels(here / "single" / f"a_to_{number}.png")
@@ -88,11 +90,12 @@ def test_a_model_of_single_images_generates_each_frame_as_transfer_does(models, 
 
 
 def test_a_model_of_clips_generates_each_frame_from_the_one_before(models, here, dance, capsys, recorded):
-    command = ["animate", models / "clips", "--reference", "a.png", "--structures"]
+    command = ["animate", models / "clips", *AS_THEY_STAND, "--reference", "a.png", "--structures"]
     made, beside = recorded(*command, "dance")
     assert ALONE not in capsys.readouterr().out
     inferencer = Inferencer(models / "clips", device="cpu")
-    prepared = [inferencer.prepare("a.png", dance / f"{number}.json", "a.json") for number in range(1, 11)]
+    poses = [dance / f"{number}.json" for number in range(1, 11)]
+    prepared = [inferencer.prepare("a.png", pose, "a.json", framing=Framing("none", "none")) for pose in poses]
     structures = torch.stack([one.target_structure for one in prepared])[None]
     true = inferencer.model.animate(prepared[0].source[None], prepared[0].source_structure[None], structures)
     for frame, image in zip(made, true.frames[0], strict=True):
@@ -186,7 +189,8 @@ def test_errors_of_a_clip_are_reported_before_a_model_is_loaded(
 
 def test_a_model_without_a_flow_is_shown_without_it():
     image, structure = torch.zeros(3, 8, 8), torch.zeros(1, 8, 8)
-    one = Prepared(image, structure, structure, "a", (8, 8))
+    photograph = Photograph(np.zeros((8, 8, 3), np.uint8))
+    one = Prepared(image, structure, structure, "a", photograph, Window(0, 0, 8, 8))
     made = Transfer(torch.ones(1, 3, 8, 8), [], [])
     shown = side_by_side(one, made, lambda _: np.full((8, 8, 3), 7, np.uint8))
     assert shown[0, ::8, 0].tolist() == [128, 7, 255]
@@ -196,28 +200,34 @@ def test_a_model_without_a_flow_is_shown_without_it():
 
 
 def test_a_clip_goes_from_the_sources_own_pose_to_the_targets(models, here, capsys, recorded):
-    (made,) = recorded("interpolate", models / "shared", "a.png", "c.json", "--frames", "10", "--pause", "0")
+    command = ["interpolate", models / "shared", "a.png", *AS_THEY_STAND, "--pause", "0"]
+    (made,) = recorded(*command, "c.json", "--frames", "10")
     told = capsys.readouterr().out
     assert "10 frames: a_to_c.mp4" in told
     assert ALONE in told
     assert len(made) == 10  # more than a batch
     inferencer = Inferencer(models / "shared", device="cpu")
-    first, last = (inferencer.infer("a.png", pose, "a.json")[0].image for pose in ("a.json", "c.json"))
+    whole = Framing("none", "none")
+    results = [inferencer.infer("a.png", pose, "a.json", framing=whole) for pose in ("a.json", "c.json")]
+    first, last = (result[0].image for result in results)
     assert np.abs(first.astype(int) - last).mean() > 20
     for frame, true in ((made[0], first), (made[-1], last)):
         assert np.abs(frame - true).mean() < 0.5  # of rounding; a batch may sum in another order
     steps = [np.abs(one - other).mean() for one, other in pairwise(made)]
     assert steps[0] < max(steps)  # it starts slowly
-    wide = read_points(here / "c.json") * [2, 1, 1]  # the same pose in a frame twice as wide
-    write_points(here / "lone.json", wide, canvas_width=2 * WIDTH, canvas_height=HEIGHT)
-    (again,) = recorded("interpolate", models / "shared", "a.png", "lone.json", "--frames", "2", "--pause", "0")
+    large = read_points(here / "c.json") * [2, 2, 1]  # the same pose in a frame twice as large
+    write_points(here / "lone.json", large, canvas_width=2 * WIDTH, canvas_height=2 * HEIGHT)
+    (again,) = recorded(*command, "lone.json", "--frames", "2")
     assert np.abs(again[-1] - made[-1]).max() <= 1  # of rounding
 
 
 def test_a_model_of_clips_goes_from_pose_to_pose_too(models, here, capsys, recorded):
-    (made,) = recorded("interpolate", models / "clips", "a.png", "c.json", "--frames", "3", "--pause", "0")
+    command = ["interpolate", models / "clips", "a.png", *AS_THEY_STAND, "--pause", "0"]
+    (made,) = recorded(*command, "c.json", "--frames", "3")
     assert ALONE not in capsys.readouterr().out
-    first = next(Inferencer(models / "clips", device="cpu").animate("a.png", ["a.json"], "a.json"))
+    first = next(
+        Inferencer(models / "clips", device="cpu").animate("a.png", ["a.json"], "a.json", framing=Framing("none"))
+    )
     assert np.abs(made[0] - first.image).mean() < 0.5  # of rounding
     assert np.abs(made[0] - made[-1]).mean() > 5
 

@@ -204,13 +204,19 @@ def openpose(path: Path, model: PageModel, neck: float = 0) -> Path:
     return path
 
 
-def test_a_picture_and_its_key_points_are_read_in_any_order_and_shrunk_together(model, tmp_path):
+def test_a_picture_and_its_key_points_are_read_in_any_order_and_cropped_around_the_figure(model, tmp_path):
+    """The model sees squares: a wide picture is cropped, or padded and shrunk if it has no key points."""
     files = [openpose(tmp_path / "a.json", model), save(tmp_path / "a.png", (2 * MAX_SIDE, 100))]
     sample, whole = model.read_sample(files), model.gallery.examples[0][0].structure
-    assert sample.picture.shape == (50, MAX_SIDE, 3)
+    side = sample.picture.shape[0]
+    assert sample.picture.shape == (side, side, 3)
     assert np.array_equal(sample.structure.present, whole.present)
-    assert sample.structure.points[whole.present] == pytest.approx(whole.points[whole.present] / 2)
-    assert model.read_sample(files[1:]).structure is None
+    moved = (sample.structure.points - whole.points)[whole.present]
+    assert np.ptp(moved, axis=0).tolist() == [0, 0]
+    assert np.ptp(sample.structure.points[whole.present], axis=0).max() == pytest.approx(side / 1.3, abs=2)
+    bare = model.read_sample(files[1:])
+    assert bare.structure is None
+    assert bare.picture.shape == (MAX_SIDE, MAX_SIDE, 3)
 
 
 @pytest.mark.parametrize("names", [[], ["a.png", "b.png"], ["a.json"], ["a.png", "a.json", "b.json"]])

@@ -19,6 +19,7 @@ from posegen.data import Keypoints, get_layout
 from posegen.data.images import read_image, to_tensor, to_uint8, write_image
 from posegen.errors import ConfigError, DataError, InputError, PosegenError
 from posegen.inference import (
+    Framing,
     Inferencer,
     PoseInput,
     as_array,
@@ -28,6 +29,7 @@ from posegen.inference import (
     prepare_subject,
     read_keypoints,
 )
+from posegen.ops import resize_flow
 from posegen.registry import DATASETS
 from posegen.visualization import flow_to_rgb, mask_to_rgb
 
@@ -64,7 +66,8 @@ def result(inferencer, place):
 
 
 def same(first, second) -> bool:
-    return np.array_equal(first.image, second.image) and np.array_equal(first.flow, second.flow)
+    """Compare two results up to the rounding of key points."""
+    return np.abs(first.image.astype(int) - second.image).max() <= 1 and np.allclose(first.flow, second.flow, atol=1e-2)
 
 
 # Results
@@ -91,12 +94,15 @@ def test_a_result_has_the_models_size_and_its_flow_counts_pixels_of_it(inference
     assert result.flow.mean((1, 2)) == pytest.approx(2 * out.flows[-1][0].mean((1, 2)).numpy(), rel=1e-4, abs=1e-6)
 
 
-def test_resized_back_it_has_the_sources_size_and_pixels(inferencer, result, place):
-    back = inferencer.infer(place / "a.png", place / "b.json", place / "a.json", resize_back=True)[0]
+def test_resized_back_it_has_the_sources_size_and_pixels(inferencer, place):
+    """Padded to 48×48, the source is in the middle of what the model sees."""
+    files, whole = (place / "a.png", place / "b.json", place / "a.json"), Framing("none")
+    back = inferencer.infer(*files, resize_back=True, framing=whole)[0]
     assert back.image.shape == back.warped.shape == (HEIGHT, WIDTH, 3)
     assert back.mask.shape == back.flow.shape[1:] == (HEIGHT, WIDTH)
-    wider, higher = back.flow.mean((1, 2)) / result.flow.mean((1, 2))
-    assert (wider, higher) == pytest.approx((WIDTH / 32, HEIGHT / 32), rel=0.05)
+    _, out = inferencer.transfer([inferencer.prepare(*files, framing=whole)])
+    padded = resize_flow(out.flows[-1], (48, 48))[0].numpy()
+    np.testing.assert_allclose(back.flow, padded[:, :, 4:44], atol=1e-3)
 
 
 def test_flow_and_mask_become_pictures(result, tmp_path):
@@ -115,8 +121,9 @@ def test_flow_and_mask_become_pictures(result, tmp_path):
 
 def test_a_clip_of_a_model_of_single_images_has_the_results_of_infer(inferencer, place):
     poses = [place / f"{name}.json" for name in "abc"]
-    single = inferencer.infer(place / "a.png", poses, place / "a.json", resize_back=True)
-    clip = inferencer.animate(place / "a.png", poses, place / "a.json", batch_size=2, resize_back=True)
+    options = {"resize_back": True, "framing": Framing("none", "none")}
+    single = inferencer.infer(place / "a.png", poses, place / "a.json", **options)
+    clip = inferencer.animate(place / "a.png", poses, place / "a.json", batch_size=2, **options)
     for frame, true in zip(clip, single, strict=True):
         assert np.abs(frame.image.astype(int) - true.image).max() <= 1  # a batch may sum in another order
         assert np.allclose(frame.flow, true.flow, atol=1e-3)  # pixels
@@ -359,13 +366,16 @@ def test_structures_other_than_key_points_are_given_as_their_encoder_takes_them(
 # Preparation
 
 
-@pytest.mark.parametrize(("name", "stretched"), [("gfla_fashion", True), ("gfla_coco", False)])
-def test_stretching_depends_on_the_data_set(name, stretched):
-    """To a square as a whole; a data set that cuts people out keeps their proportions."""
+@pytest.mark.parametrize(("name", "said"), [("gfla_fashion", "is cropped around the figure"), ("gfla_coco", "")])
+def test_cropping_depends_on_the_data_set(name, said):
+    """DeepFashion's pictures have 176×256 pixels before they become square; CocoPairs cuts people out by itself."""
     config, points = load_config(CONFIGS / f"{name}.py"), np.array([[100, 20], [180, 120], [140, 180]])
-    for places, is_stretched in ((points, stretched), (points * (1, 0), False)):  # a line has no proportions
-        source = PoseInput(np.zeros((200, 400, 3), np.uint8), Keypoints(places, np.ones(3), frame=(200, 400)))
-        assert ("is stretched" in describe_size(config, [source], False)) == is_stretched
+    source = PoseInput(np.zeros((200, 400, 3), np.uint8), Keypoints(points, np.ones(3), frame=(200, 400)))
+    told = describe_size(config, [source], False)
+    assert said in told
+    assert ("is " in told) == bool(said)
+    portrait = PoseInput(np.zeros((512, 352, 3), np.uint8), Keypoints(2 * points, np.ones(3), frame=(512, 352)))
+    assert "352×512" not in describe_size(config, [portrait], False)
 
 
 def test_points_of_a_frame_fit_a_picture_of_its_proportions_only():

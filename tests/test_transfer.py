@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import runpy
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +16,7 @@ from PIL import Image
 
 from posegen import plugins
 from posegen.cli import COMMANDS, build_parser, main
+from posegen.cli.transfer import output_paths
 from posegen.config import load_config
 from posegen.data import HeatmapEncoder, Keypoints
 from posegen.data.estimators import Figure, StructureEstimator
@@ -34,7 +36,7 @@ from posegen.inference import (
 )
 
 from .conftest import CONFIGS
-from .pictures import HEIGHT, WIDTH, annotation_list, pixels, read_points, refused, run, write_points
+from .pictures import AS_THEY_STAND, HEIGHT, WIDTH, annotation_list, pixels, read_points, refused, run, write_points
 
 ENCODER = HeatmapEncoder("openpose18")
 pytestmark = pytest.mark.usefixtures("no_bfloat16")
@@ -72,8 +74,8 @@ def beside_a_larger_picture(here: Path) -> list[str]:
 
 
 def in_a_frame_of_their_own(here: Path) -> list[str]:
-    wide = read_points(here / "c.json") * [2, 1, 1]
-    write_points(here / "lone.json", wide, canvas_width=2 * WIDTH, canvas_height=HEIGHT)
+    large = read_points(here / "c.json") * [2, 2, 1]
+    write_points(here / "lone.json", large, canvas_width=2 * WIDTH, canvas_height=2 * HEIGHT)
     return ["a.png", "lone.json"]
 
 
@@ -205,7 +207,10 @@ def test_commands_warn_in_one_line_without_a_place_in_the_code(models, here, mon
     before = warnings.formatwarning
     warnings.simplefilter("always")  # pytest restores the filters
     monkeypatch.setattr(warnings, "showwarning", show)
-    write_points(here / "poses" / "p1.json", np.linspace((2, 1, 1), (60, 47, 1), 18))
+    points = read_points(here / "a.json")
+    write_points(here / "poses" / "p2.json", points)
+    points[[4, 7, 10], 0] += 5 * WIDTH
+    write_points(here / "poses" / "p1.json", points)
     model, pose = models / "shared", "poses/p1.json"
     assert run("transfer", model, "a.png", pose) == 0
     assert run("interpolate", model, "a.png", pose, "--frames", "2") == 0
@@ -242,8 +247,8 @@ def test_help_has_examples_that_parse(command, capsys):
 @pytest.mark.parametrize(
     ("size", "resized_back", "told"),
     [
-        ((40, 48), False, "32×32 pixels; a.png, 40×48, is stretched to these proportions; --resize-back gives results"),
-        ((40, 48), True, "the model works at 32×32 pixels; a.png, 40×48, is stretched to these proportions"),
+        ((40, 48), False, "32×32 pixels; a.png, 40×48, is {seen}; --resize-back gives results"),
+        ((40, 48), True, "the model works at 32×32 pixels; a.png, 40×48, is {seen}"),
         ((65, 64), False, "the model works at 32×32 pixels; --resize-back gives results of the source's size"),
         ((32, 32), False, ""),
     ],
@@ -255,12 +260,14 @@ def test_the_size_that_the_model_works_at_is_described(models, here, size, resiz
     source = PoseInput(Path("a.png"), replace(points, listed=listed))
     config = load_config(models / "tiny.py")
     found = describe_size(config, [source], resized_back)
-    assert told in found
+    cropped = "cropped around the figure (--crop none keeps all of it)"
+    seen = "stretched to these proportions, as its data set does it" if listed else cropped
+    assert told.format(seen=seen) in found
     assert bool(told) == bool(found)
-    if "stretched" in told:
-        assert "a.png, 40×48, is stretched to these proportions, as are 2 others" in describe_size(
-            config, [source] * 3, resized_back
-        )
+    if "seen" in told:
+        assert f"a.png, 40×48, is {seen}, as are 2 others" in describe_size(config, [source] * 3, resized_back)
+    if "seen" in told and not listed:
+        assert "a.png, 40×48, is padded to the model's" in describe_size(config, [source], resized_back, "none")
 
 
 @pytest.mark.parametrize("command", ["transfer", "interpolate"])
@@ -271,7 +278,7 @@ def test_commands_describe_the_size_and_warn_of_points_outside(models, here, cap
     outside = "p1, target: 3 of 18 key points lie outside of the picture, which has 40×48 pixels"
     with pytest.warns(UserWarning, match=outside):
         assert run(command, models / "shared", "a.png", "poses/p1.json") == 0
-    assert capsys.readouterr().err.startswith("the model works at 32×32 pixels; a.png, 40×48, is stretched")
+    assert capsys.readouterr().err.startswith("the model works at 32×32 pixels; a.png, 40×48, is cropped")
 
 
 # Files that belong together
@@ -467,3 +474,81 @@ def test_an_estimator_that_finds_nothing_or_cannot_run_is_named(estimate, option
 def test_transfer_takes_the_name_of_an_estimator(models, here, capsys, monkeypatch):
     arguments = ["transfer", models / "shared", "bare.png", "c.json", "--estimator", "nobody"]
     assert "no estimator called 'nobody'" in refused(capsys, monkeypatch, *arguments)
+
+
+# Outputs
+
+
+def test_a_picture_that_is_read_is_not_overwritten_even_with_force(models, here, capsys, monkeypatch):
+    before = (here / "a.png").read_bytes()
+    (here / "link.png").symlink_to("a.png")
+    for out in ("a.png", "link.png", "./poses/../a.png"):
+        arguments = ["transfer", models / "shared", "a.png", "c.json", "--out", out, "--force"]
+        assert "is read and would be overwritten" in refused(capsys, monkeypatch, *arguments)
+    assert (here / "a.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("out", ["a.json/made", "a.json/made.png", "locked/made.png"])
+def test_an_output_that_cannot_be_written_is_refused_before_the_model_runs(models, here, capsys, monkeypatch, out):
+    def denied(dir):
+        if Path(dir).name == "locked":
+            raise PermissionError(13, "Permission denied")
+        return tempfile.SpooledTemporaryFile()
+
+    (here / "locked").mkdir()
+    monkeypatch.setattr(tempfile, "TemporaryFile", denied)  # a superuser may write everywhere
+    error = refused(capsys, monkeypatch, "transfer", models / "shared", "a.png", "c.json", "--out", out)
+    assert "nothing can be written to" in error
+
+
+def test_a_folder_with_a_dot_in_its_name_is_a_folder_and_home_is_expanded(models, here, monkeypatch):
+    monkeypatch.setenv("HOME", str(here / "home"))
+    assert run("transfer", models / "shared", "a.png", "c.json", "--out=~/results.v2") == 0
+    assert (here / "home" / "results.v2" / "a_to_c.png").is_file()
+    with pytest.raises(PosegenError, match=r"made\.gif: a picture must end in \.png"):
+        output_paths([PoseInput()], [PoseInput()], Path("made.gif"))
+
+
+def test_a_folder_that_was_interrupted_is_gone_on_with(models, here, capsys):
+    arguments = ["transfer", models / "shared", "a.png", "poses", "--out", "made"]
+    assert run(*arguments) == 0
+    whole = {path.name: path.read_bytes() for path in (here / "made").iterdir()}
+    (here / "made" / "a_to_p2.png").unlink()
+    (here / "made" / "a_to_p1.png").write_text("mine")
+    capsys.readouterr()
+    assert run(*arguments, "--skip-existing") == 0
+    printed = capsys.readouterr()
+    assert "1 of 2 pictures exist and are kept" in printed.err
+    assert printed.out.split() == ["made/a_to_p2.png"]
+    assert (here / "made" / "a_to_p2.png").read_bytes() == whole["a_to_p2.png"]
+    assert (here / "made" / "a_to_p1.png").read_text() == "mine"
+    assert run(*arguments, "--skip-existing") == 0  # nothing to do
+
+
+# Transparency
+
+
+def cut_out(path: Path) -> None:
+    """Make the right half of a picture transparent, with green under it."""
+    image = np.dstack([np.asarray(Image.open(path)), np.full((HEIGHT, WIDTH), 255, np.uint8)])
+    image[:, WIDTH // 2 :] = (0, 255, 0, 0)
+    Image.fromarray(image).save(path)
+
+
+def test_a_cut_out_is_moved_on_a_background_and_may_keep_its_alpha(models, here, capsys, monkeypatch):
+    cut_out(here / "a.png")
+    arguments = ["transfer", models / "shared", "a.png", "c.json", "--resize-back", *AS_THEY_STAND]
+    with pytest.warns(UserWarning, match="transparent parts, which show the background: white"):
+        assert run(*arguments, "--out", "white.png") == 0
+    with pytest.warns(UserWarning, match="the given image"):
+        assert run(*arguments, "--out", "blue.png", "--background", "c.png") == 0
+    assert (pixels(here / "white.png") != pixels(here / "blue.png")).any()
+    with pytest.warns(UserWarning, match="transparent"):
+        assert run(*arguments, "--out", "kept.webp", "--keep-alpha") == 0
+    kept = Image.open(here / "kept.webp")
+    assert (kept.mode, kept.size) == ("RGBA", (WIDTH, HEIGHT))
+    assert kept.getchannel("A").getextrema()[0] < 255
+    with monkeypatch.context() as patch:
+        error = refused(capsys, patch, *arguments, "--out", "kept.jpg", "--keep-alpha")
+    assert "--keep-alpha: kept.jpg cannot hold transparency; use .png or .webp" in error
+    assert "neither a color" in refused(capsys, monkeypatch, *arguments, "--background", "no-color")

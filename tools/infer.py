@@ -12,6 +12,9 @@ from posegen.cli.generation import add_device, add_min_score, plain_warnings, tr
 from posegen.errors import PosegenError
 from posegen.hookspecs import Command
 
+WITHOUT = {"background": None, "keep_alpha": False, "skip_existing": False}
+"""Options of ``posegen transfer`` that this script does not have."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
@@ -34,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overlay", action="store_true", help="also write OUT_overlay.png: flow, mask, warped source")
     parser.add_argument("--force", action="store_true", help="overwrite existing files")
     add_device(parser, "cpu")
-    parser.set_defaults(estimator=None, resize_back=False, target_frame=None)
+    parser.set_defaults(estimator=None, resize_back=False, target_frame=None, crop="auto", retarget="auto", **WITHOUT)
 
 
 @plain_warnings()

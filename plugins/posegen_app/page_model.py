@@ -15,6 +15,7 @@ from posegen.data.images import PHOTOGRAPH_ENDINGS, read_photograph, resize_imag
 from posegen.data.pose_files import in_pixels
 from posegen.errors import ConfigError, DataError, InputError
 from posegen.inference import (
+    Framing,
     Inferencer,
     PoseInput,
     Prepared,
@@ -23,6 +24,9 @@ from posegen.inference import (
     read_inputs,
     read_keypoints,
 )
+from posegen.inference.framing import choose_window, whole_window
+from posegen.inference.prepare import test_dataset
+from posegen.inference.retarget import place_frame
 from posegen.visualization import flow_to_rgb, mask_to_rgb, warp
 
 from .explanation import Level, levels_of, recorded_kernels
@@ -110,7 +114,7 @@ class PageModel:
         if others and self.layout is None:
             raise DataError(others[0].name, "the structures of this model are not key points and not read from files")
         picture = read_photograph(pictures[0], most_pixels=MAX_PIXELS).image
-        return _reduced(picture, self._read_points(others[0], pictures[0], picture) if others else None)
+        return self._framed(picture, self._read_points(others[0], pictures[0], picture) if others else None)
 
     def _read_points(self, path: Path, image: Path, picture: np.ndarray) -> Keypoints:
         assert self.layout is not None
@@ -127,7 +131,7 @@ class PageModel:
             ConfigError, MissingWeightsError: no plugin estimates such key points, or it cannot run here.
         """
         picture = read_photograph(path, most_pixels=MAX_PIXELS).image
-        return _reduced(picture, read_inputs([PoseInput(path, name=path.name)], [], self.encoder)[0][0].structure)
+        return self._framed(picture, read_inputs([PoseInput(path, name=path.name)], [], self.encoder)[0][0].structure)
 
     def read_pose(self, paths: Sequence[Path], frame: tuple[int, int]) -> Keypoints:
         """Read a target pose, in pixels of the model's size.
@@ -163,10 +167,23 @@ class PageModel:
     def _prepare_pose(self, pose: Keypoints, frame: tuple[int, int]) -> Keypoints:
         if pose.frame == self.size:
             return pose  # already prepared when the page wrote it
-        height, width = pose.frame or frame
-        size = _stored_size(height, width)
-        points = pose.scale(size[1] / width, size[0] / height)
+        assert self.layout is not None
+        placed = pose if pose.frame is None else place_frame([pose], self.layout, frame)(pose)
+        size = _stored_size(*frame)
+        points = placed.scale(size[1] / frame[1], size[0] / frame[0])
         return self.prepared_points(Sample(np.zeros((*size, 3), np.uint8), points))
+
+    def _framed(self, picture: np.ndarray, points: Keypoints | None) -> Sample:
+        """Crop a photograph around its figure, or pad it to the model's proportions, and reduce it."""
+        dataset, options = test_dataset(self.inferencer.config)
+        proportions = dataset.proportions(self.size, options)
+        size = (picture.shape[0], picture.shape[1])
+        if proportions is None or (points is not None and points.listed):
+            return _reduced(picture, points)
+        if points is None:
+            return _reduced(whole_window(size, proportions).cut(picture), None)
+        window = choose_window(size, proportions, points, [], "auto")
+        return _reduced(window.cut(picture), window.shift(points))
 
     # Structures
 
@@ -255,7 +272,7 @@ class PageModel:
             picture, own = resize_image(picture, self.size), self._encode(own)
         blank = np.zeros((*self.size, 3), np.uint8)  # targets are in pixels of the model's size
         encoded = (PoseInput(blank, self._encode(target)) for target in targets)
-        return self.inferencer.prepare_inputs(PoseInput(picture, own), encoded)
+        return self.inferencer.prepare_inputs(PoseInput(picture, own), encoded, Framing("none"))
 
     def _encode(self, structure: Structure) -> Tensor:
         """Encode a structure as S H W (or S 1 1); key points are in pixels of the model's size."""

@@ -264,6 +264,12 @@ class AnnotatedPairs(PeoplePairs):
     prepare_options = ("keypoint_frame", "crop_to_frame", "resample")
 
     @staticmethod
+    def proportions(size: tuple[int, int], options: Mapping[str, Any]) -> tuple[int, int] | None:
+        """Return the proportions of *keypoint_frame*, which are those of the data set's images before resizing."""
+        height, width = options.get("keypoint_frame") or size
+        return height, width
+
+    @staticmethod
     def prepare(
         image: np.ndarray, keypoints: Keypoints, size: tuple[int, int], options: Mapping[str, Any]
     ) -> tuple[np.ndarray, Keypoints]:
@@ -554,6 +560,11 @@ class CocoPairs(PeoplePairs):
         return cut_out(image, person.keypoints, person.box, self.size, self.padding, self.resample)
 
     prepare_options = ("padding", "resample")
+
+    @staticmethod
+    def proportions(size: tuple[int, int], options: Mapping[str, Any]) -> tuple[int, int] | None:
+        """Return None: :meth:`prepare` cuts out by the key points."""
+        return None
 
     @staticmethod
     def prepare(

@@ -14,6 +14,7 @@ from ..console import CLOSED_PIPE, discard_output
 from ..errors import PosegenError, nearest
 from ..hookspecs import Command
 from ..version import __version__
+from .common import expand_home
 
 DESCRIPTION = "Pose transfer and image animation with GFLA."
 
@@ -112,6 +113,7 @@ def _ended_quietly(action: Callable[[], int]) -> int:
 def _run(command: Command, arguments: Sequence[str], prog: str | None) -> int:
     parsed = build_parser(command, prog).parse_args(arguments)
     try:
+        expand_home(parsed)
         return int(importlib.import_module(command.module).run(parsed) or 0)
     except PosegenError as error:
         if parsed.traceback:

@@ -25,6 +25,7 @@ from .generation import (
     pose_choice,
     print_if_single_images,
     read_checked,
+    read_framing,
 )
 
 if TYPE_CHECKING:
@@ -118,7 +119,8 @@ def run(parsed: argparse.Namespace) -> int:
     name = parsed.video.stem if parsed.video else _name(parsed.structures)
     out = parsed.out or Path(f"{parsed.reference.stem}_to_{name}.mp4")
     beside = out.with_name(f"{out.stem}_side_by_side.mp4") if parsed.side_by_side or parsed.compare else None
-    refuse_to_overwrite([path for path in (out, beside) if path is not None], parsed.force)
+    inputs = [path for path in (parsed.reference, parsed.video, parsed.compare) if path is not None]
+    refuse_to_overwrite([path for path in (out, beside) if path is not None], parsed.force, inputs)
     if parsed.compare:
         from ..data.video import VideoReader
 
@@ -155,7 +157,9 @@ def _animate_by_structures(
 
     inferencer = Inferencer(model, device=parsed.device, precision=parsed.precision)
     clips = Clips(out, beside, Fraction(parsed.fps or FPS), len(targets), compare=parsed.compare)
-    clips.write(_generated(parsed, inferencer, inferencer.prepare_inputs(source, targets), beside is not None))
+    motion = [target.structure for target in targets]
+    prepared = inferencer.prepare_inputs(source, targets, read_framing(parsed), motion)
+    clips.write(_generated(parsed, inferencer, prepared, beside is not None))
     return inferencer
 
 
@@ -200,7 +204,9 @@ def _animate_by_video(parsed: argparse.Namespace, model: ModelSource, out: Path,
         first = unfinished.frames if inferencer.makes_single_images else 0
         frames = video if inferencer.encoder.sees_image else repeat(None)
         targets = islice(_targets(frames, motion), first, None)
-        made = _generated(parsed, inferencer, inferencer.prepare_inputs(source, targets), beside is not None)
+        poses = [points for points in motion if points is not None]
+        prepared = inferencer.prepare_inputs(source, targets, read_framing(parsed), poses)
+        made = _generated(parsed, inferencer, prepared, beside is not None)
         count = sum(points is not None for points in motion)
         clips = Clips(out, beside, video.fps, count, _sound(parsed, count, len(motion)), parsed.compare)
         clips.write(unfinished.go_on(made, first))

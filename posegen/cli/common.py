@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,11 +85,52 @@ def load_plugins(parsed: argparse.Namespace) -> list[PluginReport]:
     return plugins.load()
 
 
-def refuse_to_overwrite(paths: Sequence[Path], force: bool) -> None:
-    """Raise PosegenError if a file that a command would write exists, unless *force*."""
+def refuse_to_overwrite(paths: Sequence[Path], force: bool, inputs: Sequence[Path] = ()) -> None:
+    """Refuse files that a command could not or should not write, before any work.
+
+    Args:
+        paths: files to write.
+        force: overwrite existing files.
+        inputs: files that the command reads, which are not overwritten even with *force*.
+
+    Raises:
+        PosegenError: a file exists, is one of the *inputs*, or cannot be written; names the first one.
+    """
+    read = {os.path.realpath(path) for path in inputs}
     for path in paths:
-        if path.exists() and not force:
+        if os.path.realpath(path) in read:
+            raise PosegenError(f"{path} is read and would be overwritten; give another name with --out")
+        if os.path.lexists(path) and not force:
             raise PosegenError(f"{path} exists; give --force to overwrite it, or another name")
+        if path.is_dir():
+            raise PosegenError(f"{path} cannot be written: it is a folder")
+    for folder in dict.fromkeys(path.parent for path in paths):
+        _check_writable(folder)
+
+
+def _check_writable(folder: Path) -> None:
+    """Raise PosegenError if no file can be created in a folder, or in the one in which it would be made."""
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    if not there.is_dir():
+        raise PosegenError(f"nothing can be written to {folder}: {there} is a file")
+    try:
+        tempfile.TemporaryFile(dir=there).close()
+    except OSError as error:
+        raise PosegenError(f"nothing can be written to {folder}: {error.strerror}") from error
+
+
+def expand_home(parsed: argparse.Namespace) -> None:
+    """Replace ``~`` at the beginning of paths: a shell does not expand that of ``--out=~/moved``.
+
+    Raises:
+        PosegenError: there is no such user.
+    """
+    for name, value in vars(parsed).items():
+        if isinstance(value, Path) and value.parts[:1] and value.parts[0].startswith("~"):
+            try:
+                setattr(parsed, name, value.expanduser())
+            except RuntimeError as error:
+                raise PosegenError(f"{value}: {error}") from error
 
 
 def print_columns(rows: Sequence[Sequence[str]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ from ..errors import PosegenError
 from .common import add_model, refuse_to_overwrite
 
 if TYPE_CHECKING:
-    from ..inference import Inferencer, ModelSource, PoseChoice, PoseInput
+    from ..inference import Framing, Inferencer, ModelSource, PoseChoice, PoseInput
 
 PIXELS = (
     "Key points count pixels of their own image. Those of a target without an image count pixels of an image of\n"
@@ -62,11 +63,25 @@ def add_model_and_examples(parser: argparse.ArgumentParser, examples: str) -> No
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--resize-back``, ``--force``, ``--device`` and ``--precision``."""
+    """Add options of framing, ``--resize-back``, ``--force``, ``--device`` and ``--precision``."""
+    parser.add_argument(
+        "--crop",
+        choices=("auto", "figure", "none"),
+        default="auto",
+        help="what the model sees of the source: a crop around the figure, or all of it, padded; auto: all of it if it "
+        "has the model's proportions and the figure fills a good part of it (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--retarget",
+        choices=("auto", "none", "scale", "bones"),
+        default="auto",
+        help="fit target poses to the source: scale them to its size and place, or give each bone its length; auto: "
+        "scale if sizes differ by more than a quarter (default: %(default)s)",
+    )
     parser.add_argument(
         "--resize-back",
         action="store_true",
-        help="resize results to the source's size; stretches them if the data set cuts sources out",
+        help="give results the source's size: what the model saw of it is replaced, with a soft edge",
     )
     parser.add_argument("--force", action="store_true", help="overwrite existing files")
     add_device(parser)
@@ -86,6 +101,13 @@ def add_device(parser: argparse.ArgumentParser, default: str = "auto") -> None:
         help="number format of the networks; auto: bf16 on a CPU that computes in it natively, else fp32 "
         "(default: %(default)s)",
     )
+
+
+def read_framing(parsed: argparse.Namespace) -> Framing:
+    """Return what ``--crop`` and ``--retarget`` say."""
+    from ..inference import Framing
+
+    return Framing(parsed.crop, parsed.retarget)
 
 
 @contextmanager
@@ -112,34 +134,76 @@ def transfer_pictures(
         model: the model.
         sources, targets: pictures and key-point files.
         paths: file of each picture, target by target for each source.
-        parsed: arguments of :func:`add_output_options`, and ``estimator``.
+        parsed: arguments of :func:`add_output_options`, ``estimator``, ``skip_existing``, ``background`` and
+            ``keep_alpha``.
         explain: suffix of the file name of a second picture with flow, mask and warped source; empty: none.
 
     Raises:
         PosegenError: what is wrong with the files, before the model is loaded.
     """
     explained = [path.with_name(f"{path.stem}{explain}.png") for path in paths] if explain else []
-    refuse_to_overwrite([*paths, *explained], parsed.force)
-    sources, targets = read_checked(model, sources, targets, parsed)
+    written = list(zip(paths, explained, strict=True)) if explain else [(path,) for path in paths]
+    missing = [not (parsed.skip_existing and all(map(os.path.lexists, files))) for files in written]
+    new = [file for files, wanted in zip(written, missing, strict=True) for file in files if wanted]
+    if len(new) < len(paths) + len(explained):
+        print(f"{missing.count(False)} of {len(paths)} pictures exist and are kept", file=sys.stderr)
+    refuse_to_overwrite(new, parsed.force or parsed.skip_existing, input_files([*sources, *targets]))
+    _check_alpha(new, parsed)
+    if not new:
+        return
 
+    import numpy as np
     from rich.progress import track
 
     from ..data.generated import write_generated
     from ..inference import Inferencer, generated_picture
     from ..visualization import overlay
 
+    wanted = np.array(missing).reshape(len(sources), len(targets))
+    rows, columns = np.flatnonzero(wanted.any(1)).tolist(), np.flatnonzero(wanted.any(0)).tolist()
+    sources, targets = [sources[row] for row in rows], [targets[column] for column in columns]
+    sources, targets = read_checked(model, _on_background(sources, parsed), targets, parsed)
+    wanted = wanted[rows][:, columns]
+
     inferencer = Inferencer(model, device=parsed.device, precision=parsed.precision)
     inferencer.require_single_images()
-    prepared = (one for source in sources for one in inferencer.prepare_inputs(source, targets))
-    made = inferencer.generate(prepared, BATCH_SIZE)
-    shown = track(made, "pictures", total=len(paths), disable=len(paths) <= BATCH_SIZE)
-    for index, (one, transfer) in enumerate(shown):
-        write_generated(paths[index], generated_picture(one, transfer, parsed.resize_back))
+    framing = read_framing(parsed)
+    prepared = (
+        one
+        for source, row in zip(sources, wanted, strict=True)
+        for one in inferencer.prepare_inputs(source, [targets[column] for column in np.flatnonzero(row)], framing)
+    )
+    places = [files for files, is_wanted in zip(written, missing, strict=True) if is_wanted]
+    shown = track(inferencer.generate(prepared, BATCH_SIZE), "pictures", len(places), disable=len(places) <= BATCH_SIZE)
+    for (one, transfer), files in zip(shown, places, strict=True):
+        write_generated(files[0], generated_picture(one, transfer, parsed.resize_back, parsed.keep_alpha))
         if explain:
             seen = one.source[None], one.source_structure[None], one.target_structure[None]
-            write_generated(explained[index], overlay(*seen, transfer, inferencer.encoder.draw))
-    for path in [*paths, *explained]:
-        print(path)
+            write_generated(files[1], overlay(*seen, transfer, inferencer.encoder.draw))
+    for file in [*(files[0] for files in places), *(files[1] for files in places if explain)]:
+        print(file)
+
+
+def input_files(inputs: Sequence[PoseInput]) -> list[Path]:
+    """List the files of pictures and key points."""
+    return [Path(file) for one in inputs for file in (one.picture, one.structure) if isinstance(file, (str, Path))]
+
+
+def _on_background(sources: Sequence[PoseInput], parsed: argparse.Namespace) -> list[PoseInput]:
+    """Return sources whose transparent parts show ``--background``."""
+    if parsed.background is None:
+        return list(sources)
+    from ..data.images import read_background
+
+    background = read_background(parsed.background)
+    return [replace(source, background=background) for source in sources]
+
+
+def _check_alpha(paths: Sequence[Path], parsed: argparse.Namespace) -> None:
+    """Raise PosegenError if ``--keep-alpha`` is given for a format without alpha."""
+    wrong = [path for path in paths if path.suffix.lower() not in (".png", ".webp")] if parsed.keep_alpha else []
+    if wrong:
+        raise PosegenError(f"--keep-alpha: {wrong[0]} cannot hold transparency; use .png or .webp")
 
 
 def read_checked(
@@ -152,7 +216,7 @@ def read_checked(
     sources = [replace(one, choice=choice) for one in sources]
     targets = [replace(one, choice=replace(choice, frame=parsed.target_frame)) for one in targets]
     read = read_inputs(sources, targets, model.keypoint_encoder(), parsed.estimator)
-    if size := describe_size(model.config, read[0], parsed.resize_back):
+    if size := describe_size(model.config, read[0], parsed.resize_back, parsed.crop):
         print(size, file=sys.stderr)
     return read
 

@@ -14,6 +14,7 @@ from .generation import (
     plain_warnings,
     print_if_single_images,
     read_checked,
+    read_framing,
 )
 
 EXAMPLES = f"""
@@ -54,7 +55,8 @@ def run(parsed: argparse.Namespace) -> int:
 
     inferencer = Inferencer(model, device=parsed.device, precision=parsed.precision)
     last, rest = parsed.frames - 1, round(parsed.pause * parsed.fps)
-    prepared = inferencer.prepare_between(source, target, [_eased(frame / last) for frame in range(parsed.frames)])
+    fractions = [_eased(frame / last) for frame in range(parsed.frames)]
+    prepared = inferencer.prepare_between(source, target, fractions, read_framing(parsed))
     with VideoWriter(out, parsed.fps) as clip:
         made = track(inferencer.generate(prepared), "frames", total=parsed.frames)
         for frame, (one, transfer) in enumerate(made):

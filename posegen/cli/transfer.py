@@ -42,6 +42,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE|DIR",
         help="image to write (.png, .jpg, .webp), or folder for SOURCE_to_TARGET.png (default: the current folder)",
     )
+    parser.add_argument(
+        "--background",
+        metavar="COLOR|IMAGE",
+        help="background of transparent parts of the source: a color (white, #ffcc00, …) or an image (default: white)",
+    )
+    parser.add_argument(
+        "--keep-alpha",
+        action="store_true",
+        help="write results with the source's transparency, moved along the flow (.png, .webp)",
+    )
+    parser.add_argument(
+        "--skip-existing", action="store_true", help="keep pictures that exist, and generate the others"
+    )
     parser.add_argument("--explain", action="store_true", help="also write …_explained.png: flow, mask, warped source")
     add_output_options(parser)
 
@@ -63,14 +76,16 @@ def output_paths(sources: Sequence[PoseInput], targets: Sequence[PoseInput], out
     """Return the file of each picture, target by target for each source.
 
     Raises:
-        PosegenError: *out* has no supported ending, is one picture for several, or is a file.
+        PosegenError: *out* ends as a picture or clip of another format, is one picture for several, or is a file.
     """
     from ..data.generated import FORMATS
+    from ..data.images import PHOTOGRAPH_ENDINGS
+    from ..inference.files import CLIP_ENDINGS
 
-    count = len(sources) * len(targets)
-    if out.suffix and not out.is_dir():
-        if out.suffix.lower() not in FORMATS:
-            raise PosegenError(f"--out {out}: a picture must end in {', '.join(FORMATS)}; a folder has no ending")
+    count, ending = len(sources) * len(targets), out.suffix.lower()
+    if ending in (*FORMATS, *PHOTOGRAPH_ENDINGS, *CLIP_ENDINGS) and not out.is_dir():
+        if ending not in FORMATS:
+            raise PosegenError(f"--out {out}: a picture must end in {', '.join(FORMATS)}")
         if count > 1:
             raise PosegenError(f"--out {out} is one picture, but {count} will be written; give a folder")
         return [out]

@@ -81,6 +81,18 @@ class PoseDataset(Dataset[Record]):
         height, width = image.shape[:2]
         return resize_image(image, size), keypoints.scale(size[1] / width, size[0] / height)
 
+    @staticmethod
+    def proportions(size: tuple[int, int], options: Mapping[str, Any]) -> tuple[int, int] | None:
+        """Return the proportions (H, W) of the photographs that :meth:`prepare` resizes as a whole.
+
+        posegen crops or pads a user's photograph to them before it calls :meth:`prepare`. None: *prepare* cuts
+        photographs out by their key points itself. Default: those of *size*.
+
+        Args:
+            size, options: as of :meth:`prepare`.
+        """
+        return size
+
     @classmethod
     def has_own_preparation(cls) -> bool:
         """Return whether :meth:`prepare` does more than resize the whole photograph."""

@@ -44,7 +44,7 @@ def write_generated(path: str | Path, picture: np.ndarray, quality: int = 95, to
 
     Args:
         path: with an ending of :data:`FORMATS`; parent folders are made, and the file appears whole.
-        picture: what was generated, uint8 H W 3, RGB.
+        picture: what was generated, uint8 H W 3, RGB, or H W 4, RGBA, for PNG and WebP.
         quality: of JPEG and WebP, 1 to 100.
         to_disk: as of :func:`~posegen.files.written_whole`; False: for many that can be made again.
 

@@ -99,11 +99,11 @@ def read_orientation(path: str | Path) -> int:
     return value if value in range(1, 9) else UPRIGHT
 
 
-def read_size(path: str | Path) -> tuple[int, int]:
-    """Return the size (H, W) of an image file, as it is seen: with its EXIF orientation applied."""
-    with Image.open(path, formats=FORMATS) as image:
-        size = image.height, image.width
-    return size if read_orientation(path) < SIDEWAYS else size[::-1]
+def read_size(picture: str | Path | Image.Image) -> tuple[int, int]:
+    """Return the size (H, W) of an image file, or an image opened with Pillow, as it is seen: turned by EXIF."""
+    image = picture if isinstance(picture, Image.Image) else Image.open(picture)
+    sideways = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT) in range(SIDEWAYS, 9)
+    return (image.width, image.height) if sideways else (image.height, image.width)
 
 
 @dataclass(frozen=True)
@@ -113,10 +113,12 @@ class Photograph:
     Args:
         image: uint8 H W 3, sRGB, upright, composed on its background.
         alpha: uint8 H W, 255 is opaque; None: opaque everywhere.
+        background: shown where the photograph is transparent.
     """
 
     image: np.ndarray
     alpha: np.ndarray | None = None
+    background: Background = WHITE
 
 
 def read_photograph(
@@ -161,7 +163,7 @@ def read_photograph(
     shown = "the given image" if isinstance(background, np.ndarray) else _color_name(background)
     told = f"has transparent parts, which show the background: {shown} (--background chooses another)"
     warnings.warn(f"{where}: {told}", stacklevel=2)
-    return Photograph(compose(image, alpha, background), alpha)
+    return Photograph(compose(image, alpha, background), alpha, background)
 
 
 def read_background(text: str) -> Background:

@@ -116,6 +116,11 @@ class Keypoints:
             )
         return replace(self.scale(x, y), frame=size, chosen=self.chosen, notes=self.notes)
 
+    def stretch(self, size: tuple[int, int]) -> Keypoints:
+        """Convert the points from pixels of their frame to pixels of a picture of *size* (H, W) that shows the same."""
+        assert self.frame is not None
+        return replace(self.scale(size[1] / self.frame[1], size[0] / self.frame[0]), frame=size)
+
     def transform(self, matrix: np.ndarray) -> Keypoints:
         """Move the points by a 2×3 affine matrix, x' = A x + b."""
         moved = self.points @ np.asarray(matrix, np.float32)[:, :2].T + np.asarray(matrix, np.float32)[:, 2]

@@ -166,7 +166,7 @@ def _size_or_problem(path: Path) -> tuple[int, int] | str:
         return f"{path}: {'; '.join(error.problems)}"
     with Image.open(path) as image:
         mode = image.mode
-        transparent = image.has_transparency_data and image.convert("RGBA").getextrema()[3] != (255, 255)
+        transparent = image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (255, 255)
     if transparent:
         return f"{path}: has an alpha channel with transparent parts; compose it with its background"
     if mode not in COLOR_MODES:

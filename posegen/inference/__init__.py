@@ -2,7 +2,7 @@
 
 from ..data.pose_files import PoseChoice
 from .files import find_poses, find_sources, find_targets, list_files, matching_pictures
-from .inferencer import Inferencer, Prepared, Result, generated_picture
+from .inferencer import Inferencer, Result, generated_picture
 from .inputs import (
     Picture,
     PoseInput,
@@ -17,9 +17,12 @@ from .inputs import (
 )
 from .interpolation import interpolate_keypoints
 from .model_source import ModelSource
-from .prepare import describe_size, prepare_checked, prepare_subject
+from .prepare import AS_IT_FITS, Framing, describe_size, prepare_checked, prepare_subject
+from .prepared import Prepared
 
 __all__ = [
+    "AS_IT_FITS",
+    "Framing",
     "Inferencer",
     "ModelSource",
     "Picture",

@@ -18,24 +18,27 @@ from torch import Tensor
 
 from ..acceleration import prepare_for_inference
 from ..config import require
-from ..data import Keypoints, StructureEncoder
+from ..data import KeypointLayout, Keypoints, StructureEncoder
 from ..data.images import resize_image, to_tensor, to_uint8
 from ..data.keypoints import shown
 from ..errors import ConfigError, InputError, PosegenError
 from ..ops import resize_flow, warp
 from ..records import PairBatch, Transfer
 from ..registry import STRUCTURE_ENCODERS
-from .inputs import Picture, PoseInput, Structure, as_structure, is_path, read_each
+from .framing import Window, whole_window
+from .inputs import Picture, PoseInput, Structure, as_structure, in_picture, is_path, read_each
 from .interpolation import interpolate_keypoints
 from .model_source import ModelSource
-from .prepare import frame_of, model_size, prepare_checked, test_dataset
+from .pasting import moved_alpha, paste_flow, paste_mask, put_back, with_alpha
+from .prepare import AS_IT_FITS, FramedSource, Framer, Framing, frame_of, model_size, prepare_checked, test_dataset
+from .prepared import Prepared
 
 
 @dataclass(frozen=True)
 class Result:
     """Generated picture, with the flow and mask it was made with.
 
-    All have the model's size (H, W), or that of the source with ``resize_back``.
+    All have the model's size (H, W), or with ``resize_back`` that of the source, into which they are put back.
 
     Args:
         image: uint8 H W 3, RGB.
@@ -51,25 +54,6 @@ class Result:
     mask: np.ndarray | None
     warped: np.ndarray | None
     name: str
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A source and a target as the network takes them.
-
-    Args:
-        source: 3 H W in [-1, 1].
-        source_structure: S H W (or S 1 1).
-        target_structure: S H W (or S 1 1).
-        name: name of the source.
-        size: size (H, W) of the source before it was prepared.
-    """
-
-    source: Tensor
-    source_structure: Tensor
-    target_structure: Tensor
-    name: str
-    size: tuple[int, int]
 
 
 class Inferencer:
@@ -138,6 +122,7 @@ class Inferencer:
         target_images: Picture | list[Picture] | None = None,
         subject: int | None = None,
         resize_back: bool = False,
+        framing: Framing = AS_IT_FITS,
     ) -> list[Result]:
         """Move sources into target structures. Lists go together item by item; anything else is used for every item.
 
@@ -153,8 +138,8 @@ class Inferencer:
             target_images: pictures of the target structures: for their size, for encoders that use the picture, and to
                 select the entry in a key-point file of many pictures.
             subject: index of the figure, for key points of several figures, N K 2 or N K 3.
-            resize_back: resize results to the source's size. If the data set cuts sources out, this stretches the
-                cut-out.
+            resize_back: results have the source's size: what the model saw of it is replaced, with a soft edge.
+            framing: what the model sees of the sources, and how targets are fitted to their size.
 
         Returns:
             One result for each source, in order.
@@ -179,7 +164,8 @@ class Inferencer:
             inputs += [PoseInput(source, own, _name(source, index)), PoseInput(image, target)]
         read = self._read(inputs, subject)
         pairs = zip(read[::2], read[1::2], strict=True)
-        made = self.generate((one for pair in pairs for one in self.prepare_inputs(pair[0], pair[1:])), batch_size)
+        prepared = (one for pair in pairs for one in self.prepare_inputs(pair[0], pair[1:], framing))
+        made = self.generate(prepared, batch_size)
         tracked = track(made, description="inference", total=len(rows), disable=not progress or len(rows) <= batch_size)
         return [_result(one, transfer, resize_back) for one, transfer in tracked]
 
@@ -192,6 +178,7 @@ class Inferencer:
         structure_images: Picture | list[Any] | None = None,
         subject: int | None = None,
         resize_back: bool = False,
+        framing: Framing = AS_IT_FITS,
     ) -> Iterator[Result]:
         """Generate a clip: one picture, moved through a sequence of structures, with either kind of model.
 
@@ -206,8 +193,8 @@ class Inferencer:
             batch_size: frames in a batch, for a model of single images.
             structure_images: pictures of the structures: a list (None for no picture) or one for all frames; read
                 frame by frame.
-            subject: see :meth:`infer`.
-            resize_back: see :meth:`infer`.
+            subject, resize_back: see :meth:`infer`.
+            framing: see :meth:`infer`. All structures are fitted in the same way; those of an iterable, as the first.
 
         Returns:
             An iterator of results in order, each generated when it is asked for.
@@ -227,13 +214,16 @@ class Inferencer:
         if isinstance(structures, Sequence):
             rows = _rows(structures=list(structures), structure_images=structure_images)
             source, *targets = self._read([source, *(PoseInput(image, one) for one, image in rows)], subject)
+            motion = [target.structure for target in targets]
         elif isinstance(structure_images, list):
             raise InputError("structure_images is a list, so structures must be a list of the same length")
         else:
             source = self._read([source], subject)[0]
             unread = (PoseInput(structure_images, structure) for structure in structures)
-            targets = (self._read([target], subject)[0] for target in unread)
-        frames = self.generate(self.prepare_inputs(source, targets), batch_size)
+            read = (self._read([target], subject)[0] for target in unread)
+            first = list(islice(read, 1))
+            targets, motion = chain(first, read), [target.structure for target in first]
+        frames = self.generate(self.prepare_inputs(source, targets, framing, motion), batch_size)
         return (_result(one, made, resize_back) for one, made in frames)
 
     def prepare(
@@ -244,11 +234,12 @@ class Inferencer:
         target_image: Picture | None = None,
         name: str = "",
         subject: int | None = None,
+        framing: Framing = AS_IT_FITS,
     ) -> Prepared:
         """Prepare one source for :meth:`transfer`. Arguments and errors: see :meth:`infer`."""
         given = PoseInput(source, source_structure, name or _name(source, 0))
         own, target = self._read([given, PoseInput(target_image, target_structure)], subject)
-        return next(self.prepare_inputs(own, [target]))
+        return next(self.prepare_inputs(own, [target], framing))
 
     def transfer(self, prepared: Sequence[Prepared]) -> tuple[PairBatch, Transfer]:
         """Run the model on prepared sources as one batch.
@@ -272,24 +263,64 @@ class Inferencer:
 
     # Steps, for the commands
 
-    def prepare_inputs(self, source: PoseInput, targets: Iterable[PoseInput]) -> Iterator[Prepared]:
+    def prepare_inputs(
+        self,
+        source: PoseInput,
+        targets: Iterable[PoseInput],
+        framing: Framing = AS_IT_FITS,
+        motion: Sequence[Structure] | None = None,
+    ) -> Iterator[Prepared]:
         """Prepare one source for each of its targets, one at a time.
 
         Args:
             source: picture with its structure, read.
             targets: structures, read, with their pictures if they have one.
+            framing: what the model sees of the source, and how targets are fitted to it.
+            motion: structures of a clip, which are fitted all in the same way; None: each target by itself.
 
         Raises:
             DataError, InputError: see :meth:`infer`.
         """
-        picture = source.read_picture()
-        prepared, own = self._encode(source, picture, f"{source.name}, source")
-        image = to_tensor(prepared)
+        if not isinstance(source.structure, Keypoints):
+            yield from self._prepare_structures(source, targets)
+            return
+        poses = None if motion is None else [one for one in motion if isinstance(one, Keypoints)]
+        framer = Framer(self.config, self._layout(), source, framing, poses)
+        seen: FramedSource | None = None
         for target in targets:
-            _, wanted = self._encode(target, frame_of(target, picture), f"{target.name or source.name}, target")
-            yield Prepared(image, own, wanted, source.name, picture.shape[:2])
+            name = f"{target.name or source.name}, target"
+            if isinstance(target.structure, Keypoints):
+                own, picture, points = framer.pair(target, name)
+                wanted = self.encoder.encode(points, self.size, picture)
+            else:
+                own, wanted = framer.source(), self._encoded(target.structure, name)
+            if own is not seen:
+                seen, image = own, to_tensor(own.image)
+                structure = self.encoder.encode(own.keypoints, self.size, own.image)
+            yield Prepared(image, structure, wanted, source.name, framer.photograph, seen.window)
 
-    def prepare_between(self, source: PoseInput, target: PoseInput, fractions: Sequence[float]) -> Iterator[Prepared]:
+    def _prepare_structures(self, source: PoseInput, targets: Iterable[PoseInput]) -> Iterator[Prepared]:
+        """Prepare a source whose structure is not key points: its whole picture is resized, or padded first."""
+        photograph = source.read_photograph()
+        name = f"{source.name}, source"
+        own, size = self._encoded(source.structure, name), photograph.image.shape
+        has_places = own.shape[-2:] != (1, 1)  # a ready structure counts pixels of the whole picture, resized
+        window = Window(0, 0, size[1], size[0]) if has_places else whole_window((size[0], size[1]), self.size)
+        image = to_tensor(self._resized(window.cut(photograph.image), name))
+        for target in targets:
+            name = f"{target.name or source.name}, target"
+            if isinstance(target.structure, Keypoints):
+                prepared, points = prepare_checked(
+                    self.config, frame_of(target, photograph.image), target.structure, name
+                )
+                wanted = self.encoder.encode(points, self.size, None if target.picture is None else prepared)
+            else:
+                wanted = self._encoded(target.structure, name)
+            yield Prepared(image, own, wanted, source.name, photograph, window)
+
+    def prepare_between(
+        self, source: PoseInput, target: PoseInput, fractions: Sequence[float], framing: Framing = AS_IT_FITS
+    ) -> Iterator[Prepared]:
         """Prepare frames in which a source moves from its own pose to the target's.
 
         Poses are interpolated in the prepared picture: a data set that cuts out by key points would cut each pose out
@@ -298,14 +329,20 @@ class Inferencer:
         Args:
             source, target: from :func:`posegen.inference.read_inputs`.
             fractions: for each frame the fraction of the way, in [0, 1].
+            framing: see :meth:`prepare_inputs`.
         """
-        picture = source.read_picture()
-        prepared, start = prepare_checked(self.config, picture, source.structure, f"{source.name}, source")
-        _, end = prepare_checked(self.config, frame_of(target, picture), target.structure, f"{target.name}, target")
-        image, own = to_tensor(prepared), self.encoder.encode(start, self.size, prepared)
+        framer = Framer(self.config, self._layout(), source, framing)
+        own, _, end = framer.pair(target, f"{target.name}, target")
+        image, structure = to_tensor(own.image), self.encoder.encode(own.keypoints, self.size, own.image)
         for fraction in fractions:
-            pose = interpolate_keypoints(start, end, self.encoder.layout, fraction)
-            yield Prepared(image, own, self.encoder.encode(pose, self.size), source.name, picture.shape[:2])
+            pose = interpolate_keypoints(own.keypoints, end, self._layout(), fraction)
+            wanted = self.encoder.encode(pose, self.size)
+            yield Prepared(image, structure, wanted, source.name, framer.photograph, own.window)
+
+    def _layout(self) -> KeypointLayout:
+        if self.encoder.layout is None:
+            raise InputError(f"{type(self.encoder).__name__} does not encode key points")
+        return self.encoder.layout
 
     def generate(self, prepared: Iterable[Prepared], batch_size: int = 8) -> Iterator[tuple[Prepared, Transfer]]:
         """Run the model on prepared inputs: single images in batches, or the frames of one clip one after the other.
@@ -353,14 +390,9 @@ class Inferencer:
             raise PosegenError(f"{type(self.model).__name__} generated {len(pending)} frames too few")
 
     def _read(self, inputs: Sequence[PoseInput], subject: int | None) -> list[PoseInput]:
-        return read_each(inputs, lambda one: replace(one, structure=as_structure(one, self.encoder, subject)))
-
-    def _encode(self, given: PoseInput, frame: np.ndarray, name: str) -> tuple[np.ndarray, Tensor]:
-        """Return the prepared frame and the encoded structure."""
-        if isinstance(given.structure, Keypoints):
-            prepared, points = prepare_checked(self.config, frame, given.structure, name)
-            return prepared, self.encoder.encode(points, self.size, None if given.picture is None else prepared)
-        return self._resized(frame, name), self._encoded(given.structure, name)
+        return read_each(
+            inputs, lambda one: in_picture(replace(one, structure=as_structure(one, self.encoder, subject)))
+        )
 
     def _encoded(self, structure: Any, name: str) -> Tensor:
         if isinstance(structure, Tensor):
@@ -399,21 +431,33 @@ def _name(source: Picture, index: int) -> str:
     return Path(source).stem if is_path(source) else f"{index:05d}"
 
 
-def generated_picture(one: Prepared, made: Transfer, resize_back: bool = False) -> np.ndarray:
-    """Return the picture that was generated from one input (B = 1), uint8 H W 3, or resized to the source's size."""
-    picture = to_uint8(made.image[0])
-    return resize_image(picture, one.size) if resize_back else picture
+def generated_picture(one: Prepared, made: Transfer, resize_back: bool = False, keep_alpha: bool = False) -> np.ndarray:
+    """Return the picture that was generated from one input.
+
+    Args:
+        one: the input.
+        made: output of the model, B = 1.
+        resize_back: put the result back into the photograph, see :func:`posegen.inference.pasting.put_back`.
+        keep_alpha: add the alpha of a transparent source, moved along the flow.
+
+    Returns:
+        uint8 H W 3, of the model's size or the photograph's; with *keep_alpha* H W 4.
+    """
+    picture = put_back(one, made) if resize_back else to_uint8(made.image[0])
+    return with_alpha(one, picture, moved_alpha(one, made, resize_back)) if keep_alpha else picture
 
 
 def _result(one: Prepared, made: Transfer, resize_back: bool) -> Result:
-    source = one.source[None].to(made.image.device)
-    size = one.size if resize_back else (source.shape[-2], source.shape[-1])
+    size = (one.source.shape[-2], one.source.shape[-1])
     flow = mask = warped = None
     if made.flows:
-        flow = resize_flow(made.flows[-1].float(), size)[0].cpu().numpy()
-        warped = resize_image(to_uint8(warp(source, made.flows[-1])[0]), size)
+        finest = made.flows[-1]
+        flow = paste_flow(one, finest) if resize_back else resize_flow(finest.float(), size)[0].cpu().numpy()
+        source = to_tensor(one.photograph.image) if resize_back else one.source
+        warped = to_uint8(warp(source[None], torch.from_numpy(flow)[None])[0])
     if made.masks:
-        mask = F.interpolate(made.masks[-1].float(), size)[0, 0].cpu().numpy()
+        finest = made.masks[-1]
+        mask = paste_mask(one, finest) if resize_back else F.interpolate(finest.float(), size)[0, 0].cpu().numpy()
     return Result(generated_picture(one, made, resize_back), flow, mask, warped, one.name)
 
 

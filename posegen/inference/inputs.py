@@ -17,7 +17,7 @@ from torch import Tensor
 from .. import plugin_access
 from ..data import KeypointLayout, Keypoints, StructureEncoder
 from ..data.estimators import Figure, find_estimator, run_estimator
-from ..data.images import WHITE, Background, read_image, read_photograph
+from ..data.images import WHITE, Background, Photograph, read_image, read_photograph, read_size
 from ..data.keypoints import shown
 from ..data.pose_files import (
     DEFAULT_CHOICE,
@@ -67,8 +67,8 @@ class PoseInput:
     background: Background = WHITE
     choice: PoseChoice = DEFAULT_CHOICE
 
-    def read_picture(self) -> np.ndarray:
-        """Return the picture, uint8 H W 3: as it is seen, but as stored if a data set's list counts its pixels.
+    def read_photograph(self) -> Photograph:
+        """Return the picture as it is seen, but as it is stored if a data set's list counts its pixels.
 
         Raises:
             DataError: the file cannot be read.
@@ -76,8 +76,14 @@ class PoseInput:
         """
         assert self.picture is not None
         if is_path(self.picture) and isinstance(self.structure, Keypoints) and self.structure.listed:
-            return read_image(self.picture)
-        return as_array(self.picture, self.background)
+            return Photograph(read_image(self.picture))
+        if is_path(self.picture) or isinstance(self.picture, Image.Image):
+            return read_photograph(self.picture, self.background)
+        return Photograph(as_array(self.picture))
+
+    def read_picture(self) -> np.ndarray:
+        """Return the picture of :meth:`read_photograph`, uint8 H W 3."""
+        return self.read_photograph().image
 
 
 # Key-point files
@@ -218,6 +224,24 @@ def as_structure(given: PoseInput, encoder: StructureEncoder, subject: int | Non
         image = Path(given.picture) if is_path(given.picture) else None
         return read_keypoints(Path(structure), layout, image, given.choice)
     return structure if layout is None else as_keypoints(structure, layout, subject)
+
+
+def in_picture(given: PoseInput) -> PoseInput:
+    """Return an input whose key points, if it has any, count pixels of its picture, if it has one.
+
+    Raises:
+        DataError: the picture cannot be read.
+        InputError: the key points' frame has other proportions.
+    """
+    points, picture = given.structure, given.picture
+    if picture is None or not isinstance(points, Keypoints) or points.listed:
+        return given
+    try:
+        size = picture.shape[:2] if isinstance(picture, np.ndarray) else read_size(picture)
+    except (OSError, ValueError, SyntaxError):
+        size = given.read_picture().shape[:2]  # which says what is wrong
+    size = (size[0], size[1])
+    return replace(given, structure=replace(points.within(size), frame=size))
 
 
 def is_path(value: Any) -> TypeGuard[str | Path]:

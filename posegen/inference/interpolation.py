@@ -36,7 +36,7 @@ def interpolate_keypoints(start: Keypoints, end: Keypoints, layout: KeypointLayo
         raise InputError(f"{layout.name} has {len(layout)} points; got {len(start)} and {len(end)}")
     if not 0 <= fraction <= 1:
         raise InputError(f"the fraction must be in [0, 1], got {fraction}")
-    parents = _parents(layout, start.present, end.present)
+    parents = parents_of(layout, start.present, end.present)
     first, last = _complete(start, end, parents), _complete(end, start, parents)
     points = np.zeros((len(layout), 2))
     for child, parent in parents.items():
@@ -49,7 +49,7 @@ def interpolate_keypoints(start: Keypoints, end: Keypoints, layout: KeypointLayo
     return Keypoints(points, start.present if fraction < 0.5 else end.present)
 
 
-def _parents(layout: KeypointLayout, in_start: np.ndarray, in_end: np.ndarray) -> dict[int, int | None]:
+def parents_of(layout: KeypointLayout, in_start: np.ndarray, in_end: np.ndarray) -> dict[int, int | None]:
     """Return the parent of every point that either pose has, None for roots; parents come before their children.
 
     Roots are the points with the most limbs, points that both poses have first.

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from ..data import Keypoints, PoseDataset, require_dataset
+from ..data import KeypointLayout, Keypoints, PoseDataset, require_dataset
 from ..data.keypoints import shown
+from ..errors import InputError
 from ..registry import DATASETS
+from .framing import CROP, Window, choose_window, whole_window
 from .inputs import PoseInput, check_points
-
-UNNOTICED = 1.05
-"""Largest ratio of proportions that is not reported as stretched."""
+from .retarget import RETARGET, UNNOTICED, Placement, place_targets
 
 
 def prepare_subject(config: Mapping[str, Any], image: np.ndarray, keypoints: Keypoints) -> tuple[np.ndarray, Keypoints]:
@@ -52,10 +53,171 @@ def prepare_checked(
         UserWarning: some points lie outside; the warning begins with *name*.
     """
     prepared, points = prepare_subject(config, image, keypoints)
-    checked, frame = (points, prepared) if keypoints.listed else (keypoints, image)
-    if problem := check_points(checked, (frame.shape[0], frame.shape[1])):
-        warnings.warn(f"{name}: {problem}", stacklevel=2)
+    warn_of_points(*((points, prepared.shape[:2]) if keypoints.listed else (keypoints, image.shape[:2])), name)
     return prepared, points
+
+
+def warn_of_points(keypoints: Keypoints, size: tuple[int, ...], name: str) -> None:
+    """Check points against a picture of *size* (H, W); see :func:`prepare_checked`."""
+    if problem := check_points(keypoints, (size[0], size[1])):
+        warnings.warn(f"{name}: {problem}", stacklevel=3)
+
+
+@dataclass(frozen=True)
+class Framing:
+    """Crop of a photograph for the model, and fit of target poses to it.
+
+    Args:
+        crop: one of :data:`posegen.inference.framing.CROP`.
+        retarget: one of :data:`posegen.inference.retarget.RETARGET`.
+    """
+
+    crop: str = "auto"
+    retarget: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.crop not in CROP or self.retarget not in RETARGET:
+            raise InputError(
+                f"crop is one of {', '.join(CROP)} and retarget one of {', '.join(RETARGET)}; got {self.crop!r} and "
+                f"{self.retarget!r}"
+            )
+
+
+AS_IT_FITS = Framing()
+"""All of a photograph that has the model's proportions, else a crop; poses are scaled if their size differs much."""
+
+
+@dataclass(frozen=True)
+class FramedSource:
+    """A source as a model sees it.
+
+    Args:
+        image: uint8 H W 3, of the model's size.
+        keypoints: in pixels of *image*.
+        window: the part of the photograph that *image* shows.
+    """
+
+    image: np.ndarray
+    keypoints: Keypoints
+    window: Window
+
+
+class Framer:
+    """Prepare a source with key points, and its targets, for a model.
+
+    A source is cropped or padded to the model's proportions, and targets are brought into its pixels; unless the data
+    set does it by itself: it cuts out by key points, or key points are from its own list.
+
+    Args:
+        config: config of the model.
+        layout: layout of its key points.
+        source: picture with key points.
+        framing: crop and retargeting.
+        motion: poses of a clip, which are fitted all in the same way; None: each target by itself.
+
+    Attributes:
+        photograph: the source's picture.
+
+    Raises:
+        DataError: the picture cannot be read.
+        InputError: see :func:`prepare_checked`.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        layout: KeypointLayout,
+        source: PoseInput,
+        framing: Framing = AS_IT_FITS,
+        motion: Sequence[Keypoints] | None = None,
+    ) -> None:
+        self.config, self.layout, self.framing = config, layout, framing
+        self.photograph = source.read_photograph()
+        self.size = (self.photograph.image.shape[0], self.photograph.image.shape[1])
+        keypoints: Keypoints = source.structure
+        self.keypoints = keypoints if keypoints.listed else keypoints.within(self.size)
+        if not keypoints.listed:
+            warn_of_points(keypoints, self.size, f"{source.name}, source")
+        dataset, options = test_dataset(config)
+        self.proportions = None if keypoints.listed else dataset.proportions(model_size(config), options)
+        self._seen: FramedSource | None = None
+        self._motion = motion
+        self._places: dict[tuple[int, int] | None, Placement] = {}
+        self._window: Window | None = None  # of a motion
+
+    def source(self) -> FramedSource:
+        """Return the source as the model sees it without any target."""
+        return self._as_the_data_set() if self.proportions is None else self._see(self._choose([]))
+
+    def pair(self, target: PoseInput, name: str) -> tuple[FramedSource, np.ndarray | None, Keypoints]:
+        """Return the source, and picture and key points of a target.
+
+        The source is the same object until its window changes. The picture, uint8 H W 3 of the model's size, is None
+        if the target has none, or none that fits its changed limbs.
+
+        Args:
+            target: key points, with their picture if they have one.
+            name: name of the target in warnings.
+
+        Raises:
+            DataError, InputError, and warnings: see :func:`prepare_checked`.
+        """
+        pose: Keypoints = target.structure
+        if self.proportions is None or pose.listed:
+            return self._pair_as_the_data_set(target, name)
+        warn_of_points(pose, pose.frame or self.size, name)
+        place, window = self._fit(pose, name)
+        frame, picture = model_size(self.config), None
+        if target.picture is not None and place.limbs is None:
+            picture = window.within(place).cut(target.read_picture())
+            frame = (picture.shape[0], picture.shape[1])
+        blank = np.zeros((*frame, 3), np.uint8) if picture is None else picture
+        prepared, points = prepare_subject(self.config, blank, window.shift(place(pose)).stretch(frame))
+        return self._see(window), None if picture is None else prepared, points
+
+    def _fit(self, pose: Keypoints, name: str) -> tuple[Placement, Window]:
+        """Return how a pose comes into the source's picture, and what the model sees of this."""
+        if self._motion is None:
+            place = self._place([pose], name)
+            return place, self._choose([place(pose)])
+        if self._window is None:
+            poses = [one for one in self._motion if not one.listed]
+            for frame in dict.fromkeys(one.frame for one in poses):
+                self._places[frame] = self._place([one for one in poses if one.frame == frame], name)
+            self._window = self._choose([self._places[one.frame](one) for one in poses])
+        if pose.frame not in self._places:
+            self._places[pose.frame] = self._place([pose], name)
+        return self._places[pose.frame], self._window
+
+    def _place(self, poses: Sequence[Keypoints], name: str) -> Placement:
+        return place_targets(self.keypoints, poses, self.layout, self.size, self.framing.retarget, name)
+
+    def _choose(self, placed: Sequence[Keypoints]) -> Window:
+        assert self.proportions is not None
+        return choose_window(self.size, self.proportions, self.keypoints, placed, self.framing.crop)
+
+    def _see(self, window: Window) -> FramedSource:
+        if self._seen is None or self._seen.window != window:
+            cut = window.cut(self.photograph.image)
+            self._seen = FramedSource(*prepare_subject(self.config, cut, window.shift(self.keypoints)), window)
+        return self._seen
+
+    def _as_the_data_set(self) -> FramedSource:
+        if self._seen is None:
+            image, points = prepare_subject(self.config, self.photograph.image, self.keypoints)
+            if self.keypoints.listed:
+                warn_of_points(points, image.shape, "source")
+            window = window_of(self.keypoints, points, self.size, model_size(self.config))
+            self._seen = FramedSource(image, points, window)
+        return self._seen
+
+    def _pair_as_the_data_set(self, target: PoseInput, name: str) -> tuple[FramedSource, np.ndarray | None, Keypoints]:
+        if self.framing.retarget in ("scale", "bones"):
+            if self.keypoints.listed or target.structure.listed:
+                raise InputError(f"{name}: key points of a data set's list cannot be retargeted; --retarget none")
+            target = replace(target, picture=None, structure=self._place([target.structure], name)(target.structure))
+        prepared, points = prepare_checked(self.config, frame_of(target, self.photograph.image), target.structure, name)
+        return self.source(), None if target.picture is None else prepared, points
 
 
 def frame_of(target: PoseInput, source: np.ndarray) -> np.ndarray:
@@ -74,6 +236,24 @@ def frame_of(target: PoseInput, source: np.ndarray) -> np.ndarray:
     return np.zeros((height, width, 3), np.uint8)
 
 
+def window_of(before: Keypoints, after: Keypoints, picture: tuple[int, ...], size: tuple[int, int]) -> Window:
+    """Return the window that a data set cut out of a *picture* (H, W, …) for an image of *size* (H, W).
+
+    Args:
+        before, after: key points in pixels of the picture, and of the image.
+    """
+    known = before.present & after.present
+    if before.listed or known.sum() < 2 or np.ptp(before.points[known], axis=0).max() < 1:
+        return Window(0, 0, picture[1], picture[0])
+    old, new = before.points[known].astype(float), after.points[known].astype(float)
+    wide = np.ptp(old, axis=0)
+    scale = np.ptp(new, axis=0) / np.maximum(wide, 1e-6)
+    scale = np.where(wide < 1, scale[wide.argmax()], scale)  # points on a line tell one of the two
+    left, top = (old.mean(0) - new.mean(0) / scale).round().astype(int).tolist()
+    width, height = (np.array(size[::-1]) / scale).round().astype(int).tolist()
+    return Window(left, top, max(1, width), max(1, height))
+
+
 def test_dataset(config: Mapping[str, Any]) -> tuple[type[PoseDataset], dict[str, Any]]:
     """Return the class of the test data set, the base class if there is none, and its options."""
     options = dict((config.get("test_dataloader") or {}).get("dataset") or {})
@@ -87,27 +267,42 @@ def model_size(config: Mapping[str, Any]) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def describe_size(config: Mapping[str, Any], sources: Sequence[PoseInput], resized_back: bool) -> str:
-    """Say at what size the model works and which sources are stretched to it; nothing if all have that size.
+def describe_size(
+    config: Mapping[str, Any], sources: Sequence[PoseInput], resized_back: bool, crop: str = "auto"
+) -> str:
+    """Say at what size the model works and what it sees of the sources; nothing if all have that size.
 
     Args:
         config: config of the model.
         sources: pictures with key points, from :func:`posegen.inference.read_inputs`.
         resized_back: results get the source's size, or cannot have it.
+        crop: one of :data:`posegen.inference.framing.CROP`.
     """
     size = model_size(config)
     sizes = [one.structure.frame or one.read_picture().shape[:2] for one in sources]
     if all(one == size for one in sizes):
         return ""
     told = [f"the model works at {shown(size)} pixels"]
-    ratios = [_stretch(config, one.structure, frame) for one, frame in zip(sources, sizes, strict=True)]
-    stretched = [index for index, ratio in enumerate(ratios) if not 1 / UNNOTICED <= ratio <= UNNOTICED]
-    if stretched:
-        first, others = stretched[0], len(stretched) - 1
+    seen = [_seen(config, one.structure, frame, crop) for one, frame in zip(sources, sizes, strict=True)]
+    for how in dict.fromkeys(filter(None, seen)):
+        first, others = seen.index(how), seen.count(how) - 1
         more = f", as are {others} others" if others else ""
-        told.append(f"{sources[first].picture}, {shown(sizes[first])}, is stretched to these proportions{more}")
-    told += [] if resized_back else ["--resize-back gives results of the source's size"]
+        told.append(f"{sources[first].picture}, {shown(sizes[first])}, is {how}{more}")
+    told += [] if resized_back else ["--resize-back gives results of the source's size, put back into it"]
     return "; ".join(told)
+
+
+def _seen(config: Mapping[str, Any], keypoints: Keypoints, frame: tuple[int, int], crop: str) -> str:
+    """Describe what the model sees of a picture of size *frame* (H, W); empty if it sees all of it as it is."""
+    dataset, options = test_dataset(config)
+    proportions = dataset.proportions(model_size(config), options)
+    if proportions is None or keypoints.listed:
+        stretched = 1 / UNNOTICED <= _stretch(config, keypoints, frame) <= UNNOTICED
+        return "" if stretched else "stretched to these proportions, as its data set does it"
+    window = choose_window(frame, proportions, keypoints.within(frame), [], crop)
+    if window == whole_window(frame, proportions):
+        return "" if window == Window(0, 0, frame[1], frame[0]) else "padded to the model's proportions"
+    return "cropped around the figure (--crop none keeps all of it)"
 
 
 def _stretch(config: Mapping[str, Any], keypoints: Keypoints, frame: tuple[int, int]) -> float:
