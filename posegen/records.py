@@ -166,12 +166,13 @@ class Origins(NamedTuple):
 
 @dataclass
 class Frame:
-    """One generated frame of a clip: ``image`` B 3 H W; for each origin, ``flows`` and ``masks`` as in
-    :class:`Transfer`."""
+    """One generated frame of a clip: ``image`` and ``generated`` as in :class:`Transfer`; for each origin, ``flows``
+    and ``masks`` as there."""
 
     image: Tensor
     flows: Origins
     masks: Origins
+    generated: Tensor | None = None
 
 
 class Animation(NamedTuple):

@@ -24,6 +24,7 @@ from posegen.data import HeatmapEncoder, Keypoints, get_layout
 from posegen.data.images import to_uint8, write_image
 from posegen.errors import ConfigError, DataError
 from posegen.inference import read_keypoint_file
+from posegen.models import PartFlow
 from posegen.ops import warp
 from posegen.records import Clip, collate_clips
 from posegen.registry import DATASETS, STRUCTURE_ENCODERS
@@ -647,3 +648,11 @@ def test_both_data_sets_are_registered() -> None:
     )
     assert built[0].structures.shape == (2, 20, 32, 32)
     assert DATASETS.get("DanceClips") is DanceClips
+
+
+def test_the_parts_of_a_body_tell_most_of_a_dancers_motion() -> None:
+    clip = DancingDolls(1, DanceStructureEncoder(sigma=3), frames=4, seed=3)[0]
+    source = clip.reference_structure.expand_as(clip.structures)
+    counts = clip.visible * clip.foreground
+    error = ((PartFlow("human36m")(source, clip.structures).flow - clip.flow).norm(dim=1, keepdim=True) * counts).sum()
+    assert error < 0.3 * (clip.flow.norm(dim=1, keepdim=True) * counts).sum()

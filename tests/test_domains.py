@@ -41,6 +41,7 @@ DRAWN = {
     "gfla_drawn_cars": ["batch_size=4"],
     "gfla_drawn_chairs": ["batch_size=4"],
 }
+GUIDED = ["guided_drawn_faces", "guided_dancing_dolls"]
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +90,22 @@ def test_a_trained_domain_is_tested_with_exact_flow_and_drawn(runs, name, tmp_pa
     frames = int(DRAWN[name][-1].split("=")[1]) if clip else 1
     assert len(list((tmp_path / "images").rglob("*.jpg"))) == 2 * frames
     assert read_image(tmp_path / "test_sheet.png").std() > 10
+
+
+@pytest.mark.parametrize("name", GUIDED)
+def test_a_guided_domain_trains_and_is_tested_with_exact_flow(name, tmp_path):
+    narrow = [option for option in NARROW if "discriminator" not in option]
+    same = ["train_length=2", "batch_size=2", "train_frames=2"]  # the same clips at each iteration
+    tiny = ["--cfg-options", *narrow, *same, f"flow_iters={FLOW}", f"full_iters={FULL}"]
+    config = str(CONFIGS / f"{name}.py")
+    assert main(["train", config, "--work-dir", str(tmp_path), *tiny]) == 0
+    rows = logged(tmp_path)
+    flow, full = rows[:FLOW], rows[FLOW:]
+    for loss, part in (("flow", flow), ("visibility", flow), ("reconstruction", full), ("generated", full)):
+        assert np.mean([row[loss] for row in part[-3:]]) < np.mean([row[loss] for row in part[:3]]), loss
+    assert main(["test", config, str(tmp_path / f"iter_{FLOW + FULL}.pth"), "--work-dir", str(tmp_path), *tiny]) == 0
+    values = json.loads((tmp_path / "metrics.json").read_text())["metrics"]
+    assert values["epe_ratio"] < 0.5
 
 
 # posegen animate ------------------------------------------------------------------------------------------

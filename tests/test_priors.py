@@ -12,8 +12,17 @@ from torch import Tensor
 from posegen.data import KeypointLayout
 from posegen.data.keypoints import RigidPart
 from posegen.errors import ConfigError
-from posegen.models import ComposingRenderer, GuidedFlowEstimator, PairModel, PartFlow
+from posegen.models import (
+    ClipModel,
+    ComposingClipRenderer,
+    ComposingRenderer,
+    GuidedClipFlowEstimator,
+    GuidedFlowEstimator,
+    PairModel,
+    PartFlow,
+)
 from posegen.ops import heatmap_peaks, resize_flow, sample_bilinear
+from posegen.records import Origins
 
 SIZE = (64, 64)
 TORSO = KeypointLayout(
@@ -191,3 +200,80 @@ def test_gradients_reach_flow_mask_and_both_sides():
     (out.image.square().mean() + out.generated.square().mean()).backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.renderer.to_image.parameters())
     assert model.flow_estimator.head.weight.grad.abs().max() > 0
+
+
+# Clips --------------------------------------------------------------------------------------------------------
+
+
+def clip_inputs() -> tuple[Tensor, ...]:
+    """Previous frame, its structure, reference, its structure, target structure."""
+    reference, own, target = inputs()
+    return reference.flip(-1), heatmaps(SQUARE + 1).expand(2, -1, -1, -1), reference, own, target
+
+
+def guided_clips() -> GuidedClipFlowEstimator:
+    prior = dict(type="PartFlow", layout=TORSO)
+    return GuidedClipFlowEstimator(4, prior, base_width=16, max_width=16, full_width=16, norm="group")
+
+
+def test_both_flows_of_a_clip_are_those_of_one_network_for_pairs():
+    previous, previous_structure, reference, own, target = clip_inputs()
+    network = guided_clips()
+    torch.nn.init.normal_(network.estimator.head.weight, std=0.01)  # as trained: not the prior alone
+    flows, masks = network(previous, previous_structure, reference, own, target)
+    sources = {"previous": (previous, previous_structure), "reference": (reference, own)}
+    for origin, source in sources.items():
+        alone = network.estimator(*source, target)
+        for found, expected in zip((getattr(flows, origin), getattr(masks, origin)), alone, strict=True):
+            for level, expected_level in zip(found, expected, strict=True):
+                torch.testing.assert_close(level, expected_level, atol=1e-4, rtol=1e-4)
+
+
+def levels_of(value: Tensor) -> list[Tensor]:
+    """Maps of levels 2, 1 and 0, constant over blocks of 4×4 pixels."""
+    return [value[..., ::4, ::4], value[..., ::2, ::2], value]
+
+
+def test_a_frame_keeps_the_reference_then_the_previous_frame_and_generates_the_rest():
+    previous, _, reference, _, target = clip_inputs()
+    rest = [torch.zeros(2, 2, side, side) for side in (16, 32, 64)]
+    of_reference, of_previous = torch.zeros(2, 2, 1, *SIZE)
+    of_reference[..., :32] = 1
+    of_previous[..., 16:48] = 1
+    network = ComposingClipRenderer(4, base_width=16, max_width=16)
+    masks = Origins(levels_of(of_previous), levels_of(of_reference))
+    image, generated = network(previous, reference, target, Origins(rest, rest), masks)
+    torch.testing.assert_close(image[..., :32], reference[..., :32])
+    torch.testing.assert_close(image[..., 32:48], previous[..., 32:48])
+    torch.testing.assert_close(image[..., 48:], generated[..., 48:])
+
+
+def test_without_the_previous_frame_a_frame_is_composed_as_a_pair():
+    previous, _, reference, own, target = clip_inputs()
+    flows = [torch.rand(2, 2, side, side) for side in (16, 32, 64)]
+    masks, none = levels_of(torch.rand(2, 1, *SIZE)), levels_of(torch.zeros(2, 1, *SIZE))
+    network = ComposingClipRenderer(4, base_width=16, max_width=16)
+    found = network(previous, reference, target, Origins(flows, flows), Origins(none, masks))
+    expected = network.composer(reference, own, target, flows, masks)
+    torch.testing.assert_close(found.image, expected.image)
+    torch.testing.assert_close(found.generated, expected.generated)
+
+
+def test_a_guided_clip_model_animates_and_learns_from_both_sides():
+    model = ClipModel(guided_clips(), ComposingClipRenderer(4, base_width=16, max_width=16))
+    frame = model(*clip_inputs())
+    assert frame.generated.shape == frame.image.shape == (2, 3, *SIZE)
+    (frame.image.square().mean() + frame.generated.square().mean()).backward()
+    assert model.flow_estimator.estimator.head.weight.grad.abs().max() > 0
+    assert model.renderer.composer.to_image.conv.weight.grad.abs().max() > 0
+    _, _, reference, own, target = clip_inputs()
+    clip = model.eval().animate(reference, own, target.unsqueeze(1).repeat(1, 2, 1, 1, 1))
+    assert clip.frames.shape == (2, 2, 3, *SIZE)
+
+
+def test_a_prior_is_computed_in_float32_under_autocast():
+    source, own, target = inputs()
+    network = guided()
+    with torch.autocast("cpu", torch.bfloat16):
+        flows, _ = network(source, own, target)
+    assert (flows[-1] - network.prior(own, target).flow).abs().max() < 1e-3  # pixels; bfloat16 rounds 40 to 0.25

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import numpy as np
-from posegen_people.layouts import OPENPOSE_18
+from posegen_people.layouts import OPENPOSE_18, body_parts
 
 from posegen.data import KeypointLayout, Keypoints
 
+_HUMAN36M = (
+    "pelvis",
+    "right hip", "right knee", "right ankle",
+    "left hip", "left knee", "left ankle",
+    "spine", "thorax", "nose", "head top",
+    "left shoulder", "left elbow", "left wrist",
+    "right shoulder", "right elbow", "right wrist",
+)  # fmt: skip
+
 HUMAN36M = KeypointLayout(
     name="human36m",
-    names=(
-        "pelvis",
-        "right hip", "right knee", "right ankle",
-        "left hip", "left knee", "left ankle",
-        "spine", "thorax", "nose", "head top",
-        "left shoulder", "left elbow", "left wrist",
-        "right shoulder", "right elbow", "right wrist",
-    ),
+    names=_HUMAN36M,
     partner=(0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 10, 14, 15, 16, 11, 12, 13),
     limbs=(
         (0, 1), (1, 2), (2, 3), (0, 4), (4, 5), (5, 6), (0, 7), (7, 8), (8, 9), (9, 10),
         (8, 11), (11, 12), (12, 13), (8, 14), (14, 15), (15, 16),
     ),
+    parts=body_parts(_HUMAN36M),
     colors=(
         (255, 255, 255),
         (0, 255, 170), (0, 255, 255), (0, 170, 255),

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 @hookimpl
 def posegen_register() -> None:
-    """Register the structure encoder of faces and data sets of clips."""
-    from . import clips, drawn, structure  # noqa: F401
+    """Register structure encoders of faces, their flow prior and data sets of clips."""
+    from . import clips, drawn, landmark_flow, structure  # noqa: F401
 
 
 @hookimpl

@@ -42,21 +42,27 @@ def _on_the_head() -> np.ndarray:
     return np.stack([HALF_WIDTH * across, down, HALF_WIDTH * np.sqrt(1 - across**2 - down**2)], 1)
 
 
-def _shares() -> np.ndarray:
-    """Return M 68: each matched point as a weighted sum of landmarks, with weights that sum to 1.
+def _head_fit() -> np.ndarray:
+    """Return 4 68: axes (right, down, toward the viewer) and middle of the head, as weighted sums of landmarks.
 
-    An affine map from the generic head to a picture, fitted to landmarks by least squares, is linear in them; so where
-    it puts a point of the head is a fixed weighted sum of landmarks.
+    An affine map from the generic head to a picture, fitted to landmarks by least squares, is linear in them.
     """
     generic = np.array([*GENERIC_HEAD.values()])
-    fitted = np.linalg.pinv(np.c_[generic, np.ones(len(generic))])  # 4 × landmarks
+    fit = np.zeros((4, len(IBUG_68)))
+    fit[:, [*GENERIC_HEAD]] = np.linalg.pinv(np.c_[generic, np.ones(len(generic))])
+    return fit
+
+
+HEAD_FIT = _head_fit()
+
+
+def _shares() -> np.ndarray:
+    """Return M 68: each matched point as a weighted sum of landmarks, with weights that sum to 1."""
     points = _on_the_head()
-    head = np.zeros((len(points), len(IBUG_68)))
-    head[:, [*GENERIC_HEAD]] = np.c_[points, np.ones(len(points))] @ fitted
     chin = np.zeros((len(CHIN), len(IBUG_68)))
     for row, ends in zip(chin, CHIN, strict=True):
         row[[*ends]] = 0.5
-    return np.concatenate([np.eye(len(IBUG_68)), head, chin])
+    return np.concatenate([np.eye(len(IBUG_68)), np.c_[points, np.ones(len(points))] @ HEAD_FIT, chin])
 
 
 SHARES = _shares()

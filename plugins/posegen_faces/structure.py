@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posegen.data import KeypointLayout, Keypoints, StructureEncoder, get_layout
+from posegen.data import HeatmapEncoder, KeypointLayout, Keypoints, StructureEncoder, get_layout
 from posegen.errors import ConfigError, InputError
 from posegen.registry import STRUCTURE_ENCODERS
 
@@ -150,6 +150,50 @@ class FaceStructureEncoder(StructureEncoder):
         array = structure.detach().float().cpu().numpy()
         labels = np.clip(np.rint(array[-1]), 0, len(LABEL_COLORS) - 1).astype(np.int64)
         return np.where(array[0][..., None] > 0.5, np.uint8(255), LABEL_COLORS[labels])
+
+
+@STRUCTURE_ENCODERS.register_module()
+class FaceLandmarkEncoder(StructureEncoder):
+    """Encoder of the 68 landmarks of a face as 84 channels: a heat map for each landmark, then the 16 channels of
+    :class:`FaceStructureEncoder`. The landmarks can be recovered from it, so a flow prior can start from them.
+
+    Args:
+        layout: name of the layout of 68 points, or the layout itself.
+        sigma: standard deviation of the heat maps in pixels of the encoded size.
+        divisor, image_edges, canny: as in :class:`FaceStructureEncoder`.
+
+    Raises:
+        ConfigError: a sigma that is not above 0; see also :class:`FaceStructureEncoder`.
+    """
+
+    channels = len(IBUG_68) + FaceStructureEncoder.channels
+
+    def __init__(
+        self,
+        layout: str | KeypointLayout = "ibug68",
+        sigma: float = 6.0,
+        divisor: float = 3.0,
+        image_edges: bool = True,
+        canny: tuple[float, float] = (100, 200),
+    ) -> None:
+        if not sigma > 0:
+            raise ConfigError(f"FaceLandmarkEncoder: sigma must be above 0, got {sigma!r}")
+        self.face = FaceStructureEncoder(layout, divisor, image_edges, canny)
+        self.layout = self.face.layout
+        self.heatmaps = HeatmapEncoder(self.layout, sigma, subpixel=True)
+
+    def encode(self, keypoints: Keypoints, size: tuple[int, int], image: np.ndarray | None = None) -> Tensor:
+        """Return the structure, float32 84 H W; arguments as of :meth:`FaceStructureEncoder.encode`."""
+        face = self.face.encode(keypoints, size, image)
+        return torch.cat([self.heatmaps.encode(keypoints, size), face])
+
+    def decode(self, structure: Tensor) -> Keypoints:
+        """Return the landmarks of a structure 84 H W; empty heat maps are missing landmarks."""
+        return self.heatmaps.decode(structure[: len(IBUG_68)])
+
+    def draw(self, structure: Tensor) -> np.ndarray:
+        """Draw a structure 84 H W as :meth:`FaceStructureEncoder.draw` does."""
+        return self.face.draw(structure[len(IBUG_68) :])
 
 
 def with_forehead(keypoints: Keypoints) -> tuple[np.ndarray, np.ndarray]:

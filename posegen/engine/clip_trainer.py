@@ -188,7 +188,7 @@ class ClipTrainer(Trainer):
             names=batch.names,
             **{name: None if value is None else value[:, t] for name, value in known.items()},
         )
-        out = Transfer(frame.image, getattr(frame.flows, origin), getattr(frame.masks, origin))
+        out = Transfer(frame.image, getattr(frame.flows, origin), getattr(frame.masks, origin), frame.generated)
         images = {"source": source, "target": pair.target, "generated": frame.image}
         return LossInputs(pair, out, FeatureCache(self._features, images, self.stage.feature_needs, computed))
 

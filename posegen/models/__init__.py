@@ -5,10 +5,10 @@ from .base import Discriminator, FlowEstimatorBase, GenerativeModel, Renderer
 from .clip_flow import JointFlowEstimator, SeparateFlowEstimators
 from .clip_model import ClipModel
 from .clip_renderer import ClipRenderer
-from .composing_renderer import ComposingRenderer
+from .composing_renderer import ComposingClipRenderer, ComposingRenderer
 from .discriminator import DifferenceDiscriminator, ResidualDiscriminator, TemporalDiscriminator
 from .flow_estimator import FlowEstimator
-from .guided_flow import GuidedFlowEstimator
+from .guided_flow import GuidedClipFlowEstimator, GuidedFlowEstimator
 from .local_attention_renderer import LocalAttentionRenderer
 from .pair_model import PairModel
 from .priors import FlowCandidates, FlowPrior, PartFlow
@@ -18,6 +18,7 @@ __all__ = [
     "BilinearRenderer",
     "ClipModel",
     "ClipRenderer",
+    "ComposingClipRenderer",
     "ComposingRenderer",
     "DifferenceDiscriminator",
     "Discriminator",
@@ -27,6 +28,7 @@ __all__ = [
     "GenerativeModel",
     "FlowPrior",
     "GlobalAttentionRenderer",
+    "GuidedClipFlowEstimator",
     "GuidedFlowEstimator",
     "JointFlowEstimator",
     "LocalAttentionRenderer",

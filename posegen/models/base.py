@@ -36,8 +36,8 @@ class FlowEstimatorBase(nn.Module):
 class Renderer(nn.Module):
     """Base of renderers, of G.
 
-    ``forward`` returns the target image, B 3 H W in [-1, 1]; a renderer of pairs may return a
-    :class:`posegen.records.Composition` instead. The arguments of ``forward``:
+    ``forward`` returns the target image, B 3 H W in [-1, 1], or a :class:`posegen.records.Composition`. The arguments
+    of ``forward``:
 
     - for pairs ``source, source_structure, target_structure, flows, masks``
     - for clips ``previous, reference, target_structure, flows, masks``

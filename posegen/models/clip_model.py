@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..records import Animation, Frame, Origins
+from ..records import Animation, Composition, Frame, Origins
 from ..registry import FLOW_ESTIMATORS, MODELS, RENDERERS
 from .base import FlowEstimatorBase, GenerativeModel, Renderer, check_image, check_parts, check_structure
 
@@ -44,7 +44,10 @@ class ClipModel(GenerativeModel):
         flows, masks = self.flow_estimator(
             previous, previous_structure, reference, reference_structure, target_structure
         )
-        return Frame(self.renderer(previous, reference, target_structure, flows, masks), flows, masks)
+        rendered = self.renderer(previous, reference, target_structure, flows, masks)
+        if isinstance(rendered, Composition):
+            return Frame(rendered.image, flows, masks, rendered.generated)
+        return Frame(rendered, flows, masks)
 
     @torch.no_grad()
     def frames(self, reference: Tensor, reference_structure: Tensor, structures: Iterable[Tensor]) -> Iterator[Frame]:

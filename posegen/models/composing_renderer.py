@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..ops import Reduction, sample_bilinear
-from ..records import Composition
+from ..records import Composition, Origins
 from ..registry import RENDERERS
 from .base import Renderer
 from .layers import INIT_GAIN, NormKind, Residual, ToImage, Upsampling, conv3x3, encode, encoder, initialize
 from .local_attention_renderer import check_levels, decoder, local_attention, renderer_widths
+
+
+class KeptSource(NamedTuple):
+    """An image that pixels are taken from.
+
+    Attributes:
+        image: B 3 H W in [-1, 1].
+        flows, masks: one per level, coarse to fine, level 0 included, as F returns them.
+    """
+
+    image: Tensor
+    flows: Sequence[Tensor]
+    masks: Sequence[Tensor]
 
 
 @RENDERERS.register_module()
@@ -76,17 +90,85 @@ class ComposingRenderer(Renderer):
         masks: Sequence[Tensor],
     ) -> Composition:
         """Compose the target image; arguments as of :meth:`LocalAttentionRenderer.forward`."""
-        features = encode(self.source_encoder, source)
-        w, m = dict(zip(self.flow_levels, flows, strict=True)), dict(zip(self.flow_levels, masks, strict=True))
-        warped = sample_bilinear(source, w[0])
-        kept = torch.cat([m[0] * warped, m[0]], dim=1)
-        out = encode(self.target_encoder, torch.cat([target_structure, kept], dim=1))[-1]
+        return self.compose(target_structure, [KeptSource(source, flows, masks)])
+
+    def compose(self, target_structure: Tensor, sources: Sequence[KeptSource]) -> Composition:
+        """Compose the target image from one or several sources; each fills what those before it leave open.
+
+        The share of a source is its mask, times 1 - m of each source before it. Sources have the encoder and the
+        attention in common.
+        """
+        features = [encode(self.source_encoder, source.image) for source in sources]
+        w = [dict(zip(self.flow_levels, source.flows, strict=True)) for source in sources]
+        m = _shares([dict(zip(self.flow_levels, source.masks, strict=True)) for source in sources])
+        kept = _total(
+            share[0] * sample_bilinear(s.image, flow[0]) for s, flow, share in zip(sources, w, m, strict=True)
+        )
+        mask = _total(share[0] for share in m)
+        seen = torch.cat([kept, mask], dim=1)
+        out = encode(self.target_encoder, torch.cat([target_structure, seen], dim=1))[-1]
         for k in range(self.depth, 0, -1):
-            if k in w:
-                attended = self.attention[str(k)](features[k], out, w[k])
-                out = (1 - m[k]) * out + m[k] * attended
+            if k in w[0]:
+                attended = [self.attention[str(k)](f[k], out, flow[k]) for f, flow in zip(features, w, strict=True)]
+                open_share = 1 - _total(share[k] for share in m)
+                out = open_share * out + _total(share[k] * a for share, a in zip(m, attended, strict=True))
             out = self.up[str(k)](self.residual[str(k)](out))
 
-        out = self.enter(torch.cat([out, kept.to(out.dtype)], dim=1))
+        out = self.enter(torch.cat([out, seen.to(out.dtype)], dim=1))
         generated = self.to_image(self.finish(out)).float()
-        return Composition(m[0] * warped + (1 - m[0]) * generated, generated)
+        return Composition(kept + (1 - mask) * generated, generated)
+
+
+@RENDERERS.register_module()
+class ComposingClipRenderer(Renderer):
+    """Compose a frame of a clip with one :class:`ComposingRenderer` for both origins; arguments as there.
+
+    Pixels are kept from the reference, which has lost nothing; where the reference does not show them, from the
+    previous frame: ``image = m_r · warp(reference, w_r) + (1 - m_r) · (m_p · warp(previous, w_p) + (1 - m_p) ·
+    generated)``.
+    """
+
+    origins = 2
+
+    def __init__(
+        self,
+        structure_channels: int,
+        levels: Sequence[int] = (2, 1),
+        kernel_sizes: Sequence[int] = (3, 3),
+        base_width: int = 64,
+        max_width: int = 512,
+        depth: int = 3,
+        image_channels: int = 3,
+        reduction: Reduction = "sum",
+        init_gain: float = INIT_GAIN,
+        norm: NormKind = "group",
+        upsampling: Upsampling = "resize",
+    ) -> None:
+        super().__init__()
+        self.structure_channels, self.image_channels = structure_channels, image_channels
+        sizes = (base_width, max_width, depth, image_channels)
+        self.composer = ComposingRenderer(
+            structure_channels, levels, kernel_sizes, *sizes, reduction, init_gain, norm, upsampling
+        )
+        self.flow_levels = self.composer.flow_levels
+
+    def forward(
+        self, previous: Tensor, reference: Tensor, target_structure: Tensor, flows: Origins, masks: Origins
+    ) -> Composition:
+        """Compose the frame; arguments as of :meth:`ClipRenderer.forward`."""
+        from_reference = KeptSource(reference, flows.reference, masks.reference)
+        from_previous = KeptSource(previous, flows.previous, masks.previous)
+        return self.composer.compose(target_structure, [from_reference, from_previous])
+
+
+def _shares(masks: Sequence[Mapping[int, Tensor]]) -> list[dict[int, Tensor]]:
+    """Return the share of each source by level: its mask where those before it leave the location open."""
+    shares = [dict(masks[0])]
+    for mask in masks[1:]:
+        shares.append({k: m * (1 - _total(share[k] for share in shares)) for k, m in mask.items()})
+    return shares
+
+
+def _total(parts: Iterable[Tensor]) -> Tensor:
+    """Add tensors."""
+    return torch.stack([*parts]).sum(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError
 from ..ops import resize_flow, sample_bilinear
+from ..records import Origins
 from ..registry import FLOW_ESTIMATORS, FLOW_PRIORS
 from .base import FlowEstimatorBase, check_size
 from .flow_estimator import decode, decoder, flow_widths
@@ -91,7 +93,8 @@ class GuidedFlowEstimator(FlowEstimatorBase):
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Predict flows w and masks m; see :meth:`FlowEstimator.forward`."""
         check_size(source, self.depth)
-        prior = self.prior(source_structure, target_structure)
+        with _in_float32(source.device):
+            prior = self.prior(source_structure, target_structure)
         features = self._features(source, source_structure, target_structure, prior)
         height, width = (side // self.stride for side in source.shape[-2:])
         source, prior = F.adaptive_avg_pool2d(source, (height, width)), prior.resize((height, width))
@@ -119,6 +122,63 @@ def _resize_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
     if size[0] <= mask.shape[-2]:
         return F.adaptive_avg_pool2d(mask, size)
     return F.interpolate(mask, size=size, mode="bilinear", align_corners=False)
+
+
+@FLOW_ESTIMATORS.register_module()
+class GuidedClipFlowEstimator(FlowEstimatorBase):
+    """Estimate the flows to the previous frame and to the reference with one :class:`GuidedFlowEstimator`.
+
+    Both are the flow from a target to a source, so both origins share the weights and pass the network as one batch.
+    Arguments as :class:`GuidedFlowEstimator`.
+    """
+
+    origins = 2
+
+    def __init__(
+        self,
+        structure_channels: int,
+        prior: Any,
+        levels: Sequence[int] = (2, 1, 0),
+        base_width: int = 32,
+        max_width: int = 256,
+        depth: int = 4,
+        full_width: int = 32,
+        full_resolution: bool = True,
+        image_channels: int = 3,
+        init_gain: float = INIT_GAIN,
+        norm: NormKind = "instance",
+    ) -> None:
+        super().__init__()
+        sizes = (base_width, max_width, depth, full_width, full_resolution, image_channels)
+        self.estimator = GuidedFlowEstimator(structure_channels, prior, levels, *sizes, init_gain, norm)
+        self.levels, self.depth = self.estimator.levels, depth
+
+    def forward(
+        self,
+        previous: Tensor,
+        previous_structure: Tensor,
+        reference: Tensor,
+        reference_structure: Tensor,
+        target_structure: Tensor,
+    ) -> tuple[Origins, Origins]:
+        """Predict flows and masks; see :meth:`JointFlowEstimator.forward`."""
+        flows, masks = self.estimator(
+            torch.stack([previous, reference]).flatten(0, 1),
+            torch.stack([previous_structure, reference_structure]).flatten(0, 1),
+            torch.stack([target_structure, target_structure]).flatten(0, 1),
+        )
+        w, m = ([level.unflatten(0, (2, -1)).unbind(0) for level in maps] for maps in (flows, masks))
+        return (
+            Origins([p for p, _ in w], [r for _, r in w]),
+            Origins([p for p, _ in m], [r for _, r in m]),
+        )
+
+
+def _in_float32(device: torch.device) -> AbstractContextManager[Any]:
+    """Return a context without autocast: bfloat16 does not hold a fraction of a pixel."""
+    if not torch.is_autocast_enabled(device.type):
+        return nullcontext()  # an exported graph has no autocast
+    return torch.autocast(device.type, enabled=False)
 
 
 def _warped_candidates(source: Tensor, prior: FlowCandidates) -> Tensor:

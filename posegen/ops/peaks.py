@@ -18,8 +18,8 @@ def heatmap_peaks(maps: Tensor) -> tuple[Tensor, Tensor]:
     width = maps.shape[-1]
     peak, place = maps.flatten(2).max(2)
     x, y = place % width, place // width
-    rows = maps.take_along_dim(y[..., None, None], 2).squeeze(2)  # B K W, the row through the peak
-    columns = maps.take_along_dim(x[..., None, None], 3).squeeze(3)  # B K H
+    rows = maps.gather(2, y[..., None, None].expand(-1, -1, 1, width)).squeeze(2)  # B K W, the row through the peak
+    columns = maps.gather(3, x[..., None, None].expand(-1, -1, maps.shape[2], 1)).squeeze(3)  # B K H
     return torch.stack([_vertex(rows, x), _vertex(columns, y)], -1), peak > 0
 
 
