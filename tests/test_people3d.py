@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from posegen_people.layouts import OPENPOSE_18
 from posegen_people3d.body import Pose, body_mesh, body_model, pose_body, random_shape, shape_of
 from posegen_people3d.drawing import Drawing, exact_flow, seen
 from posegen_people3d.drawing import stand as stand_at
-from posegen_people3d.people3d import People3D, People3DClips, drawn_points, random_person
+from posegen_people3d.people3d import PARTS, People3D, People3DClips, drawn_points, random_person
 from posegen_people3d.poses import random_pose
 from posegen_people3d.raster import NOTHING, rasterize
 from posegen_people3d.scene import FLAT, Camera
@@ -275,6 +276,27 @@ def test_the_ideal_camera_and_the_backgrounds_are_options(tmp_path):
     assert not torch.equal(pairs()[0].source, pairs(ideal=True)[0].source)
 
 
+def test_turns_are_in_the_range_that_was_asked_for():
+    data = pairs(6, turn=(60, 90))
+    turns = np.degrees([data.turn(index) for index in range(6)])
+    assert ((np.abs(turns) >= 60) & (np.abs(turns) <= 90)).all()
+    with pytest.raises(ConfigError, match="least, largest"):
+        pairs(turn=(90, 60))
+
+
+def test_parts_of_the_body_lie_where_the_key_points_are():
+    data = People3D(3, heatmaps(), (128, 96), 4)
+    names = list(PARTS)
+    for index in range(3):
+        parts, points = data.parts(index), dict(zip(OPENPOSE_18.names, data.keypoints(index)[1].points, strict=True))
+        assert ((parts >= 0) == (data[index].foreground[0].numpy() == 1)).all()
+        assert set(np.unique(parts)) <= {-1, *range(len(names))}
+        head, torso = (np.argwhere(parts == names.index(name)).mean(0)[::-1] for name in ("head", "torso"))
+        hips = (points["left hip"] + points["right hip"]) / 2
+        assert np.linalg.norm(head - points["neck"]) < np.linalg.norm(head - hips)
+        assert np.linalg.norm(torso - (hips + points["neck"]) / 2) < np.linalg.norm(points["neck"] - hips)
+
+
 def test_a_motion_begins_and_ends_with_the_pose_of_the_source():
     data = pairs(2)
     source, _ = data.keypoints(1)
@@ -317,7 +339,7 @@ def test_a_store_gives_the_pairs_that_would_be_drawn_and_is_continued(tmp_path, 
 def test_a_store_of_other_pairs_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"has no people3d\.json: `posegen prepare people3d"):
         pairs(store=str(tmp_path))
-    settings = {"size": [64, 48], "seed": 3, "ideal": False, "backgrounds": None}
+    settings = {"size": [64, 48], "seed": 3, "ideal": False, "turn": None, "backgrounds": None}
     (tmp_path / "people3d.json").write_text(settings_text(10, settings))
     pairs(10, store=str(tmp_path))
     with pytest.raises(ConfigError, match="10 pairs, the config asks for length=11"):

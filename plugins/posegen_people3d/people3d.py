@@ -18,7 +18,7 @@ from posegen.errors import ConfigError
 from posegen.records import Clip, Pair
 from posegen.registry import DATASETS, STRUCTURE_ENCODERS
 
-from .body import Array, Pose, pose_body, random_shape
+from .body import Array, Pose, body_model, pose_body, random_shape
 from .drawing import Drawing, Figure, Person, draw, exact_flow, seen, stand, turned
 from .poses import Angles, blend, random_pose, walk
 from .raster import NOTHING
@@ -36,13 +36,22 @@ from .scene import (
     take,
 )
 from .store import FLOW_STEPS, POINTS, PairStore, record_type
-from .wardrobe import dress, random_outfit
+from .wardrobe import Dressed, dress, random_outfit
 
 SMALLEST = 32
 """Smallest side of a picture in pixels."""
 STREAM = {"pairs": 0, "clips": 1, "background": 2, "sensor": 3}
 """Random numbers of clips, backgrounds and sensors are independent of those of people and poses."""
 FACE = tuple(name for name in POINTS if name.split()[-1] in ("nose", "eye", "ear"))
+PARTS = {
+    "head": ("head", "neck"),
+    "torso": ("hips", "waist", "chest", "collar"),
+    "upper arms": ("shoulder",),
+    "forearms and hands": ("elbow", "wrist"),
+    "thighs": ("hip",),
+    "shins and feet": ("knee", "ankle"),
+}
+"""Parts of the body, with the joints that move them."""
 FACE_TOLERANCE = 0.05
 """Meters that hair may lie before a point of the face that still counts as seen."""
 
@@ -76,6 +85,8 @@ class People3D(PairDataset):
         seed: 0 or more.
         ideal: True: the same light from everywhere, no shadow, no noise: what differs between source and target
             differs by the flow alone.
+        turn: (least, largest) angle in degrees, 0 to 180, by which people turn from source to target, to either side.
+            Default: many small turns, and all others.
         backgrounds: folder of photographs that are used as backgrounds in four of five pairs. Default: none.
         store: folder that ``posegen prepare people3d`` wrote; pairs are read from there instead of drawn.
 
@@ -93,11 +104,15 @@ class People3D(PairDataset):
         size: tuple[int, int] = (128, 64),
         seed: int = 0,
         ideal: bool = False,
+        turn: tuple[float, float] | None = None,
         backgrounds: str | None = None,
         store: str | None = None,
     ) -> None:
         self.size = check_drawing("People3D", size, SMALLEST, seed, length=length)
         self.length, self.seed, self.ideal, self.backgrounds = length, seed, ideal, backgrounds
+        if turn is not None and not (len(turn) == 2 and 0 <= turn[0] <= turn[1] <= 180):
+            raise ConfigError(f"People3D: turn is (least, largest) angle in degrees, 0 to 180; got {turn}")
+        self.turns = None if turn is None else (float(turn[0]), float(turn[1]))
         self.structure = STRUCTURE_ENCODERS.build_part(structure)
         check_layout(self.structure, type(self).__name__)
         self.photographs = find_photographs(backgrounds)
@@ -107,7 +122,13 @@ class People3D(PairDataset):
 
     def settings(self) -> dict[str, Any]:
         """Return what determines the pairs besides their number."""
-        return {"size": list(self.size), "seed": self.seed, "ideal": self.ideal, "backgrounds": self.backgrounds}
+        return {
+            "size": list(self.size),
+            "seed": self.seed,
+            "ideal": self.ideal,
+            "turn": self.turns and list(self.turns),
+            "backgrounds": self.backgrounds,
+        }
 
     def __len__(self) -> int:
         return self.length
@@ -156,6 +177,13 @@ class People3D(PairDataset):
         """Return the angle in radians by which the person turns from source to target, -π to π."""
         return float(self.scene(index).turn if self.store is None else self.store[index]["turn"])
 
+    def parts(self, index: int) -> np.ndarray:
+        """Return which of ``PARTS`` each pixel of the target shows, H W; -1: the background."""
+        drawing = Drawing.outline(self.scene(index).target)
+        dressed = drawing.figure.person.dressed
+        triangle = drawing.centers.triangle
+        return np.where(triangle == NOTHING, -1, body_parts(dressed)[dressed.mesh.triangles[triangle, 0]])
+
     def _structure(self, record: np.void, number: int) -> Tensor:
         points = chosen_points(record["points"][number], record["present"][number], self.structure)
         return self.structure.encode(points, self.size)
@@ -164,7 +192,7 @@ class People3D(PairDataset):
         """Return everything that pair *index* is drawn from."""
         rng = np.random.default_rng([self.seed, index, STREAM["pairs"]])
         person = random_person(rng)
-        headings = _random_headings(rng)
+        headings = _random_headings(rng, self.turns)
         poses = random_pose(rng, person.shape), random_pose(rng, person.shape)
         places = np.zeros(3), rng.normal(0, 1, 3) * (0.08, 0, 0.15)
         figures, background = self._stand(rng, person, poses, headings, places, index)
@@ -204,7 +232,7 @@ class People3D(PairDataset):
         """
         rng = np.random.default_rng([self.seed, index, STREAM["pairs"]])
         person = random_person(rng)
-        headings = _random_headings(rng)
+        headings = _random_headings(rng, self.turns)
         start, end = random_pose(rng, person.shape), random_pose(rng, person.shape)
         camera = self.scene(index).source.camera
         result = []
@@ -328,12 +356,19 @@ def place_figures(
     return figures, random_background(scenery, camera, photographs)
 
 
-def _random_headings(rng: Generator) -> tuple[float, float]:
-    """Draw the headings of source and target: many sources face the camera, and turns are of all sizes."""
+def _random_headings(rng: Generator, turns: tuple[float, float] | None = None) -> tuple[float, float]:
+    """Draw the headings of source and target: many sources face the camera.
+
+    Args:
+        rng: source of random numbers.
+        turns: least and largest turn in degrees; None: turns of all sizes, many of them small.
+    """
     first = rng.normal(0, 0.5) if rng.random() < 0.55 else rng.uniform(-np.pi, np.pi)
     turn = (rng.normal(0, 0.15), rng.uniform(-np.pi / 2, np.pi / 2), rng.uniform(-np.pi, np.pi))[
         rng.choice(3, p=[0.3, 0.35, 0.35])
     ]
+    if turns is not None:
+        turn = np.radians(rng.uniform(*turns)) * rng.choice((-1, 1))
     return float(first), float(first + turn)
 
 
@@ -357,6 +392,15 @@ def _random_motion(rng: Generator, person: Person, times: np.ndarray) -> tuple[l
         number, share = divmod(time / step, 1)
         poses.append(blend(keys[int(number)], keys[int(number) + 1], (1 - np.cos(np.pi * share)) / 2))
     return poses, headings
+
+
+def body_parts(dressed: Dressed) -> np.ndarray:
+    """Return the number of the part in ``PARTS`` that each vertex belongs to."""
+    owner = {joint: number for number, joints in enumerate(PARTS.values()) for joint in joints}
+    of_joint = np.array([owner[joint.split()[-1]] for joint in body_model().joints])
+    mesh = dressed.mesh
+    strongest = np.take_along_axis(mesh.joint_index, mesh.joint_weight.argmax(1)[:, None], 1)[:, 0]
+    return of_joint[strongest]
 
 
 # Key points
