@@ -413,8 +413,9 @@ def test_lists_of_14_points_beside_the_archive_are_found_and_said(tmp_path):
         rows = [f"{name}: {POINTS_14[0]}: {POINTS_14[1]}\n" for name in names]
         (tmp_path / f"market-points14-{split}.csv").write_text("name:keypoints_y:keypoints_x\n" + "".join(rows))
     (tmp_path / "other.csv").write_text("a,b\n")
-    result = done("market", archive, tmp_path / "made", make_pairs=True)
+    result = done("market", archive, tmp_path / "made")
     assert not result.errors
+    assert any("market-pairs-test.csv was made: 8 pairs" in note for note in result.notes)
     assert any("structure.layout='lsp14'" in note for note in result.notes)
     assert sorted(path.name for path in (tmp_path / "made/test").iterdir()) == sorted(
         [*MARKET["test"], "0003_c5s1_000001_00.jpg"]

@@ -231,9 +231,12 @@ def _can_be_made(workspace: Workspace, files: DatasetFiles, split: str) -> bool:
 
 
 def _check_files(workspace: Workspace, files: DatasetFiles, splits: Sequence[str], layout: KeypointLayout) -> None:
-    """Raise DataError that names everything required that is missing."""
+    """Raise DataError that names everything required that is missing.
+
+    The published pairs belong to the published layout: without it, pairs are made unasked.
+    """
     missing = [] if splits else [f"{files.prefix}-annotation-{split}.csv, the key points" for split in SPLITS]
-    if not workspace.options.make_pairs:
+    if not workspace.options.make_pairs and layout is OPENPOSE_18:
         missing += [f"{files.prefix}-pairs-{s}.csv, the pairs" for s in splits if ("pairs", s) not in files.lists]
     if not files.images:
         missing.append("image in the folders, or with the names, of this data set")
