@@ -30,6 +30,7 @@ from posegen.losses import (
 from posegen.losses.correctness import best_cosine, sampling_correctness
 from posegen.losses.features import HED_MEANS, VGG16, VGG19
 from posegen.losses.perceptual import mean_difference
+from posegen.losses.photometric import photometric_difference
 from posegen.losses.smoothness import flow_smoothness
 from posegen.losses.weighting import weighted_mean
 from posegen.ops import affine_residual
@@ -89,6 +90,46 @@ def test_the_photometric_loss_compares_the_warped_source():
     assert (gradient[0, 0, :, 1] < 0).all()  # more to the right
     with pytest.raises(ConfigError, match="scales"):
         PhotometricLoss(0)
+
+
+def test_the_photometric_loss_can_look_at_the_visible_foreground_alone():
+    source = torch.zeros(2, 3, 2, 2)
+    target = torch.tensor([[[1.0, 0.5], [0.0, 0.0]], [[0.0, 0.0], [0.0, 1.0]]]).unsqueeze(1).expand(2, 3, 2, 2)
+    foreground, mask = torch.zeros(2, 1, 2, 2), torch.ones(2, 1, 2, 2, requires_grad=True)
+    foreground[0, 0, 0] = 1  # of the first image, the upper row; of the second, nothing
+    flow = torch.zeros(2, 2, 2, 2, requires_grad=True)
+
+    def loss(mask=mask, **options):
+        structure = torch.zeros(2, 1, 2, 2)
+        batch = PairBatch(source, structure, target, structure, ["a", "b"], foreground=foreground)
+        return PhotometricLoss(1, **options)(LossInputs(batch, Transfer(torch.empty(0), [flow], [mask]), None))
+
+    def charbonnier(*differences):
+        return sum((d * d + 1e-4) ** 0.5 for d in differences)
+
+    assert loss().item() == pytest.approx(charbonnier(1, 0.5, 1, *[0] * 5) / 8)
+    weighted = (charbonnier(1, 0.5) + 0.25 * charbonnier(0, 0)) / 2.5 + charbonnier(0, 0, 0, 1) / 4
+    assert loss(background=0.25).item() == pytest.approx(weighted / 2)
+    half = torch.tensor([[1.0, 0.0], [0.5, 0.0]]).expand(2, 1, 2, 2)  # the left column, its lower pixel by half
+    visible = (charbonnier(1) + 0.5 * charbonnier(0)) / 1.5 + charbonnier(0)
+    assert loss(half, masked=True).item() == pytest.approx(visible / 2)
+    both = (charbonnier(1) + 0.25 * 0.5 * charbonnier(0)) / 1.125 + charbonnier(0)
+    assert loss(half, masked=True, background=0.25).item() == pytest.approx(both / 2)
+    gradients = torch.autograd.grad(loss(masked=True), [flow, mask], allow_unused=True)
+    assert gradients[0] is not None
+    assert gradients[1] is None
+    with pytest.raises(ConfigError, match="PhotometricLoss: background must be 0 or more, got -1"):
+        PhotometricLoss(background=-1)
+
+
+def test_the_gradient_of_the_photometric_loss():
+    generator = torch.Generator().manual_seed(0)
+    first, second = torch.rand(2, 2, 3, 4, 4, generator=generator).double()
+    weights = torch.rand(2, 1, 4, 4, generator=generator).double()
+    for given in (None, weights):
+        assert torch.autograd.gradcheck(
+            lambda x, given=given: photometric_difference(x, second, given, scales=2), first.requires_grad_()
+        )
 
 
 def test_correctness_is_best_where_the_flow_finds_the_match():
