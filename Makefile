@@ -58,7 +58,7 @@ $(VENV)/.installed-docs: $(VENV)/.installed-dev
 
 # All extras, so that no test is left out for want of one; rtmlib asks for a second OpenCV, which overwrites the first.
 $(VENV)/.installed-test: $(VENV)/.installed-dev
-	$(PIP) -e ".[dev,docs,app,pose,hub]"
+	$(PIP) -e ".[dev,docs,app,pose,rtmpose,hub]"
 	$(PIP) --no-deps rtmlib
 	touch $@
 

@@ -140,7 +140,7 @@ def encoder() -> StructureEncoder:
 
 
 def read(picture: Path, encoder: StructureEncoder) -> Keypoints:
-    (found,), _ = read_inputs(find_sources(picture, None), [], encoder)
+    (found,), _ = read_inputs(find_sources(picture, None), [], encoder, "rtmpose")
     return found.structure
 
 
@@ -185,7 +185,7 @@ def test_the_command_goes_from_the_picture_to_a_picture(weights, tiny_config, tm
     Image.fromarray(photograph()).save(tmp_path / "me.png")
     Image.fromarray(photograph()[::-1]).save(tmp_path / "you.png")
     arguments = ["transfer", tiny_config, tmp_path / "checkpoint.pth", tmp_path / "me.png", tmp_path / "you.png"]
-    assert main([str(argument) for argument in [*arguments, "--out", tmp_path / "out"]]) == 0
+    assert main([str(argument) for argument in [*arguments, "--out", tmp_path / "out", "--estimator", "rtmpose"]]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "out" / "me_to_you.png")
     assert Image.open(tmp_path / "out" / "me_to_you.png").size == (32, 32)
 

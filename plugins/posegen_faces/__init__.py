@@ -31,3 +31,11 @@ def posegen_read_keypoints(path: Path, layout: KeypointLayout, image: Path | Non
     from .layouts import IBUG_68, read_landmarks
 
     return read_landmarks(path) if path.suffix.lower() == ".txt" and layout.names == IBUG_68.names else None
+
+
+@hookimpl
+def posegen_write_keypoints(path: Path, keypoints: Keypoints, layout: KeypointLayout) -> Path | None:
+    """Write 68 landmarks as rows ``x,y``."""
+    from .layouts import IBUG_68, write_landmarks
+
+    return write_landmarks(path, keypoints) if layout.names == IBUG_68.names else None

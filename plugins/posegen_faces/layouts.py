@@ -11,7 +11,7 @@ import numpy as np
 
 from posegen.data.keypoints import KeypointLayout, Keypoints
 from posegen.errors import DataError
-from posegen.files import MOST_OF_A_FRAME, read_text
+from posegen.files import MOST_OF_A_FRAME, read_text, written_whole
 
 Color = tuple[int, int, int]
 
@@ -94,3 +94,24 @@ def _parse_rows(lines: Sequence[str]) -> tuple[list[list[float]], list[str]]:
         else:
             problems.append(f"row {number}: {line[:40]!r} is not two finite numbers 'x,y'")
     return rows, problems
+
+
+def write_landmarks(path: Path, keypoints: Keypoints) -> Path:
+    """Write 68 landmarks as :func:`read_landmarks` reads them, to 0.001 pixels.
+
+    Args:
+        path: of the file, without its ending, ``.txt``.
+        keypoints: landmarks in pixels of the image.
+
+    Returns:
+        The file.
+
+    Raises:
+        DataError: landmarks are missing; the format has no place for that.
+    """
+    if not keypoints.present.all():
+        raise DataError(path, f"{int((~keypoints.present).sum())} of {len(IBUG_68)} landmarks are missing")
+    file = path.with_name(f"{path.name}.txt")
+    with written_whole(file, to_disk=False) as temporary:
+        np.savetxt(temporary, keypoints.points, fmt="%.3f", delimiter=",")
+    return file

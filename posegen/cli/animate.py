@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import partial
 from itertools import islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -183,7 +182,7 @@ def _frames(parsed: argparse.Namespace, model: ModelSource) -> list[PoseInput]:
 
 
 def _animate_by_video(parsed: argparse.Namespace, model: ModelSource, out: Path, beside: Path | None) -> Inferencer:
-    from ..data.estimators import find_estimator, run_estimator
+    from ..data.estimators import load_estimator
     from ..data.video import VideoReader
     from ..inference import Inferencer
     from ..inference.driving import fill, smooth
@@ -191,8 +190,7 @@ def _animate_by_video(parsed: argparse.Namespace, model: ModelSource, out: Path,
 
     video = VideoReader(parsed.video, parsed.fps)
     layout = model.keypoint_encoder().layout
-    estimator = find_estimator(layout, parsed.estimator)
-    estimate = partial(run_estimator, estimator.name, estimator.load())
+    estimate = load_estimator(layout, parsed.estimator, clip=True)
     (source,), _ = read_checked(model, [_reference(parsed, [])], [], parsed)
     inferencer = Inferencer(model, device=parsed.device, precision=parsed.precision)
 

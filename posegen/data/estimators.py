@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from .. import catalogue
 from ..errors import ConfigError, PosegenError, nearest
-from .keypoints import KeypointLayout, Keypoints, get_layout
+from .keypoints import KeypointLayout, Keypoints, get_layout, lacking_points, select_keypoints
+
+MOST_LACKING = 0.25
+"""Largest share of a layout's points that an estimator of another layout may lack."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,12 @@ class Figure:
     keypoints: Keypoints
     scores: np.ndarray
 
+    @property
+    def area(self) -> float:
+        """Area of the box around the present points in square pixels."""
+        present = self.keypoints.points[self.keypoints.present]
+        return float(np.ptp(present, axis=0).prod()) if len(present) else 0.0
+
 
 Estimate = Callable[[np.ndarray], Sequence[Figure]]
 """Finds the figures in an image, uint8 H W 3, RGB; returns an empty sequence if there are none."""
@@ -33,16 +43,28 @@ Estimate = Callable[[np.ndarray], Sequence[Figure]]
 class StructureEstimator:
     """A pose estimator that a plugin brings.
 
+    It is used for its own layout, and for layouts whose points have counterparts of the same names in it.
+
     Args:
         name: name on the command line.
         layout: name of the layout of its key points.
         load: loads the estimator. Called only when an image needs it. Must download nothing: if a library or weights
             are missing, it raises :class:`posegen.errors.MissingWeightsError`, which says how to get them.
+        load_tracker: like *load*; the estimate is called with the frames of one clip in order, and may look where the
+            figures were in the frame before. None: *load*.
+        default: use it where several estimators fit and none is named.
     """
 
     name: str
     layout: str
     load: Callable[[], Estimate]
+    load_tracker: Callable[[], Estimate] | None = None
+    default: bool = False
+
+    def fits(self, layout: KeypointLayout) -> bool:
+        """Return whether it finds the points of a layout, but for a quarter at most."""
+        own = get_layout(self.layout)
+        return len(lacking_points(own.names, layout)) <= MOST_LACKING * len(layout)
 
 
 def find_estimator(layout: KeypointLayout, name: str | None = None) -> StructureEstimator:
@@ -50,13 +72,12 @@ def find_estimator(layout: KeypointLayout, name: str | None = None) -> Structure
 
     Args:
         layout: layout of the key points.
-        name: name of the estimator; None: the only one there is.
+        name: name of the estimator; None: the default one, or the only one there is.
 
     Raises:
-        ConfigError: no such estimator, or several and no name is given.
+        ConfigError: no such estimator, or several, none of them the default, and no name is given.
     """
-    known = catalogue.all(StructureEstimator)
-    fitting = {one.name: one for one in known if get_layout(one.layout).names == layout.names}
+    fitting = {one.name: one for one in catalogue.all(StructureEstimator) if one.fits(layout)}
     if name is not None and name not in fitting:
         raise ConfigError(
             f"no estimator called {name!r} finds {layout.name} key points; available: "
@@ -64,26 +85,52 @@ def find_estimator(layout: KeypointLayout, name: str | None = None) -> Structure
         )
     if not fitting:
         raise ConfigError(f"no plugin estimates {layout.name} key points")
-    if name is None and len(fitting) > 1:
-        raise ConfigError(f"several estimators find {layout.name} key points; choose one: {', '.join(fitting)}")
-    return fitting[name or next(iter(fitting))]
+    if name is not None:
+        return fitting[name]
+    preferred = [one for one in fitting.values() if one.default] or list(fitting.values())
+    if len(preferred) > 1:
+        names = ", ".join(one.name for one in preferred)
+        raise ConfigError(f"several estimators find {layout.name} key points; choose one: {names}")
+    return preferred[0]
 
 
-def run_estimator(name: str, estimate: Estimate, image: np.ndarray) -> list[Figure]:
-    """Return the figures in an image, best first: most points, then highest sum of scores.
+def load_estimator(
+    layout: KeypointLayout, name: str | None = None, clip: bool = False
+) -> Callable[[np.ndarray], list[Figure]]:
+    """Load the estimator of a layout's key points.
+
+    The result returns the figures in an image, uint8 H W 3, RGB, in that layout, largest first: by the area of the box
+    around the present points. It raises PosegenError if the estimator fails.
 
     Args:
-        name: name of the estimator, for errors.
-        estimate: the loaded estimator.
-        image: uint8 H W 3, RGB.
+        layout: layout of the key points.
+        name: name of the estimator; None: see :func:`find_estimator`.
+        clip: the images will be the frames of one clip, in order.
 
     Raises:
-        PosegenError: the estimator failed.
+        ConfigError: see :func:`find_estimator`.
+        MissingWeightsError: the estimator lacks its library or weights.
     """
+    chosen = find_estimator(layout, name)
+    load = chosen.load_tracker if clip and chosen.load_tracker is not None else chosen.load
+    return partial(_run, chosen, load(), layout)
+
+
+def _run(estimator: StructureEstimator, estimate: Estimate, layout: KeypointLayout, image: np.ndarray) -> list[Figure]:
+    own = get_layout(estimator.layout)
     try:
-        figures = [figure for figure in estimate(image) if figure.keypoints.present.any()]
+        found = estimate(image)
     except PosegenError:
         raise
     except Exception as error:  # third-party code
-        raise PosegenError(f"the estimator {name!r} failed: {type(error).__name__}: {error}") from error
-    return sorted(figures, key=lambda figure: (figure.keypoints.present.sum(), figure.scores.sum()), reverse=True)
+        raise PosegenError(f"the estimator {estimator.name!r} failed: {type(error).__name__}: {error}") from error
+    figures = found if own.names == layout.names else [_converted(figure, own, layout) for figure in found]
+    seen = [figure for figure in figures if figure.keypoints.present.any()]
+    return sorted(seen, key=lambda figure: figure.area, reverse=True)
+
+
+def _converted(figure: Figure, own: KeypointLayout, layout: KeypointLayout) -> Figure:
+    """Convert points and scores to another layout; the score of a mean of points is the mean of theirs."""
+    keypoints = select_keypoints(figure.keypoints, own.names, layout)
+    as_points = Keypoints(np.column_stack([figure.scores, figure.scores]), np.ones(len(own), bool))
+    return Figure(keypoints, select_keypoints(as_points, own.names, layout).points[:, 0])

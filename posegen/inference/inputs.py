@@ -6,7 +6,6 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeGuard, TypeVar
 
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from .. import plugin_access
 from ..data import KeypointLayout, Keypoints, StructureEncoder
-from ..data.estimators import Figure, find_estimator, run_estimator
+from ..data.estimators import Figure, load_estimator
 from ..data.images import WHITE, Background, Photograph, read_image, read_photograph, read_size
 from ..data.keypoints import shown
 from ..data.pose_files import (
@@ -268,7 +267,7 @@ def read_inputs(
         sources: pictures and key-point files; key points that are missing are estimated.
         targets: the same; either may be missing.
         encoder: structure encoder of the model.
-        estimator: name of the estimator; None: the only one there is.
+        estimator: name of the estimator; None: the default one, or the only one there is.
 
     Returns:
         Sources and targets with :class:`posegen.data.Keypoints`.
@@ -276,7 +275,7 @@ def read_inputs(
     Raises:
         DataError: files are missing or broken, key points do not fit their picture, or no figure is found in a
             picture; names all of them.
-        ConfigError: no estimator finds such key points, or there are several and none is named.
+        ConfigError: no estimator finds such key points, or there are several without a default and none is named.
         MissingWeightsError: the estimator lacks its library or weights.
 
     Warns:
@@ -405,8 +404,7 @@ def _load_estimator(
 ) -> Callable[[np.ndarray], list[Figure]]:
     others = f" (and {len(inputs) - 1} other pictures)" if len(inputs) > 1 else ""
     try:
-        chosen = find_estimator(layout, name)
-        return partial(run_estimator, chosen.name, chosen.load())
+        return load_estimator(layout, name)
     except (ConfigError, MissingWeightsError) as error:
         raise type(error)(f"{inputs[0].picture}{others} has no key-point file: {error}\n{INSTEAD}") from error
 
@@ -416,8 +414,8 @@ def _best(figures: Sequence[Figure], picture: Picture | None) -> Keypoints:
         raise DataError(str(picture), "the estimator found no figure, or no point that it is sure of")
     if len(figures) > 1:
         warnings.warn(
-            f"{picture}: {len(figures)} figures were found; the one with the most points is taken. To choose another "
-            "one, give its key points or crop the picture.",
+            f"{picture}: {len(figures)} figures were found; the largest is taken. To choose another one, give its key "
+            "points or crop the picture.",
             stacklevel=2,
         )
     return figures[0].keypoints

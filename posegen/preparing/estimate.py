@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Callable
 
 import numpy as np
 
-from ..data.estimators import Estimate, find_estimator, run_estimator
+from ..data.estimators import Figure, load_estimator
 from ..data.keypoints import KeypointLayout, Keypoints
 
 
@@ -18,11 +19,11 @@ def check_estimator(name: str, layout: KeypointLayout) -> None:
         ConfigError: no estimator of that name finds key points of the layout.
         MissingWeightsError: it lacks its library or weights.
     """
-    find_estimator(layout, name).load()
+    load_estimator(layout, name)
 
 
 def estimate_keypoints(image: np.ndarray, name: str, layout: KeypointLayout) -> Keypoints:
-    """Return the points of the best figure in an image, uint8 H W 3; all are missing if there is none.
+    """Return the points of the largest figure in an image, uint8 H W 3; all are missing if there is none.
 
     Args:
         image: uint8 H W 3, RGB.
@@ -32,10 +33,10 @@ def estimate_keypoints(image: np.ndarray, name: str, layout: KeypointLayout) -> 
     Raises:
         PosegenError: the estimator failed.
     """
-    figures = run_estimator(name, _loaded(name, layout, os.getpid()), image)
+    figures = _loaded(name, layout, os.getpid())(image)
     return figures[0].keypoints if figures else Keypoints(np.zeros((len(layout), 2)), np.zeros(len(layout)))
 
 
 @functools.lru_cache(maxsize=1)
-def _loaded(name: str, layout: KeypointLayout, process: int) -> Estimate:
-    return find_estimator(layout, name).load()
+def _loaded(name: str, layout: KeypointLayout, process: int) -> Callable[[np.ndarray], list[Figure]]:
+    return load_estimator(layout, name)

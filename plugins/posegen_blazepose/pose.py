@@ -1,0 +1,214 @@
+"""BlazePose (Bazarevsky et al., arXiv 2006.10204): find people and 33 points of each.
+
+As published: a detector gives the middle of the hips and the circle around a person; the person is cut out upright, and
+a second network finds the points, which are refined by its heat maps. Two of its auxiliary points give the circle anew,
+for a second pass, or for the next frame of a clip.
+
+Added here: the detector also looks at overlapping squares of a photograph, because it finds only people who fill a
+third of what it sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from .detection import Detection, Detector
+from .networks import POSE_DETECTOR, POSE_LANDMARKS, Network
+from .regions import Region, tiles
+
+NAMES = (
+    "nose",
+    "left eye inner", "left eye", "left eye outer", "right eye inner", "right eye", "right eye outer",
+    "left ear", "right ear", "left mouth", "right mouth",
+    "left shoulder", "right shoulder", "left elbow", "right elbow", "left wrist", "right wrist",
+    "left pinky", "right pinky", "left index", "right index", "left thumb", "right thumb",
+    "left hip", "right hip", "left knee", "right knee", "left ankle", "right ankle",
+    "left heel", "right heel", "left big toe", "right big toe",
+)  # fmt: skip
+"""Names of the 33 points; left and right are the person's own. MediaPipe calls a big toe foot index."""
+BODY = tuple(NAMES.index(f"{side} {part}") for part in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+             for side in ("left", "right"))  # fmt: skip
+
+# MediaPipe, modules/pose_detection and modules/pose_landmark
+GRIDS = ((8, 2), (16, 2), (32, 6))
+MIN_DETECTION = 0.5
+MIN_PRESENCE = 0.5
+MARGIN = 1.25
+HIPS, CIRCLE = 33, 34  # auxiliary points of the second network: middle of the hips, and a point of the circle
+POINTS = 39
+WINDOW = 7
+MIN_HEAT = 0.5
+
+SIDES = (1.5, 1.0, 2 / 3, 0.4)
+OVERHANG = 0.25
+SMALLEST = 128
+SAME = 0.25
+"""Largest distance of the middle of the hips in two detections of one person, and largest mean distance of the points
+of one person found twice, in radii of the circle around the person."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """A person in an image.
+
+    Args:
+        points: 33 2, (x, y) in pixels of the image.
+        visibility: 33, 0 to 1: how sure it is that a point is in the image and not hidden.
+        score: how sure it is that there is a person, 0 to 1.
+        region: the part of the image in which the person was found.
+        next_region: the part in which to look in the next pass, or in the next frame.
+        mask: 256 256, 0 to 1: where in *region* the person is.
+    """
+
+    points: np.ndarray
+    visibility: np.ndarray
+    score: float
+    region: Region
+    next_region: Region
+    mask: np.ndarray
+
+    @property
+    def quality(self) -> float:
+        """Mean visibility of shoulders, elbows, wrists, hips, knees and ankles."""
+        return float(self.visibility[list(BODY)].mean())
+
+    @property
+    def area(self) -> float:
+        """Area of the box around the points in square pixels."""
+        return float(np.ptp(self.points, axis=0).prod())
+
+    def is_near(self, other: Person) -> bool:
+        """Return whether two findings are of the same person."""
+        distances = np.linalg.norm(self.points[list(BODY)] - other.points[list(BODY)], axis=1)
+        return float(distances.mean()) < SAME * _radius(self.region)
+
+    def mask_of(self, height: int, width: int) -> np.ndarray:
+        """Return the mask of an image of that size, float32 H W, 0 to 1."""
+        matrix = self.region.matrix(len(self.mask))
+        return cv2.warpAffine(self.mask, matrix, (width, height), flags=cv2.INTER_LINEAR)
+
+
+class BlazePose:
+    """Find the people in photographs.
+
+    Raises:
+        MissingWeightsError: LiteRT is not installed.
+    """
+
+    def __init__(self) -> None:
+        self.detector = Detector(POSE_DETECTOR, GRIDS, MIN_DETECTION)
+        self.network = Network(POSE_LANDMARKS)
+
+    def __call__(self, image: np.ndarray) -> list[Person]:
+        """Return the people in an image uint8 H W 3, RGB, largest first."""
+        height, width = image.shape[:2]
+        squares = tiles(height, width, SIDES, OVERHANG, SMALLEST)
+        detections = [found for square in squares for found in self.detector(image, square)]
+        found = (self.find(image, region_of(one)) for one in best_of_each(detections))
+        return unique([person for person in found if person is not None])
+
+    def find(self, image: np.ndarray, region: Region) -> Person | None:
+        """Return the person in a region after two passes; None if nobody is there."""
+        first = self.look(image, region)
+        return first and (self.look(image, first.next_region) or first)
+
+    def look(self, image: np.ndarray, region: Region) -> Person | None:
+        """Return the person in a region of an image after one pass; None if nobody is there."""
+        crop = region.crop(image, self.network.size, cv2.BORDER_REPLICATE)
+        landmarks, score, mask, heat, _ = self.network(crop)
+        if score.item() < MIN_PRESENCE:
+            return None
+        values = landmarks.reshape(POINTS, -1)  # x, y, depth, visibility, presence
+        points = region.to_image(refine(values[:, :2] / self.network.size, _sigmoid(heat[0])))
+        following = Region.standing(points[HIPS], points[CIRCLE], MARGIN)
+        seen = _sigmoid(values[: len(NAMES), 3])
+        return Person(points[: len(NAMES)], seen, score.item(), region, following, _sigmoid(mask[0, :, :, 0]))
+
+
+class PoseTracker:
+    """Find the people in the frames of one clip, in order.
+
+    A person is looked for where the person was in the frame before. The detector looks at the whole frame while nobody
+    is there, and every *interval* frames.
+
+    Args:
+        poses: finds people.
+        interval: frames from one detection to the next.
+    """
+
+    def __init__(self, poses: BlazePose, interval: int = 10) -> None:
+        self.poses = poses
+        self.interval = interval
+        self._people: list[Person] = []
+        self._frames = 0
+
+    def __call__(self, image: np.ndarray) -> list[Person]:
+        """Return the people in the next frame, uint8 H W 3, RGB, largest first."""
+        followed = (self.poses.look(image, person.next_region) for person in self._people)
+        people = [person for person in followed if person is not None]
+        if self._frames == 0 and not people:  # the first frame is a photograph
+            people = self.poses(image)
+        elif not people or self._frames % self.interval == 0:
+            people += [new for one in self.poses.detector(image) if (new := self.poses.look(image, region_of(one)))]
+        self._frames += 1
+        self._people = unique(people)
+        return self._people
+
+
+def region_of(detection: Detection) -> Region:
+    """Return the region of a detected person: upright, around the middle of the hips."""
+    return Region.standing(detection.points[0], detection.points[1], MARGIN)
+
+
+def best_of_each(detections: Sequence[Detection]) -> list[Detection]:
+    """Return the best detection of each person among those of several squares, best first."""
+    kept: list[Detection] = []
+    for one in sorted(detections, key=lambda detection: -detection.score):
+        gaps = (np.linalg.norm(one.points[0] - other.points[0]) / _radius(region_of(other)) for other in kept)
+        if all(gap >= SAME for gap in gaps):
+            kept.append(one)
+    return kept
+
+
+def unique(people: Sequence[Person]) -> list[Person]:
+    """Return each person once, as found best, largest first."""
+    kept: list[Person] = []
+    for person in sorted(people, key=lambda one: -one.quality):
+        if not any(person.is_near(other) for other in kept):
+            kept.append(person)
+    return sorted(kept, key=lambda one: -one.area)
+
+
+def refine(points: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """Move points to the center of mass of their heat maps around them, where these are sure.
+
+    Args:
+        points: K 2, shares of the region, 0 to 1.
+        heat: H W K, 0 to 1.
+    """
+    height, width, _ = heat.shape
+    refined, half = points.copy(), WINDOW // 2
+    for k, (x, y) in enumerate(points):
+        column, row = int(x * width), int(y * height)
+        if not (0 <= column < width and 0 <= row < height):
+            continue
+        top, left = max(row - half, 0), max(column - half, 0)
+        window = heat[top : row + half + 1, left : column + half + 1, k]
+        if window.max() >= MIN_HEAT:
+            rows, columns = np.mgrid[top : top + window.shape[0], left : left + window.shape[1]]
+            center = np.array([(window * columns).sum() / width, (window * rows).sum() / height])
+            refined[k] = center / window.sum()
+    return refined
+
+
+def _radius(region: Region) -> float:
+    """Return the radius of the circle around a person in pixels."""
+    return region.side / 2 / MARGIN
+
+
+def _sigmoid(values: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.clip(values, -50, 50)))

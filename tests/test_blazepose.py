@@ -1,0 +1,345 @@
+"""BlazePose and the face mesh: anchors, suppression, regions and refinement by hand; people and faces in a photograph.
+
+The photograph is the astronaut of scikit-image, public domain.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+
+import numpy as np
+import posegen_blazepose.networks as networks
+import pytest
+from PIL import Image
+from posegen_blazepose.detection import Detection, anchors, decode, suppress
+from posegen_blazepose.estimators import BLAZEPOSE, load_faces, load_people, load_people_tracker
+from posegen_blazepose.face import FaceMesh
+from posegen_blazepose.pose import GRIDS, NAMES, BlazePose, PoseTracker, refine
+from posegen_blazepose.regions import Region, tiles
+
+from posegen import plugins
+from posegen.cli import main
+from posegen.data import get_layout
+from posegen.data.estimators import find_estimator, load_estimator
+from posegen.errors import CheckpointError, MissingWeightsError
+
+plugins.load()
+HEAD = ("nose", "left eye", "right eye", "left ear", "right ear")
+
+
+# What the networks need before and after them
+
+
+def test_anchors_are_the_centers_of_cells_and_as_many_as_the_network_has_boxes():
+    centers = anchors(224, GRIDS)
+    assert centers.shape == (2254, 2)  # 28² · 2 + 14² · 2 + 7² · 6
+    assert centers[:3].tolist() == [[0.5 / 28] * 2, [0.5 / 28] * 2, [1.5 / 28, 0.5 / 28]]
+    assert centers[-1].tolist() == [6.5 / 7, 6.5 / 7]
+
+
+def test_boxes_are_decoded_relative_to_their_anchors():
+    boxes = np.zeros((2, 8), np.float32)
+    boxes[1] = [10, -20, 40, 80, 0, 30, 5, 5]  # center, size, two points, in pixels of an input of 100
+    (found,) = decode(boxes, np.array([-1.0, 3.0]), np.array([[0, 0], [0.5, 0.5]]), 100, 0.5)
+    assert found.score == pytest.approx(1 / (1 + np.exp(-3)))
+    assert found.box == pytest.approx(np.array([[0.4, -0.1], [0.8, 0.7]]))
+    assert found.points == pytest.approx(np.array([[0.5, 0.8], [0.55, 0.55]]))
+
+
+def detection(score: float, x: float, width: float = 1) -> Detection:
+    return Detection(score, np.array([[x, 0], [x + width, 1]]), np.array([[x, 0.5]]))
+
+
+def test_overlapping_boxes_become_their_weighted_mean_and_others_stay():
+    merged = suppress([detection(0.9, 0), detection(0.6, 0.5), detection(0.5, 5)])  # overlap of the first two: 1/3
+    assert [one.score for one in merged] == [0.9, 0.5]
+    assert merged[0].box == pytest.approx(np.array([[0.2, 0], [1.2, 1]]))
+    assert merged[0].points == pytest.approx(np.array([[0.2, 0.5]]))
+    assert merged[1].box == pytest.approx(np.array([[5, 0], [6, 1]]))
+
+
+def test_a_box_without_area_is_suppressed_once():
+    assert len(suppress([detection(0.9, 0, width=0), detection(0.8, 0, width=0)])) == 2
+
+
+def test_a_region_stands_upright_along_the_person():
+    lying = Region.standing(np.array([50.0, 50]), np.array([80.0, 50]), 1.25)  # the head lies to the right
+    assert (lying.x, lying.y, lying.side) == (50, 50, 75)
+    image = np.zeros((100, 100, 3), np.uint8)
+    image[48:53, 78:83] = 255
+    crop = lying.crop(image, 75)
+    y, x = np.argwhere(crop[..., 0] > 128).mean(0)
+    assert (x, y) == pytest.approx((37.5, 7.5), abs=1)  # above the middle
+    assert lying.to_image(np.array([[0.5, 0.1]])) == pytest.approx(np.array([[80, 50]]))
+
+
+def test_a_region_around_points_is_level():
+    tilted = Region.around(np.array([[0.0, 0], [20, 40]]), np.array([0.0, 0]), np.array([10.0, 10]), 1.5)
+    assert dataclasses.astuple(tilted) == pytest.approx((10, 20, 60, np.pi / 4))
+
+
+def test_a_large_region_is_averaged_when_it_is_reduced():
+    """Stripes of one pixel become gray; without averaging, they would stay black and white."""
+    stripes = np.zeros((512, 512, 3), np.uint8)
+    stripes[:, ::2] = 255
+    inner = Region.whole(stripes).crop(stripes, 64)[4:-4, 4:-4]
+    assert inner.min() > 100
+    assert inner.max() < 155
+
+
+def test_tiles_cover_the_image_and_small_ones_are_left_out():
+    squares = tiles(300, 500, (1.0, 0.4), 0.25, 128)
+    assert len(squares) > 10
+    for y in (0, 150, 299):
+        for x in (0, 250, 499):
+            assert any(abs(one.x - x) <= one.side / 2 and abs(one.y - y) <= one.side / 2 for one in squares[1:])
+    assert len(tiles(128, 64, (1.5, 1.0, 0.4), 0.25, 128)) == 2
+
+
+def test_points_move_to_the_center_of_mass_of_a_sure_heat_map():
+    heat = np.zeros((16, 16, 3))
+    heat[4, 6, 0], heat[4, 7, 0] = 0.9, 0.3
+    heat[4, 6, 1] = 0.4  # not sure
+    points = np.array([[0.4, 0.3], [0.4, 0.3], [1.5, 0.3]])
+    assert refine(points, heat) == pytest.approx(np.array([[6.25 / 16, 4 / 16], [0.4, 0.3], [1.5, 0.3]]))
+
+
+# The networks
+
+
+@pytest.fixture(scope="module")
+def astronaut() -> np.ndarray:
+    return pytest.importorskip("skimage.data").astronaut()
+
+
+@pytest.fixture(scope="module")
+def poses() -> BlazePose:
+    pytest.importorskip("ai_edge_litert")
+    return BlazePose()
+
+
+@pytest.fixture(scope="module")
+def faces() -> FaceMesh:
+    pytest.importorskip("ai_edge_litert")
+    return FaceMesh()
+
+
+def head(points: np.ndarray) -> np.ndarray:
+    return points[[NAMES.index(name) for name in HEAD]]
+
+
+WHERE = np.array([[225, 120], [243, 99], [205, 100], [267, 108], [186, 110]])  # of HEAD, read off the photograph
+
+
+def test_the_astronaut_is_found(poses, astronaut):
+    (person,) = poses(astronaut)
+    assert head(person.points) == pytest.approx(WHERE, abs=12)
+    assert person.visibility[[NAMES.index(name) for name in HEAD]].min() > 0.9
+    assert person.visibility[NAMES.index("left ankle")] < 0.3  # below the photograph
+
+
+def test_a_turned_and_a_small_photograph_give_the_same_points(poses, astronaut):
+    turned, small = np.rot90(astronaut, -1), np.asarray(Image.fromarray(astronaut).resize((256, 256)))
+    (from_turned,), (from_small,) = poses(np.ascontiguousarray(turned)), poses(small)
+    back = np.stack([from_turned.points[:, 1], 511 - from_turned.points[:, 0]], 1)
+    assert head(back) == pytest.approx(WHERE, abs=14)
+    assert head(from_small.points) * 2 == pytest.approx(WHERE, abs=14)
+
+
+def test_in_a_mirror_left_and_right_are_exchanged(poses, astronaut):
+    (person,) = poses(np.ascontiguousarray(astronaut[:, ::-1]))
+    mirrored = np.stack([511 - person.points[:, 0], person.points[:, 1]], 1)
+    assert head(mirrored)[[0, 2, 1, 4, 3]] == pytest.approx(WHERE, abs=12)
+
+
+def test_several_people_are_found_the_largest_first(poses, astronaut):
+    scene = np.full((700, 1000, 3), 128, np.uint8)
+    small = np.asarray(Image.fromarray(astronaut).resize((256, 256)))
+    scene[440:696, 20:276] = small
+    scene[100:612, 450:962] = astronaut
+    large, little = poses(scene)
+    assert head(large.points) == pytest.approx(WHERE + [450, 100], abs=14)
+    assert head(little.points) == pytest.approx(WHERE / 2 + [20, 440], abs=14)
+
+
+def test_nobody_is_found_where_nobody_is(poses, faces):
+    plain = np.full((200, 300, 3), 90, np.uint8)
+    assert poses(plain) == []
+    assert faces(plain) == []
+
+
+def test_the_mask_shows_the_person_in_the_image(poses, astronaut):
+    (person,) = poses(astronaut)
+    mask = person.mask_of(512, 512)
+    assert (mask.shape, mask.dtype) == ((512, 512), np.float64) or mask.dtype == np.float32
+    assert mask[110:130, 215:235].mean() > 0.9  # her face
+    assert mask[20:60, 480:500].mean() < 0.1  # the corner
+
+
+def test_the_tracker_follows_with_one_pass_a_frame(poses, astronaut, monkeypatch):
+    frames = [np.roll(astronaut, 6 * number, axis=1) for number in range(4)]
+    tracker = PoseTracker(poses)
+    first = tracker(frames[0])
+    monkeypatch.setattr(poses, "detector", lambda *_: pytest.fail("the detector looked at a frame in between"))
+    found = [first, *(tracker(frame) for frame in frames[1:])]
+    for number, people in enumerate(found):
+        assert len(people) == 1
+        assert head(people[0].points) == pytest.approx(WHERE + [6 * number, 0], abs=14)
+
+
+def test_the_tracker_loses_who_is_gone_and_finds_who_comes(poses, astronaut):
+    tracker = PoseTracker(poses)
+    empty = np.full_like(astronaut, 90)
+    assert [len(tracker(frame)) for frame in (astronaut, empty, empty, astronaut)] == [1, 0, 0, 1]
+
+
+def test_landmarks_of_the_face_lie_on_it(faces, astronaut):
+    (face,) = faces(astronaut)
+    landmarks = face.landmarks
+    assert landmarks.shape == (68, 2)
+    assert landmarks[36:42].mean(0) == pytest.approx(WHERE[2], abs=8)  # the person's own right eye
+    assert landmarks[42:48].mean(0) == pytest.approx(WHERE[1], abs=8)
+    chin, mouth, brows = landmarks[8], landmarks[48:].mean(0), landmarks[17:27].mean(0)
+    assert chin[1] > mouth[1] > landmarks[30, 1] > brows[1]
+    assert landmarks[0, 0] < landmarks[16, 0]
+
+
+# As estimators
+
+
+@pytest.mark.parametrize("layout", ["openpose18", "blazepose"])
+def test_blazepose_is_the_default_for_people(layout):
+    assert find_estimator(get_layout(layout)).name == "blazepose"
+    assert find_estimator(get_layout("ibug68")).name == "facemesh"
+
+
+def test_points_of_another_layout_are_those_of_the_same_names(poses, astronaut):
+    (figure,) = load_estimator(get_layout("openpose18"))(astronaut)
+    (own,) = load_people()(astronaut)
+    assert figure.keypoints.points[0] == pytest.approx(own.keypoints.points[0])
+    shoulders = own.keypoints.points[[NAMES.index("left shoulder"), NAMES.index("right shoulder")]]
+    assert figure.keypoints.points[1] == pytest.approx(shoulders.mean(0))
+    assert len(figure.scores) == 18
+    assert not figure.keypoints.present[[10, 13]].any()  # the ankles are below the photograph
+
+
+def test_the_layout_of_blazepose_is_whole():
+    assert len(BLAZEPOSE) == len(BLAZEPOSE.colors) == len(BLAZEPOSE.partner) == 36
+    assert [BLAZEPOSE.partner[partner] for partner in BLAZEPOSE.partner] == list(range(36))
+    assert {limb for pair in BLAZEPOSE.limbs for limb in pair} <= set(range(36))
+
+
+def test_a_clip_is_estimated_with_the_tracker(poses, astronaut):
+    estimate = load_estimator(get_layout("openpose18"), clip=True)
+    assert estimate(astronaut)[0].keypoints.points[0] == pytest.approx(WHERE[0], abs=12)
+    assert load_people_tracker() is not load_people_tracker()  # each clip has its own
+
+
+def test_without_the_library_the_error_names_the_command(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    with pytest.raises(MissingWeightsError, match="pip install ai-edge-litert"):
+        load_people()
+    with pytest.raises(MissingWeightsError, match="pip install ai-edge-litert"):
+        load_faces()
+
+
+def test_a_damaged_network_is_refused(monkeypatch, tmp_path):
+    pytest.importorskip("ai_edge_litert")
+    damaged = dataclasses.replace(networks.POSE_DETECTOR, folder=tmp_path)
+    (tmp_path / damaged.file_name).write_bytes(networks.POSE_DETECTOR.path.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match="damaged, or another file"):
+        networks.Network(damaged)
+
+
+def test_the_files_are_those_of_the_checksums_and_listed_with_their_origin():
+    about = networks.POSE_DETECTOR.path.with_name("README.md").read_text()
+    for file in networks.ALL:
+        assert file.path.is_file()
+        assert f"| `{file.file_name}` |" in about
+        assert file.sha256 in about
+
+
+# posegen keypoints
+
+
+@pytest.fixture
+def photographs(poses, astronaut, tmp_path):
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    Image.fromarray(astronaut).save(folder / "me.png")
+    turned = Image.fromarray(np.ascontiguousarray(np.rot90(astronaut)))
+    exif = turned.getexif()
+    exif[0x0112] = 6  # to be turned clockwise to be seen
+    turned.save(folder / "phone.jpg", exif=exif, quality=95)
+    return folder
+
+
+def run(*arguments: object) -> int:
+    return main(["keypoints", *map(str, arguments)])
+
+
+def test_the_command_writes_points_and_a_drawing_of_each_photograph(photographs, tmp_path, capsys):
+    assert run(photographs, "--out", tmp_path / "out") == 0
+    assert "1 found" in capsys.readouterr().out
+    for name in ("me", "phone"):
+        content = json.loads((tmp_path / "out" / f"{name}.json").read_text())
+        assert (content["canvas_width"], content["canvas_height"]) == (512, 512)
+        (person,) = content["people"]
+        assert person["pose_keypoints_2d"][:2] == pytest.approx(WHERE[0], abs=12)
+        drawn = np.asarray(Image.open(tmp_path / "out" / "drawn" / f"{name}.jpg"))
+        assert drawn.shape == (512, 512, 3)
+
+
+def test_its_files_are_read_by_the_other_commands(photographs, tmp_path):
+    assert run(photographs / "me.png", "--out", tmp_path) == 0
+    from posegen.inference.inputs import read_keypoints
+
+    found = read_keypoints(tmp_path / "me.json", get_layout("openpose18"))
+    assert found.points[0] == pytest.approx(WHERE[0], abs=12)
+    assert found.frame == (512, 512)
+
+
+def test_nothing_is_overwritten_unless_forced(photographs, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run(photographs / "me.png", "--out", out) == 0
+    before = (out / "me.json").read_bytes()
+    (out / "me.json").write_bytes(b"mine")
+    assert run(photographs, "--out", out) == 1
+    assert "--force" in capsys.readouterr().err
+    assert not (out / "phone.json").exists()
+    assert run(photographs, "--out", out, "--skip-existing") == 0
+    assert (out / "me.json").read_bytes() == b"mine"
+    assert (out / "phone.json").exists()
+    assert run(photographs, "--out", out, "--force") == 0
+    assert (out / "me.json").read_bytes() == before
+
+
+def test_landmarks_of_a_face_are_written_as_the_faces_plugin_reads_them(photographs, tmp_path, faces):
+    assert run(photographs / "me.png", "--out", tmp_path, "--layout", "ibug68") == 0
+    from posegen_faces.layouts import read_landmarks
+
+    assert read_landmarks(tmp_path / "me.txt").points[36:42].mean(0) == pytest.approx(WHERE[2], abs=8)
+
+
+def test_nobody_in_any_photograph_is_told_and_is_status_1(poses, tmp_path, capsys):
+    Image.new("RGB", (300, 200)).save(tmp_path / "dark.png")
+    assert run(tmp_path / "dark.png", "--out", tmp_path / "out") == 1
+    assert "no figure was found in 1 of 1 photographs: dark.png" in capsys.readouterr().err
+    assert json.loads((tmp_path / "out" / "dark.json").read_text())["people"] == []
+
+
+def test_two_photographs_of_one_name_are_refused(photographs, tmp_path, capsys):
+    (photographs / "me.jpg").write_bytes((photographs / "phone.jpg").read_bytes())
+    assert run(photographs, "--out", tmp_path / "out") == 1
+    assert "me.jpg and me.png would be written to the same file" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("given", ["missing", "empty"])
+def test_an_input_without_photographs_is_an_error(given, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").write_text("none")
+    assert run(tmp_path / given, "--out", tmp_path / "out") == 1
+    assert given in capsys.readouterr().err
