@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import urllib.request
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.error import HTTPError
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -20,6 +25,10 @@ from .untrusted import RefusedError, check_content, check_file, opened, size_of
 
 SAFETENSORS = ".safetensors"
 """Suffix of a safetensors file."""
+SECONDS_OF_SILENCE = 60
+"""Timeout of a download that receives nothing."""
+RANGE_REFUSED = 416
+"""HTTP status: there is nothing after the bytes that were received."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,7 @@ class WeightsFile:
         sha256: checksum of the whole file, or its first digits if no more is published; empty if none is published.
         folder: folder of the file; None: the folder of torch (``$TORCH_HOME/hub/checkpoints``).
         used_by: names of the parts that read it.
+        member: name of the file in the ZIP archive of *address*, without folders; empty if it is in no ZIP archive.
     """
 
     name: str
@@ -41,6 +51,7 @@ class WeightsFile:
     sha256: str = ""
     folder: Path | None = None
     used_by: tuple[str, ...] = ()
+    member: str = ""
 
     @property
     def path(self) -> Path:
@@ -93,27 +104,85 @@ def find_weights(file: WeightsFile, given: str | Path | None = None) -> Path:
 def download_weights(file: WeightsFile, progress: Callable[[int, int], None] = lambda done, total: None) -> Path:
     """Download a file of pretrained weights to its path, and verify its checksum before it is kept.
 
+    What was received stays beside the path if the download is interrupted; the next call goes on from there, if the
+    server can.
+
     Args:
-        file: file to download.
+        file: file to download, or to take out of a ZIP archive that is downloaded.
         progress: called with the number of bytes received, and their total or 0 if the server does not tell.
 
     Raises:
-        MissingWeightsError: it cannot be downloaded, or is in an archive.
+        MissingWeightsError: it cannot be downloaded, or is in an archive that cannot be unpacked here.
         CheckpointError: its checksum is not the published one.
     """
-    if file.is_archived:
+    if file.is_archived and not file.member:
         raise MissingWeightsError(f"{file.address} is an archive: unpack {file.file_name} to {file.path.parent}")
-    with written_whole(file.path) as temporary:
-        try:
-            with urllib.request.urlopen(file.address, timeout=60) as answer, temporary.open("wb") as stream:
-                total = int(answer.headers.get("Content-Length") or 0)
-                while block := answer.read(1 << 20):
-                    stream.write(block)
-                    progress(stream.tell(), total)
-        except OSError as error:
-            raise MissingWeightsError(f"{file.address} cannot be downloaded: {error}") from error
-        _verify(file, temporary)
+    part = file.path.with_name(f".{file.file_name}.download")
+    try:
+        file.path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(part.with_name(f"{part.name}.lock"), timeout=0):
+            _receive(file, part, progress)
+            _put_in_place(file, part)
+    except Timeout as error:
+        raise MissingWeightsError(f"{file.path} is being downloaded by another process") from error
+    except (OSError, HTTPException) as error:
+        raise MissingWeightsError(
+            f"{file.file_name}: {file.address} cannot be downloaded: {error}\n"
+            f"Try again, which goes on from what was received, or put the file in {file.path.parent}{os.sep}"
+        ) from error
     return file.path
+
+
+def _receive(file: WeightsFile, part: Path, progress: Callable[[int, int], None]) -> None:
+    """Download to *part*, after what it holds. OSError: the connection ends before all is received."""
+    if not file.sha256:  # nothing would tell if the file on the server changed meanwhile
+        part.unlink(missing_ok=True)
+    done = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(file.address, headers={"Range": f"bytes={done}-"} if done else {})
+    try:
+        answer = urllib.request.urlopen(request, timeout=SECONDS_OF_SILENCE)
+    except HTTPError as error:
+        if error.code == RANGE_REFUSED and error.headers.get("Content-Range", "") == f"bytes */{done}":
+            return  # all of it was received before
+        if error.code != RANGE_REFUSED:
+            raise
+        part.unlink()
+        done, answer = 0, urllib.request.urlopen(file.address, timeout=SECONDS_OF_SILENCE)
+    with answer:
+        if not answer.headers.get("Content-Range", "").startswith(f"bytes {done}-"):  # the server sends the whole file
+            done = 0
+        length = int(answer.headers.get("Content-Length") or 0)
+        total = done + length if length else 0
+        with part.open("ab" if done else "wb") as stream:
+            while block := answer.read(1 << 20):
+                stream.write(block)
+                done += len(block)
+                progress(done, total)
+    if done < total:
+        raise OSError(f"the connection ended after {done:,} of {total:,} bytes")
+
+
+def _put_in_place(file: WeightsFile, part: Path) -> None:
+    """Verify a complete download, or its member if it is an archive, and move it to the path of the file."""
+    try:
+        with written_whole(file.path) as temporary:
+            if file.is_archived:
+                _extract(file, part, temporary)
+            else:
+                shutil.copyfile(part, temporary)
+            _verify(file, temporary)
+    finally:  # damaged, it must not be gone on with
+        part.unlink()
+
+
+def _extract(file: WeightsFile, archive: Path, target: Path) -> None:
+    try:
+        with zipfile.ZipFile(archive) as opened_archive:
+            (name,) = (each for each in opened_archive.namelist() if each.rpartition("/")[2] == file.member)
+            with opened_archive.open(name) as source, target.open("wb") as stream:
+                shutil.copyfileobj(source, stream)
+    except (zipfile.BadZipFile, ValueError) as error:
+        raise CheckpointError(f"{file.address} is no ZIP archive with one {file.member}: {error}") from error
 
 
 def _verify(file: WeightsFile, path: Path) -> None:

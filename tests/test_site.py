@@ -275,7 +275,7 @@ def test_the_site_loads_nothing_from_elsewhere(site):
 @pytest.mark.slow
 def test_the_reference_has_every_command_and_every_part_with_every_argument(site):
     commands = text(site / "reference" / "commands.html")
-    names = [*cli.COMMANDS, "app", "study"]
+    names = [*cli.COMMANDS, "app", "keypoints", "study"]
     assert [command for command in names if f"usage: posegen {command} " not in commands] == []
     page = re.sub(r"<[^>]+>", "", text(site / "reference" / "parts.html"))
     for registry in KINDS.values():

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import socket
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import posegen_metrics.weights
 import pytest
+from filelock import FileLock
 from torchvision import models
 
 from posegen import plugins
@@ -92,7 +98,7 @@ def test_a_download_of_another_checksum_is_not_kept(home: Path, tmp_path: Path) 
     (tmp_path / "server.pth").write_bytes(b"other")
     with pytest.raises(CheckpointError, match="damaged, or another file"):
         download_weights(file(address=(tmp_path / "server.pth").as_uri()))
-    assert list(home.iterdir()) == []
+    assert left_over(home) == []
 
 
 @pytest.mark.parametrize(
@@ -101,7 +107,140 @@ def test_a_download_of_another_checksum_is_not_kept(home: Path, tmp_path: Path) 
 def test_a_download_that_fails_says_why(home: Path, tmp_path: Path, name: str, words: str) -> None:
     with pytest.raises(MissingWeightsError, match=words):
         download_weights(file(address=(tmp_path / name).as_uri()))
-    assert list(home.iterdir()) == []
+    assert left_over(home) == []
+
+
+class Server(ThreadingHTTPServer):
+    """A server on this machine that sends one file, by parts if *ranges*, and ends after *most* bytes."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content, self.ranges, self.most = content, True, len(content)
+        self.asked: list[str | None] = []
+        super().__init__(("127.0.0.1", 0), Answer)
+
+
+class Answer(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        server, wanted = self.server, self.headers["Range"]
+        server.asked.append(wanted)
+        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and server.ranges else 0
+        if start >= len(server.content):
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(server.content)}")
+            self.end_headers()
+            return
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(server.content) - 1}/{len(server.content)}")
+        self.send_header("Content-Length", str(len(server.content) - start))
+        self.end_headers()
+        self.wfile.write(server.content[start : start + server.most])
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+LARGE = bytes(range(256)) * 12000  # 3 MB: several blocks
+
+
+@pytest.fixture
+def server():
+    with Server(LARGE) as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+def served(server: Server, **changes: object) -> WeightsFile:
+    address = f"http://127.0.0.1:{server.server_port}/net.pth"
+    return file(**{"address": address, "sha256": hashlib.sha256(server.content).hexdigest(), **changes})
+
+
+def left_over(home: Path) -> list[str]:
+    return [path.name for path in home.iterdir() if not path.name.endswith(".lock")]
+
+
+def test_a_download_that_was_cut_is_gone_on_with(server: Server, home: Path) -> None:
+    server.most = 1_500_000
+    with pytest.raises(MissingWeightsError) as error:
+        download_weights(served(server))
+    for told in ("net.pth", f"http://127.0.0.1:{server.server_port}", "1,500,000 of 3,072,000 bytes", str(home)):
+        assert told in str(error.value)
+    assert not (home / "net.pth").exists()
+    server.most = len(LARGE)
+    seen: list[tuple[int, int]] = []
+    download_weights(served(server), lambda *numbers: seen.append(numbers))
+    assert (home / "net.pth").read_bytes() == LARGE
+    assert server.asked == [None, "bytes=1500000-"]
+    assert seen[0][0] > 1_500_000
+    assert seen[-1] == (len(LARGE), len(LARGE))
+    assert left_over(home) == ["net.pth"]
+
+
+@pytest.mark.parametrize("received", [1_500_000, len(LARGE) + 5])
+def test_a_server_without_parts_or_with_a_shorter_file_sends_all_of_it(
+    server: Server, home: Path, received: int
+) -> None:
+    (home / ".net.pth.download").write_bytes(b"?" * received)
+    server.ranges = received > len(LARGE)
+    download_weights(served(server))
+    assert (home / "net.pth").read_bytes() == LARGE
+
+
+def test_a_download_that_was_complete_needs_no_more_bytes(server: Server, home: Path) -> None:
+    (home / ".net.pth.download").write_bytes(LARGE)
+    download_weights(served(server))
+    assert server.asked == [f"bytes={len(LARGE)}-"]
+    assert (home / "net.pth").read_bytes() == LARGE
+
+
+def test_a_part_of_another_file_is_found_by_the_checksum_and_begun_anew(server: Server, home: Path) -> None:
+    (home / ".net.pth.download").write_bytes(b"?" * 1000)
+    with pytest.raises(CheckpointError, match="damaged, or another file"):
+        download_weights(served(server))
+    download_weights(served(server))
+    assert (home / "net.pth").read_bytes() == LARGE
+
+
+def test_without_a_published_checksum_nothing_is_gone_on_with(server: Server, home: Path) -> None:
+    (home / ".net.pth.download").write_bytes(b"?" * 1000)
+    download_weights(served(server, sha256=""))
+    assert (home / "net.pth").read_bytes() == LARGE
+    assert server.asked == [None]
+
+
+def test_a_file_is_taken_out_of_its_archive(server: Server, home: Path) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("a/b/net.onnx", CONTENT)
+        archive.writestr("a/readme.txt", "read me")
+    server.content, server.most = packed.getvalue(), len(packed.getvalue())
+    address = f"http://127.0.0.1:{server.server_port}/net.zip"
+    inside = file(file_name="mine.onnx", address=address, member="net.onnx", sha256=DIGEST)
+    assert download_weights(inside).read_bytes() == CONTENT
+    assert left_over(home) == ["mine.onnx"]
+    other = file(file_name="other.onnx", address=address, member="none.onnx", sha256=DIGEST)
+    with pytest.raises(CheckpointError, match=r"no ZIP archive with one none\.onnx"):
+        download_weights(other)
+
+
+def test_no_server_is_an_error_with_file_and_address(home: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{unused.getsockname()[1]}/net.pth"
+        with pytest.raises(MissingWeightsError, match=rf"net\.pth: {address} cannot be downloaded.*refused"):
+            download_weights(file(address=address))
+    assert left_over(home) == []
+
+
+def test_a_file_that_another_process_downloads_is_left_to_it(home: Path, server: Server) -> None:
+    with FileLock(home / ".net.pth.download.lock"), pytest.raises(MissingWeightsError, match="another process"):
+        download_weights(served(server))
+    assert server.asked == []
 
 
 # Declared weights
@@ -180,8 +319,26 @@ def test_chosen_files_are_downloaded(listed, home: Path) -> None:
     status, rows, _ = listed("--download", "right.pth")
     assert status == 0
     assert "  right  " in rows["right one"].removeprefix("right one")
-    assert [path.name for path in home.iterdir()] == ["right.pth"]
+    assert left_over(home) == ["right.pth"]
     assert listed("--download", "rihgt.pth")[0] == 1
+
+
+def test_names_or_all_are_asked_for(listed, home: Path) -> None:
+    assert listed("--download")[0] == 1
+    assert listed("--download", "right.pth", "--all")[0] == 1
+    assert left_over(home) == []
+
+
+def test_all_missing_files_are_downloaded_and_all_failures_told(
+    home: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    content = [file(file_name=f"{name}.pth", address=(tmp_path / f"{name}.pth").as_uri()) for name in "abc"]
+    for name in "ac":
+        (tmp_path / f"{name}.pth").write_bytes(CONTENT)
+    monkeypatch.setattr("posegen.cli.weights._merged", lambda _: content)
+    assert main(["weights", "--download", "--all"]) == 1
+    assert "b.pth cannot be downloaded" in capsys.readouterr().err
+    assert sorted(left_over(home)) == ["a.pth", "c.pth"]
 
 
 def test_checksums_are_verified_unless_declined(listed, home: Path) -> None:

@@ -96,14 +96,14 @@ def test_the_wheel_alone_gives_plugins_configs_model_and_page(installed, environ
     assert Path(said["posegen"]).is_relative_to(installed)
     assert "example" in said["help"]
     plugins = {line.split()[0]: line for line in said["plugins"].splitlines()[1:]}
-    assert plugins.keys() == {"people", "metrics", "faces", "dance", "views", "people3d", "app", "study"}
+    assert plugins.keys() == {"people", "metrics", "faces", "dance", "blazepose", "views", "people3d", "app", "study"}
     assert all(str(installed) in line for line in plugins.values())
     names = {path.relative_to(CONFIGS).with_suffix("").as_posix() for path in CONFIGS.rglob("*.py")}
     listed = {line.split()[0] for line in said["configs"].splitlines()[1:]}
     assert listed == {name for name in names if not name.startswith("_base_")}
     assert said["weights"] > 1_000_000
     assert {"pose_editor.html", "pose_editor.css", "pose_editor.js", "pair.js"} <= set(said["page"])
-    assert {"app", "study"} <= set(said["help"].split())
+    assert {"app", "study", "keypoints"} <= set(said["help"].split())
 
 
 def test_the_command_draws_an_example_and_what_it_prints_works(installed, environment, tmp_path):

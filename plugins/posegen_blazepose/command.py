@@ -97,7 +97,9 @@ def _outputs(parsed: argparse.Namespace) -> dict[Path, tuple[Path, Path]]:
     by_stem: dict[str, list[str]] = {}
     for picture in pictures:
         by_stem.setdefault(picture.stem, []).append(picture.name)
-    if clashes := [f"{' and '.join(names)} would be written to the same file" for names in by_stem.values() if names[1:]]:
+    if clashes := [
+        f"{' and '.join(names)} would be written to the same file" for names in by_stem.values() if names[1:]
+    ]:
         raise DataError(parsed.input, clashes, "Rename one of each.")
     outputs = {one: (parsed.out / one.stem, parsed.out / DRAWN / f"{one.stem}.jpg") for one in pictures}
     if parsed.skip_existing:

@@ -64,9 +64,7 @@ def anchors(size: int, grids: Sequence[tuple[int, int]]) -> np.ndarray:
     return np.concatenate(centers)
 
 
-def decode(
-    boxes: np.ndarray, scores: np.ndarray, centers: np.ndarray, size: int, min_score: float
-) -> list[Detection]:
+def decode(boxes: np.ndarray, scores: np.ndarray, centers: np.ndarray, size: int, min_score: float) -> list[Detection]:
     """Return the detections of at least a score, best first, as shares of the input.
 
     Args:
@@ -94,7 +92,7 @@ def suppress(detections: Sequence[Detection]) -> list[Detection]:
     """
     remaining, merged = list(detections), []
     while remaining:
-        overlaps = [_overlap(remaining[0].box, other.box) > OVERLAP for other in remaining]
+        overlaps = [overlap(remaining[0].box, other.box) > OVERLAP for other in remaining]
         group = [one for one, overlapping in zip(remaining, overlaps, strict=True) if overlapping] or remaining[:1]
         remaining = [one for one in remaining if all(one is not other for other in group)]
         weights = np.array([one.score for one in group])
@@ -104,7 +102,7 @@ def suppress(detections: Sequence[Detection]) -> list[Detection]:
     return merged
 
 
-def _overlap(a: np.ndarray, b: np.ndarray) -> float:
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
     """Return the intersection over union of two boxes."""
     sides = np.clip(np.minimum(a[1], b[1]) - np.maximum(a[0], b[0]), 0, None)
     intersection = float(sides.prod())

@@ -39,7 +39,9 @@ def _partner(name: str) -> str:
 
 
 def _color(name: str) -> tuple[int, int, int]:
-    return (0, 138, 255) if name.startswith("right ") else (255, 138, 0) if name.startswith("left ") else (220, 220, 220)
+    return (
+        (0, 138, 255) if name.startswith("right ") else (255, 138, 0) if name.startswith("left ") else (220, 220, 220)
+    )
 
 
 DERIVED = ("neck", "mid hip", "head top")
@@ -51,8 +53,8 @@ BLAZEPOSE = KeypointLayout(
     limbs=_limbs(),
     colors=tuple(_color(name) for name in _ALL),
 )
-"""BlazePose's 33 points, and three that are derived: the middle of the shoulders, the middle of the hips, and the top of
-the head, which continues the line from the shoulders through the ears."""
+"""BlazePose's 33 points, and three that are derived: the middle of the shoulders, the middle of the hips, and the top
+of the head, which continues the line from the shoulders through the ears."""
 
 LAYOUTS = (BLAZEPOSE,)
 

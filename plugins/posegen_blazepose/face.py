@@ -1,4 +1,4 @@
-"""Face mesh (Kartynnik et al., arXiv 1907.06724): find faces and 468 points of each, of which 68 are the iBUG landmarks.
+"""Face mesh (Kartynnik et al., arXiv 1907.06724): find faces and 468 points of each, 68 of them landmarks.
 
 BlazeFace finds faces with their eyes, of people up to five meters away; the face is cut out with level eyes, and a
 second network finds the points. The eyes of the mesh give the region of a second pass, or of the next frame.

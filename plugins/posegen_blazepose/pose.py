@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .detection import Detection, Detector
+from .detection import OVERLAP, Detection, Detector, overlap
 from .networks import POSE_DETECTOR, POSE_LANDMARKS, Network
 from .regions import Region, tiles
 
@@ -32,6 +32,8 @@ NAMES = (
 """Names of the 33 points; left and right are the person's own. MediaPipe calls a big toe foot index."""
 BODY = tuple(NAMES.index(f"{side} {part}") for part in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
              for side in ("left", "right"))  # fmt: skip
+HEAD = [NAMES.index(name) for name in ("nose", "left eye", "right eye", "left ear", "right ear")]
+HIP_PAIR = [NAMES.index("left hip"), NAMES.index("right hip")]
 
 # MediaPipe, modules/pose_detection and modules/pose_landmark
 GRIDS = ((8, 2), (16, 2), (32, 6))
@@ -46,9 +48,9 @@ MIN_HEAT = 0.5
 SIDES = (1.5, 1.0, 2 / 3, 0.4)
 OVERHANG = 0.25
 SMALLEST = 128
-SAME = 0.25
-"""Largest distance of the middle of the hips in two detections of one person, and largest mean distance of the points
-of one person found twice, in radii of the circle around the person."""
+SAME = 0.2
+"""Largest distance of the heads, or of the middles of the hips, of one person found twice, in radii of the circle
+around a person."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +85,14 @@ class Person:
 
     def is_near(self, other: Person) -> bool:
         """Return whether two findings are of the same person."""
-        distances = np.linalg.norm(self.points[list(BODY)] - other.points[list(BODY)], axis=1)
-        return float(distances.mean()) < SAME * _radius(self.region)
+        limit = SAME * min(_radius(self.region), _radius(other.region))
+        return any(
+            np.linalg.norm(self.points[group].mean(0) - other.points[group].mean(0)) < limit
+            for group in (HEAD, HIP_PAIR)
+        )
 
     def mask_of(self, height: int, width: int) -> np.ndarray:
-        """Return the mask of an image of that size, float32 H W, 0 to 1."""
+        """Return the mask of an image of that size, H W, 0 to 1."""
         matrix = self.region.matrix(len(self.mask))
         return cv2.warpAffine(self.mask, matrix, (width, height), flags=cv2.INTER_LINEAR)
 
@@ -105,11 +110,9 @@ class BlazePose:
 
     def __call__(self, image: np.ndarray) -> list[Person]:
         """Return the people in an image uint8 H W 3, RGB, largest first."""
-        height, width = image.shape[:2]
-        squares = tiles(height, width, SIDES, OVERHANG, SMALLEST)
-        detections = [found for square in squares for found in self.detector(image, square)]
-        found = (self.find(image, region_of(one)) for one in best_of_each(detections))
-        return unique([person for person in found if person is not None])
+        squares = tiles(image.shape[0], image.shape[1], SIDES, OVERHANG, SMALLEST)
+        found = best_of_each([one for square in squares for one in self.detector(image, square)])
+        return unique([person for one in found if (person := self.find(image, region_of(one)))])
 
     def find(self, image: np.ndarray, region: Region) -> Person | None:
         """Return the person in a region after two passes; None if nobody is there."""
@@ -165,13 +168,25 @@ def region_of(detection: Detection) -> Region:
 
 
 def best_of_each(detections: Sequence[Detection]) -> list[Detection]:
-    """Return the best detection of each person among those of several squares, best first."""
-    kept: list[Detection] = []
-    for one in sorted(detections, key=lambda detection: -detection.score):
-        gaps = (np.linalg.norm(one.points[0] - other.points[0]) / _radius(region_of(other)) for other in kept)
-        if all(gap >= SAME for gap in gaps):
-            kept.append(one)
-    return kept
+    """Return one detection of each person among those of several squares: a sure one, and rather an upright one.
+
+    A body that a square or the photograph cuts off is often taken for one that is upside down.
+    """
+
+    def rank(detection: Detection) -> float:
+        return -detection.score * (3 + np.cos(region_of(detection).angle))
+
+    people: list[Detection] = []
+    for one in sorted(detections, key=rank):
+        if not any(_is_same(one, other) for other in people):
+            people.append(one)
+    return people
+
+
+def _is_same(one: Detection, other: Detection) -> bool:
+    """Return whether two detections are of one person: by the middles of the hips, or by the boxes, those of faces."""
+    gap = float(np.linalg.norm(one.points[0] - other.points[0]))
+    return gap < SAME * _radius(region_of(other)) or overlap(one.box, other.box) > OVERLAP
 
 
 def unique(people: Sequence[Person]) -> list[Person]:

@@ -107,7 +107,9 @@ def _centers(length: int, side: float, overhang: float) -> np.ndarray:
     """Return the centers of squares along a side of an image."""
     first = side * (0.5 - overhang)
     room = length - 2 * first
-    return np.array([length / 2]) if room <= 0 else np.linspace(first, length - first, int(np.ceil(2 * room / side)) + 1)
+    return (
+        np.array([length / 2]) if room <= 0 else np.linspace(first, length - first, int(np.ceil(2 * room / side)) + 1)
+    )
 
 
 def _reduced(image: np.ndarray, ratio: float) -> tuple[np.ndarray, np.ndarray]:

@@ -32,7 +32,12 @@ posegen brings OpenCV without a display, and they would be written over it."""
 
 def _weights(name: str, stem: str, sha256: str) -> WeightsFile:
     return WeightsFile(
-        f"{name} (end2end.onnx in the ZIP)", f"{stem}.onnx", f"{ADDRESS}{stem}.zip", sha256, used_by=("rtmpose",)
+        f"{name} (end2end.onnx in the ZIP)",
+        f"{stem}.onnx",
+        f"{ADDRESS}{stem}.zip",
+        sha256,
+        used_by=("rtmpose",),
+        member="end2end.onnx",
     )
 
 
@@ -76,8 +81,9 @@ def _how_to_get(file: WeightsFile) -> str:
     place = shlex.quote(str(file.path))
     return (
         f"the weights {file.name!r} are missing: {file.path}\n"
+        f"    posegen weights --download {file.file_name}\n"
+        f"  or, from the mirror {MIRROR}{archive}:\n"
         f"    mkdir -p {shlex.quote(str(file.path.parent))}\n"
-        f"    curl -LO {file.address}  (or {MIRROR}{archive})\n"
         f"    unzip -p {archive} '*end2end.onnx' > {place}"
     )
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConfigError, nearest
+from ..errors import ConfigError, PosegenError, nearest
 from .common import add_plugin, load_plugins, print_columns
 
 if TYPE_CHECKING:
@@ -23,8 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--download",
         nargs="*",
         metavar="FILE",
-        help="download missing files and verify their checksums: these file names of the table, or all (default)",
+        help="download files of these names, as the table shows them, if they are missing, and verify their checksums",
     )
+    parser.add_argument("--all", action="store_true", help="with --download: all missing files")
     add_plugin(parser)
 
 
@@ -37,7 +38,7 @@ def run(parsed: argparse.Namespace) -> int:
     load_plugins(parsed)
     files = _merged([*ALL, *catalogue.all(WeightsFile)])
     if parsed.download is not None:
-        _download(_chosen(files, parsed.download))
+        _download(_chosen(files, parsed.download, parsed.all))
     checked = {file: _checksum(file, not parsed.no_verify) for file in files}
     print_columns(
         [
@@ -47,7 +48,7 @@ def run(parsed: argparse.Namespace) -> int:
     )
     missing = [file for file in files if not file.path.is_file()]
     if missing:
-        print("\nmissing; fetch them with `posegen weights --download FILE …`, or put them where the table says:")
+        print("\nmissing; `posegen weights --download FILE …` or --all fetches them, or put them where the table says:")
         print_columns([(f"  {file.file_name}", file.address) for file in missing])
     return 1 if WRONG in checked.values() else 0
 
@@ -62,21 +63,29 @@ def _merged(files: list[WeightsFile]) -> list[WeightsFile]:
     return list(merged.values())
 
 
-def _chosen(files: list[WeightsFile], names: list[str]) -> list[WeightsFile]:
-    """Return the missing files of these names, or all missing files that are not in archives."""
+def _chosen(files: list[WeightsFile], names: list[str], everything: bool) -> list[WeightsFile]:
+    """Return the missing files of these names, or all missing files that can be downloaded."""
     known = {file.file_name: file for file in files}
+    if bool(names) == everything:
+        raise ConfigError("--download takes names of files, or --all")
     for name in names:
         if name not in known:
             raise ConfigError(f"no file of weights is called {name!r}{nearest(name, known)}")
-    wanted = [known[name] for name in names] or [file for file in known.values() if not file.is_archived]
+    wanted = [known[name] for name in names] or [file for file in files if file.member or not file.is_archived]
     return [file for file in wanted if not file.path.is_file()]
 
 
 def _download(files: list[WeightsFile]) -> None:
+    """Download files; one that fails does not keep the others from being downloaded.
+
+    Raises:
+        PosegenError: names all that failed.
+    """
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     from ..weights import download_weights
 
+    problems = []
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns) as shown:
         for file in files:
@@ -85,7 +94,12 @@ def _download(files: list[WeightsFile]) -> None:
             def progress(done: int, total: int, task: Any = task) -> None:
                 shown.update(task, completed=done, total=total or None)
 
-            download_weights(file, progress)
+            try:
+                download_weights(file, progress)
+            except PosegenError as error:
+                problems.append(str(error))
+    if problems:
+        raise PosegenError("\n".join(problems))
 
 
 def _place(file: WeightsFile) -> str:
