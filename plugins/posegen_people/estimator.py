@@ -82,7 +82,7 @@ def _how_to_get(file: WeightsFile) -> str:
     return (
         f"the weights {file.name!r} are missing: {file.path}\n"
         f"    posegen weights --download {file.file_name}\n"
-        f"  or, from the mirror {MIRROR}{archive}:\n"
+        f"  or from {file.address} or {MIRROR}{archive}:\n"
         f"    mkdir -p {shlex.quote(str(file.path.parent))}\n"
         f"    unzip -p {archive} '*end2end.onnx' > {place}"
     )
