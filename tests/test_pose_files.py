@@ -60,6 +60,7 @@ def more(count: int) -> np.ndarray:
 
 def written(folder: Path, content: Any, name: str = "pose.json") -> Path:
     path = folder / name
+    path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(content))
     return path
 
@@ -205,6 +206,46 @@ def test_transfer_takes_a_frame_of_a_clip(models, here, capsys, monkeypatch):
         assert run("transfer", models / "shared", "a.png", *target, "--out", out) == 0
     assert np.array_equal(pixels(here / "one.png"), pixels(here / "two.png"))
     assert "holds 2 frames" in refused(capsys, monkeypatch, "transfer", models / "shared", "a.png", "motion.json")
+
+
+EMPTY = {"people": []}
+
+
+@pytest.mark.parametrize(
+    ("missing", "frames", "words"),
+    [([], 3, "the pose before is held"), (["--missing", "interpolate"], 3, "poses are interpolated"),
+     (["--missing", "skip"], 2, "they are skipped")],
+)  # fmt: skip
+@pytest.mark.parametrize("in_one_file", [False, True])
+def test_a_frame_without_anybody_does_not_stop_a_clip(models, here, capsys, missing, frames, words, in_one_file):
+    poses = [{"people": [openpose(read_points(here / f"poses/p{k}.json")[:, :2])]} for k in (1, 2)]
+    motion = [poses[0], EMPTY, poses[1]]
+    for number, frame in enumerate(motion):
+        written(here / "poses", frame, f"p{number}.json")
+    structures = written(here, motion, "motion.json") if in_one_file else "poses"
+    assert run("animate", models / "shared", "--reference", "a.png", "--structures", structures, *missing) == 0
+    told = capsys.readouterr().out
+    assert f"1 of 3 frames do not show the figure: {words} (--missing)" in told
+    assert f"{frames} frames" in told
+
+
+def test_a_clip_without_anybody_is_refused(models, here, capsys, monkeypatch):
+    written(here, [EMPTY, EMPTY], "motion.json")
+    arguments = ["animate", models / "shared", "--reference", "a.png", "--structures", "motion.json"]
+    assert "no figure was found in any frame" in refused(capsys, monkeypatch, *arguments)
+
+
+def test_of_several_people_in_a_clip_the_same_one_is_followed(models, here, capsys):
+    large = read_points(here / "poses/p1.json")[:, :2]
+    small = large / 4 + 1
+    for number in range(3):
+        people = [openpose(large + number / 4), openpose(small)]
+        written(here, {"people": people[:: (-1) ** number]}, f"dance/{number}.json")
+        written(here, {"people": people[:1]}, f"alone/{number}.json")
+    for folder in ("dance", "alone"):
+        assert run("animate", models / "shared", "--reference", "a.png", "--structures", folder) == 0
+    assert "3 of 3 frames show several figures: number 1" in capsys.readouterr().out
+    assert (here / "a_to_dance.mp4").read_bytes() == (here / "a_to_alone.mp4").read_bytes()
 
 
 # Fractions

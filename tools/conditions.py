@@ -44,6 +44,10 @@ def _photograph(name: str, before: str, now: str, test: str) -> Condition:
     return Condition(name, before, now, "photographs", test)
 
 
+def _video(name: str, before: str, now: str, test: str) -> Condition:
+    return Condition(name, before, now, "animate_video", test)
+
+
 READ, CLIP = "a_pose_file_is_read", "a_clip_in_one_file_is_read"
 CONDITIONS = (
     _photograph("EXIF orientation, all eight", "ignored: 40×60 stays 40×60", "upright",
@@ -91,6 +95,10 @@ CONDITIONS = (
                "bodies_of_dwpose_are_fractions_of_their_picture"),
     _pose_file("nobody in one frame of a file", "refused", "a frame without points",
                "a_frame_that_shows_nobody_has_no_points"),
+    _pose_file("nobody in one frame of a motion", "the clip was refused", "held, told; --missing",
+               "a_frame_without_anybody_does_not_stop_a_clip"),
+    _pose_file("two people in a motion", "the clip jumped between them", "one is followed, told; --subject",
+               "of_several_people_in_a_clip_the_same_one_is_followed"),
     _pose_file("scores of 0.06, OpenPose, COCO, AlphaPose", "drawn as present", "missing, told, --min-score",
                "points_with_a_low_score_are_missing_in_every_format"),
     _pose_file("a pose or a clip that the page wrote", "refused: an object with 'layout'", "18 points", READ),
@@ -100,6 +108,24 @@ CONDITIONS = (
                "drawings_that_openpose_writes_beside_its_points_are_passed_over"),
     _pose_file("a file in no format", "its keys", "the closest format, and the first difference",
                "a_file_in_no_format_is_compared_with_the_closest"),
+    Condition("a pose from a canvas of other proportions", "a person 0.38 as wide as high for 0.67",
+              "cropped or padded", "framing", "a_pose_keeps_its_proportions_whatever_its_canvas"),
+    Condition("a person anywhere in a large photograph", "the whole photograph at the model's size",
+              "a crop around the person", "framing", "a_person_anywhere_in_a_large_photograph_fills_the_models_frame"),
+    Condition("the result in a large photograph", "a picture of the model's size", "put back, with a soft edge",
+              "framing", "a_result_is_put_back_with_a_soft_edge_and_leaves_the_rest_as_it_was"),
+    Condition("a target of another size", "drawn as it is", "fitted beyond a quarter, told; --retarget",
+              "framing", "by_default_sizes_that_differ_by_more_than_a_quarter_are_fitted_and_told"),
+    _video("a driving video", "no option takes one", "frames, key points, clip and sound", "a_video_moves_a_picture"),
+    _video("29.97 frames a second, sound", "no option takes a video", "exactly 30000/1001; copied",
+           "a_written_clip_keeps_an_exact_rate_and_copies_sound"),
+    _video("a phone's rotation", "no option takes a video", "applied", "a_phones_rotation_is_applied"),
+    _video("a varying frame rate", "no option takes a video", "the duration is kept",
+           "a_varying_rate_keeps_the_duration"),
+    _video("several people in a video", "no option takes a video", "the nearest to the frame before is followed",
+           "the_figure_nearest_to_the_frame_before_is_followed"),
+    _video("a clip that was interrupted", "begins anew", "is gone on with",
+           "a_clip_that_was_interrupted_is_gone_on_with"),
     Condition("two trainings in one work dir", "both wrote into it", "the second is refused, naming the first",
               "interrupted", "a_second_training_in_a_work_dir_is_refused_naming_the_first"),
     Condition("a killed training's work dir", "taken without a word", "taken over, told",

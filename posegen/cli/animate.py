@@ -30,10 +30,11 @@ from .generation import (
 if TYPE_CHECKING:
     import numpy as np
 
+    from ..data import Keypoints
     from ..data.estimators import Estimate
     from ..data.video import VideoReader
     from ..inference import Inferencer, ModelSource, PoseInput, Prepared
-    from ..inference.driving import Motion
+    from ..inference.driving import Follower, Motion
     from ..inference.unfinished import UnfinishedClip
     from ..records import Transfer
 
@@ -84,13 +85,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="figure of the video to follow, 1: the largest, in the first frame that shows so many (default: 1)",
+        help="figure to follow, 1: the largest, in the first frame that shows so many (default: 1)",
     )
     parser.add_argument(
         "--missing",
         choices=MISSING,
         default="hold",
-        help="frames of the video without the figure: hold the pose before, interpolate, or skip them (default: hold)",
+        help="frames without the figure: hold the pose before, interpolate, or skip them (default: hold)",
     )
     parser.add_argument("--no-smoothing", action="store_true", help="keep the key points of the video as estimated")
     parser.add_argument(
@@ -145,17 +146,15 @@ def _wrong_options(parsed: argparse.Namespace) -> list[str]:
 def _animate_by_structures(
     parsed: argparse.Namespace, model: ModelSource, out: Path, beside: Path | None
 ) -> Inferencer:
-    from ..inference import Inferencer, PoseInput, find_poses, matching_pictures
+    from ..inference import Inferencer, find_poses
 
     files = find_poses(parsed.structures)
-    pictures = matching_pictures(parsed.structure_images, files) if parsed.structure_images else [None] * len(files)
-    frames = [PoseInput(picture, file, file.stem) for picture, file in zip(pictures, files, strict=True)]
-    if not parsed.structures.is_dir():
-        frames = _frames(parsed, model)
+    rate = parsed.fps or FPS
+    frames = _follow(parsed, _read_frames(parsed, model, files), model, rate)
     (source,), targets = read_checked(model, [_reference(parsed, files)], frames, parsed)
 
     inferencer = Inferencer(model, device=parsed.device, precision=parsed.precision)
-    clips = Clips(out, beside, Fraction(parsed.fps or FPS), len(targets), compare=parsed.compare)
+    clips = Clips(out, beside, Fraction(rate), len(targets), compare=parsed.compare)
     motion = [target.structure for target in targets]
     prepared = inferencer.prepare_inputs(source, targets, read_framing(parsed), motion)
     clips.write(_generated(parsed, inferencer, prepared, beside is not None))
@@ -166,19 +165,51 @@ def _name(structures: Path) -> str:
     return structures.resolve().name if structures.is_dir() else structures.stem
 
 
-def _frames(parsed: argparse.Namespace, model: ModelSource) -> list[PoseInput]:
-    """Read the frames of a clip in one file. DataError: nobody in a frame."""
-    from ..inference import PoseInput, read_clip
+def _read_frames(
+    parsed: argparse.Namespace, model: ModelSource, files: Sequence[Path]
+) -> list[tuple[PoseInput, list[Keypoints]]]:
+    """Read the figures in each frame, from a file of each or from one file of all of them."""
+    from ..inference import PoseInput, matching_pictures, read_clip_figures, read_figures
+    from ..inference.inputs import read_each
 
-    path = parsed.structures
-    if parsed.structure_images:
-        raise PosegenError(f"--structure-images is for a folder --structures; {path} is a file, which tells the size")
     layout = model.keypoint_encoder().layout
     assert layout is not None
-    frames = read_clip(path, layout, pose_choice(parsed))
-    if nobody := [f"frame {number}: nobody" for number, one in enumerate(frames, 1) if not one.present.any()]:
-        raise DataError(path, nobody)
-    return [PoseInput(None, one, f"{path}, frame {number}") for number, one in enumerate(frames, 1)]
+    choice = pose_choice(parsed)
+    if not parsed.structures.is_dir():
+        if parsed.structure_images:
+            raise PosegenError(f"--structure-images is for a folder --structures; {parsed.structures} is a file")
+        clip = read_clip_figures(parsed.structures, layout, choice)
+        return [(PoseInput(None, None, f"{parsed.structures}, frame {t}"), seen) for t, seen in enumerate(clip, 1)]
+    pictures = matching_pictures(parsed.structure_images, files) if parsed.structure_images else [None] * len(files)
+    frames = [PoseInput(picture, file, file.stem) for picture, file in zip(pictures, files, strict=True)]
+    picture_of = dict(zip(files, pictures, strict=True))
+    seen = read_each(frames, lambda one: read_figures(one.structure, layout, picture_of[one.structure], choice))
+    return list(zip(frames, seen, strict=True))
+
+
+def _follow(
+    parsed: argparse.Namespace, frames: Sequence[tuple[PoseInput, list[Keypoints]]], model: ModelSource, fps: float
+) -> list[PoseInput]:
+    """Follow one figure through the frames, and fill those without it."""
+    from ..inference.driving import Follower, fill
+
+    several = sum(len(seen) > 1 for _, seen in frames)
+    found: Motion = [next(iter(seen), None) for _, seen in frames]
+    follower = Follower(fps, parsed.subject)
+    if several or parsed.subject > 1:
+        found = [follower(seen) for _, seen in frames]
+    _say_what_was_followed(parsed, follower, found, fps)
+    if several:
+        print(f"{several} of {len(frames)} frames show several figures: number {parsed.subject}, 1 being the largest, "
+              "is followed (--subject)")  # fmt: skip
+    motion = fill(found, parsed.missing, model.keypoint_encoder().layout)
+    kept = []
+    for (one, _), before, points in zip(frames, found, motion, strict=True):
+        if points is None:
+            continue
+        in_file = one.structure is not None and points is before and not several  # which is read again, with its notes
+        kept.append(one if in_file else replace(one, structure=points))
+    return kept
 
 
 def _animate_by_video(parsed: argparse.Namespace, model: ModelSource, out: Path, beside: Path | None) -> Inferencer:
@@ -225,17 +256,22 @@ def _find_poses(
     frames = islice(video, known, None)
     for frame in track(frames, "key points", total=max(video.count - known, 0) or None):
         unfinished.add_pose(follower(in_frame(estimate(frame), frame)))
-    for number in follower.switches:
-        second = number / float(video.fps)
-        print(f"from frame {number} ({second:.1f} s) on another figure is followed: the first one is gone")
-    missing = sum(points is None for points in unfinished.poses)
-    if missing == len(unfinished.poses):
+    if not any(points is not None for points in unfinished.poses):
         unfinished.remove()
-        raise DataError(parsed.video, "no figure was found in any frame")
+    _say_what_was_followed(parsed, follower, unfinished.poses, float(video.fps))
+    return unfinished.poses
+
+
+def _say_what_was_followed(parsed: argparse.Namespace, follower: Follower, found: Motion, fps: float) -> None:
+    """Say in which frames the figure is missing, or another one. DataError: in none there is one."""
+    for number in follower.switches:
+        print(f"from frame {number} ({number / fps:.1f} s) on another figure is followed: the first one is gone")
+    missing = sum(points is None for points in found)
+    if missing == len(found):
+        raise DataError(parsed.video or parsed.structures, "no figure was found in any frame")
     if missing:
         what = {"hold": "the pose before is held", "interpolate": "poses are interpolated", "skip": "they are skipped"}
-        print(f"{missing} of {len(unfinished.poses)} frames do not show the figure: {what[parsed.missing]} (--missing)")
-    return unfinished.poses
+        print(f"{missing} of {len(found)} frames do not show the figure: {what[parsed.missing]} (--missing)")
 
 
 def _targets(frames: Iterable[np.ndarray | None], motion: Motion) -> Iterator[PoseInput]:

@@ -106,25 +106,29 @@ def choose(file: PoseFile, where: str | Path, image: Path | None, choice: PoseCh
     Raises:
         DataError: no frame or several, or nobody in the frame.
     """
-    frame = _frame_by_number(file, where, choice.frame) if choice.frame is not None else _frame(file, where, image)
+    frame = select(file, where, image, choice)
     found = best_figure(frame.figures(choice.min_score))
     if found is None:
         raise DataError(where, f"nobody in the {'frame' if len(file.frames) > 1 else 'file'}{_called(frame)}")
     return found
 
 
-def choose_each(file: PoseFile, where: str | Path, layout: KeypointLayout, choice: PoseChoice) -> list[Keypoints]:
-    """Return the key points of one figure in every frame; all are missing where nobody is in it.
+def select(file: PoseFile, where: str | Path, image: Path | None, choice: PoseChoice) -> PoseFrame:
+    """Return one frame: that of a number, of a picture, or the only one. Arguments and errors: see :func:`choose`."""
+    return _frame(file, where, image) if choice.frame is None else _frame_by_number(file, where, choice.frame)
+
+
+def figures_of_each(file: PoseFile, where: str | Path, choice: PoseChoice) -> list[Sequence[Figure]]:
+    """Return the figures in every frame.
 
     Raises:
         DataError: frames cannot be read; names all of them.
     """
-    found: list[Keypoints] = []
+    found: list[Sequence[Figure]] = []
     problems: dict[str, None] = {}
     for frame in file.frames:
         try:
-            nobody = Keypoints(np.zeros((len(layout), 2)), np.zeros(len(layout)))
-            found.append(best_figure(frame.figures(choice.min_score)) or nobody)
+            found.append(frame.figures(choice.min_score))
         except DataError as error:
             problems |= dict.fromkeys(error.problems or [str(error)])
     if problems:
@@ -144,9 +148,10 @@ def best_figure(figures: Sequence[Figure]) -> Keypoints | None:
         present = figures[index].keypoints.present
         return int(present.sum()), float(figures[index].scores[present].sum())
 
+    if len(figures) == 1:
+        return figures[0].keypoints
     best = max(range(len(figures)), key=rank)
-    several = len(figures) > 1
-    return replace(figures[best].keypoints, chosen=f"figure {best + 1} of {len(figures)}" if several else "")
+    return replace(figures[best].keypoints, chosen=f"figure {best + 1} of {len(figures)}")
 
 
 def _frame_by_number(file: PoseFile, where: str | Path, number: int) -> PoseFrame:

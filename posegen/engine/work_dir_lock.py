@@ -50,7 +50,7 @@ class WorkDirLock:
         killed = self._holder()
         mine = {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
         with contextlib.suppress(OSError), written_whole(self.work_dir / HOLDER, to_disk=False) as temporary:
-            temporary.write_text(json.dumps(mine))  # a full disk is reported where something is lost
+            temporary.write_bytes(json.dumps(mine).encode())  # a full disk is reported where something is lost
         if not killed:
             return ""
         return f"the last training in this work dir was killed ({_described(killed)}); its lock is taken over"

@@ -22,12 +22,15 @@ from ..data.pose_files import (
     DEFAULT_CHOICE,
     PoseChoice,
     PoseFile,
+    PoseFrame,
+    best_figure,
     choose,
-    choose_each,
+    figures_of_each,
     in_pixels,
     is_own,
     kept_json,
     read_own,
+    select,
 )
 from ..errors import ConfigError, DataError, InputError, MissingWeightsError
 
@@ -113,24 +116,44 @@ def read_keypoint_file(
     path: Path, layout: KeypointLayout, image: Path | None, choice: PoseChoice = DEFAULT_CHOICE
 ) -> Keypoints:
     """Read key points like :func:`read_keypoints`; all of them may be missing."""
-    found = _read_file(path, layout, image)
-    if isinstance(found, PoseFile):
-        found = choose(found, path, image, choice)
+    found = choose(_read_file(path, layout, image), path, image, choice)
     return found if found.frame is None else in_pixels(found, found.frame)
 
 
-def read_clip(path: Path, layout: KeypointLayout, choice: PoseChoice = DEFAULT_CHOICE) -> list[Keypoints]:
-    """Read the key points of all frames in a file; all points are missing in a frame that shows nobody.
+def read_figures(
+    path: Path, layout: KeypointLayout, image: Path | None = None, choice: PoseChoice = DEFAULT_CHOICE
+) -> list[Keypoints]:
+    """Read the key points of all figures in one picture; empty: nobody. Arguments, errors: :func:`read_keypoints`."""
+    return _present(select(_read_file(path, layout, image), path, image, choice).figures(choice.min_score))
+
+
+def read_clip_figures(path: Path, layout: KeypointLayout, choice: PoseChoice = DEFAULT_CHOICE) -> list[list[Keypoints]]:
+    """Read the key points of all figures in each frame of a file.
 
     Raises:
         DataError: the file is missing, broken, or of no known format.
     """
-    found = _read_file(path, layout, None)
-    frames = choose_each(found, path, layout, choice) if isinstance(found, PoseFile) else [found]
-    return [frame if frame.frame is None else in_pixels(frame, frame.frame) for frame in frames]
+    return [_present(figures) for figures in figures_of_each(_read_file(path, layout, None), path, choice)]
 
 
-def _read_file(path: Path, layout: KeypointLayout, image: Path | None) -> Keypoints | PoseFile:
+def read_clip(path: Path, layout: KeypointLayout, choice: PoseChoice = DEFAULT_CHOICE) -> list[Keypoints]:
+    """Read the key points of one figure in each frame of a file; all points are missing where nobody is in it.
+
+    Raises:
+        DataError: the file is missing, broken, or of no known format.
+    """
+    nobody = Keypoints(np.zeros((len(layout), 2)), np.zeros(len(layout)))
+    best = [best_figure(figures) for figures in figures_of_each(_read_file(path, layout, None), path, choice)]
+    found = [replace(nobody) if one is None else one for one in best]
+    return [one if one.frame is None else in_pixels(one, one.frame) for one in found]
+
+
+def _present(figures: Sequence[Figure]) -> list[Keypoints]:
+    found = [figure.keypoints for figure in figures if figure.keypoints.present.any()]
+    return [one if one.frame is None else in_pixels(one, one.frame) for one in found]
+
+
+def _read_file(path: Path, layout: KeypointLayout, image: Path | None) -> PoseFile:
     if not path.is_file():
         raise DataError(path, "no such file")
     if path.suffix.lower() == ".json" and is_own(content := kept_json(path)):
@@ -143,7 +166,10 @@ def _read_file(path: Path, layout: KeypointLayout, image: Path | None) -> Keypoi
             hint="docs/formats.md lists the supported formats with an example file; `posegen plugins` lists the "
             "plugins.",
         )
-    return found
+    if isinstance(found, PoseFile):
+        return found
+    figure = Figure(found, found.present.astype(float))
+    return PoseFile([PoseFrame(lambda min_score: [figure])])
 
 
 def _content(path: Path) -> str:
