@@ -130,6 +130,20 @@ def test_a_pose_moves_limbs_about_their_joints_and_stands_on_the_ground():
     np.testing.assert_allclose(shin / np.linalg.norm(shin), (0, -1, 0), atol=1e-6)
 
 
+def test_who_sits_has_hips_and_feet_on_the_floor():
+    sitting = 0
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        shape = random_shape(rng, rng.random())
+        places = pose_body(shape, random_pose(rng, shape, "sit"), body_mesh(shape)).landmarks
+        if places["left hip"][1] < 0.5:  # otherwise no pose was clear, and the person stands
+            sitting += 1
+            assert places["left hip"][1] < 0.25
+            assert max(places[f"{side} ankle"][1] for side in ("left", "right")) < 0.35
+            assert places["head"][1] > 0.5
+    assert sitting >= 8
+
+
 # Pictures and flow
 
 

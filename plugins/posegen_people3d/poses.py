@@ -185,13 +185,15 @@ def walk(angles: Angles, time: float, stride: float) -> None:
 
 
 def _sitting(angles: Angles, rng: Generator) -> None:
-    bend = rng.uniform(1.35, 1.6)
+    """Sit on the floor, with the feet on it."""
+    raised = rng.uniform(0.0, 0.95)
     for side in SIDES:
-        own = bend + rng.normal(0, 0.05)
-        angles.add(f"{side} hip", own, rng.uniform(-0.3, 0.1), rng.uniform(0.05, 0.3))
-        angles.add(f"{side} knee", -own + rng.uniform(-0.25, 0.15))
-        (_arm_front, _arm_hanging, _arm_across)[rng.integers(3)](angles, side, rng)
-    angles.add("waist", rng.uniform(0.0, 0.25))
+        own = np.clip(raised + rng.normal(0, 0.08), 0, 1.1)
+        angles.add(f"{side} hip", np.pi / 2 + own, rng.uniform(-0.2, 0.1), rng.uniform(0.05, 0.35))
+        angles.add(f"{side} knee", -2 * own - 0.06)
+        angles.add(f"{side} ankle", -0.3 + 0.4 * own)
+        (_arm_front, _arm_hanging, _arm_reaching)[rng.integers(3)](angles, side, rng)
+    angles.add("waist", rng.uniform(-0.1, 0.25))
 
 
 def _crouching(angles: Angles, rng: Generator) -> None:

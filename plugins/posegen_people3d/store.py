@@ -21,7 +21,7 @@ POINTS = (
 """Key points that drawn people have."""
 FLOW_STEPS = 64
 """Steps of stored flow in a pixel."""
-VERSION = 1
+VERSION = 2
 """Changes whenever the same seed and index give another picture."""
 SHARD = 64
 """Pairs in a shard."""
