@@ -324,7 +324,7 @@ def test_landmarks_of_a_face_are_written_as_the_faces_plugin_reads_them(photogra
 def test_nobody_in_any_photograph_is_told_and_is_status_1(poses, tmp_path, capsys):
     Image.new("RGB", (300, 200)).save(tmp_path / "dark.png")
     assert run(tmp_path / "dark.png", "--out", tmp_path / "out") == 1
-    assert "no figure was found in 1 of 1 photographs: dark.png" in capsys.readouterr().err
+    assert "no figure was found in 1 of 1 files: dark.png" in capsys.readouterr().err
     assert json.loads((tmp_path / "out" / "dark.json").read_text())["people"] == []
 
 
@@ -341,3 +341,20 @@ def test_an_input_without_photographs_is_an_error(given, tmp_path, capsys):
     (tmp_path / "empty" / "notes.txt").write_text("none")
     assert run(tmp_path / given, "--out", tmp_path / "out") == 1
     assert given in capsys.readouterr().err
+
+
+def test_a_video_gives_a_file_for_each_frame_and_a_drawn_clip(poses, astronaut, tmp_path):
+    from posegen.data.video import VideoReader
+    from posegen.visualization.video import VideoWriter
+
+    with VideoWriter(tmp_path / "walk.mp4", 10) as clip:
+        for number in range(3):
+            clip.write(np.roll(astronaut, 8 * number, axis=1))
+    assert run(tmp_path / "walk.mp4", "--out", tmp_path / "out") == 0
+    files = sorted((tmp_path / "out" / "walk").iterdir())
+    assert [file.name for file in files] == ["000000.json", "000001.json", "000002.json"]
+    noses = [json.loads(file.read_text())["people"][0]["pose_keypoints_2d"][0] for file in files]
+    assert noses[2] - noses[0] == pytest.approx(16, abs=8)
+    drawn = VideoReader(tmp_path / "out" / "drawn" / "walk.mp4")
+    assert (len(list(drawn)), float(drawn.fps)) == (3, 10)
+    assert run(tmp_path / "walk.mp4", "--out", tmp_path / "out") == 1  # nothing is overwritten

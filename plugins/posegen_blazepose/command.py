@@ -1,4 +1,4 @@
-"""Find key points in photographs; write them as JSON files, and drawings to look at."""
+"""Find key points in photographs and videos; write them as JSON files, and drawings to look at."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from posegen.data import KeypointLayout
     from posegen.data.estimators import Figure
 
+    Writer = Callable[[Path, Sequence[Figure], np.ndarray], Path]
+
 OPENPOSE = ("openpose18", "body25")
 """Layouts that OpenPose writes, with all people of a photograph in one file."""
 DRAWN = "drawn"
@@ -27,6 +29,7 @@ examples:
   posegen keypoints me.jpg --out poses                  writes poses/me.json and poses/drawn/me.jpg
   posegen keypoints photographs --out poses             the same for each photograph of the folder
   posegen keypoints portrait.jpg --out landmarks --layout ibug68
+  posegen keypoints dance.mp4 --out poses               writes poses/dance/000000.json … and poses/drawn/dance.mp4
 
 Needs no download: pip install "posegen[pose]". People are sorted by size, the largest first. Points that are hidden or
 outside of the photograph are missing. Other commands find NAME.json beside NAME.jpg, and take it as TARGET.
@@ -37,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``posegen keypoints``."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
-    parser.add_argument("input", type=Path, metavar="INPUT", help="photograph, or folder of photographs")
+    parser.add_argument("input", type=Path, metavar="INPUT", help="photograph, video, or folder of these")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
     parser.add_argument(
         "--layout",
@@ -46,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--estimator", metavar="NAME", help="pose estimator, for example rtmpose (default: blazepose)")
     parser.add_argument("--force", action="store_true", help="overwrite existing files")
-    parser.add_argument("--skip-existing", action="store_true", help="leave out photographs with existing files")
+    parser.add_argument("--skip-existing", action="store_true", help="leave out what has existing files")
     add_plugin(parser)
 
 
@@ -55,17 +58,32 @@ def run(parsed: argparse.Namespace) -> int:
     """Write key points and drawings; return 1 if no figure was found at all."""
     load_plugins(parsed)
 
-    from rich.progress import track
-
     from posegen.data import get_layout
-    from posegen.data.estimators import load_estimator
-    from posegen.data.images import read_photograph, write_image
-    from posegen.visualization.figures import draw_figures
 
     layout = get_layout(parsed.layout)
     write = _writer(layout)
     outputs = _outputs(parsed)
-    estimate = load_estimator(layout, parsed.estimator)
+    videos = {file: paths for file, paths in outputs.items() if _is_video(file)}
+    photographs = {file: paths for file, paths in outputs.items() if file not in videos}
+    empty = _photographs(photographs, layout, parsed.estimator, write) if photographs else []
+    empty += [file.name for file, paths in videos.items() if not _video(file, *paths, layout, parsed.estimator, write)]
+    if empty:
+        shown = ", ".join(empty[:5]) + (", …" if len(empty) > 5 else "")
+        print(f"no figure was found in {len(empty)} of {len(outputs)} files: {shown}", file=sys.stderr)
+    return int(bool(outputs) and len(empty) == len(outputs))
+
+
+def _photographs(
+    outputs: dict[Path, tuple[Path, Path]], layout: KeypointLayout, estimator: str | None, write: Writer
+) -> list[str]:
+    """Write points and drawings of photographs; return the names of those without a figure."""
+    from rich.progress import track
+
+    from posegen.data.estimators import load_estimator
+    from posegen.data.images import read_photograph, write_image
+    from posegen.visualization.figures import draw_figures
+
+    estimate = load_estimator(layout, estimator)
     empty = []
     for picture, (points, drawing) in track(outputs.items(), "photographs", disable=len(outputs) < 3):
         image = read_photograph(picture).image
@@ -75,47 +93,79 @@ def run(parsed: argparse.Namespace) -> int:
         file = write(points, figures, image)
         write_image(drawing, draw_figures(image, [figure.keypoints for figure in figures], layout))
         print(f"{len(figures)} found: {file}  {drawing}")
-    if empty:
-        shown = ", ".join(empty[:5]) + (", …" if len(empty) > 5 else "")
-        print(f"no figure was found in {len(empty)} of {len(outputs)} photographs: {shown}", file=sys.stderr)
-    return int(bool(outputs) and len(empty) == len(outputs))
+    return empty
+
+
+def _video(
+    file: Path, folder: Path, drawing: Path, layout: KeypointLayout, estimator: str | None, write: Writer
+) -> bool:
+    """Write the points of each frame of a video, and a drawing of all; return whether any figure was found."""
+    from rich.progress import track
+
+    from posegen.data.estimators import load_estimator
+    from posegen.data.video import VideoReader
+    from posegen.visualization.figures import draw_figures
+    from posegen.visualization.video import VideoWriter
+
+    estimate = load_estimator(layout, estimator, clip=True)
+    video = VideoReader(file)
+    count, found = 0, 0
+    with VideoWriter(drawing, float(video.fps)) as clip:
+        for image in track(video, file.name, total=video.count or None):
+            figures = estimate(image)
+            write(folder / f"{count:06d}", figures, image)
+            clip.write(draw_figures(image, [figure.keypoints for figure in figures], layout))
+            count, found = count + 1, found + bool(figures)
+    print(f"found in {found} of {count} frames: {folder}  {drawing}")
+    return found > 0
+
+
+def _is_video(file: Path) -> bool:
+    from posegen.data.images import PHOTOGRAPH_ENDINGS
+    from posegen.data.video import VIDEO_ENDINGS
+
+    return file.suffix.lower() in VIDEO_ENDINGS and file.suffix.lower() not in PHOTOGRAPH_ENDINGS
 
 
 def _outputs(parsed: argparse.Namespace) -> dict[Path, tuple[Path, Path]]:
-    """Return for each photograph the file of its points, without suffix, and that of the drawing.
+    """Return for each photograph the file of its points, without suffix, for a video their folder; and the drawing.
 
     Raises:
-        DataError: no photograph, or two of one name.
+        DataError: no photograph or video, or two of one name.
         PosegenError: a file exists.
     """
     from posegen.data.images import PHOTOGRAPH_ENDINGS
     from posegen.inference import list_files
 
-    pictures = [file for file in list_files(parsed.input) if file.suffix.lower() in PHOTOGRAPH_ENDINGS]
-    if not pictures:
-        raise DataError(parsed.input, "no photograph", f"Supported: {', '.join(PHOTOGRAPH_ENDINGS)}.")
+    inputs = [file for file in list_files(parsed.input) if file.suffix.lower() in PHOTOGRAPH_ENDINGS or _is_video(file)]
+    if not inputs:
+        raise DataError(parsed.input, "no photograph or video", f"Photographs: {', '.join(PHOTOGRAPH_ENDINGS)}.")
     by_stem: dict[str, list[str]] = {}
-    for picture in pictures:
-        by_stem.setdefault(picture.stem, []).append(picture.name)
-    if clashes := [
-        f"{' and '.join(names)} would be written to the same file" for names in by_stem.values() if names[1:]
-    ]:
+    for file in inputs:
+        by_stem.setdefault(file.stem, []).append(file.name)
+    doubles = [names for names in by_stem.values() if len(names) > 1]
+    if doubles:
+        clashes = [f"{' and '.join(names)} would be written to the same file" for names in doubles]
         raise DataError(parsed.input, clashes, "Rename one of each.")
-    outputs = {one: (parsed.out / one.stem, parsed.out / DRAWN / f"{one.stem}.jpg") for one in pictures}
+    drawn = parsed.out / DRAWN
+    outputs = {
+        file: (parsed.out / file.stem, drawn / f"{file.stem}.{'mp4' if _is_video(file) else 'jpg'}") for file in inputs
+    }
     if parsed.skip_existing:
-        return {one: files for one, files in outputs.items() if not _existing(files)}
-    refuse_to_overwrite([path for files in outputs.values() for path in _existing(files)], parsed.force)
+        return {file: paths for file, paths in outputs.items() if not _existing(paths)}
+    refuse_to_overwrite([path for paths in outputs.values() for path in _existing(paths)], parsed.force)
     return outputs
 
 
 def _existing(files: tuple[Path, Path]) -> list[Path]:
-    """Return the files of a photograph that exist."""
+    """Return the files of an input that exist, for a video its folder."""
     points, drawing = files
     candidates = (points.with_name(f"{points.name}{suffix}") for suffix in (".json", ".txt"))
-    return [path for path in (*candidates, drawing) if path.exists()]
+    folder = [points] if drawing.suffix == ".mp4" else []
+    return [path for path in (*candidates, *folder, drawing) if path.exists()]
 
 
-def _writer(layout: KeypointLayout) -> Callable[[Path, Sequence[Figure], np.ndarray], Path]:
+def _writer(layout: KeypointLayout) -> Writer:
     """Return the function that writes the figures of an image to a file, whose suffix it adds."""
     if layout.name in OPENPOSE:
         return write_people
