@@ -282,7 +282,7 @@ def test_the_index_of_the_chosen_person_is_returned(tmp_path):
         [poor, rich],
     ]
     for number, data in enumerate(files):
-        assert read_keypoints(write_json(tmp_path / f"{number}.json", data)).chosen == "figure 2 of 2"
+        assert read_keypoints(write_json(tmp_path / f"{number}.json", data)).chosen == "figure 2 of 2, the largest,"
     assert read_keypoints(write_json(tmp_path / "one.json", [rich])).chosen == ""
 
 
@@ -754,7 +754,7 @@ def test_a_photograph_is_turned_by_exif_where_its_size_in_the_file_says_so(coco_
     np.testing.assert_array_equal(turned[0].source, plain[0].source)
     stored = coco_pairs(coco_root, coco_set(person(0), width=100, height=80), encoder)
     assert not np.array_equal(stored[0].source, plain[0].source)
-    examined = CocoPairs.examine(coco_root / "coco.json", coco_root)
+    examined = CocoPairs.examine(coco_root / "coco.json", coco_root, encoder)
     assert [finding.kind for info in examined for finding in check_image(info).findings] == ["orientation"]
 
 

@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from argparse import ArgumentTypeError
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 from PIL import Image, ImageCms
 
 from posegen.checking.check import check_image
+from posegen.cli.generation import read_figure
 from posegen.data import Keypoints
+from posegen.data.estimators import Figure
 from posegen.data.findings import ImageInfo
 from posegen.data.images import (
     compose,
@@ -20,6 +23,7 @@ from posegen.data.images import (
     read_photograph,
     read_size,
 )
+from posegen.data.pose_files import PoseChoice, choose_figure
 from posegen.errors import DataError
 from posegen.inference import PoseInput, as_array, find_sources
 
@@ -249,3 +253,45 @@ def test_a_pil_image_without_a_file_is_read_too(picture):
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "PNG")
     np.testing.assert_array_equal(as_array(Image.open(io.BytesIO(buffer.getvalue()))), picture)
+
+
+# Several figures
+
+
+def figures(*places):
+    """Figures of three points around places (x, y, size)."""
+    shape = np.array([[-1, -1], [1, -1], [0, 1]])
+    return [Figure(Keypoints(np.array([x, y]) + size * shape, np.ones(3)), np.ones(3)) for x, y, size in places]
+
+
+@pytest.mark.parametrize(
+    ("choice", "x", "told"),
+    [
+        (PoseChoice(), 50, "figure 2 of 3, the largest,"),
+        (PoseChoice(figure=3), 90, ""),
+        (PoseChoice(figure=(88.0, 12.0)), 90, ""),
+        (PoseChoice(figure=(20.0, 0.0)), 10, ""),  # outside of all: the nearest
+    ],
+)
+def test_one_of_several_figures_is_the_largest_or_chosen_by_number_or_place(choice, x, told):
+    """With two points, the small one has the most points but is not the largest."""
+    several = figures((10, 10, 3), (50, 10, 14), (90, 10, 5))
+    several[1].keypoints.present[2] = False
+    found = choose_figure(several, choice, "a.json")
+    assert found.points[:, 0].mean() == pytest.approx(x)
+    assert found.chosen == told
+
+
+def test_a_figure_that_is_not_there_is_refused_and_one_alone_needs_no_word():
+    with pytest.raises(DataError, match="has no figure 3: it shows 2, from 1"):
+        choose_figure(figures((10, 10, 3), (50, 10, 8)), PoseChoice(figure=3), "a.json")
+    assert choose_figure(figures((10, 10, 3)), PoseChoice(), "a.json").chosen == ""
+    assert choose_figure([], PoseChoice(), "a.json") is None
+
+
+def test_figures_are_named_on_the_command_line_by_number_or_place():
+    assert read_figure("2") == 2
+    assert read_figure("120,80.5") == (120, 80.5)
+    for text in ("first", "1,2,3", "1;2"):
+        with pytest.raises(ArgumentTypeError, match="neither a number, from 1, nor a place X,Y"):
+            read_figure(text)

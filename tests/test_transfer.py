@@ -182,7 +182,9 @@ def test_which_of_several_people_is_taken_is_said_once(models, here):
     nobody = np.zeros((18, 3))
     for name in ("a.json", "poses/p1.json"):
         write_points(here / name, nobody, read_points(here / name))
-    with pytest.warns(UserWarning, match=r"^a\.json: figure 2 of 2 is taken, .* \(and in 1 other files\)$"):
+    with pytest.warns(
+        UserWarning, match=r"^a\.json: figure 2 of 2, the largest, is taken; .* \(and in 1 other files\)$"
+    ):
         read_inputs(find_sources(Path("a.png"), None), find_targets(Path("poses"), None), ENCODER)
 
 
@@ -451,8 +453,8 @@ def test_an_estimator_finds_key_points_that_are_in_no_file(estimate):
     assert found.frame == (HEIGHT, WIDTH)
 
 
-def test_the_figure_with_the_most_points_is_taken_with_a_warning(estimate):
-    with pytest.warns(UserWarning, match="2 figures"):
+def test_the_largest_figure_is_taken_with_a_warning(estimate):
+    with pytest.warns(UserWarning, match="figure 1 of 2, the largest, is taken; another one can be chosen"):
         assert estimate(0, -1).present.all()
 
 

@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="overwrite existing files")
     add_device(parser, "cpu")
     parser.set_defaults(estimator=None, resize_back=False, target_frame=None, crop="auto", retarget="auto", **WITHOUT)
+    parser.set_defaults(source_figure=None, target_figure=None)
 
 
 @plain_warnings()

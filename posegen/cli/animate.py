@@ -16,6 +16,7 @@ from ..errors import DataError, PosegenError
 from .common import find_model, refuse_to_overwrite
 from .generation import (
     BATCH_SIZE,
+    add_figure,
     add_min_score,
     add_model_and_examples,
     add_output_options,
@@ -107,9 +108,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also write OUT_side_by_side.mp4: reference, structure, warped reference, mask and result",
     )
     parser.add_argument("--compare", type=Path, metavar="VIDEO", help="show this video first in OUT_side_by_side.mp4")
+    add_figure(parser, "--reference-figure", "source")
     add_min_score(parser)
     add_output_options(parser)
-    parser.set_defaults(target_frame=None)
+    parser.set_defaults(target_frame=None, target_figure=None)
 
 
 @plain_warnings()

@@ -42,7 +42,33 @@ def add_model_source_target(parser: argparse.ArgumentParser, examples: str, sour
     parser.add_argument(
         "--target-frame", type=int, metavar="N", help="number of the frame, from 1, in a TARGET file of several frames"
     )
+    for name in ("source", "target"):
+        add_figure(parser, f"--{name}-figure", name)
     add_min_score(parser)
+
+
+def add_figure(parser: argparse.ArgumentParser, option: str, name: str) -> None:
+    """Add an option that chooses one of several figures in *name*, ``source`` or ``target``."""
+    parser.add_argument(
+        option,
+        dest=f"{name}_figure",
+        type=read_figure,
+        metavar="N|X,Y",
+        help=f"which of several figures of the {name} is taken: its number, from 1, or a place in pixels (default: the "
+        "largest)",
+    )
+
+
+def read_figure(text: str) -> int | tuple[float, float]:
+    """Read the number of a figure, or a place (x, y)."""
+    numbers = text.split(",")
+    try:
+        if len(numbers) == 1:
+            return int(text)
+        x, y = map(float, numbers)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number, from 1, nor a place X,Y") from error
+    return x, y
 
 
 def add_min_score(parser: argparse.ArgumentParser) -> None:
@@ -213,8 +239,9 @@ def read_checked(
     from ..inference import describe_size, read_inputs
 
     choice = pose_choice(parsed)
-    sources = [replace(one, choice=choice) for one in sources]
-    targets = [replace(one, choice=replace(choice, frame=parsed.target_frame)) for one in targets]
+    wanted = replace(choice, frame=parsed.target_frame, figure=parsed.target_figure)
+    sources = [replace(one, choice=replace(choice, figure=parsed.source_figure)) for one in sources]
+    targets = [replace(one, choice=wanted) for one in targets]
     read = read_inputs(sources, targets, model.keypoint_encoder(), parsed.estimator)
     if size := describe_size(model.config, read[0], parsed.resize_back, parsed.crop):
         print(size, file=sys.stderr)

@@ -44,10 +44,13 @@ class PoseChoice:
     Args:
         min_score: lowest score of a point that is present. A point with a score of 0 is always missing.
         frame: number of the frame, from 1, of a file of several; None: the file has one, or the picture tells.
+        figure: which of several figures: its number, from 1, in the order of the file, or as the estimator found them;
+            a place (x, y) in pixels of the picture; None: the largest.
     """
 
     min_score: float = MIN_SCORE
     frame: int | None = None
+    figure: int | tuple[float, float] | None = None
 
 
 DEFAULT_CHOICE = PoseChoice()
@@ -107,7 +110,7 @@ def choose(file: PoseFile, where: str | Path, image: Path | None, choice: PoseCh
         DataError: no frame or several, or nobody in the frame.
     """
     frame = select(file, where, image, choice)
-    found = best_figure(frame.figures(choice.min_score))
+    found = choose_figure(frame.figures(choice.min_score), choice, where)
     if found is None:
         raise DataError(where, f"nobody in the {'frame' if len(file.frames) > 1 else 'file'}{_called(frame)}")
     return found
@@ -134,6 +137,45 @@ def figures_of_each(file: PoseFile, where: str | Path, choice: PoseChoice) -> li
     if problems:
         raise DataError(where, list(problems))
     return found
+
+
+def choose_figure(figures: Sequence[Figure], choice: PoseChoice, where: str | Path) -> Keypoints | None:
+    """Return the key points of the figure that is chosen; None: there is no figure.
+
+    Their ``chosen`` says which of several it is and why, unless its number or place was given.
+
+    Raises:
+        DataError: there is no figure of this number.
+    """
+    if not figures:
+        return None
+    count, place = len(figures), choice.figure
+    if isinstance(place, int):
+        if not 1 <= place <= count:
+            raise DataError(where, f"has no figure {place}: it shows {count}, from 1")
+        return figures[place - 1].keypoints
+    if place is not None:
+        x, y = place
+        return min((figure.keypoints for figure in figures), key=lambda pose: _distance_to((x, y), pose))
+    index = max(range(count), key=lambda number: _rank(figures[number]))
+    told = f"figure {index + 1} of {count}, the largest," if count > 1 else ""
+    return replace(figures[index].keypoints, chosen=told)
+
+
+def _rank(figure: Figure) -> tuple[int, int, float]:
+    """Return width and height in whole pixels, then the number of points, then the sum of their scores."""
+    present, points = figure.keypoints.present, figure.keypoints.points
+    extent = np.ptp(points[present], axis=0).sum() if present.any() else -1
+    return round(float(extent)), int(present.sum()), float(figure.scores[present].sum())
+
+
+def _distance_to(place: tuple[float, float], pose: Keypoints) -> tuple[float, float]:
+    """Return the distance of a place from the box around a figure, and from its middle."""
+    if not pose.present.any():
+        return np.inf, np.inf
+    low, high = pose.points[pose.present].min(0), pose.points[pose.present].max(0)
+    outside = np.maximum(np.maximum(low - place, np.array(place) - high), 0)
+    return float(np.linalg.norm(outside)), float(np.linalg.norm((low + high) / 2 - place))
 
 
 def best_figure(figures: Sequence[Figure]) -> Keypoints | None:

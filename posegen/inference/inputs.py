@@ -25,6 +25,7 @@ from ..data.pose_files import (
     PoseFrame,
     best_figure,
     choose,
+    choose_figure,
     figures_of_each,
     in_pixels,
     is_own,
@@ -316,7 +317,7 @@ def read_inputs(
         if one.structure is None:
             assert estimate is not None
             assert image is not None
-            points = _best(estimate(image), one.picture)
+            points = _chosen(estimate(image), one)
         else:
             points = as_structure(one, encoder)
         try:
@@ -416,7 +417,8 @@ def _warn_of_choices(inputs: Sequence[PoseInput], found: Sequence[PoseInput]) ->
     told: dict[str, list[str]] = {}
     for one, read in zip(inputs, found, strict=True):
         points: Keypoints = read.structure
-        chosen = (f"{points.chosen} is taken, the one with the most points",) if points.chosen else ()
+        taken = "is taken; another one can be chosen by its number or place (--source-figure, --target-figure, …)"
+        chosen = (f"{points.chosen} {taken}",) if points.chosen else ()
         for note in (*chosen, *points.notes):
             where = one.structure if is_path(one.structure) else one.name or "key points"
             told.setdefault(_NUMBERS.sub("", note), []).append(f"{where}: {note}")
@@ -435,13 +437,8 @@ def _load_estimator(
         raise type(error)(f"{inputs[0].picture}{others} has no key-point file: {error}\n{INSTEAD}") from error
 
 
-def _best(figures: Sequence[Figure], picture: Picture | None) -> Keypoints:
-    if not figures:
-        raise DataError(str(picture), "the estimator found no figure, or no point that it is sure of")
-    if len(figures) > 1:
-        warnings.warn(
-            f"{picture}: {len(figures)} figures were found; the largest is taken. To choose another one, give its key "
-            "points or crop the picture.",
-            stacklevel=2,
-        )
-    return figures[0].keypoints
+def _chosen(figures: Sequence[Figure], one: PoseInput) -> Keypoints:
+    found = choose_figure(figures, one.choice, str(one.picture))
+    if found is None:
+        raise DataError(str(one.picture), "the estimator found no figure, or no point that it is sure of")
+    return found
