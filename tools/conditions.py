@@ -50,6 +50,16 @@ def _video(name: str, before: str, now: str, test: str) -> Condition:
 
 READ, CLIP = "a_pose_file_is_read", "a_clip_in_one_file_is_read"
 CONDITIONS = (
+    Condition("a photograph without key points", "two archives to fetch by hand", "key points of BlazePose, by default",
+              "blazepose", "blazepose_is_the_default_for_people"),
+    Condition("key points of photographs as files", "no command", "posegen keypoints: OpenPose JSON and a drawing",
+              "blazepose", "the_command_writes_points_and_a_drawing_of_each_photograph"),
+    Condition("several people in a photograph", "the one with the most points", "the largest first",
+              "blazepose", "several_people_are_found_the_largest_first"),
+    Condition("a face without landmarks", "no estimator", "68 landmarks of the face mesh",
+              "blazepose", "landmarks_of_a_face_are_written_as_the_faces_plugin_reads_them"),
+    Condition("a download of weights that was cut", "begins anew", "is gone on with",
+              "weights", "a_download_that_was_cut_is_gone_on_with"),
     _photograph("EXIF orientation, all eight", "ignored: 40×60 stays 40×60", "upright",
                 "a_photograph_is_upright_for_all_eight_orientations"),
     _photograph("EXIF orientation in a data set", "no word", "named by posegen check",
