@@ -3,8 +3,8 @@ _base_ = "_base_/guided_clips.py"
 
 batch_size = 4
 train_frames = 2
-flow_iters = 40
-full_iters = 30
+flow_iters = 55
+full_iters = 25
 
 structure_channels = 84
 structure = dict(type="FaceLandmarkEncoder", sigma=2, divisor=0.1)  # divisor as in gfla_drawn_faces.py
