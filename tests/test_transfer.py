@@ -463,8 +463,7 @@ def test_the_largest_figure_is_taken_with_a_warning(estimate):
     [
         ({}, [r"bare\.png: the estimator found no figure", "--source-keypoints"]),
         ({"fails": True}, ["'middle' failed: RuntimeError: out of luck"]),
-        ({"name": None}, [r"bare\.png has no key-point file", "rtmpose, middle"]),
-        ({"layout": "human36m"}, ["no estimator called 'middle'"]),
+        ({"layout": "ibug68"}, ["no estimator called 'middle'"]),
         ({"layout": "no such layout"}, ["no keypoint layout"]),
     ],
 )

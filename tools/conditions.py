@@ -44,6 +44,10 @@ def _photograph(name: str, before: str, now: str, test: str) -> Condition:
     return Condition(name, before, now, "photographs", test)
 
 
+def _output(name: str, before: str, now: str, test: str) -> Condition:
+    return Condition(name, before, now, "transfer", test)
+
+
 def _video(name: str, before: str, now: str, test: str) -> Condition:
     return Condition(name, before, now, "animate_video", test)
 
@@ -126,6 +130,19 @@ CONDITIONS = (
               "framing", "a_result_is_put_back_with_a_soft_edge_and_leaves_the_rest_as_it_was"),
     Condition("a target of another size", "drawn as it is", "fitted beyond a quarter, told; --retarget",
               "framing", "by_default_sizes_that_differ_by_more_than_a_quarter_are_fitted_and_told"),
+    _photograph("several people in a photograph", "the one with the most points, told",
+                "the largest, told; --source-figure chooses",
+                "one_of_several_figures_is_the_largest_or_chosen_by_number_or_place"),
+    _output("--force with the source's own name", "the source was overwritten", "refused",
+            "a_picture_that_is_read_is_not_overwritten_even_with_force"),
+    _output("an output that cannot be written", "a traceback after the model ran", "refused before it runs",
+            "an_output_that_cannot_be_written_is_refused_before_the_model_runs"),
+    _output("--out=~/results.v2", "refused: a picture must end in .png", "a folder of that name at home",
+            "a_folder_with_a_dot_in_its_name_is_a_folder_and_home_is_expanded"),
+    _output("a folder that was interrupted", "refused, or made anew with --force", "gone on with: --skip-existing",
+            "a_folder_that_was_interrupted_is_gone_on_with"),
+    _output("the transparency of the source", "lost", "--keep-alpha",
+            "a_cut_out_is_moved_on_a_background_and_may_keep_its_alpha"),
     _video("a driving video", "no option takes one", "frames, key points, clip and sound", "a_video_moves_a_picture"),
     _video("29.97 frames a second, sound", "no option takes a video", "exactly 30000/1001; copied",
            "a_written_clip_keeps_an_exact_rate_and_copies_sound"),
