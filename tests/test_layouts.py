@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from posegen_faces.layouts import IBUG_68
+from posegen_people import posegen_write_keypoints
 from posegen_people.annotations import read_annotations
 from posegen_people.body_mask import BodyMask
 from posegen_people.layouts import BODY_25, COCO_17, LAYOUTS, LSP_14, OPENPOSE_18, WHOLE_BODY_133
@@ -265,6 +266,17 @@ def test_a_row_of_a_list_is_read_in_the_layout_of_the_model(tmp_path):
     root = annotated(tmp_path, LSP_14)
     found = read_keypoint_file(root / "market-annotation-train.csv", LSP_14, Path("0001_c2s1_1.png"))
     np.testing.assert_array_equal(found.points, standing(LSP_14, shift=1).points)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
+def test_points_of_any_layout_are_written_and_read_again(layout, tmp_path):
+    points = standing(layout, missing=["left wrist"])
+    points.frame = SIZE
+    file = posegen_write_keypoints(tmp_path / "pose", points, layout)
+    found = read_keypoint_file(file, layout, None)
+    np.testing.assert_array_equal(found.present, points.present)
+    np.testing.assert_array_equal(found.points[found.present], points.points[points.present])
+    assert found.frame == SIZE
 
 
 # The loss

@@ -40,8 +40,11 @@ def posegen_read_keypoints(path: Path, layout: KeypointLayout) -> PoseFile | Non
 
 @hookimpl
 def posegen_write_keypoints(path: Path, keypoints: Keypoints, layout: KeypointLayout) -> Path | None:
-    """Write OpenPose's 18 points as OpenPose does."""
-    from .annotations import write_openpose
-    from .layouts import OPENPOSE_18
+    """Write OpenPose's 18 points as OpenPose does, and other layouts of people in posegen's own format."""
+    from .annotations import write_openpose, write_own
+    from .layouts import LAYOUTS, OPENPOSE_18
 
-    return write_openpose(path, keypoints) if layout.names == OPENPOSE_18.names else None
+    if layout.names == OPENPOSE_18.names:
+        return write_openpose(path, keypoints)
+    known = keypoints.frame is not None and any(layout.names == one.names for one in LAYOUTS)
+    return write_own(path, keypoints, layout) if known else None

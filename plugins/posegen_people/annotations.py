@@ -17,7 +17,7 @@ import numpy as np
 
 from posegen.data import KeypointLayout, Keypoints
 from posegen.data.keypoints import lacking_points, select_keypoints
-from posegen.data.pose_files import LARGEST, is_number, shortened
+from posegen.data.pose_files import LARGEST, is_number, own_content, shortened
 from posegen.errors import DataError
 from posegen.files import check_name, read_text, written_whole
 
@@ -237,6 +237,24 @@ def write_openpose(path: Path, keypoints: Keypoints) -> Path:
     file = path.with_name(f"{path.name}.json")
     with written_whole(file, to_disk=False) as temporary:
         temporary.write_text(openpose_json(keypoints), encoding="utf-8")
+    return file
+
+
+def write_own(path: Path, keypoints: Keypoints, layout: KeypointLayout) -> Path:
+    """Write the points of one person in posegen's own format, which names the layout.
+
+    Args:
+        path: of the file, without its ending, ``.json``.
+        keypoints: in pixels of their frame.
+        layout: their layout.
+
+    Returns:
+        The file.
+    """
+    assert keypoints.frame is not None
+    file = path.with_name(f"{path.name}.json")
+    with written_whole(file, to_disk=False) as temporary:
+        temporary.write_text(json.dumps(own_content([keypoints], layout, keypoints.frame)), encoding="utf-8")
     return file
 
 
