@@ -177,10 +177,12 @@ def test_a_list_of_another_layout_is_one_problem_that_names_the_layout(tmp_path)
     root = annotated(tmp_path, LSP_14)
     with pytest.raises(DataError) as error:
         AnnotatedPairs(root, "train", HeatmapEncoder(OPENPOSE_18), SIZE)
-    assert error.value.problems == ["row 2: keypoints_y has 14 numbers, 18 expected, the points of 'openpose18'"]
-    assert "The layout 'lsp14' has 14 points: set structure.layout to it." in str(error.value)
+    expected = "row 2: keypoints_y has 14 numbers, 18 expected, the points of 'openpose18'"
+    assert error.value.problems == [f"{expected}; the layout of 14 points is 'lsp14'"]
     (tmp_path / "odd.csv").write_text("name:keypoints_y:keypoints_x\na.png: [1, 2]: [1, 2]\n")
-    with pytest.raises(DataError, match=r"2 numbers, 14 expected.*\n.*openpose18 \(18 points\), body25 \(25 points\)"):
+    with pytest.raises(
+        DataError, match=r"no layout of people has 2 points\n.*Layouts: openpose18 \(18\), body25 \(25\)"
+    ):
         read_annotations(tmp_path / "odd.csv", LSP_14)
 
 
@@ -218,7 +220,9 @@ def test_coco_points_are_converted_to_the_structures_layout(tmp_path):
 def test_coco_points_that_a_layout_needs_are_named_once(tmp_path):
     with pytest.raises(DataError) as error:
         CocoPairs(coco_file(tmp_path), tmp_path, HeatmapEncoder(LSP_14), SIZE)
-    assert error.value.problems == ["the points are those of layout 'coco17', without counterpart of head top"]
+    assert error.value.problems == [
+        "the points of layout 'coco17' have no counterpart of head top, which 'lsp14' needs"
+    ]
     assert "can be converted to: openpose18, coco17." in str(error.value)
 
 
@@ -249,7 +253,9 @@ def test_a_pose_file_is_converted_to_the_layout_of_the_model(tmp_path):
     for own in (OPENPOSE_18, BODY_25):
         found = read_keypoint_file(openpose_file(tmp_path, own), COCO_17, None)
         np.testing.assert_array_equal(found.points, standing(COCO_17).points)
-    with pytest.raises(DataError, match="those of layout 'body25', without counterpart of head top"):
+    with pytest.raises(
+        DataError, match="the points of layout 'body25' have no counterpart of head top, which 'lsp14' needs"
+    ):
         read_keypoint_file(openpose_file(tmp_path, BODY_25), LSP_14, None)
 
 

@@ -93,14 +93,13 @@ def _check_counts(path: str | Path, rows: Sequence[tuple[int, list[str]]], layou
     counts = {_count(fields[1]) for _, fields in (*rows[:1], *rows[-1:])}
     if len(counts) != 1 or (count := counts.pop()) in (0, len(layout)):
         return
-    fitting = [repr(one.name) for one in LAYOUTS if len(one) == count]
+    fitting = " and ".join(repr(one.name) for one in LAYOUTS if len(one) == count)
     number = f"{ANNOTATION_HEADER[1]} has {count} numbers, {len(layout)} expected, the points of {layout.name!r}"
-    hint = (
-        f"The layout {' or '.join(fitting)} has {count} points: set structure.layout to it"
-        if fitting
-        else ("Layouts of people: " + ", ".join(f"{one.name} ({len(one)} points)" for one in LAYOUTS))
+    told = f"the layout of {count} points is {fitting}" if fitting else f"no layout of people has {count} points"
+    known = ", ".join(f"{one.name} ({len(one)})" for one in LAYOUTS)
+    raise DataError(
+        path, f"row {rows[0][0]}: {number}; {told}", f"Set structure.layout to the list's. Layouts: {known}."
     )
-    raise DataError(path, f"row {rows[0][0]}: {number}", f"{hint}.")
 
 
 def _count(text: str) -> int:
@@ -218,10 +217,11 @@ def check_points(names: Sequence[str], layout: KeypointLayout, where: str | Path
     """
     own = next((one for one in LAYOUTS if set(one.names) == set(names)), None)
     if own is not None and (lacking := lacking_points(own.names, layout)):
-        problem = f"the points are those of layout {own.name!r}, without counterpart of {_some(lacking)}"
+        problem = (
+            f"the points of layout {own.name!r} have no counterpart of {_some(lacking)}, which {layout.name!r} needs"
+        )
         fitting = [one.name for one in LAYOUTS if not lacking_points(own.names, one)]
-        hint = f"The layout {layout.name!r} needs them. Layouts that these points can be converted to: "
-        raise DataError(where, problem, f"{hint}{', '.join(fitting)}.")
+        raise DataError(where, problem, f"Layouts that these points can be converted to: {', '.join(fitting)}.")
 
 
 def write_openpose(path: Path, keypoints: Keypoints) -> Path:
