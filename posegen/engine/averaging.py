@@ -24,14 +24,14 @@ class WeightAverage:
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
-        self._parameters = list(model.parameters())
+        self._parameters: list[Tensor] = list(model.parameters())
         self._averages = [parameter.detach().clone() for parameter in self._parameters]
         self._by_parameter = {id(p): average for p, average in zip(self._parameters, self._averages, strict=True)}
 
     @torch.no_grad()
     def update(self, network: nn.Module, momentum: float) -> None:
         """Move the averages of a network of the model towards its parameters by the fraction *momentum*."""
-        parameters = list(network.parameters())
+        parameters: list[Tensor] = list(network.parameters())
         averages = [self._by_parameter[id(parameter)] for parameter in parameters]
         if momentum == 1:
             torch._foreach_copy_(averages, parameters)

@@ -190,8 +190,9 @@ def _multiply_layers(network: nn.Sequential, gains: Sequence[float]) -> None:
     before = 1.0
     convolutions = [module for module in network if isinstance(module, nn.Conv2d)]
     for convolution, gain in zip(convolutions, gains, strict=True):
-        convolution.weight *= gain / before  # ReLUs and max pooling commute with positive factors
-        convolution.bias *= gain  # type: ignore[operator]
+        convolution.weight.mul_(gain / before)  # ReLUs and max pooling commute with positive factors
+        assert convolution.bias is not None
+        convolution.bias.mul_(gain)
         before = gain
 
 
