@@ -38,8 +38,8 @@ from .scene import (
 from .store import FLOW_STEPS, POINTS, PairStore, record_type
 from .wardrobe import Dressed, dress, random_outfit
 
-SMALLEST = 32
-"""Smallest side of a picture in pixels."""
+SMALLEST, LARGEST = 32, 512
+"""Smallest and largest side of a picture in pixels; flow is stored in 16 bits."""
 STREAM = {"pairs": 0, "clips": 1, "background": 2, "sensor": 3}
 """Random numbers of clips, backgrounds and sensors are independent of those of people and poses."""
 FACE = tuple(name for name in POINTS if name.split()[-1] in ("nose", "eye", "ear"))
@@ -109,6 +109,8 @@ class People3D(PairDataset):
         store: str | None = None,
     ) -> None:
         self.size = check_drawing("People3D", size, SMALLEST, seed, length=length)
+        if max(self.size) > LARGEST:
+            raise ConfigError(f"People3D: pictures have at most {LARGEST} pixels a side, got {size[0]}x{size[1]}")
         self.length, self.seed, self.ideal, self.backgrounds = length, seed, ideal, backgrounds
         if turn is not None and not (len(turn) == 2 and 0 <= turn[0] <= turn[1] <= 180):
             raise ConfigError(f"People3D: turn is (least, largest) angle in degrees, 0 to 180; got {turn}")
@@ -256,7 +258,7 @@ class People3DClips(ClipDataset):
         length: number of clips.
         structure: as in :class:`People3D`.
         frames: number of frames of a clip.
-        size: (height, width) of the pictures in pixels, 32 to 512.
+        size: (height, width) of the pictures in pixels, 32 or more.
         seed: 0 or more.
         backgrounds: as in :class:`People3D`.
 

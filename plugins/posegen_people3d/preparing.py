@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from posegen.errors import ConfigError
 from posegen.preparing import Preparation, Task, Workspace
 
 from .store import SETTINGS, SHARD, record_type, settings_text, shard_name
@@ -18,22 +17,19 @@ PAIRS, SIZE = 20_000, (128, 64)
 """Number and size (H, W) of the pairs that are drawn unless others are asked for."""
 SEED = 1
 """Seed of the training pairs in the configs."""
-LARGEST = 512
-"""Largest side in pixels: flow is stored in 16 bits."""
 ENCODER = {"type": "HeatmapEncoder", "layout": "openpose18", "sigma": 1}
 
 
 def prepare_people3d(workspace: Workspace) -> None:
     """Draw the pairs of a :class:`~posegen_people3d.people3d.People3D` into shards."""
     size, pairs = workspace.options.size or SIZE, workspace.options.pairs or PAIRS
-    if max(size) > LARGEST:
-        raise ConfigError(f"--size: people3d has at most {LARGEST} pixels a side, got {size[0]}x{size[1]}")
     options = {"length": pairs, "size": size, "seed": SEED}
+    settings = _dataset(options).settings()  # refuses a size before anything is written
     workspace.make(
         Task((), (shard_name(number),), partial(draw_shard, options=options, first=first))
         for number, first in enumerate(range(0, pairs, SHARD))
     )
-    workspace.write(SETTINGS, settings_text(pairs, _dataset(options).settings()).splitlines())
+    workspace.write(SETTINGS, settings_text(pairs, settings).splitlines())
     bytes_in_all = pairs * record_type(size).itemsize
     workspace.note(
         f"{pairs:,} pairs of {size[1]}×{size[0]} pixels, {bytes_in_all / 1e9:.2f} GB; a config reads them with "
