@@ -600,6 +600,26 @@ def test_masked_scores_and_key_point_distances_come_from_files_of_key_points(tmp
     assert metrics["mask_ssim"]["value"] != metrics["ssim"]["value"]
 
 
+def test_points_with_a_low_score_are_left_out_and_told(tmp_path):
+    folders = published_folder(tmp_path)
+    points = np.random.default_rng(0).uniform(4, 28, (18, 2)).round(2)
+    for k in range(4):
+        openpose_json(tmp_path / "points" / f"b{k}.json", points)
+        file = tmp_path / "found" / f"a{k}_2_b{k}_vis_keypoints.json"
+        openpose_json(file, points)
+        content = json.loads(file.read_text())
+        content["people"][0]["pose_keypoints_2d"][2] = 0.1  # score of the nose
+        file.write_text(json.dumps(content))
+    given = ["--keypoints", tmp_path / "points", "--generated-keypoints", tmp_path / "found", "--metrics", "keypoints"]
+    arguments = ["evaluate", *folders, "--protocol", "posegen-clean-people", *map(str, given), "--out"]
+    with pytest.warns(UserWarning, match=r"score below 0\.3 are left out, 1 of 18; .* \(and in 3 other files\)"):
+        assert main([*arguments, str(tmp_path / "out")]) == 0
+    assert main([*arguments, str(tmp_path / "all"), "--min-score", "0"]) == 0
+    missed = [json.loads((tmp_path / out / "results.json").read_text())["metrics"]["keypoints_missed"]["value"]
+              for out in ("out", "all")]  # fmt: skip
+    assert missed[0] > missed[1] == 0
+
+
 def test_all_images_without_key_points_are_listed(tmp_path, capsys):
     folders = published_folder(tmp_path)
     openpose_json(tmp_path / "points" / "b0.json", np.ones((18, 2)))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .common import add_plugin, load_plugins
+from .generation import add_min_score
 
 BASE = "posegen-clean"
 
@@ -44,6 +45,7 @@ def add_scoring(parser: argparse._ActionsContainer, required: bool) -> None:
     parser.add_argument(
         "--generated-keypoints", type=Path, metavar="PATH", help=f"key points found in the generated images: {forms}"
     )
+    add_min_score(parser)
     parser.add_argument("--layout", help="layout of the key points (default: that of the protocol's mask)")
     parser.add_argument("--allow-missing", action="store_true", help="exit with 0 even if a metric was not computed")
     parser.add_argument(

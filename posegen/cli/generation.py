@@ -71,7 +71,7 @@ def read_figure(text: str) -> int | tuple[float, float]:
     return x, y
 
 
-def add_min_score(parser: argparse.ArgumentParser) -> None:
+def add_min_score(parser: argparse._ActionsContainer) -> None:
     """Add ``--min-score``."""
     parser.add_argument(
         "--min-score",

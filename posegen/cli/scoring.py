@@ -27,9 +27,11 @@ from ..evaluation.report import (
     sensitivity_table,
     write_report,
 )
-from ..inference import read_keypoint_file
+from ..inference import PoseChoice, PoseInput, read_keypoint_file
+from ..inference.inputs import warn_of_choices
 from ..registry import STRUCTURE_ENCODERS
 from .common import refuse_to_overwrite
+from .generation import plain_warnings, pose_choice
 
 SENSITIVITY = ("sensitivity.png", "sensitivity.md")
 
@@ -84,13 +86,13 @@ def score(
         height, width = read_image(pairs[0].generated).shape[:2]
         name = f"{protocol.name} at {width}×{height}"
         protocol = replace(protocol, name=name, size=(height, width), resize="pillow-bicubic")
-    layout = _layout(parsed, protocol)
+    layout, choice = _layout(parsed, protocol), pose_choice(parsed)
     with _progress() as progress:
         options = Options(
             parsed.metrics,
             None if parsed.real is None else find_images(parsed.real),
-            _keypoints(parsed.keypoints, layout, {pair.name: pair.target for pair in pairs}),
-            _keypoints(parsed.generated_keypoints, layout, {pair.name: pair.generated for pair in pairs}),
+            _keypoints(parsed.keypoints, layout, {pair.name: pair.target for pair in pairs}, choice),
+            _keypoints(parsed.generated_keypoints, layout, {pair.name: pair.generated for pair in pairs}, choice),
             batch_size=parsed.batch_size,
             draws=parsed.draws,
             cache=parsed.cache,
@@ -175,20 +177,26 @@ def _layout(parsed: argparse.Namespace, protocol: Protocol) -> KeypointLayout | 
 
 
 def _keypoints(
-    place: Path | None, layout: KeypointLayout | None, images: Mapping[str, Path]
+    place: Path | None, layout: KeypointLayout | None, images: Mapping[str, Path], choice: PoseChoice
 ) -> dict[str, Keypoints] | None:
-    """Read the key points of each image. DataError lists all images without."""
+    """Read the key points of each image, and tell which were left out. DataError lists all images without."""
     if place is None or layout is None:
         return None
     found: dict[str, Keypoints] = {}
     problems: dict[str, None] = {}
+    inputs = []
     for name, image in images.items():
         try:
-            found[name] = read_keypoint_file(_keypoint_file(place, image), layout, image)
+            file = _keypoint_file(place, image)
+            found[name] = read_keypoint_file(file, layout, image, choice)
+            inputs.append(PoseInput(image, file))
         except DataError as error:
             problems |= dict.fromkeys(error.problems or [str(error)])
     if problems:
         raise DataError(place, list(problems), "Every image that is scored needs its key points.")
+    with plain_warnings():
+        unnamed = [replace(points, chosen="") for points in found.values()]
+        warn_of_choices(inputs, [PoseInput(None, points) for points in unnamed])
     return found
 
 

@@ -326,7 +326,7 @@ def read_inputs(
             raise DataError(_files(one), str(error)) from error
 
     found = read_each(inputs, read, "pictures and key points", INSTEAD if to_estimate else "")
-    _warn_of_choices(inputs, found)
+    warn_of_choices(inputs, found)
     sizes = {one.structure.frame for one in found[: len(sources)]} - {None}
     found_targets = found[len(sources) :]
     _check_targets(targets, [one.structure for one in found_targets], sizes)
@@ -412,7 +412,7 @@ def _in_picture(points: Keypoints, image: np.ndarray) -> Keypoints:
     return replace(points.within(size), frame=size)
 
 
-def _warn_of_choices(inputs: Sequence[PoseInput], found: Sequence[PoseInput]) -> None:
+def warn_of_choices(inputs: Sequence[PoseInput], found: Sequence[PoseInput]) -> None:
     """Warn once of each kind of choice and assumption, however many files it concerns."""
     told: dict[str, list[str]] = {}
     for one, read in zip(inputs, found, strict=True):
