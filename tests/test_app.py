@@ -31,7 +31,7 @@ from posegen.data import KeypointLayout, Keypoints, StructureEncoder
 from posegen.data.generated import SOURCE_TYPE
 from posegen.data.images import to_uint8
 from posegen.data.pose_files import own_content
-from posegen.errors import ConfigError, DataError, InputError, MissingWeightsError
+from posegen.errors import ConfigError, DataError, InputError
 from posegen.inference import interpolate_keypoints, read_clip
 from posegen.ops import LocalAttention, warp
 from posegen.registry import MODELS
@@ -271,8 +271,8 @@ def test_a_prepared_pose_that_the_page_wrote_is_not_prepared_again(model, tmp_pa
     assert back.points[back.present] == pytest.approx(pose.points[pose.present], abs=0.01)
 
 
-def test_a_picture_alone_needs_an_estimator(model, tmp_path):
-    with pytest.raises((ConfigError, MissingWeightsError), match=r"a\.png"):
+def test_a_picture_in_which_the_estimator_finds_nobody_is_refused(model, tmp_path):
+    with pytest.raises(DataError, match=r"a\.png: the estimator found no figure"):
         model.read_pose([save(tmp_path / "a.png")], frame=(64, 64))
 
 

@@ -246,7 +246,8 @@ class TurnFlowEstimator(FlowEstimatorBase):
 
         w = turn[:, :1] * a + turn[:, 1:] * b
         m = torch.sigmoid(START_MASK + logit)
-        sizes = [tuple(side >> k for side in source.shape[-2:]) for k in self.levels]
+        height, width = source.shape[-2:]
+        sizes = [(height >> k, width >> k) for k in self.levels]
         return [resize_flow(w, size) for size in sizes], [_resize_mask(m, size) for size in sizes]
 
 

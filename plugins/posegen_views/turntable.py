@@ -96,7 +96,7 @@ class Turntable(PairDataset):
         self.size = (int(size[0]), int(size[1]))
         self._images: dict[str, np.ndarray] = {}  # resized, by name
         self.photographs = Photographs(root)
-        views = self.photographs.list(numbers)
+        views = self.photographs.find(numbers)
         self._check_angles(views)
         pairs = _training_pairs(views, every, largest_turn) if split == "train" else _test_pairs(views, every, source)
         self.pairs = _spread(pairs, limit)
@@ -144,7 +144,7 @@ class Turntable(PairDataset):
     ) -> Iterator[Finding | ImageInfo]:
         """Yield the training views, or the held-out ones, for :mod:`posegen.checking`."""
         files = Photographs(root)
-        for each in files.list(numbers):
+        for each in files.find(numbers):
             if (each.degrees % every == 0) == (split == "train"):
                 yield StoredImage(files.root / each.name, each.name, files=files)
 
@@ -164,9 +164,9 @@ class Photographs:
         self._open: tuple[int, zipfile.ZipFile] | None = None  # the process that opened it, and the archive
         if not self.root.is_dir():
             check_file(self.root, 1 << 62)
-        self.names = sorted(self._names())
+        self.names: tuple[str, ...] = tuple(sorted(self._names()))
 
-    def list(self, numbers: str | None = None) -> list[Photograph]:
+    def find(self, numbers: str | None = None) -> list[Photograph]:
         """List the photographs by object and angle.
 
         Args:

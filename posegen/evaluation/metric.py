@@ -72,7 +72,7 @@ class PairMetric(BaseMetric):
     default_prefix = ""  # None would make mmengine warn about a missing prefix
     units: dict[str, str] = {}
     higher_is_better: dict[str, bool] = {}
-    packages: ClassVar[tuple[str, ...]] = ()
+    packages: tuple[str, ...] = ()
 
     def __init__(self, prefix: str = "") -> None:
         super().__init__(prefix=prefix)

@@ -117,6 +117,7 @@ class _Sound:
         """Copy the packets that begin before a time of the clip."""
         while self._next is not None:
             packet = self._next
+            assert packet.pts is not None  # such packets are left out
             start = packet.pts * packet.time_base - self._start
             if start >= seconds:
                 return
