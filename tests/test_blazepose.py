@@ -169,6 +169,15 @@ def test_nobody_is_found_where_nobody_is(poses, faces):
     assert faces(plain) == []
 
 
+def test_in_a_cutout_the_person_is_looked_for_without_a_detection(poses, astronaut, monkeypatch):
+    monkeypatch.setattr(poses, "detector", lambda *_: [])
+    tall = np.ascontiguousarray(astronaut[:, 60:400])
+    (person,) = poses(tall)
+    assert head(person.points) == pytest.approx(WHERE - np.array([60, 0]), abs=30)
+    assert poses(np.ascontiguousarray(tall[:340])) == []
+    assert poses(np.full_like(tall, 90)) == []
+
+
 def test_the_mask_shows_the_person_in_the_image(poses, astronaut):
     (person,) = poses(astronaut)
     mask = person.mask_of(512, 512)
