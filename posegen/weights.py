@@ -29,6 +29,8 @@ SECONDS_OF_SILENCE = 60
 """Timeout of a download that receives nothing."""
 RANGE_REFUSED = 416
 """HTTP status: there is nothing after the bytes that were received."""
+MOST_BYTES = 4 << 30
+"""Maximum size of a weight file that is taken out of an archive."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,8 @@ def _extract(file: WeightsFile, archive: Path, target: Path) -> None:
     try:
         with zipfile.ZipFile(archive) as opened_archive:
             (name,) = (each for each in opened_archive.namelist() if each.rpartition("/")[2] == file.member)
+            if (size := opened_archive.getinfo(name).file_size) > MOST_BYTES:
+                raise ValueError(f"it would take {size:,} bytes")
             with opened_archive.open(name) as source, target.open("wb") as stream:
                 shutil.copyfileobj(source, stream)
     except (zipfile.BadZipFile, ValueError) as error:

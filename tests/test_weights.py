@@ -213,7 +213,7 @@ def test_without_a_published_checksum_nothing_is_gone_on_with(server: Server, ho
     assert server.asked == [None]
 
 
-def test_a_file_is_taken_out_of_its_archive(server: Server, home: Path) -> None:
+def test_a_file_of_a_limited_size_is_taken_out_of_its_archive(server: Server, home: Path, monkeypatch) -> None:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("a/b/net.onnx", CONTENT)
@@ -226,6 +226,10 @@ def test_a_file_is_taken_out_of_its_archive(server: Server, home: Path) -> None:
     other = file(file_name="other.onnx", address=address, member="none.onnx", sha256=DIGEST)
     with pytest.raises(CheckpointError, match=r"no ZIP archive with one none\.onnx"):
         download_weights(other)
+    monkeypatch.setattr("posegen.weights.MOST_BYTES", len(CONTENT) - 1)
+    large = file(file_name="large.onnx", address=address, member="net.onnx", sha256=DIGEST)
+    with pytest.raises(CheckpointError, match=f"it would take {len(CONTENT):,} bytes"):
+        download_weights(large)
 
 
 def test_no_server_is_an_error_with_file_and_address(home: Path) -> None:

@@ -740,7 +740,7 @@ def _useless(entry: dict[str, Any], person: Person, min_keypoints: int) -> str:
     """Return why an annotation is not used, or an empty string."""
     if entry.get("iscrowd"):
         return "a crowd"
-    visible = sum(value > 0 for value in (entry.get("keypoints") or [])[2::3])
+    visible = sum((value or 0) > 0 for value in (entry.get("keypoints") or [])[2::3])
     if visible < min_keypoints or not person.keypoints.present.any():
         return f"fewer than {min_keypoints} key points"
     return ""

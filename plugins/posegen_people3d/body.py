@@ -69,7 +69,7 @@ class BodyModel:
 @functools.lru_cache(maxsize=1)
 def body_model() -> BodyModel:
     """Read the data once per process."""
-    with np.load(FILE) as stored:
+    with np.load(FILE, allow_pickle=False) as stored:
         arrays: dict[str, Any] = {name: stored[name] for name in stored.files}
     texts: dict[str, Any] = {name: tuple(arrays.pop(name).tolist()) for name in ("joints", "points", "parents")}
     whole: dict[str, Any] = {name: arrays.pop(name).astype(np.int32) for name in ("triangles", "pieces", "joint_index")}
