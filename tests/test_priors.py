@@ -173,7 +173,7 @@ def test_at_half_resolution_an_untrained_network_returns_the_prior_resized():
 
 @pytest.mark.parametrize("levels", [(), (2, -1), (4, 0)])
 def test_levels_lie_from_full_resolution_to_below_the_depth(levels):
-    with pytest.raises(ConfigError, match="lie from 0 to below depth"):
+    with pytest.raises(ConfigError, match="must lie between 0 and depth - 1 = 3"):
         guided(levels=levels)
 
 

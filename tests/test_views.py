@@ -795,7 +795,7 @@ def test_an_untrained_flow_of_a_turn_is_zero_and_the_source_is_kept():
     assert flow.shape == (1, 2, 32, 32)
     assert not flow.any()
     assert torch.allclose(mask, torch.tensor(0.88), atol=0.01)
-    with pytest.raises(ConfigError, match="depth"):
+    with pytest.raises(ConfigError, match="must lie between 0 and depth - 1 = 3"):
         TurnFlowEstimator(8, levels=[4, 0], depth=4)
 
 

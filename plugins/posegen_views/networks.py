@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from posegen.errors import ConfigError
 from posegen.models import ComposingRenderer, FlowEstimatorBase, Renderer, published
 from posegen.models.base import check_size
 from posegen.models.flow_estimator import apply_head, decode, flow_widths, heads, initialize_flow, sorted_levels
@@ -222,9 +221,7 @@ class TurnFlowEstimator(FlowEstimatorBase):
         norm: NormKind = "group",
     ) -> None:
         super().__init__()
-        self.levels, self.depth = tuple(sorted(levels, reverse=True)), depth
-        if not self.levels or self.levels[0] >= depth:
-            raise ConfigError(f"levels of the flow of a turn lie below depth = {depth}, got {[*levels]}")
+        self.levels, self.depth = sorted_levels(levels, depth, finest=0), depth
         widths = [image_channels, *flow_widths(base_width, max_width, depth)]
         self.encoder = encoder(widths, norm)
         self.turn = Residual(widths[-1] + structure_channels + 2, widths[-1], norm)

@@ -79,15 +79,15 @@ class FlowEstimator(FlowEstimatorBase):
 # Parts that all flow estimators are built of ------------------------------------------------------------------
 
 
-def sorted_levels(levels: Sequence[int], depth: int) -> tuple[int, ...]:
+def sorted_levels(levels: Sequence[int], depth: int, finest: int = 1) -> tuple[int, ...]:
     """Return *levels* coarse to fine.
 
     Raises:
-        ConfigError: there are none, or one is not among 1 … depth - 1.
+        ConfigError: there are none, or one is not among finest … depth - 1.
     """
     ordered = tuple(sorted(levels, reverse=True))
-    if not ordered or ordered[-1] < 1 or ordered[0] >= depth:
-        raise ConfigError(f"levels of the flow must lie between 1 and depth - 1 = {depth - 1}, got {[*levels]}")
+    if not ordered or ordered[-1] < finest or ordered[0] >= depth:
+        raise ConfigError(f"levels of the flow must lie between {finest} and depth - 1 = {depth - 1}, got {[*levels]}")
     return ordered
 
 

@@ -10,12 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import ConfigError
 from ..ops import resize_flow, sample_bilinear
 from ..records import Origins
 from ..registry import FLOW_ESTIMATORS, FLOW_PRIORS
 from .base import FlowEstimatorBase, check_size
-from .flow_estimator import decode, decoder, flow_widths
+from .flow_estimator import decode, decoder, flow_widths, sorted_levels
 from .layers import INIT_GAIN, Enlarge, NormKind, Residual, act, conv3x3, encode, encoder, initialize
 from .priors import FlowCandidates, FlowPrior, blend
 
@@ -71,9 +70,7 @@ class GuidedFlowEstimator(FlowEstimatorBase):
         norm: NormKind = "instance",
     ) -> None:
         super().__init__()
-        self.levels, self.depth = tuple(sorted(levels, reverse=True)), depth
-        if not self.levels or self.levels[-1] < 0 or self.levels[0] >= depth:
-            raise ConfigError(f"levels of a guided flow lie from 0 to below depth = {depth}, got {[*levels]}")
+        self.levels, self.depth = sorted_levels(levels, depth, finest=0), depth
         self.prior: FlowPrior = FLOW_PRIORS.build_part(prior)
         count = self.prior.count
         inputs = 2 * image_channels + 2 * structure_channels + 4  # images, structures, prior: flow, cover, visible
