@@ -35,6 +35,7 @@ def started(*arguments: str) -> tuple[int, set[str], str]:
         (["--version"], 0, "posegen 0"),
         (["transfer", "x", "y"], 2, "required: TARGET"),
         (["train", "--help"], 0, "--cfg-options"),
+        (["doctor", "--help"], 0, "what mends it"),
         (["trainn"], 2, "unknown command 'trainn'; did you mean 'train'?"),
         ([], 2, "COMMAND"),
     ],

@@ -339,7 +339,7 @@ def test_all_missing_files_are_downloaded_and_all_failures_told(
     content = [file(file_name=f"{name}.pth", address=(tmp_path / f"{name}.pth").as_uri()) for name in "abc"]
     for name in "ac":
         (tmp_path / f"{name}.pth").write_bytes(CONTENT)
-    monkeypatch.setattr("posegen.cli.weights._merged", lambda _: content)
+    monkeypatch.setattr("posegen.cli.weights.known_files", lambda: content)
     assert main(["weights", "--download", "--all"]) == 1
     assert "b.pth cannot be downloaded" in capsys.readouterr().err
     assert sorted(left_over(home)) == ["a.pth", "c.pth"]

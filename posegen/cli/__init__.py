@@ -14,15 +14,10 @@ from ..console import CLOSED_PIPE, discard_output
 from ..errors import PosegenError, nearest
 from ..hookspecs import Command
 from ..version import __version__
-from .common import expand_home
+from .common import WITHOUT_GL, expand_home
 
 DESCRIPTION = "Pose transfer and image animation with GFLA."
 
-WITHOUT_GL = (
-    "Another package has replaced OpenCV by one for windows. posegen needs none: pip uninstall -y opencv-python "
-    "opencv-contrib-python opencv-python-headless && pip install opencv-python-headless"
-)
-"""Advice if OpenCV cannot be imported on a machine without a display."""
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells use it."""
 
@@ -47,6 +42,7 @@ COMMANDS = {
         ("plugins", "plugins", "List plugins, their packages, and the hooks they implement."),
         ("list", "parts", "List the parts that a config can name, or the evaluation protocols."),
         ("show", "show", "Show a part with its arguments and documentation, or an evaluation protocol."),
+        ("doctor", "doctor", "Examine this installation: what works, what is missing, and what mends it."),
         ("weights", "weights", "List files of pretrained weights; verify, or download them."),
     )
 }

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from ..inference import ModelSource
 
 
+WITHOUT_GL = (
+    "Another package has replaced OpenCV by one for windows. posegen needs none: pip uninstall -y opencv-python "
+    "opencv-contrib-python opencv-python-headless && pip install opencv-python-headless"
+)
+"""Advice if OpenCV cannot be imported on a machine without a display."""
+
+
 class ConfigOptions(argparse.Action):
     """Parse ``KEY=VALUE …`` into a dictionary, as mmengine's ``DictAction`` does, which is imported when used."""
 

@@ -31,12 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Print the table, and the URLs of missing files; return 1 if a file is damaged, else 0."""
-    from .. import catalogue
-    from ..losses.features import ALL
-    from ..weights import WeightsFile
-
     load_plugins(parsed)
-    files = _merged([*ALL, *catalogue.all(WeightsFile)])
+    files = known_files()
     if parsed.download is not None:
         _download(_chosen(files, parsed.download, parsed.all))
     checked = {file: _checksum(file, not parsed.no_verify) for file in files}
@@ -53,10 +49,14 @@ def run(parsed: argparse.Namespace) -> int:
     return 1 if WRONG in checked.values() else 0
 
 
-def _merged(files: list[WeightsFile]) -> list[WeightsFile]:
-    """Merge the entries of a file that several parts declare: one row with all its readers."""
+def known_files() -> list[WeightsFile]:
+    """Return the files that posegen and plugins read; entries of one file are merged, with all its readers."""
+    from .. import catalogue
+    from ..losses.features import ALL
+    from ..weights import WeightsFile
+
     merged: dict[tuple[Path, str], WeightsFile] = {}
-    for file in files:
+    for file in [*ALL, *catalogue.all(WeightsFile)]:
         known = merged.setdefault((file.path, file.sha256), file)
         readers = dict.fromkeys((*known.used_by, *file.used_by))
         merged[file.path, file.sha256] = replace(known, used_by=tuple(readers))
