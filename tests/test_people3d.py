@@ -290,6 +290,23 @@ def test_the_ideal_camera_and_the_backgrounds_are_options(tmp_path):
     assert not torch.equal(pairs()[0].source, pairs(ideal=True)[0].source)
 
 
+def test_key_points_can_have_the_errors_of_an_estimator():
+    structure = dict(type="HeatmapEncoder", layout="openpose18", sigma=4)
+    exact = People3D(3, structure, (64, 32))
+    noisy = People3D(3, structure, (64, 32), point_noise=0.02, point_dropout=0.2)
+    pairs = [(a, b) for i in range(3) for a, b in zip(exact.keypoints(i), noisy.keypoints(i), strict=True)]
+    lost = np.concatenate([a.present & ~b.present for a, b in pairs])
+    errors = np.concatenate([(b.points - a.points)[b.present] for a, b in pairs])
+    assert not any((b.present & ~a.present).any() for a, b in pairs)
+    assert 0.05 < lost.mean() < 0.4
+    assert 0.7 < errors.std() / (0.02 * 64) < 1.3
+    assert torch.equal(noisy[1].source_structure, noisy[1].source_structure)  # the same errors each time
+    assert torch.equal(noisy[1].source, exact[1].source)
+    assert torch.equal(noisy[1].flow, exact[1].flow)
+    with pytest.raises(ConfigError, match="point_dropout"):
+        People3D(3, structure, point_dropout=1.0)
+
+
 def test_turns_are_in_the_range_that_was_asked_for():
     data = pairs(6, turn=(60, 90))
     turns = np.degrees([data.turn(index) for index in range(6)])

@@ -40,8 +40,8 @@ from .wardrobe import Dressed, dress, random_outfit
 
 SMALLEST, LARGEST = 32, 512
 """Smallest and largest side of a picture in pixels; flow is stored in 16 bits."""
-STREAM = {"pairs": 0, "clips": 1, "background": 2, "sensor": 3}
-"""Random numbers of clips, backgrounds and sensors are independent of those of people and poses."""
+STREAM = {"pairs": 0, "clips": 1, "background": 2, "sensor": 3, "points": 4}
+"""Streams of random numbers that are independent of each other."""
 FACE = tuple(name for name in POINTS if name.split()[-1] in ("nose", "eye", "ear"))
 PARTS = {
     "head": ("head", "neck"),
@@ -89,10 +89,14 @@ class People3D(PairDataset):
             Default: many small turns, and all others.
         backgrounds: folder of photographs that are used as backgrounds in four of five pairs. Default: none.
         store: folder that ``posegen prepare people3d`` wrote; pairs are read from there instead of drawn.
+        point_noise: standard deviation of an error of each coordinate of a key point, as a share of the picture's
+            height: for training, as estimators find points. 0: exact points.
+        point_dropout: probability of a key point to be missing, and of all points of a face at once, 0 to below 1; for
+            training.
 
     Raises:
-        ConfigError: a size, length or seed out of range, an encoder of another layout, a folder without photographs,
-            or a store with other or fewer pairs.
+        ConfigError: a size, length, noise, dropout or seed out of range, an encoder of another layout, a folder without
+            photographs, or a store with other or fewer pairs.
     """
 
     drawn_options = ("length", "seed")
@@ -107,6 +111,8 @@ class People3D(PairDataset):
         turn: tuple[float, float] | None = None,
         backgrounds: str | None = None,
         store: str | None = None,
+        point_noise: float = 0.0,
+        point_dropout: float = 0.0,
     ) -> None:
         self.size = check_drawing("People3D", size, SMALLEST, seed, length=length)
         if max(self.size) > LARGEST:
@@ -115,6 +121,11 @@ class People3D(PairDataset):
         if turn is not None and not (len(turn) == 2 and 0 <= turn[0] <= turn[1] <= 180):
             raise ConfigError(f"People3D: turn is (least, largest) angle in degrees, 0 to 180; got {turn}")
         self.turns = None if turn is None else (float(turn[0]), float(turn[1]))
+        if not (0 <= point_noise <= 1 and 0 <= point_dropout < 1):
+            raise ConfigError(
+                f"People3D: point_noise is 0 to 1 and point_dropout 0 to below 1; got {point_noise} and {point_dropout}"
+            )
+        self.point_noise, self.point_dropout = point_noise, point_dropout
         self.structure = STRUCTURE_ENCODERS.build_part(structure)
         check_layout(self.structure, type(self).__name__)
         self.photographs = find_photographs(backgrounds)
@@ -137,7 +148,7 @@ class People3D(PairDataset):
 
     def __getitem__(self, index: int) -> Pair:
         record = self.record(index)
-        source, target = (self._structure(record, k) for k in (0, 1))
+        source, target = (self.structure.encode(points, self.size) for points in self._points(record, index))
         return Pair(
             source=image_tensor(record["source"]),
             source_structure=source,
@@ -172,8 +183,15 @@ class People3D(PairDataset):
 
     def keypoints(self, index: int) -> list[Keypoints]:
         """Return the key points of source and target."""
-        record = self.record(index)
-        return [chosen_points(record["points"][k], record["present"][k], self.structure) for k in (0, 1)]
+        return self._points(self.record(index), index)
+
+    def _points(self, record: np.void, index: int) -> list[Keypoints]:
+        """Return the key points of source and target in a record, with the errors of this data set."""
+        rng = np.random.default_rng([self.seed, index, STREAM["points"]])
+        points = record["points"] + self.point_noise * self.size[0] * rng.standard_normal(record["points"].shape)
+        present = record["present"] & (rng.random(record["present"].shape) >= self.point_dropout)
+        present[:, np.isin(POINTS, FACE)] &= rng.random((2, 1)) >= self.point_dropout
+        return [chosen_points(points[k], present[k], self.structure) for k in (0, 1)]
 
     def turn(self, index: int) -> float:
         """Return the angle in radians by which the person turns from source to target, -π to π."""
@@ -185,10 +203,6 @@ class People3D(PairDataset):
         dressed = drawing.figure.person.dressed
         triangle = drawing.centers.triangle
         return np.where(triangle == NOTHING, -1, body_parts(dressed)[dressed.mesh.triangles[triangle, 0]])
-
-    def _structure(self, record: np.void, number: int) -> Tensor:
-        points = chosen_points(record["points"][number], record["present"][number], self.structure)
-        return self.structure.encode(points, self.size)
 
     def scene(self, index: int) -> PairScene:
         """Return everything that pair *index* is drawn from."""
