@@ -18,7 +18,7 @@ _adam = dict(type="Adam", betas=(0.9, 0.99), fused=True)
 _exact_flow = dict(type="ExactFlowLoss")
 _exact_visibility = dict(type="ExactVisibilityLoss")
 trainer = dict(
-    feature_network=dict(type="VGG16Features", weights="${feature_weights}"),
+    feature_network=dict(_delete_=True, type="VGG16Features", weights="${feature_weights}"),
     stages=[
         dict(
             name="flow",
