@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from posegen.cli.common import add_plugin, load_plugins, refuse_to_overwrite
+from posegen.cli.completion import ESTIMATORS, LAYOUTS, complete_with
 from posegen.cli.generation import plain_warnings
 from posegen.errors import DataError
 
@@ -42,12 +43,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument("input", type=Path, metavar="INPUT", help="photograph, video, or folder of these")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
-    parser.add_argument(
+    layout = parser.add_argument(
         "--layout",
         default=OPENPOSE[0],
         help="key-point layout: openpose18, body25, … of people, ibug68 of a face (default: %(default)s)",
     )
-    parser.add_argument("--estimator", metavar="NAME", help="pose estimator, for example rtmpose (default: blazepose)")
+    complete_with(layout, LAYOUTS)
+    estimator = parser.add_argument(
+        "--estimator", metavar="NAME", help="pose estimator, for example rtmpose (default: blazepose)"
+    )
+    complete_with(estimator, ESTIMATORS)
     parser.add_argument("--force", action="store_true", help="overwrite existing files")
     parser.add_argument("--skip-existing", action="store_true", help="leave out what has existing files")
     add_plugin(parser)

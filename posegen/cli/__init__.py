@@ -8,12 +8,13 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ..console import CLOSED_PIPE, discard_output
 from ..errors import PosegenError, nearest
 from ..hookspecs import Command
 from ..version import __version__
+from . import completion
 from .common import WITHOUT_GL, expand_home
 
 DESCRIPTION = "Pose transfer and image animation with GFLA."
@@ -50,6 +51,8 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``posegen COMMAND …`` and return the exit status."""
+    if completion.is_requested():
+        completion.complete(_parser_to_complete)
     words = list(sys.argv[1:] if arguments is None else arguments)
     return _ended_quietly(lambda: _find_and_run(words))
 
@@ -59,11 +62,7 @@ def _find_and_run(words: Sequence[str]) -> int:
     commands = COMMANDS if name in COMMANDS or name == "--version" else _with_plugins()
     if name in commands:
         return _run(commands[name], words[1:], prog=f"posegen {name}")
-    parser = argparse.ArgumentParser(prog="posegen", description=DESCRIPTION)
-    parser.add_argument("--version", action="version", version=f"posegen {__version__}")
-    choices = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in commands.values():
-        choices.add_parser(command.name, help=command.summary)
+    parser, _ = _parser(commands)
     if name and not name.startswith("-"):
         parser.error(f"unknown command {name!r}{nearest(name, commands)}")
     parser.parse_args(words)  # prints help, the version, or an error, and exits
@@ -79,8 +78,29 @@ def run_tool(command: str | Command) -> int:
 def build_parser(command: Command, prog: str | None = None) -> argparse.ArgumentParser:
     """Import a command and build the parser of its arguments."""
     parser = argparse.ArgumentParser(prog=prog, description=command.summary)
+    _add_arguments(parser, command)
+    return parser
+
+
+def _add_arguments(parser: argparse.ArgumentParser, command: Command) -> None:
     importlib.import_module(command.module).add_arguments(parser)
     parser.add_argument("--traceback", action="store_true", help="show the traceback of an error")
+
+
+def _parser(commands: Mapping[str, Command]) -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """Return a parser of all commands, and those of the commands, without their arguments."""
+    parser = argparse.ArgumentParser(prog="posegen", description=DESCRIPTION)
+    parser.add_argument("--version", action="version", version=f"posegen {__version__}")
+    choices = parser.add_subparsers(metavar="COMMAND", required=True)
+    return parser, {name: choices.add_parser(name, help=command.summary) for name, command in commands.items()}
+
+
+def _parser_to_complete(name: str) -> argparse.ArgumentParser:
+    """Return a parser of all commands, in which the command *name*, if there is one, has its arguments."""
+    commands = COMMANDS if name in COMMANDS else _with_plugins()
+    parser, parsers = _parser(commands)
+    if name in commands:
+        _add_arguments(parsers[name], commands[name])
     return parser
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import PosegenError
 from ..plugin_access import PluginReport
+from .completion import CONFIGS, FILES, MODELS, complete_with
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -42,12 +43,13 @@ class ConfigOptions(argparse.Action):
 
 def add_config(parser: argparse.ArgumentParser) -> None:
     """Add CONFIG, ``--cfg-options`` and ``--plugin``."""
-    parser.add_argument(
+    config = parser.add_argument(
         "config",
         type=Path,
         help="config file (.py, .json, .yaml), or name of a config that comes with posegen (`posegen configs`); a .py "
         "config is code and runs",
     )
+    complete_with(config, CONFIGS, FILES)
     add_overrides(parser)
     add_plugin(parser)
 
@@ -154,13 +156,14 @@ def work_dir(parsed: argparse.Namespace) -> Path:
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add MODEL, CHECKPOINT, ``--revision``, ``--cfg-options`` and ``--plugin``, for :func:`find_model`."""
-    parser.add_argument(
+    model = parser.add_argument(
         "config",
         type=Path,
         metavar="MODEL",
         help="shared model (a folder, the name of one that a plugin ships, or hf://OWNER/NAME) or config; a .py config "
         "is code and runs",
     )
+    complete_with(model, MODELS, CONFIGS, FILES)
     parser.add_argument(
         "checkpoint",
         type=Path,

@@ -9,16 +9,18 @@ from pathlib import Path
 
 from ..errors import ConfigError
 from .common import print_columns, refuse_to_overwrite
+from .completion import CONFIGS, FILES, complete_with
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``posegen configs``."""
-    parser.add_argument(
+    copied = parser.add_argument(
         "--copy",
         nargs=2,
         metavar=("NAME", "FOLDER"),
         help="copy a config, with the configs it inherits from, into a folder to change it there",
     )
+    complete_with(copied, CONFIGS, FILES)
     parser.add_argument("--force", action="store_true", help="overwrite files of the same names in FOLDER")
 
 

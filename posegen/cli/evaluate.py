@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .common import add_plugin, load_plugins
+from .completion import FILES, LAYOUTS, PROTOCOLS, complete_with, parts_of
 from .generation import add_min_score
 
 BASE = "posegen-clean"
@@ -26,19 +27,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_scoring(parser: argparse._ActionsContainer, required: bool) -> None:
     """Add the arguments that ``posegen evaluate`` and ``posegen test`` share."""
-    parser.add_argument(
+    protocol = parser.add_argument(
         "--protocol",
         required=required,
         metavar="NAME",
         help="protocol to score under: a name (`posegen list protocol`), a .json file, or 'all' for a sensitivity "
         "study: every protocol, and --base with each of its choices changed",
     )
-    parser.add_argument(
+    complete_with(protocol, PROTOCOLS, FILES)
+    base = parser.add_argument(
         "--base", default=BASE, metavar="NAME", help=f"protocol that '--protocol all' starts from (default: {BASE})"
     )
-    parser.add_argument(
+    complete_with(base, PROTOCOLS)
+    metrics = parser.add_argument(
         "--metrics", nargs="+", metavar="NAME", help="subset of the protocol's metrics to compute (default: all)"
     )
+    complete_with(metrics, parts_of("metrics"))
     parser.add_argument("--real", type=Path, metavar="DIR", help="folder of real images, for metrics of sets")
     forms = "a list or JSON file of many images, or a folder of IMAGE.json or IMAGE_keypoints.json"
     parser.add_argument("--keypoints", type=Path, metavar="PATH", help=f"key points of the true images: {forms}")
@@ -46,7 +50,8 @@ def add_scoring(parser: argparse._ActionsContainer, required: bool) -> None:
         "--generated-keypoints", type=Path, metavar="PATH", help=f"key points found in the generated images: {forms}"
     )
     add_min_score(parser)
-    parser.add_argument("--layout", help="layout of the key points (default: that of the protocol's mask)")
+    layout = parser.add_argument("--layout", help="layout of the key points (default: that of the protocol's mask)")
+    complete_with(layout, LAYOUTS)
     parser.add_argument("--allow-missing", action="store_true", help="exit with 0 even if a metric was not computed")
     parser.add_argument(
         "--draws", type=_at_least(0), default=1000, help="bootstrap draws of an interval, 0 for none (default: 1000)"

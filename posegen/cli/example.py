@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, PosegenError
 from .common import add_plugin, load_plugins
+from .completion import FILES, MODELS, complete_with
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -26,12 +27,13 @@ SCALE = 4  # of the model's pictures: as large as a photograph, and whole pixels
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``posegen example``."""
-    parser.add_argument(
+    model = parser.add_argument(
         "model",
         type=Path,
         metavar="MODEL",
         help="shared model: a folder, the name of one that a plugin ships, or hf://OWNER/NAME",
     )
+    complete_with(model, MODELS, FILES)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder for the examples")
     parser.add_argument("--pairs", type=int, default=3, metavar="N", help="number of pairs (default: 3)")
     parser.add_argument("--force", action="store_true", help="write into a folder that is not empty")

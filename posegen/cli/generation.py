@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import PosegenError
 from .common import add_model, refuse_to_overwrite
+from .completion import ESTIMATORS, complete_with
 
 if TYPE_CHECKING:
     from ..inference import Framing, Inferencer, ModelSource, PoseChoice, PoseInput
@@ -38,7 +39,8 @@ def add_model_source_target(parser: argparse.ArgumentParser, examples: str, sour
             metavar="FILE",
             help=f"key points of {name.upper()} (default: the file of its name beside it; without one, estimate them)",
         )
-    parser.add_argument("--estimator", metavar="NAME", help="pose estimator to use if there are several")
+    estimator = parser.add_argument("--estimator", metavar="NAME", help="pose estimator to use if there are several")
+    complete_with(estimator, ESTIMATORS)
     parser.add_argument(
         "--target-frame", type=int, metavar="N", help="number of the frame, from 1, in a TARGET file of several frames"
     )

@@ -7,13 +7,17 @@ from typing import Any
 
 from ..errors import ConfigError, nearest
 from .common import add_plugin, load_plugins, print_columns
+from .completion import PART_KINDS, complete_with
 
 PROTOCOL = "protocol"
 
 
 def add_kind(parser: argparse.ArgumentParser, **options: Any) -> None:
     """Add ``KIND``, which :func:`check_kind` checks: the registries take a second to import."""
-    parser.add_argument("kind", metavar="KIND", help="kind of part, such as metrics or losses; or protocol", **options)
+    kind = parser.add_argument(
+        "kind", metavar="KIND", help="kind of part, such as metrics or losses; or protocol", **options
+    )
+    complete_with(kind, PART_KINDS)
 
 
 def check_kind(kind: str) -> str:

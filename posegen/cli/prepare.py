@@ -9,11 +9,13 @@ from pathlib import Path
 
 from ..errors import ConfigError, InputError
 from .common import add_plugin, load_plugins, print_columns
+from .completion import ESTIMATORS, PREPARATIONS, PROTOCOLS, complete_with
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``posegen prepare``."""
-    parser.add_argument("name", nargs="?", metavar="NAME", help="name of the preparation (see --list)")
+    name = parser.add_argument("name", nargs="?", metavar="NAME", help="name of the preparation (see --list)")
+    complete_with(name, PREPARATIONS)
     parser.add_argument(
         "source",
         nargs="?",
@@ -37,11 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="files, folders or archives with key points and lists that are not in SRC",
     )
-    parser.add_argument("--protocol", help="resize images as this protocol does (default: keep their size)")
+    protocol = parser.add_argument("--protocol", help="resize images as this protocol does (default: keep their size)")
+    complete_with(protocol, PROTOCOLS)
     parser.add_argument("--make-pairs", action="store_true", help="make a list of pairs if there is none")
-    parser.add_argument(
+    estimator = parser.add_argument(
         "--estimator", metavar="NAME", help="find key points in the images with this estimator if there are none"
     )
+    complete_with(estimator, ESTIMATORS)
     parser.add_argument("--pairs", type=int, metavar="N", help="number of pairs to draw")
     parser.add_argument("--size", metavar="HxW", help="height and width in pixels of the pictures to draw: 128x64")
     parser.add_argument(

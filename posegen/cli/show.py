@@ -7,6 +7,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from .common import add_plugin, load_plugins, print_columns
+from .completion import complete_parts
 from .parts import PROTOCOL, add_kind, check_kind, plugin_of
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``posegen show``."""
     add_kind(parser)
-    parser.add_argument("name", metavar="NAME", help="name from `posegen list KIND`, or a protocol's .json file")
+    name = parser.add_argument("name", metavar="NAME", help="name from `posegen list KIND`, or a protocol's .json file")
+    complete_parts(name)
     add_plugin(parser)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, PosegenError, nearest
 from .common import add_plugin, load_plugins, print_columns
+from .completion import WEIGHTS, complete_with
 
 if TYPE_CHECKING:
     from ..weights import WeightsFile
@@ -19,12 +20,13 @@ WRONG = "wrong"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``posegen weights``."""
     parser.add_argument("--no-verify", action="store_true", help="do not read the files to compare their checksums")
-    parser.add_argument(
+    download = parser.add_argument(
         "--download",
         nargs="*",
         metavar="FILE",
         help="download files of these names, as the table shows them, if they are missing, and verify their checksums",
     )
+    complete_with(download, WEIGHTS)
     parser.add_argument("--all", action="store_true", help="with --download: all missing files")
     add_plugin(parser)
 
