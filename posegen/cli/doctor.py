@@ -209,12 +209,17 @@ def _extras() -> Iterator[Finding]:
     """Compare the installed libraries with each extra of the package."""
     extras = importlib.metadata.metadata(PACKAGE).get_all("Provides-Extra") or []
     for extra in extras:
-        members = [one for one in _requirements() if one.marker and one.marker.evaluate({"extra": extra})]
-        members = [one for one in members if one.name != PACKAGE and not one.marker.evaluate({"extra": ""})]
+        members = [one for one in _requirements() if one.name != PACKAGE and _belongs(one, extra)]
         unfit = [one.name for one in members if not _fits(one)]
         detail = ", ".join(unfit or [f"{one.name} {importlib.metadata.version(one.name)}" for one in members])
         remedy = f'pip install "{PACKAGE}[{extra}]"' if unfit else ""
         yield Finding(extra, MISSING if unfit else OK, detail, remedy)
+
+
+def _belongs(requirement: Requirement, extra: str) -> bool:
+    """Return whether a requirement is of an extra, and not of the package itself."""
+    marker = requirement.marker
+    return marker is not None and marker.evaluate({"extra": extra}) and not marker.evaluate({"extra": ""})
 
 
 def _weights() -> Iterator[Finding]:
