@@ -587,6 +587,31 @@ def test_an_unavailable_port_is_an_error(page, model):
             page.launch([model], "a title", port=port)
 
 
+def test_a_shared_page_is_reached_by_its_link_and_only_when_asked_for(page, model, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "gradio.networking.setup_tunnel", lambda **tunnel: asked.append(tunnel) or "https://a.gradio.live"
+    )
+    for share, url, status in ((False, None, 400), (True, "https://a.gradio.live", 200)):
+        served, address = page.launch([model], "a title", share=share)
+        try:
+            assert served.share_url == url
+            assert ask(address, Host="a.gradio.live")[0] == status
+            assert ask(address, Host="b.example.org")[0] == 400
+        finally:
+            served.close(verbose=False)
+    assert len(asked) == 1
+
+
+def test_a_link_that_cannot_be_opened_is_an_error(page, model, monkeypatch):
+    def setup_tunnel(**_):
+        raise RuntimeError("no network")
+
+    monkeypatch.setattr("gradio.networking.setup_tunnel", setup_tunnel)
+    with pytest.raises(ConfigError, match="the link cannot be opened"):
+        page.launch([model], "a title", share=True)
+
+
 @pytest.mark.parametrize("name", ["views", "faces", "dance"])
 def test_every_domain_has_a_page(page, name, request):
     model = request.getfixturevalue(name)

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 NAME = re.compile(r"\w[\w.-]{0,39}")
 MAX_COMPARED = 4
+SHARED = (
+    "warning: --share-link opens a public link to this page through Gradio's server, for a week at most. Everyone who "
+    "has the link can use the page, without a password; all pictures pass that server. Gradio's tunnel program (frpc) "
+    "is downloaded once, and its checksum is verified. Ctrl-C ends the link."
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--host",
         default=LOOPBACK,
         help="address to listen on (default 127.0.0.1: this machine only); 0.0.0.0 admits everyone who reaches it",
+    )
+    parser.add_argument(
+        "--share-link",
+        action="store_true",
+        help="also open a public link through Gradio's server, for a week at most: downloads Gradio's tunnel program "
+        "(frpc) once, and all pictures pass that server",
     )
     parser.add_argument("--examples", type=int, default=8, metavar="N", help="samples of the test set (default 8)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, … (default cpu)")
@@ -59,7 +70,9 @@ def run(parsed: argparse.Namespace) -> int:
         for other, (name, _) in zip(sources, compared, strict=True)
     ]
     check_comparable([main, *others])
-    page, address = launch([main, *others], parsed.config.stem, parsed.host, parsed.port)
+    if parsed.share_link:
+        print(SHARED, flush=True)
+    page, address = launch([main, *others], parsed.config.stem, parsed.host, parsed.port, parsed.share_link)
     if main.gallery.note:
         print(f"note: no examples: {main.gallery.note}")
     if parsed.host != LOOPBACK:

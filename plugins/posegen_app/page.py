@@ -45,13 +45,15 @@ button:focus-visible, input:focus-visible, textarea:focus-visible {
 """
 
 
-def launch(models: Sequence[PageModel], title: str, host: str = "127.0.0.1", port: int = 0) -> tuple[gr.Blocks, str]:
+def launch(
+    models: Sequence[PageModel], title: str, host: str = "127.0.0.1", port: int = 0, share: bool = False
+) -> tuple[gr.Blocks, str]:
     """Serve the page of models; returns the page, whose ``close()`` ends it, and its address.
 
     Arguments and errors: see :func:`build_page` and :func:`posegen_app.web.serve`.
     """
     page = build_page(models, title)
-    return page, serve(page, host, port, CSS)
+    return page, serve(page, host, port, CSS, share)
 
 
 def build_page(models: Sequence[PageModel], title: str) -> gr.Blocks:

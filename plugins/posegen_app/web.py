@@ -28,6 +28,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 __all__ = ["component", "gr", "serve", "wait_for_interrupt"]
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+SHARE_HOSTS = "*.gradio.live"
+"""Names under which Gradio's server forwards a page."""
 MAX_FILE_BYTES = 32 << 20
 """Maximum size of an uploaded file."""
 MAX_WAITING = 64
@@ -78,7 +80,7 @@ def component(package: str, name: str, **options: Any) -> gr.HTML:
     return gr.HTML(html_template=html, css_template=css, js_on_load=js, apply_default_css=False, **options)
 
 
-def serve(page: gr.Blocks, host: str = LOOPBACK[0], port: int = 0, css: str = "") -> str:
+def serve(page: gr.Blocks, host: str = LOOPBACK[0], port: int = 0, css: str = "", share: bool = False) -> str:
     """Serve a page from background threads, until ``page.close()``.
 
     Args:
@@ -86,23 +88,24 @@ def serve(page: gr.Blocks, host: str = LOOPBACK[0], port: int = 0, css: str = ""
         host: address to listen on. Other than a loopback address, it gives access to everyone who reaches it.
         port: 0 takes any free port.
         css: additional style sheet.
+        share: also open a link through Gradio's server, ``page.share_url``; Gradio prints it.
 
     Returns:
         The address of the page.
 
     Raises:
-        ConfigError: the host or port is unavailable.
+        ConfigError: the host or port is unavailable, or the link cannot be opened.
     """
     page.queue(max_size=MAX_WAITING, default_concurrency_limit=1)
     # A page elsewhere can point a name of its own at 127.0.0.1 (DNS rebinding); its requests carry that name.
-    hosts = [*LOOPBACK, "[::1]"] if host in LOOPBACK else ["*"]
+    hosts = [*LOOPBACK, "[::1]", *([SHARE_HOSTS] if share else [])] if host in LOOPBACK else ["*"]
     middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=hosts), Middleware(Guard)]
     _, address, _ = page.launch(
         server_name=host,
         server_port=_available_port(host, port),
         prevent_thread_lock=True,
         quiet=True,
-        share=False,
+        share=share,
         inbrowser=False,
         ssr_mode=False,
         pwa=False,
@@ -117,6 +120,9 @@ def serve(page: gr.Blocks, host: str = LOOPBACK[0], port: int = 0, css: str = ""
         css=css,
         app_kwargs={"middleware": middleware, "docs_url": None, "redoc_url": None, "openapi_url": None},
     )
+    if share and page.share_url is None:
+        page.close(verbose=False)
+        raise ConfigError("the link cannot be opened, see above; without --share-link the page stays on this machine")
     return address
 
 
