@@ -366,6 +366,12 @@ def test_a_store_gives_the_pairs_that_would_be_drawn_and_is_continued(tmp_path, 
     assert (folder / shards[0]).stat().st_mtime_ns == before
     assert stored[65].name == "person000065_a_2_person000065_b_vis"
 
+    capsys.readouterr()
+    assert main([*command, "--pairs", "128"]) == 0  # grows: both shards are there, the number of pairs is not
+    assert "1 files made, 2 were there" in capsys.readouterr().out
+    grown = People3D(128, heatmaps(), (32, 32), 1, store=str(folder))
+    assert torch.equal(grown[127].source, People3D(128, heatmaps(), (32, 32), 1)[127].source)
+
 
 def test_a_store_of_other_pairs_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"has no people3d\.json: `posegen prepare people3d"):

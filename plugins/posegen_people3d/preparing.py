@@ -23,8 +23,8 @@ ENCODER = {"type": "HeatmapEncoder", "layout": "openpose18", "sigma": 1}
 def prepare_people3d(workspace: Workspace) -> None:
     """Draw the pairs of a :class:`~posegen_people3d.people3d.People3D` into shards."""
     size, pairs = workspace.options.size or SIZE, workspace.options.pairs or PAIRS
-    options = {"length": pairs, "size": size, "seed": SEED}
-    settings = _dataset(options).settings()  # refuses a size before anything is written
+    options = {"size": size, "seed": SEED}
+    settings = _dataset(length=pairs, **options).settings()  # refuses a size before anything is written
     workspace.make(
         Task((), (shard_name(number),), partial(draw_shard, options=options, first=first))
         for number, first in enumerate(range(0, pairs, SHARD))
@@ -38,21 +38,23 @@ def prepare_people3d(workspace: Workspace) -> None:
 
 
 def draw_shard(sources: Sequence[Path], targets: Sequence[Path], options: dict[str, Any], first: int) -> None:
-    """Draw up to SHARD pairs from number *first* on, and store them.
+    """Draw SHARD pairs from number *first* on, and store them.
+
+    The last shard is whole, too, so that a store can grow.
 
     Args:
         sources: none.
         targets: the file.
-        options: arguments of the data set.
+        options: arguments of the data set but its length.
         first: number of the first pair.
     """
-    dataset = _dataset(options)
-    pairs = [dataset.draw(index) for index in range(first, min(first + SHARD, len(dataset)))]
+    dataset = _dataset(length=first + SHARD, **options)
+    pairs = [dataset.draw(index) for index in range(first, len(dataset))]
     with open(targets[0], "wb") as file:
         np.save(file, np.array(pairs, record_type(dataset.size)))
 
 
-def _dataset(options: dict[str, Any]) -> Any:
+def _dataset(**options: Any) -> Any:
     from .people3d import People3D
 
     return People3D(structure=ENCODER, **options)

@@ -21,6 +21,8 @@ from .report import FINDINGS, READABLE, REPORT, Result, write_result
 from .workspace import STATE, PrepareOptions, Workspace, remove_parts
 
 SETTINGS, LOCK = "settings.json", "lock"
+GROWS = "pairs"
+"""Setting that may change between runs in one folder: the files of more pairs, or of fewer, are the same."""
 PATIENCE = 15
 """Seconds to wait for another run in the same folder; the workers of a killed run exit within a few seconds."""
 
@@ -191,7 +193,7 @@ def _check_folder(folder: Path, settings: dict[str, Any], force: bool) -> bool:
     others = sorted(set(os.listdir(folder)) - {STATE}) if folder.is_dir() else []
     problems, hint = [], ""
     if before:
-        differs = [name for name in settings if before.get(name) != settings[name]]
+        differs = [name for name in settings if name != GROWS and before.get(name) != settings[name]]
         problems = [f"{name}: prepared with {before.get(name)}, asked for {settings[name]}" for name in differs]
         hint = "Give another folder; or --force, to make everything anew in this one."
     elif others:
