@@ -32,7 +32,7 @@ from .conftest import CONFIGS, TINY
 
 ROOT = CONFIGS.parent
 DOCS = ROOT / "docs"
-NOTEBOOK = DOCS / "examples" / "first_steps.ipynb"
+NOTEBOOKS = sorted((DOCS / "examples").glob("*.ipynb"))
 PAGES = sorted(DOCS.rglob("*.md"))
 ALL_PAGES = [*PAGES, *(ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING"))]
 SETTINGS = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
@@ -216,20 +216,36 @@ def test_commands_and_programs_of_the_quickstart_run(demo, capsys):
     assert "maximum displacement" in capsys.readouterr().out
 
 
-def test_the_notebook_is_stored_without_outputs():
-    for cell in json.loads(text(NOTEBOOK))["cells"]:
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_stored_without_outputs(notebook):
+    for cell in json.loads(text(notebook))["cells"]:
         assert not cell.get("outputs")
         assert cell.get("execution_count") is None
 
 
+def code_of(notebook: Path) -> str:
+    cells = json.loads(text(notebook))["cells"]
+    return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+
+
 @pytest.mark.slow
-def test_the_notebook_runs_from_top_to_bottom(tmp_path, monkeypatch):
+def test_the_notebook_of_the_method_runs_from_top_to_bottom(tmp_path, monkeypatch):
     matplotlib.use("Agg")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.chdir(NOTEBOOK.parent)
-    cells = json.loads(text(NOTEBOOK))["cells"]
-    code = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
-    exec(compile(code, NOTEBOOK.name, "exec"), {})
+    monkeypatch.chdir(DOCS / "examples")
+    exec(compile(code_of(DOCS / "examples" / "first_steps.ipynb"), "first_steps.ipynb", "exec"), {})
+
+
+@pytest.mark.slow
+def test_the_notebook_to_try_posegen_runs_anywhere(tmp_path, monkeypatch, capsys):
+    matplotlib.use("Agg")
+    monkeypatch.chdir(tmp_path)
+    space: dict = {}
+    exec(compile(code_of(DOCS / "examples" / "try_posegen.ipynb"), "try_posegen.ipynb", "exec"), space)
+    assert space["Clip"]("animated.mp4")._repr_html_().startswith("<video src=")
+    assert Path("animated.mp4").stat().st_size > 5000
+    assert space["stretched"].image.shape == (256, 256, 3)
+    assert "there is no me.jpg" in capsys.readouterr().out
 
 
 # The built site

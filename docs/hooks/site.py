@@ -12,6 +12,7 @@ import os
 import posixpath
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -29,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 OUTSIDE = {"../README.md": "index.md", "../CHANGELOG.md": "changelog.md", "../CONTRIBUTING.md": "contributing.md"}
 """Pages of files outside of docs/, by path relative to docs/."""
 
-NOTEBOOK = "examples/first_steps.ipynb"
+NOTEBOOKS = ("examples/try_posegen.ipynb", "examples/first_steps.ipynb")
 LINK = re.compile(r"(?<=\]\()([^)#:\s]+)(?=[#)])")
 ROLE = re.compile(r":(?:class|func|meth|mod|attr|data):(<code>|`)")
 
@@ -39,7 +40,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages: dict[str, Callable[[], str]] = {
         "reference/parts.md": parts_page,
         "reference/commands.md": commands_page,
-        "examples/first_steps.md": notebook_page,
+        **{f"{name.removesuffix('.ipynb')}.md": partial(notebook_page, name) for name in NOTEBOOKS},
         "changelog.md": (ROOT / "CHANGELOG.md").read_text,
         "contributing.md": (ROOT / "CONTRIBUTING.md").read_text,
     }
@@ -174,13 +175,13 @@ def commands_page() -> str:
     return "\n".join(lines)
 
 
-def notebook_page() -> str:
-    """Return the notebook as a page."""
-    cells = json.loads((ROOT / "docs" / NOTEBOOK).read_text(encoding="utf-8"))["cells"]
+def notebook_page(notebook: str) -> str:
+    """Return a notebook as a page."""
+    cells = json.loads((ROOT / "docs" / notebook).read_text(encoding="utf-8"))["cells"]
     shown = [
         text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```"
         for cell in cells
         for text in ["".join(cell["source"])]
     ]
-    name = html.escape(Path(NOTEBOOK).name)
+    name = html.escape(Path(notebook).name)
     return "\n\n".join([*shown, f"[Download the notebook]({name})."]) + "\n"
