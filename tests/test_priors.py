@@ -213,7 +213,9 @@ def clip_inputs() -> tuple[Tensor, ...]:
 
 def guided_clips() -> GuidedClipFlowEstimator:
     prior = dict(type="PartFlow", layout=TORSO)
-    return GuidedClipFlowEstimator(4, prior, base_width=16, max_width=16, full_width=16, norm="group")
+    return GuidedClipFlowEstimator(
+        GuidedFlowEstimator(4, prior, base_width=16, max_width=16, full_width=16, norm="group")
+    )
 
 
 def test_both_flows_of_a_clip_are_those_of_one_network_for_pairs():
@@ -240,7 +242,7 @@ def test_a_frame_keeps_the_reference_then_the_previous_frame_and_generates_the_r
     of_reference, of_previous = torch.zeros(2, 2, 1, *SIZE)
     of_reference[..., :32] = 1
     of_previous[..., 16:48] = 1
-    network = ComposingClipRenderer(4, base_width=16, max_width=16)
+    network = ComposingClipRenderer(ComposingRenderer(4, base_width=16, max_width=16))
     masks = Origins(levels_of(of_previous), levels_of(of_reference))
     image, generated = network(previous, reference, target, Origins(rest, rest), masks)
     torch.testing.assert_close(image[..., :32], reference[..., :32])
@@ -252,7 +254,7 @@ def test_without_the_previous_frame_a_frame_is_composed_as_a_pair():
     previous, _, reference, own, target = clip_inputs()
     flows = [torch.rand(2, 2, side, side) for side in (16, 32, 64)]
     masks, none = levels_of(torch.rand(2, 1, *SIZE)), levels_of(torch.zeros(2, 1, *SIZE))
-    network = ComposingClipRenderer(4, base_width=16, max_width=16)
+    network = ComposingClipRenderer(ComposingRenderer(4, base_width=16, max_width=16))
     found = network(previous, reference, target, Origins(flows, flows), Origins(none, masks))
     expected = network.composer(reference, own, target, flows, masks)
     torch.testing.assert_close(found.image, expected.image)
@@ -260,7 +262,7 @@ def test_without_the_previous_frame_a_frame_is_composed_as_a_pair():
 
 
 def test_a_guided_clip_model_animates_and_learns_from_both_sides():
-    model = ClipModel(guided_clips(), ComposingClipRenderer(4, base_width=16, max_width=16))
+    model = ClipModel(guided_clips(), ComposingClipRenderer(ComposingRenderer(4, base_width=16, max_width=16)))
     frame = model(*clip_inputs())
     assert frame.generated.shape == frame.image.shape == (2, 3, *SIZE)
     (frame.image.square().mean() + frame.generated.square().mean()).backward()

@@ -5,28 +5,33 @@ _base_ = "drawn_clips.py"
 
 levels = [2, 1]  # of the attention; flow and mask have level 0 as well
 
+_estimator = dict(
+    type="GuidedFlowEstimator",
+    structure_channels="${structure_channels}",
+    prior="${prior}",
+    levels=[2, 1, 0],
+    base_width=32,
+    max_width=128,
+    depth=4,
+    init_gain=0.5,
+    norm="group",
+)
+_composer = dict(
+    type="ComposingRenderer",
+    structure_channels="${structure_channels}",
+    levels="${levels}",
+    kernel_sizes="${kernel_sizes}",
+    base_width=32,
+    max_width=128,
+    depth=3,
+    norm="group",
+    reduction="sum",
+    init_gain=0.5,
+    upsampling="resize",
+)
 model = dict(
-    flow_estimator=dict(
-        _delete_=True,
-        type="GuidedClipFlowEstimator",
-        structure_channels="${structure_channels}",
-        prior="${prior}",
-        levels=[2, 1, 0],
-        base_width=32,
-        max_width=128,
-        depth=4,
-        init_gain=0.5,
-        norm="group",
-    ),
-    renderer=dict(
-        type="ComposingClipRenderer",
-        base_width=32,
-        max_width=128,
-        norm="group",
-        reduction="sum",
-        init_gain=0.5,
-        upsampling="resize",
-    ),
+    flow_estimator=dict(_delete_=True, type="GuidedClipFlowEstimator", estimator=_estimator),
+    renderer=dict(_delete_=True, type="ComposingClipRenderer", composer=_composer),
 )
 
 _adam = dict(type="Adam", betas=(0.9, 0.99), fused=True)

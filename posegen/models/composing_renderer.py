@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -121,35 +121,22 @@ class ComposingRenderer(Renderer):
 
 @RENDERERS.register_module()
 class ComposingClipRenderer(Renderer):
-    """Compose a frame of a clip with one :class:`ComposingRenderer` for both origins; arguments as there.
+    """Compose a frame of a clip with one :class:`ComposingRenderer` for both origins.
 
     Pixels are kept from the reference, which has lost nothing; where the reference does not show them, from the
     previous frame: ``image = m_r · warp(reference, w_r) + (1 - m_r) · (m_p · warp(previous, w_p) + (1 - m_p) ·
     generated)``.
+
+    Args:
+        composer: the renderer of pairs, or its config.
     """
 
     origins = 2
 
-    def __init__(
-        self,
-        structure_channels: int,
-        levels: Sequence[int] = (2, 1),
-        kernel_sizes: Sequence[int] = (3, 3),
-        base_width: int = 64,
-        max_width: int = 512,
-        depth: int = 3,
-        image_channels: int = 3,
-        reduction: Reduction = "sum",
-        init_gain: float = INIT_GAIN,
-        norm: NormKind = "group",
-        upsampling: Upsampling = "resize",
-    ) -> None:
+    def __init__(self, composer: Any) -> None:
         super().__init__()
-        self.structure_channels, self.image_channels = structure_channels, image_channels
-        sizes = (base_width, max_width, depth, image_channels)
-        self.composer = ComposingRenderer(
-            structure_channels, levels, kernel_sizes, *sizes, reduction, init_gain, norm, upsampling
-        )
+        self.composer: ComposingRenderer = RENDERERS.build_part(composer)
+        self.structure_channels, self.image_channels = self.composer.structure_channels, self.composer.image_channels
         self.flow_levels = self.composer.flow_levels
 
     def forward(

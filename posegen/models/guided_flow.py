@@ -126,29 +126,17 @@ class GuidedClipFlowEstimator(FlowEstimatorBase):
     """Estimate the flows to the previous frame and to the reference with one :class:`GuidedFlowEstimator`.
 
     Both are the flow from a target to a source, so both origins share the weights and pass the network as one batch.
-    Arguments as :class:`GuidedFlowEstimator`.
+
+    Args:
+        estimator: the guided estimator, or its config.
     """
 
     origins = 2
 
-    def __init__(
-        self,
-        structure_channels: int,
-        prior: Any,
-        levels: Sequence[int] = (2, 1, 0),
-        base_width: int = 32,
-        max_width: int = 256,
-        depth: int = 4,
-        full_width: int = 32,
-        full_resolution: bool = True,
-        image_channels: int = 3,
-        init_gain: float = INIT_GAIN,
-        norm: NormKind = "instance",
-    ) -> None:
+    def __init__(self, estimator: Any) -> None:
         super().__init__()
-        sizes = (base_width, max_width, depth, full_width, full_resolution, image_channels)
-        self.estimator = GuidedFlowEstimator(structure_channels, prior, levels, *sizes, init_gain, norm)
-        self.levels, self.depth = self.estimator.levels, depth
+        self.estimator: GuidedFlowEstimator = FLOW_ESTIMATORS.build_part(estimator)
+        self.levels, self.depth = self.estimator.levels, self.estimator.depth
 
     def forward(
         self,
