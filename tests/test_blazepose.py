@@ -8,21 +8,28 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import posegen_blazepose.networks as networks
 import pytest
 from PIL import Image
 from posegen_blazepose.detection import Detection, anchors, decode, suppress
-from posegen_blazepose.estimators import BLAZEPOSE, load_faces, load_people, load_people_tracker
+from posegen_blazepose.estimators import (
+    BLAZEPOSE,
+    load_faces,
+    load_people,
+    load_people_tracker,
+    region_of_points,
+)
 from posegen_blazepose.face import FaceMesh
-from posegen_blazepose.pose import GRIDS, NAMES, BlazePose, PoseTracker, refine
+from posegen_blazepose.pose import GRIDS, MARGIN, NAMES, BlazePose, PoseTracker, refine
 from posegen_blazepose.regions import Region, tiles
 
 from posegen import plugins
 from posegen.cli import main
-from posegen.data import get_layout
-from posegen.data.estimators import find_estimator, load_estimator
+from posegen.data import Keypoints, get_layout
+from posegen.data.estimators import find_estimator, load_estimator, load_segmenter
 from posegen.errors import CheckpointError, MissingWeightsError
 
 plugins.load()
@@ -184,6 +191,34 @@ def test_the_mask_shows_the_person_in_the_image(poses, astronaut):
     assert mask.shape == (512, 512)
     assert mask[110:130, 215:235].mean() > 0.9  # her face
     assert mask[20:60, 480:500].mean() < 0.1  # the corner
+
+
+def test_a_person_is_cut_out_by_key_points_of_any_layout(poses, astronaut):
+    """All of OpenPose's points, or those of the head and one shoulder; of two people the one with the points."""
+    layout = get_layout("openpose18")
+    segment = load_segmenter(layout)
+    two = np.concatenate([astronaut, np.full((512, 100, 3), 255, np.uint8), astronaut], axis=1)
+    (person,) = poses(astronaut)
+    there = person.mask_of(512, 512) > 0.5
+    points = load_estimator(layout)(astronaut)[0].keypoints
+    few = replace(points, present=points.present & np.isin(layout.names, ["nose", "neck", "right shoulder"]))
+    for keypoints, least in ((points, 0.95), (few, 0.8)):
+        found = segment(astronaut, keypoints) > 0.5
+        assert (found & there).sum() / (found | there).sum() > least
+    right = segment(two, replace(points, points=points.points + np.float32([612, 0])))
+    assert right.shape == (512, 1124)
+    assert (right[:, :512] > 0.5).mean() < 0.01
+    assert ((right[:, 612:] > 0.5) & there).sum() / there.sum() > 0.95
+
+
+def test_the_region_of_points_lies_along_the_trunk():
+    turned = Keypoints(np.zeros((len(BLAZEPOSE), 2)), np.zeros(len(BLAZEPOSE)))
+    for name, place in (("left shoulder", (10, 20)), ("left hip", (40, 20)), ("left ankle", (90, 20))):
+        index = BLAZEPOSE.names.index(name)
+        turned.points[index], turned.present[index] = place, True
+    region = region_of_points(turned)
+    assert (region.x, region.y, region.side) == (40, 20, 2 * 50 * MARGIN)
+    assert region.angle == pytest.approx(-np.pi / 2)  # the head is at the left
 
 
 def test_the_tracker_follows_with_one_pass_a_frame(poses, astronaut, monkeypatch):

@@ -12,8 +12,9 @@ from posegen.data import Keypoints
 from posegen.data.images import Photograph, resize_image, to_tensor
 from posegen.errors import ConfigError, InputError
 from posegen.inference import AS_IT_FITS, Framing, PoseInput
+from posegen.inference.cutout import Cutout
 from posegen.inference.framing import Window, choose_window, figure_window, whole_window
-from posegen.inference.pasting import moved_alpha, put_back, with_alpha
+from posegen.inference.pasting import cut_out, moved_alpha, put_back, with_alpha
 from posegen.inference.prepare import Framer, window_of
 from posegen.inference.prepared import Prepared
 from posegen.inference.retarget import limb_lengths, place_targets, size_ratio
@@ -312,3 +313,57 @@ def test_alpha_moves_along_the_flow_and_colors_lose_their_background():
     assert with_alpha(one, mixed, half)[0, 0].tolist() == pytest.approx([200, 0, 0, 128], abs=2)
     with pytest.raises(ConfigError, match="leave --keep-alpha out"):
         moved_alpha(one, Transfer(one.source[None], [], []), False)
+
+
+# Cut out
+
+
+def column(image, keypoints):
+    """A mask of the columns of an image between the outermost points."""
+    x = keypoints.points[keypoints.present, 0]
+    mask = np.zeros(image.shape[:2])
+    mask[:, round(x.min()) : round(x.max()) + 1] = 1
+    return mask
+
+
+def test_an_opaque_figure_is_seen_in_front_of_one_color():
+    """The color of an image is its mean, so that seams do not show."""
+    behind = np.full((4, 4, 3), (0, 100, 200), np.uint8)
+    behind[:2] = 0
+    pose = Keypoints(np.array([[2, 0], [5, 9]]), np.ones(2))
+    white = Photograph(np.full((10, 12, 3), 255, np.uint8))
+    for background, color in ((behind, (0, 50, 100)), ((9, 8, 7), (9, 8, 7))):
+        seen = Cutout(background, column).cut(white, pose, "me")
+        assert (seen.image[:, 2:6] == 255).all()
+        assert (seen.image[:, 6:] == color).all()
+        assert seen.alpha[0].tolist() == [0] * 2 + [255] * 4 + [0] * 6
+
+
+def test_a_figure_that_is_not_found_is_not_cut_out():
+    white = Photograph(np.full((10, 12, 3), 255, np.uint8))
+    nothing = Cutout((0, 0, 0), lambda image, keypoints: np.full(image.shape[:2], 0.2))
+    with pytest.raises(InputError, match="me: no figure is found at its key points"):
+        nothing.cut(white, person(0.1), "me")
+    with pytest.raises(InputError, match="data set's list"):
+        Cutout((0, 0, 0), column).cut(white, replace(person(0.1), listed=True), "me")
+
+
+@pytest.mark.parametrize("resize_back", [False, True])
+def test_behind_a_figure_that_is_cut_out_of_a_result_is_the_background(resize_back):
+    """The model sees columns 8 to 24 of 32 at half their size. The target's points lie in its columns 2 to 3."""
+    background = np.zeros((16, 32, 3), np.uint8)
+    background[:, :, 0] = np.arange(32) * 8
+    pose = Keypoints(np.array([[2, 0], [3, 7]]), np.ones(2))
+    one = replace(
+        prepared(Window(8, 0, 16, 16), np.full((16, 32, 3), 90, np.uint8)),
+        target=pose,
+        cutout=Cutout(background, column),
+    )
+    size = (16, 32) if resize_back else (8, 8)
+    picture = np.full((*size, 3), 200, np.uint8)
+    made = cut_out(one, picture, resize_back)
+    kept = cut_out(one, picture, resize_back, keep_alpha=True)
+    figure = slice(12, 15) if resize_back else slice(2, 4)
+    assert (made[:, figure] == 200).all()
+    assert np.abs(made[0, -1].astype(int) - ((248, 0, 0) if resize_back else (184, 0, 0))).max() <= 8
+    assert (kept[..., 3] == 255).sum(1).tolist() == [figure.stop - figure.start] * size[0]

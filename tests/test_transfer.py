@@ -22,6 +22,7 @@ from posegen.data import HeatmapEncoder, Keypoints
 from posegen.data.estimators import Figure, StructureEstimator
 from posegen.data.generated import write_generated
 from posegen.data.images import read_image
+from posegen.data.video import VideoReader
 from posegen.errors import CheckpointError, ConfigError, InputError, MissingWeightsError, PosegenError
 from posegen.hookspecs import hookimpl
 from posegen.inference import (
@@ -411,12 +412,17 @@ def test_pictures_are_generated_in_bfloat16_if_the_processor_computes_in_it(mode
 class Middle:
     """A plugin with an estimator that finds one figure for each white corner, its points on a line to the middle."""
 
-    def __init__(self, layout: str = "openpose18", fails: bool = False) -> None:
-        self.layout, self.fails = layout, fails
+    def __init__(self, layout: str = "openpose18", fails: bool = False, masks: bool = False) -> None:
+        self.layout, self.fails, self.masks = layout, fails, masks
 
     @hookimpl
     def posegen_catalogue(self):
-        return [StructureEstimator("middle", self.layout, lambda: self.estimate)]
+        segment = (lambda: self.segment) if self.masks else None
+        return [StructureEstimator("middle", self.layout, lambda: self.estimate, load_segment=segment)]
+
+    def segment(self, image: np.ndarray, keypoints: Keypoints) -> np.ndarray:
+        """The left half of an image."""
+        return np.tile(np.arange(image.shape[1]) < image.shape[1] // 2, (len(image), 1)).astype(float)
 
     def estimate(self, image: np.ndarray) -> list[Figure]:
         if self.fails:
@@ -553,3 +559,31 @@ def test_a_cut_out_is_moved_on_a_background_and_may_keep_its_alpha(models, here,
         error = refused(capsys, patch, *arguments, "--out", "kept.jpg", "--keep-alpha")
     assert "--keep-alpha: kept.jpg cannot hold transparency; use .png or .webp" in error
     assert "neither a color" in refused(capsys, monkeypatch, *arguments, "--background", "no-color")
+
+
+@pytest.mark.parametrize("resize_back", [[], ["--resize-back"]])
+def test_the_figure_of_an_opaque_photograph_is_cut_out_for_a_background(models, here, resize_back):
+    options = ["--estimator", "middle", "--background", "#010203", *resize_back, *AS_THEY_STAND]
+    with plugins.temporary():
+        plugins.add(Middle(masks=True), "middle")
+        assert run("transfer", models / "shared", "a.png", "c.json", "--out", "made.png", *options) == 0
+        assert run("transfer", models / "shared", "a.png", "c.json", "--out", "kept.png", "--keep-alpha", *options) == 0
+        clip = ["--frames", "2", "--pause", "0", "--fps", "2"]
+        assert run("interpolate", models / "shared", "a.png", "c.json", "--out", "clip.mp4", *clip, *options) == 0
+    made = pixels(here / "made.png")
+    middle = made.shape[1] // 2
+    assert (made[:, middle:] == (1, 2, 3)).all()
+    assert (made[:, :middle] != (1, 2, 3)).any()
+    kept = np.asarray(Image.open(here / "kept.png"))
+    assert (kept[:, :middle, 3] == 255).all()
+    assert (kept[:, middle:, 3] == 0).all()
+    assert all(np.abs(frame[:, middle + 2 :] - (1.0, 2, 3)).max() < 12 for frame in VideoReader(here / "clip.mp4"))
+
+
+def test_a_background_of_an_opaque_photograph_requires_masks(models, here, capsys, monkeypatch):
+    arguments = ["transfer", models / "shared", "a.png", "c.json", "--background", "white", "--estimator", "middle"]
+    with plugins.temporary():
+        plugins.add(Middle(), "middle")
+        error = refused(capsys, monkeypatch, *arguments)
+    assert "--background: the figure has to be cut out of an opaque photograph" in error
+    assert "'middle' gives no masks of figures; of those that find openpose18 key points these do: blazepose" in error

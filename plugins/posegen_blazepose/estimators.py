@@ -8,16 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 from posegen_faces.layouts import IBUG_68
 
-from posegen.data.estimators import Estimate, Figure, StructureEstimator
+from posegen.data.estimators import Estimate, Figure, Segment, StructureEstimator
 from posegen.data.keypoints import KeypointLayout, Keypoints
 
 from .face import Face, FaceMesh, FaceTracker
-from .pose import NAMES, BlazePose, Person, PoseTracker
+from .pose import HEAD, HIP_PAIR, MARGIN, MIN_PRESENCE, NAMES, BlazePose, Person, PoseTracker
+from .regions import Region
 
 MIN_VISIBILITY = 0.3
 """Least visibility of a point that is not missing. Below, it is as a rule hidden by something else or the body."""
 HEAD_TOP = 1.8
 """Distance of the top of the head from the middle of the shoulders, in distances of the middle of the ears from it."""
+TRUNK = 2.0
+"""Distance of the middle of the hips from that of the shoulders, in distances of the middle of the face from it."""
+SHOULDERS = [NAMES.index("left shoulder"), NAMES.index("right shoulder")]
 
 
 def _limbs() -> tuple[tuple[int, int], ...]:
@@ -89,6 +93,59 @@ class FacesEstimate:
         return [_face(face) for face in self.faces(image)]
 
 
+@dataclass(frozen=True)
+class PeopleSegment:
+    """Masks of people whose key points are known.
+
+    Args:
+        poses: the network that finds points and mask of a person in a region.
+    """
+
+    poses: BlazePose
+
+    def __call__(self, image: np.ndarray, keypoints: Keypoints) -> np.ndarray:
+        """Return the mask of a person in an image uint8 H W 3, RGB: float32 H W, 0 to 1.
+
+        The person is looked for where the key points are, and not searched; so a mask is returned even if the network
+        is not sure that a person is there.
+
+        Args:
+            image: the image.
+            keypoints: in the layout :data:`BLAZEPOSE`, in pixels of the image; one present point or more.
+        """
+        person = self.poses.suppose(image, region_of_points(keypoints))
+        if person.score >= MIN_PRESENCE:
+            person = self.poses.suppose(image, person.next_region)
+        return person.mask_of(image.shape[0], image.shape[1])
+
+
+def region_of_points(keypoints: Keypoints) -> Region:
+    """Return the region around a person's points: along the trunk, around the middle of the hips.
+
+    Hips that are missing are supposed below head and shoulders. Without shoulders, too, the region is upright and
+    around the middle of the box of the points.
+
+    Args:
+        keypoints: in the layout :data:`BLAZEPOSE`; one present point or more.
+    """
+    present = keypoints.points[keypoints.present]
+    hips, shoulders, head = (_middle(keypoints, part) for part in (HIP_PAIR, SHOULDERS, HEAD))
+    if hips is None and shoulders is not None and head is not None:
+        hips = shoulders + TRUNK * (shoulders - head)
+    center = (present.min(0) + present.max(0)) / 2 if hips is None else hips
+    trunk = np.zeros(2) if hips is None or shoulders is None else shoulders - hips
+    length = float(np.hypot(*trunk))
+    upward = trunk / length if length else np.array([0.0, -1.0])
+    radius = max(float(np.linalg.norm(present - center, axis=1).max()), 1.0)
+    return Region.standing(center, center + radius * upward, MARGIN)
+
+
+def _middle(keypoints: Keypoints, group: Sequence[int]) -> np.ndarray | None:
+    """Return the mean of those points of a group that are present; None: none is."""
+    present = [index for index in group if keypoints.present[index]]
+    return keypoints.points[present].mean(0) if present else None
+
+
 def _person(person: Person, image: np.ndarray) -> Figure:
     """Return the figure of a person; points outside of the image are missing."""
     pairs = [[NAMES.index(f"{side} {part}") for side in ("left", "right")] for part in ("shoulder", "hip", "ear")]
@@ -115,6 +172,11 @@ def load_people_tracker() -> Estimate:
     return PeopleEstimate(PoseTracker(BlazePose()))
 
 
+def load_people_segment() -> Segment:
+    """Load the masks of BlazePose."""
+    return PeopleSegment(BlazePose())
+
+
 def load_faces() -> Estimate:
     """Load the face mesh for photographs."""
     return FacesEstimate(FaceMesh())
@@ -126,6 +188,8 @@ def load_face_tracker() -> Estimate:
 
 
 ESTIMATORS: Sequence[StructureEstimator] = (
-    StructureEstimator("blazepose", BLAZEPOSE.name, load_people, load_people_tracker, default=True),
-    StructureEstimator("facemesh", IBUG_68.name, load_faces, load_face_tracker, default=True),
+    StructureEstimator(
+        "blazepose", BLAZEPOSE.name, load_people, load_people_tracker, load_people_segment, default=True
+    ),
+    StructureEstimator("facemesh", IBUG_68.name, load_faces, load_face_tracker, None, default=True),
 )

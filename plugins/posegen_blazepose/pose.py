@@ -128,10 +128,13 @@ class BlazePose:
 
     def look(self, image: np.ndarray, region: Region) -> Person | None:
         """Return the person in a region of an image after one pass; None if nobody is there."""
+        person = self.suppose(image, region)
+        return person if person.score >= MIN_PRESENCE else None
+
+    def suppose(self, image: np.ndarray, region: Region) -> Person:
+        """Return the person in a region of an image after one pass, however unsure it is that there is one."""
         crop = region.crop(image, self.network.size, cv2.BORDER_REPLICATE)
         landmarks, score, mask, heat, _ = self.network(crop)
-        if score.item() < MIN_PRESENCE:
-            return None
         values = landmarks.reshape(POINTS, -1)  # x, y, depth, visibility, presence
         points = region.to_image(refine(values[:, :2] / self.network.size, _sigmoid(heat[0])))
         following = Region.standing(points[HIPS], points[CIRCLE], MARGIN)

@@ -17,6 +17,7 @@ from .common import add_model, refuse_to_overwrite
 from .completion import ESTIMATORS, complete_with
 
 if TYPE_CHECKING:
+    from ..data import KeypointLayout
     from ..inference import Framing, Inferencer, ModelSource, PoseChoice, PoseInput
 
 PIXELS = (
@@ -91,7 +92,7 @@ def add_model_and_examples(parser: argparse.ArgumentParser, examples: str) -> No
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
-    """Add options of framing, ``--resize-back``, ``--force``, ``--device`` and ``--precision``."""
+    """Add options of framing, ``--resize-back``, ``--background``, ``--force``, ``--device`` and ``--precision``."""
     parser.add_argument(
         "--crop",
         choices=("auto", "figure", "none"),
@@ -110,6 +111,12 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
         "--resize-back",
         action="store_true",
         help="give results the source's size: what the model saw of it is replaced, with a soft edge",
+    )
+    parser.add_argument(
+        "--background",
+        metavar="COLOR|IMAGE",
+        help="background of the source, a color (white, #ffcc00, …) or an image: of its transparent parts (default: "
+        "white); if it has none, the figure is cut out of the source and of results (requires an estimator with masks)",
     )
     parser.add_argument("--force", action="store_true", help="overwrite existing files")
     add_device(parser)
@@ -162,8 +169,7 @@ def transfer_pictures(
         model: the model.
         sources, targets: pictures and key-point files.
         paths: file of each picture, target by target for each source.
-        parsed: arguments of :func:`add_output_options`, ``estimator``, ``skip_existing``, ``background`` and
-            ``keep_alpha``.
+        parsed: arguments of :func:`add_output_options`, ``estimator``, ``skip_existing`` and ``keep_alpha``.
         explain: suffix of the file name of a second picture with flow, mask and warped source; empty: none.
 
     Raises:
@@ -190,7 +196,7 @@ def transfer_pictures(
     wanted = np.array(missing).reshape(len(sources), len(targets))
     rows, columns = np.flatnonzero(wanted.any(1)).tolist(), np.flatnonzero(wanted.any(0)).tolist()
     sources, targets = [sources[row] for row in rows], [targets[column] for column in columns]
-    sources, targets = read_checked(model, _on_background(sources, parsed), targets, parsed)
+    sources, targets = read_checked(model, sources, targets, parsed)
     wanted = wanted[rows][:, columns]
 
     inferencer = Inferencer(model, device=parsed.device, precision=parsed.precision)
@@ -217,16 +223,6 @@ def input_files(inputs: Sequence[PoseInput]) -> list[Path]:
     return [Path(file) for one in inputs for file in (one.picture, one.structure) if isinstance(file, (str, Path))]
 
 
-def _on_background(sources: Sequence[PoseInput], parsed: argparse.Namespace) -> list[PoseInput]:
-    """Return sources whose transparent parts show ``--background``."""
-    if parsed.background is None:
-        return list(sources)
-    from ..data.images import read_background
-
-    background = read_background(parsed.background)
-    return [replace(source, background=background) for source in sources]
-
-
 def _check_alpha(paths: Sequence[Path], parsed: argparse.Namespace) -> None:
     """Raise PosegenError if ``--keep-alpha`` is given for a format without alpha."""
     wrong = [path for path in paths if path.suffix.lower() not in (".png", ".webp")] if parsed.keep_alpha else []
@@ -238,16 +234,42 @@ def read_checked(
     model: ModelSource, sources: Sequence[PoseInput], targets: Sequence[PoseInput], parsed: argparse.Namespace
 ) -> tuple[list[PoseInput], list[PoseInput]]:
     """Read and check the key points of sources and targets, and say at what size the model works."""
+    from ..data.images import WHITE, read_background
     from ..inference import describe_size, read_inputs
 
     choice = pose_choice(parsed)
     wanted = replace(choice, frame=parsed.target_frame, figure=parsed.target_figure)
-    sources = [replace(one, choice=replace(choice, figure=parsed.source_figure)) for one in sources]
+    background = WHITE if parsed.background is None else read_background(parsed.background)
+    own = replace(choice, figure=parsed.source_figure)
+    sources = [replace(one, choice=own, background=background) for one in sources]
     targets = [replace(one, choice=wanted) for one in targets]
-    read = read_inputs(sources, targets, model.keypoint_encoder(), parsed.estimator)
-    if size := describe_size(model.config, read[0], parsed.resize_back, parsed.crop):
+    encoder = model.keypoint_encoder()
+    sources, targets = read_inputs(sources, targets, encoder, parsed.estimator)
+    sources = _cut_out(sources, encoder.layout, parsed)
+    if size := describe_size(model.config, sources, parsed.resize_back, parsed.crop):
         print(size, file=sys.stderr)
-    return read
+    return sources, targets
+
+
+def _cut_out(
+    sources: Sequence[PoseInput], layout: KeypointLayout | None, parsed: argparse.Namespace
+) -> list[PoseInput]:
+    """Return sources of which those that are opaque get ``--background``, too.
+
+    Raises:
+        PosegenError: there is no estimator with masks.
+    """
+    opaque = parsed.background is not None and any(one.read_photograph().alpha is None for one in sources)
+    if not opaque or layout is None:
+        return list(sources)
+    from ..data.estimators import load_segmenter
+    from ..inference.cutout import Cutout
+
+    try:
+        segment = load_segmenter(layout, parsed.estimator)
+    except PosegenError as error:
+        raise type(error)(f"--background: the figure has to be cut out of an opaque photograph: {error}") from error
+    return [replace(one, cutout=Cutout(one.background, segment)) for one in sources]
 
 
 def pose_choice(parsed: argparse.Namespace) -> PoseChoice:

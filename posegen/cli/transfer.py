@@ -43,11 +43,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="image to write (.png, .jpg, .webp), or folder for SOURCE_to_TARGET.png (default: the current folder)",
     )
     parser.add_argument(
-        "--background",
-        metavar="COLOR|IMAGE",
-        help="background of transparent parts of the source: a color (white, #ffcc00, …) or an image (default: white)",
-    )
-    parser.add_argument(
         "--keep-alpha",
         action="store_true",
         help="write results with the source's transparency, moved along the flow (.png, .webp)",

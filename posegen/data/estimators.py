@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -37,6 +38,8 @@ class Figure:
 
 Estimate = Callable[[np.ndarray], Sequence[Figure]]
 """Finds the figures in an image, uint8 H W 3, RGB; returns an empty sequence if there are none."""
+Segment = Callable[[np.ndarray, Keypoints], np.ndarray]
+"""Finds the pixels of a figure in an image, uint8 H W 3, RGB, by its key points: a mask, float H W, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class StructureEstimator:
             are missing, it raises :class:`posegen.errors.MissingWeightsError`, which says how to get them.
         load_tracker: like *load*; the estimate is called with the frames of one clip in order, and may look where the
             figures were in the frame before. None: *load*.
+        load_segment: loads what finds the pixels of a figure, given key points of *layout* in pixels of the image, some
+            of which may be missing; raises like *load*. None: the estimator gives no masks.
         default: use it where several estimators fit and none is named.
     """
 
@@ -59,6 +64,7 @@ class StructureEstimator:
     layout: str
     load: Callable[[], Estimate]
     load_tracker: Callable[[], Estimate] | None = None
+    load_segment: Callable[[], Segment] | None = None
     default: bool = False
 
     def fits(self, layout: KeypointLayout) -> bool:
@@ -116,14 +122,50 @@ def load_estimator(
     return partial(_run, chosen, load(), layout)
 
 
-def _run(estimator: StructureEstimator, estimate: Estimate, layout: KeypointLayout, image: np.ndarray) -> list[Figure]:
+def load_segmenter(layout: KeypointLayout, name: str | None = None) -> Segment:
+    """Load what finds the pixels of a figure by its key points in a layout.
+
+    Args:
+        layout: layout of the key points.
+        name: name of the estimator; None: see :func:`find_estimator`.
+
+    Raises:
+        ConfigError: see :func:`find_estimator`; or the estimator gives no masks.
+        MissingWeightsError: the estimator lacks its library or weights.
+    """
+    chosen = find_estimator(layout, name)
+    if chosen.load_segment is None:
+        able = [one.name for one in catalogue.all(StructureEstimator) if one.fits(layout) and one.load_segment]
+        raise ConfigError(
+            f"the estimator {chosen.name!r} gives no masks of figures; of those that find {layout.name} key points "
+            f"these do: {', '.join(able) or 'none'}"
+        )
+    return partial(_run_segment, chosen, chosen.load_segment(), layout)
+
+
+def _run_segment(
+    estimator: StructureEstimator, segment: Segment, layout: KeypointLayout, image: np.ndarray, keypoints: Keypoints
+) -> np.ndarray:
     own = get_layout(estimator.layout)
+    with _named(estimator):
+        return segment(image, select_keypoints(keypoints, layout.names, own))
+
+
+@contextmanager
+def _named(estimator: StructureEstimator) -> Iterator[None]:
+    """Name the estimator in errors of third-party code."""
     try:
-        found = estimate(image)
+        yield
     except PosegenError:
         raise
-    except Exception as error:  # third-party code
+    except Exception as error:
         raise PosegenError(f"the estimator {estimator.name!r} failed: {type(error).__name__}: {error}") from error
+
+
+def _run(estimator: StructureEstimator, estimate: Estimate, layout: KeypointLayout, image: np.ndarray) -> list[Figure]:
+    own = get_layout(estimator.layout)
+    with _named(estimator):
+        found = estimate(image)
     figures = found if own.names == layout.names else [_converted(figure, own, layout) for figure in found]
     seen = [figure for figure in figures if figure.keypoints.present.any()]
     return sorted(seen, key=lambda figure: figure.area, reverse=True)

@@ -29,7 +29,7 @@ from .framing import Window, whole_window
 from .inputs import Picture, PoseInput, Structure, as_structure, in_picture, is_path, read_each
 from .interpolation import interpolate_keypoints
 from .model_source import ModelSource
-from .pasting import moved_alpha, paste_flow, paste_mask, put_back, with_alpha
+from .pasting import cut_out, moved_alpha, paste_flow, paste_mask, put_back, with_alpha
 from .prepare import AS_IT_FITS, FramedSource, Framer, Framing, frame_of, model_size, prepare_checked, test_dataset
 from .prepared import Prepared
 
@@ -289,6 +289,7 @@ class Inferencer:
         seen: FramedSource | None = None
         for target in targets:
             name = f"{target.name or source.name}, target"
+            points = None
             if isinstance(target.structure, Keypoints):
                 own, picture, points = framer.pair(target, name)
                 wanted = self.encoder.encode(points, self.size, picture)
@@ -297,7 +298,7 @@ class Inferencer:
             if own is not seen:
                 seen, image = own, to_tensor(own.image)
                 structure = self.encoder.encode(own.keypoints, self.size, own.image)
-            yield Prepared(image, structure, wanted, source.name, framer.photograph, seen.window)
+            yield Prepared(image, structure, wanted, source.name, framer.photograph, seen.window, points, framer.cutout)
 
     def _prepare_structures(self, source: PoseInput, targets: Iterable[PoseInput]) -> Iterator[Prepared]:
         """Prepare a source whose structure is not key points: its whole picture is resized, or padded first."""
@@ -337,7 +338,7 @@ class Inferencer:
         for fraction in fractions:
             pose = interpolate_keypoints(own.keypoints, end, self._layout(), fraction)
             wanted = self.encoder.encode(pose, self.size)
-            yield Prepared(image, structure, wanted, source.name, framer.photograph, own.window)
+            yield Prepared(image, structure, wanted, source.name, framer.photograph, own.window, pose, framer.cutout)
 
     def _layout(self) -> KeypointLayout:
         if self.encoder.layout is None:
@@ -438,12 +439,14 @@ def generated_picture(one: Prepared, made: Transfer, resize_back: bool = False, 
         one: the input.
         made: output of the model, B = 1.
         resize_back: put the result back into the photograph, see :func:`posegen.inference.pasting.put_back`.
-        keep_alpha: add the alpha of a transparent source, moved along the flow.
+        keep_alpha: add the alpha of a transparent source, moved along the flow; or that of a figure that is cut out.
 
     Returns:
         uint8 H W 3, of the model's size or the photograph's; with *keep_alpha* H W 4.
     """
     picture = put_back(one, made) if resize_back else to_uint8(made.image[0])
+    if one.cutout is not None:
+        return cut_out(one, picture, resize_back, keep_alpha)
     return with_alpha(one, picture, moved_alpha(one, made, resize_back)) if keep_alpha else picture
 
 

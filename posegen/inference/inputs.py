@@ -34,6 +34,7 @@ from ..data.pose_files import (
     select,
 )
 from ..errors import ConfigError, DataError, InputError, MissingWeightsError
+from .cutout import Cutout
 
 CORNER = 2.0
 """Pixels from the upper-left corner. Key points that all lie there are fractions of the picture, not pixels."""
@@ -62,6 +63,7 @@ class PoseInput:
         name: name in file names and messages.
         background: shown where the picture is transparent.
         choice: what is taken from a key-point file.
+        cutout: background of an opaque picture; None: its own.
     """
 
     picture: Picture | None = None
@@ -69,6 +71,7 @@ class PoseInput:
     name: str = ""
     background: Background = WHITE
     choice: PoseChoice = DEFAULT_CHOICE
+    cutout: Cutout | None = None
 
     def read_photograph(self) -> Photograph:
         """Return the picture as it is seen, but as it is stored if a data set's list counts its pixels.

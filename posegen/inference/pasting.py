@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..data.images import cover, resize_image, to_tensor, to_uint8
+from ..data.images import Background, compose, cover, resize_image, to_tensor, to_uint8
 from ..errors import ConfigError
 from ..ops import resize_flow, warp
 from ..records import Transfer
@@ -94,16 +96,41 @@ def with_alpha(one: Prepared, picture: np.ndarray, alpha: np.ndarray) -> np.ndar
         picture: uint8 H W 3, of the model's size or the photograph's.
         alpha: uint8 H W.
     """
-    background = one.photograph.background
-    if isinstance(background, np.ndarray):
-        behind = cover(background, (one.photograph.image.shape[0], one.photograph.image.shape[1]))
-        if behind.shape != picture.shape:
-            behind = resize_image(one.window.cut(behind), (picture.shape[0], picture.shape[1]))
-    else:
-        behind = np.array(background)
+    behind = np.asarray(_behind(one, picture, one.photograph.background))
     share = np.maximum(alpha[..., None], 1) / np.float32(255)
     colors = behind + (picture - behind.astype(np.float32)) / share
     return np.dstack([colors.round().clip(0, 255).astype(np.uint8), alpha])
+
+
+def cut_out(one: Prepared, picture: np.ndarray, resize_back: bool, keep_alpha: bool = False) -> np.ndarray:
+    """Return a result, uint8 H W 3, whose figure stands in front of the background of its cutout.
+
+    Args:
+        one: input of the model, with a cutout and the key points of the target.
+        picture: what was generated, uint8 H W 3.
+        resize_back: it has the photograph's size instead of the model's.
+        keep_alpha: in front of nothing: uint8 H W 4.
+    """
+    assert one.cutout is not None
+    assert one.target is not None
+    pose = replace(one.target, frame=(one.source.shape[-2], one.source.shape[-1]))
+    if resize_back:
+        pose = pose.stretch((one.window.height, one.window.width))
+        pose = replace(pose, points=pose.points + np.array([one.window.left, one.window.top], np.float32))
+    alpha = one.cutout.alpha(picture, pose)
+    if keep_alpha:
+        return with_alpha(one, picture, alpha)
+    return compose(picture, alpha, _behind(one, picture, one.cutout.background))
+
+
+def _behind(one: Prepared, picture: np.ndarray, background: Background) -> Background:
+    """Return the part of a background of the photograph that lies behind a result of either size."""
+    if not isinstance(background, np.ndarray):
+        return background
+    behind = cover(background, (one.photograph.image.shape[0], one.photograph.image.shape[1]))
+    if behind.shape == picture.shape:
+        return behind
+    return resize_image(one.window.cut(behind), (picture.shape[0], picture.shape[1]))
 
 
 def _enlarged(one: Prepared, made: Transfer) -> np.ndarray:

@@ -116,11 +116,12 @@ class Framer:
         motion: poses of a clip, which are fitted all in the same way; None: each target by itself.
 
     Attributes:
-        photograph: the source's picture.
+        photograph: the source's picture; in front of one color, if its figure is cut out.
+        cutout: background of results; None: the one that the model generates.
 
     Raises:
         DataError: the picture cannot be read.
-        InputError: see :func:`prepare_checked`.
+        InputError: see :func:`prepare_checked` and :meth:`Cutout.cut <posegen.inference.cutout.Cutout.cut>`.
     """
 
     def __init__(
@@ -138,6 +139,9 @@ class Framer:
         self.keypoints = keypoints if keypoints.listed else keypoints.within(self.size)
         if not keypoints.listed:
             warn_of_points(keypoints, self.size, f"{source.name}, source")
+        self.cutout = source.cutout if self.photograph.alpha is None else None
+        if self.cutout is not None:
+            self.photograph = self.cutout.cut(self.photograph, self.keypoints, source.name)
         dataset, options = test_dataset(config)
         self.proportions = None if keypoints.listed else dataset.proportions(model_size(config), options)
         self._seen: FramedSource | None = None

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..data import Keypoints
 from ..data.images import Photograph
+from .cutout import Cutout
 from .framing import Window
 
 
@@ -21,6 +23,8 @@ class Prepared:
         name: name of the source.
         photograph: the source before it was prepared.
         window: part of the photograph that the network sees.
+        target: key points of *target_structure*, in pixels of its image; None: it is of another kind.
+        cutout: background of the result; None: the one that the model generates.
     """
 
     source: Tensor
@@ -29,3 +33,5 @@ class Prepared:
     name: str
     photograph: Photograph
     window: Window
+    target: Keypoints | None = None
+    cutout: Cutout | None = None
