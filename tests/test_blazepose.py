@@ -401,4 +401,5 @@ def test_a_video_gives_a_file_for_each_frame_and_a_drawn_clip(poses, astronaut, 
     assert noses[2] - noses[0] == pytest.approx(16, abs=8)
     drawn = VideoReader(tmp_path / "out" / "drawn" / "walk.mp4")
     assert (len(list(drawn)), float(drawn.fps)) == (3, 10)
+    assert b"trainedAlgorithmicMedia" not in drawn.path.read_bytes()  # nothing in it is generated
     assert run(tmp_path / "walk.mp4", "--out", tmp_path / "out") == 1  # nothing is overwritten

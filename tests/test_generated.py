@@ -17,8 +17,11 @@ from PIL import Image
 import posegen
 from posegen.data.generated import FORMATS, write_generated
 from posegen.data.images import read_image, to_uint8, write_image
+from posegen.data.video import VideoReader
 from posegen.engine.test_outputs import SaveForScoring, SaveImages
 from posegen.errors import DataError
+from posegen.inference import mark_of
+from posegen.inference.cutout import Cutout
 from posegen.records import PairBatch, Transfer
 from posegen.visualization.video import VideoWriter
 
@@ -34,6 +37,12 @@ def source_type(xmp: bytes) -> str:
     (description,) = root.iter("{http://www.w3.org/1999/02/22-rdf-syntax-ns#}Description")
     assert description.get("{http://ns.adobe.com/xap/1.0/}CreatorTool") == SOFTWARE
     return description.get("{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType")
+
+
+def xmp_of(clip: Path) -> list[bytes]:
+    """Return the packets of XMP in an MP4 file."""
+    xmp_of_mp4 = bytes.fromhex("BE7ACFCB97A942E89C71999491E3AFAC")  # XMP specification, part 3, section 1.2.7.1
+    return [data[16:] for kind, data in boxes(clip.read_bytes()) if kind == b"uuid" and data[:16] == xmp_of_mp4]
 
 
 def boxes(content: bytes) -> list[tuple[bytes, bytes]]:
@@ -97,8 +106,7 @@ def clip(tmp_path_factory) -> Path:
 
 
 def test_a_clip_says_in_xmp_that_it_is_generated(clip):
-    xmp_of_mp4 = bytes.fromhex("BE7ACFCB97A942E89C71999491E3AFAC")  # XMP specification, part 3, section 1.2.7.1
-    (xmp,) = [data[16:] for kind, data in boxes(clip.read_bytes()) if kind == b"uuid" and data[:16] == xmp_of_mp4]
+    (xmp,) = xmp_of(clip)
     assert source_type(xmp) == SAYS
 
 
@@ -116,3 +124,38 @@ def test_another_decoder_plays_a_marked_clip(clip):
     while video.read()[0]:
         frames += 1
     assert frames == 3
+
+
+# Composites
+
+COMPOSITE_SAYS = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+COLOR, IMAGE = (Cutout(background, lambda *_: PICTURE) for background in ((0, 0, 0), PICTURE))
+
+
+@pytest.mark.parametrize(
+    ("cutout", "resize_back", "says"),
+    [
+        (None, False, SAYS),
+        (None, True, COMPOSITE_SAYS),  # around what the model saw the photograph stays
+        (COLOR, True, SAYS),
+        (IMAGE, False, COMPOSITE_SAYS),
+    ],
+)
+def test_a_result_in_which_pixels_of_a_photograph_stay_is_a_composite(tmp_path, cutout, resize_back, says):
+    mark = mark_of(cutout, resize_back)
+    write_generated(tmp_path / "made.jpg", PICTURE, mark=mark)
+    with VideoWriter(tmp_path / "made.mp4", mark=mark) as video:
+        video.write(PICTURE)
+    with Image.open(tmp_path / "made.jpg") as image:
+        assert source_type(image.info["xmp"]) == says
+    assert [source_type(xmp) for xmp in xmp_of(tmp_path / "made.mp4")] == [says]
+    with av.open(str(tmp_path / "made.mp4")) as opened:
+        assert opened.metadata["comment"].startswith("A composite" if says == COMPOSITE_SAYS else "A generated")
+
+
+def test_a_clip_without_a_mark_says_nothing(tmp_path):
+    with VideoWriter(tmp_path / "drawn.mp4", mark=None) as video:
+        video.write(PICTURE)
+    assert xmp_of(tmp_path / "drawn.mp4") == []
+    assert b"posegen" not in (tmp_path / "drawn.mp4").read_bytes()
+    assert len(list(VideoReader(tmp_path / "drawn.mp4"))) == 1

@@ -550,6 +550,7 @@ def test_a_cut_out_is_moved_on_a_background_and_may_keep_its_alpha(models, here,
     with pytest.warns(UserWarning, match="the given image"):
         assert run(*arguments, "--out", "blue.png", "--background", "c.png") == 0
     assert (pixels(here / "white.png") != pixels(here / "blue.png")).any()
+    assert b"/compositeWithTrainedAlgorithmicMedia" in (here / "blue.png").read_bytes()  # it is put back
     with pytest.warns(UserWarning, match="transparent"):
         assert run(*arguments, "--out", "kept.webp", "--keep-alpha") == 0
     kept = Image.open(here / "kept.webp")
@@ -574,6 +575,7 @@ def test_the_figure_of_an_opaque_photograph_is_cut_out_for_a_background(models, 
     middle = made.shape[1] // 2
     assert (made[:, middle:] == (1, 2, 3)).all()
     assert (made[:, :middle] != (1, 2, 3)).any()
+    assert b"/trainedAlgorithmicMedia" in (here / "made.png").read_bytes()
     kept = np.asarray(Image.open(here / "kept.png"))
     assert (kept[:, :middle, 3] == 255).all()
     assert (kept[:, middle:, 3] == 0).all()

@@ -115,7 +115,7 @@ def _video(
     estimate = load_estimator(layout, estimator, clip=True)
     video = VideoReader(file)
     count, found = 0, 0
-    with VideoWriter(drawing, float(video.fps)) as clip:
+    with VideoWriter(drawing, video.fps, mark=None) as clip:
         for image in track(video, file.name, total=video.count or None):
             figures = estimate(image)
             write(folder / f"{count:06d}", figures, image)

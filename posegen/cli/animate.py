@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from ..data import Keypoints
     from ..data.estimators import Estimate
+    from ..data.generated import Mark
     from ..data.video import VideoReader
     from ..inference import Inferencer, ModelSource, PoseInput, Prepared
     from ..inference.driving import Follower, Motion
@@ -148,7 +149,7 @@ def _wrong_options(parsed: argparse.Namespace) -> list[str]:
 def _animate_by_structures(
     parsed: argparse.Namespace, model: ModelSource, out: Path, beside: Path | None
 ) -> Inferencer:
-    from ..inference import Inferencer, find_poses
+    from ..inference import Inferencer, find_poses, mark_of
 
     files = find_poses(parsed.structures)
     rate = parsed.fps or FPS
@@ -156,7 +157,8 @@ def _animate_by_structures(
     (source,), targets = read_checked(model, [_reference(parsed, files)], frames, parsed)
 
     inferencer = Inferencer(model, device=parsed.device, precision=parsed.precision)
-    clips = Clips(out, beside, Fraction(rate), len(targets), compare=parsed.compare)
+    mark = mark_of(source.cutout, parsed.resize_back)
+    clips = Clips(out, beside, Fraction(rate), len(targets), None, parsed.compare, mark)
     motion = [target.structure for target in targets]
     prepared = inferencer.prepare_inputs(source, targets, read_framing(parsed), motion)
     clips.write(_generated(parsed, inferencer, prepared, beside is not None))
@@ -217,7 +219,7 @@ def _follow(
 def _animate_by_video(parsed: argparse.Namespace, model: ModelSource, out: Path, beside: Path | None) -> Inferencer:
     from ..data.estimators import load_estimator
     from ..data.video import VideoReader
-    from ..inference import Inferencer
+    from ..inference import Inferencer, mark_of
     from ..inference.driving import fill, smooth
     from ..inference.unfinished import UnfinishedClip
 
@@ -239,7 +241,8 @@ def _animate_by_video(parsed: argparse.Namespace, model: ModelSource, out: Path,
         prepared = inferencer.prepare_inputs(source, targets, read_framing(parsed), poses)
         made = _generated(parsed, inferencer, prepared, beside is not None)
         count = sum(points is not None for points in motion)
-        clips = Clips(out, beside, video.fps, count, _sound(parsed, count, len(motion)), parsed.compare)
+        sound, mark = _sound(parsed, count, len(motion)), mark_of(source.cutout, parsed.resize_back)
+        clips = Clips(out, beside, video.fps, count, sound, parsed.compare, mark)
         clips.write(unfinished.go_on(made, first))
     unfinished.remove()
     return inferencer
@@ -330,6 +333,7 @@ class Clips:
         count: number of frames.
         sound: video whose sound is copied; None: none.
         compare: video to show first in *beside*; None: none.
+        mark: what the metadata of *out* say; None: that it is generated.
     """
 
     out: Path
@@ -338,17 +342,20 @@ class Clips:
     count: int
     sound: Path | None = None
     compare: Path | None = None
+    mark: Mark | None = None
 
     def write(self, frames: Iterable[Sequence[Any]]) -> None:
         """Write frames: for each the pictures of *out* and *beside*, uint8 H W 3."""
         from rich.progress import track
 
+        from ..data.generated import COMPOSITE, GENERATED
         from ..visualization.video import VideoWriter
 
         with ExitStack() as files:
-            writers = [files.enter_context(VideoWriter(self.out, self.fps, sound=self.sound))]
+            out = VideoWriter(self.out, self.fps, sound=self.sound, mark=self.mark or GENERATED)
+            writers = [files.enter_context(out)]
             if self.beside is not None:
-                writers.append(files.enter_context(VideoWriter(self.beside, self.fps)))
+                writers.append(files.enter_context(VideoWriter(self.beside, self.fps, mark=COMPOSITE)))
             compared = self._compared()
             for pictures in track(frames, "frames", total=self.count):
                 writers[0].write(pictures[0])

@@ -189,8 +189,8 @@ def transfer_pictures(
     import numpy as np
     from rich.progress import track
 
-    from ..data.generated import write_generated
-    from ..inference import Inferencer, generated_picture
+    from ..data.generated import COMPOSITE, write_generated
+    from ..inference import Inferencer, generated_picture, mark_of
     from ..visualization import overlay
 
     wanted = np.array(missing).reshape(len(sources), len(targets))
@@ -210,10 +210,11 @@ def transfer_pictures(
     places = [files for files, is_wanted in zip(written, missing, strict=True) if is_wanted]
     shown = track(inferencer.generate(prepared, BATCH_SIZE), "pictures", len(places), disable=len(places) <= BATCH_SIZE)
     for (one, transfer), files in zip(shown, places, strict=True):
-        write_generated(files[0], generated_picture(one, transfer, parsed.resize_back, parsed.keep_alpha))
+        picture = generated_picture(one, transfer, parsed.resize_back, parsed.keep_alpha)
+        write_generated(files[0], picture, mark=mark_of(one.cutout, parsed.resize_back))
         if explain:
             seen = one.source[None], one.source_structure[None], one.target_structure[None]
-            write_generated(files[1], overlay(*seen, transfer, inferencer.encoder.draw))
+            write_generated(files[1], overlay(*seen, transfer, inferencer.encoder.draw), mark=COMPOSITE)
     for file in [*(files[0] for files in places), *(files[1] for files in places if explain)]:
         print(file)
 
@@ -259,8 +260,10 @@ def _cut_out(
     Raises:
         PosegenError: there is no estimator with masks.
     """
-    opaque = parsed.background is not None and any(one.read_photograph().alpha is None for one in sources)
-    if not opaque or layout is None:
+    if parsed.background is None or layout is None:
+        return list(sources)
+    opaque = [one.read_photograph().alpha is None for one in sources]
+    if not any(opaque):
         return list(sources)
     from ..data.estimators import load_segmenter
     from ..inference.cutout import Cutout
@@ -269,7 +272,10 @@ def _cut_out(
         segment = load_segmenter(layout, parsed.estimator)
     except PosegenError as error:
         raise type(error)(f"--background: the figure has to be cut out of an opaque photograph: {error}") from error
-    return [replace(one, cutout=Cutout(one.background, segment)) for one in sources]
+    cutouts = [
+        Cutout(one.background, segment) if is_opaque else None for one, is_opaque in zip(sources, opaque, strict=True)
+    ]
+    return [replace(one, cutout=cutout) for one, cutout in zip(sources, cutouts, strict=True)]
 
 
 def pose_choice(parsed: argparse.Namespace) -> PoseChoice:

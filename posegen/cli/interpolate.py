@@ -43,7 +43,7 @@ def run(parsed: argparse.Namespace) -> int:
 
     from rich.progress import track
 
-    from ..inference import Inferencer, find_sources, find_targets, generated_picture
+    from ..inference import Inferencer, find_sources, find_targets, generated_picture, mark_of
     from ..visualization.video import VideoWriter
 
     model = find_model(parsed)
@@ -57,7 +57,7 @@ def run(parsed: argparse.Namespace) -> int:
     last, rest = parsed.frames - 1, round(parsed.pause * parsed.fps)
     fractions = [_eased(frame / last) for frame in range(parsed.frames)]
     prepared = inferencer.prepare_between(source, target, fractions, read_framing(parsed))
-    with VideoWriter(out, parsed.fps) as clip:
+    with VideoWriter(out, parsed.fps, mark=mark_of(source.cutout, parsed.resize_back)) as clip:
         made = track(inferencer.generate(prepared), "frames", total=parsed.frames)
         for frame, (one, transfer) in enumerate(made):
             picture = generated_picture(one, transfer, parsed.resize_back)

@@ -2,7 +2,7 @@
 
 from ..data.pose_files import PoseChoice
 from .files import find_poses, find_sources, find_targets, list_files, matching_pictures
-from .inferencer import Inferencer, Result, generated_picture
+from .inferencer import Inferencer, Result, generated_picture, mark_of
 from .inputs import (
     Picture,
     PoseInput,
@@ -52,4 +52,5 @@ __all__ = [
     "read_keypoint_file",
     "read_keypoints",
     "generated_picture",
+    "mark_of",
 ]

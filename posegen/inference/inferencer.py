@@ -19,12 +19,14 @@ from torch import Tensor
 from ..acceleration import prepare_for_inference
 from ..config import require
 from ..data import KeypointLayout, Keypoints, StructureEncoder
+from ..data.generated import COMPOSITE, GENERATED, Mark
 from ..data.images import resize_image, to_tensor, to_uint8
 from ..data.keypoints import shown
 from ..errors import ConfigError, InputError, PosegenError
 from ..ops import resize_flow, warp
 from ..records import PairBatch, Transfer
 from ..registry import STRUCTURE_ENCODERS
+from .cutout import Cutout
 from .framing import Window, whole_window
 from .inputs import Picture, PoseInput, Structure, as_structure, in_picture, is_path, read_each
 from .interpolation import interpolate_keypoints
@@ -448,6 +450,12 @@ def generated_picture(one: Prepared, made: Transfer, resize_back: bool = False, 
     if one.cutout is not None:
         return cut_out(one, picture, resize_back, keep_alpha)
     return with_alpha(one, picture, moved_alpha(one, made, resize_back)) if keep_alpha else picture
+
+
+def mark_of(cutout: Cutout | None, resize_back: bool) -> Mark:
+    """Return the mark of a result: a composite if pixels of the photograph or of a background stay as they were."""
+    has_image = cutout is not None and isinstance(cutout.background, np.ndarray)
+    return COMPOSITE if has_image or (resize_back and cutout is None) else GENERATED
 
 
 def _result(one: Prepared, made: Transfer, resize_back: bool) -> Result:

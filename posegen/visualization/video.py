@@ -15,7 +15,7 @@ import av
 import av.error
 import numpy as np
 
-from ..data.generated import COMMENT_OF_CLIP, SOFTWARE, mark_mp4
+from ..data.generated import GENERATED, SOFTWARE, Mark, mark_mp4
 from ..errors import DataError
 
 
@@ -23,13 +23,14 @@ class VideoWriter:
     """Context manager that writes frames to an MP4 file (H.264).
 
     The file is written under a temporary name and renamed at the end of the ``with`` statement; after an error it is
-    removed. Its metadata say that the clip was generated, as text and in XMP (:mod:`posegen.data.generated`).
+    removed. Its metadata say how the clip was made, as text and in XMP (:mod:`posegen.data.generated`).
 
     Args:
         path: path of the file; parent folders are created.
         fps: frames per second; a fraction such as 30000/1001 stays exact.
         quality: constant rate factor of H.264, from 0 (lossless) to 51 (worst); 18 is visually lossless.
         sound: video whose sound is copied, as long as the clip lasts; None, or one without sound: the clip is silent.
+        mark: what the metadata say; None: nothing, for a clip in which nothing is generated.
 
     Raises:
         DataError: the file's suffix is not .mp4.
@@ -39,7 +40,12 @@ class VideoWriter:
     """
 
     def __init__(
-        self, path: str | Path, fps: float | Fraction = 25, quality: int = 18, sound: str | Path | None = None
+        self,
+        path: str | Path,
+        fps: float | Fraction = 25,
+        quality: int = 18,
+        sound: str | Path | None = None,
+        mark: Mark | None = GENERATED,
     ) -> None:
         self.path = Path(path)
         if self.path.suffix.lower() != ".mp4":
@@ -48,7 +54,9 @@ class VideoWriter:
         self.fps = Fraction(fps).limit_denominator(1001)  # of 29.97, which is 30000/1001
         self._temporary = self.path.with_name(f".{uuid.uuid4().hex}.part.mp4")
         self._container = av.open(str(self._temporary), "w")
-        self._container.metadata.update(comment=COMMENT_OF_CLIP, description=SOFTWARE)
+        self._mark = mark
+        if mark is not None:
+            self._container.metadata.update(comment=mark.comment_of_clip, description=SOFTWARE)
         self._stream = self._container.add_stream("libx264", rate=self.fps)
         self._stream.pix_fmt = "yuv420p"
         self._stream.options = {"crf": str(quality)}
@@ -84,7 +92,8 @@ class VideoWriter:
                 self._sound.close()
             self._container.close()
             if kind is None and self._size is not None:
-                mark_mp4(self._temporary)
+                if self._mark is not None:
+                    mark_mp4(self._temporary, self._mark)
                 os.replace(self._temporary, self.path)
         finally:
             self._temporary.unlink(missing_ok=True)
