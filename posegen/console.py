@@ -1,8 +1,9 @@
-"""Standard output whose reader has gone: ``posegen list | head -1``."""
+"""Standard output that cannot show every character, or whose reader has gone: ``posegen list | head -1``."""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import select
 import sys
@@ -10,6 +11,16 @@ from typing import TextIO
 
 CLOSED_PIPE = 141
 """Exit status after writing to a pipe without a reader, as shells use it."""
+
+
+def replace_unknown_characters() -> None:
+    """Print a question mark for each character that the encoding of standard output or standard error lacks.
+
+    Otherwise the interpreter ends the command with a UnicodeEncodeError.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not in a notebook
+            stream.reconfigure(errors="replace")
 
 
 def discard_output() -> bool:

@@ -469,6 +469,17 @@ def test_the_command_scores_the_folders_of_any_method(tmp_path, capsys):
     assert main(["evaluate", *arguments]) == 0  # again into its own report
 
 
+def test_the_report_is_written_before_a_table_that_nobody_can_print(tmp_path, monkeypatch):
+    def closed(*_, **__):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("posegen.cli.scoring.score_table", closed)
+    arguments = [*published_folder(tmp_path), "--protocol", "posegen-clean", "--metrics", "ssim"]
+    with pytest.raises(BrokenPipeError):
+        main(["evaluate", *arguments, "--out", str(tmp_path / "out")])
+    assert json.loads((tmp_path / "out" / "results.json").read_text())["metrics"]["ssim"]["n"] == 4
+
+
 def test_missing_weights_change_the_exit_status_unless_allowed(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
     folders = published_folder(tmp_path)
@@ -516,8 +527,12 @@ def test_unused_files_are_reported(tmp_path, capsys):
     assert main(["evaluate", *folders, *arguments]) == 1
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert results["targets_without_a_result"] == 1
+    error = capsys.readouterr().err
+    assert "4 images were paired by {source}_2_{target}_vis" in error
+    assert f"1 images of {tmp_path / 'true'} are the target of no result: b7.png" in error
+    assert f"4 sources are not in {tmp_path / 'true'}: a0, a1, a2, a3; the report shows these results without" in error
     assert any("a5_2_b5_vis.tif: .tif is not supported" in each for each in results["unmatched"])
-    assert "a5_2_b5_vis.tif" in capsys.readouterr().err
+    assert "a5_2_b5_vis.tif" in error
 
 
 def test_invalid_options_are_refused_before_any_work(tmp_path, capsys):

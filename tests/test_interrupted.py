@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -127,6 +128,23 @@ def test_a_closed_pipe_ends_a_command_without_a_word(arguments, unbuffered):
     assert done.returncode in (
         {0, CLOSED_PIPE} if unbuffered else {CLOSED_PIPE}
     )  # argparse ignores what it cannot print
+
+
+def test_the_encoding_of_the_console_ends_no_command(monkeypatch):
+    """Characters that it lacks are replaced, in what a command prints and in errors."""
+
+    def run(parsed):
+        print("64×128 → 1…")
+        raise PosegenError("no such file: Zürich.png")
+
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="ascii") for _ in range(2))
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    monkeypatch.setattr("posegen.cli.plugins.run", run)
+    assert main(["plugins"]) == 1
+    err.flush()
+    assert out.buffer.getvalue() == b"64?128 ? 1?\n"
+    assert err.buffer.getvalue() == b"error: no such file: Z?rich.png\n"
 
 
 def test_a_pipe_of_a_commands_own_is_not_taken_for_its_output(monkeypatch):

@@ -148,6 +148,19 @@ def test_the_reading_whose_source_exists_is_used(made, true):
     assert (pair.target.name, pair.source.name) == ("a_2_b.png", "c.png")
 
 
+def test_sources_that_are_in_no_folder_are_told_once_each(tmp_path, made, true):
+    touch(made, "1_to_2.png", "1_to_3.png", "3_to_2.png")
+    touch(true, "2.png", "3.png")
+    by_name = pair_images(made, true, conventions=CONVENTIONS)
+    assert (by_name.convention, by_name.lost_sources) == ("source-to-target", ["1"])
+    rows = listed(tmp_path, "from,to", "1,2", "1,3", "3,2")
+    assert pair_images(made, true, rows, CONVENTIONS).lost_sources == ["1"]
+    touch(tmp_path / "sources", "1.png", "3.png")
+    assert pair_images(made, true, conventions=CONVENTIONS, source=tmp_path / "sources").lost_sources == []
+    same = pair_images(true, true, conventions=CONVENTIONS)
+    assert (same.convention, same.lost_sources) == ("same-name", [])
+
+
 def test_a_source_missing_in_the_true_images_is_none(made, true):
     touch(made, "a_2_b_vis.png")
     touch(true, "b.png")

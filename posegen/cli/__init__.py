@@ -10,7 +10,7 @@ import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from ..console import CLOSED_PIPE, discard_output
+from ..console import CLOSED_PIPE, discard_output, replace_unknown_characters
 from ..errors import PosegenError, nearest
 from ..hookspecs import Command
 from ..version import __version__
@@ -112,6 +112,7 @@ def _with_plugins() -> dict[str, Command]:
 
 def _ended_quietly(action: Callable[[], int]) -> int:
     """Run a command; Ctrl-C ends it in one line, and a pipe that nobody reads any more without a line."""
+    replace_unknown_characters()
     try:
         try:
             return action()

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .common import add_plugin, load_plugins
 from .completion import FILES, LAYOUTS, PROTOCOLS, complete_with, parts_of
 from .generation import add_min_score
 
+if TYPE_CHECKING:
+    from ..evaluation.pairing import Pairing
+
 BASE = "posegen-clean"
+MOST_LISTED, MOST_NAMES = 20, 5
+"""Maximum number of images that are listed with a reason, and in one line."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,8 +95,34 @@ def run(parsed: argparse.Namespace) -> int:
             "targets_without_a_result": len(pairing.unused),
         }
         status = score(parsed, pairing.pairs, parsed.out, context, pairing.unmatched)
-    for name in pairing.unmatched[:20]:
-        print(f"not scored: {name}", file=sys.stderr)
-    if pairing.unmatched:
-        print(f"{len(pairing.unmatched)} images were not scored", file=sys.stderr)
+    _say_what_was_paired(pairing, parsed)
     return 1 if pairing.unmatched else status
+
+
+def _say_what_was_paired(pairing: Pairing, parsed: argparse.Namespace) -> None:
+    """Say by which rule images were paired, and what was left out."""
+    from .. import catalogue
+    from ..evaluation.pairing import LIST, NamingConvention
+
+    rule = parsed.pairs
+    if pairing.convention != LIST:
+        rule = catalogue.get(NamingConvention, pairing.convention).template
+    lines = [f"{len(pairing.pairs)} images were paired by {rule}"]
+    if pairing.unused:
+        names = _some(pairing.unused)
+        lines.append(f"{len(pairing.unused)} images of {parsed.target} are the target of no result: {names}")
+    if pairing.lost_sources:
+        place = parsed.source or parsed.target
+        names = _some(pairing.lost_sources)
+        lines.append(
+            f"{len(pairing.lost_sources)} sources are not in {place}: {names}; the report shows these results without "
+            "(--source DIR)"
+        )
+    lines += [f"not scored: {name}" for name in pairing.unmatched[:MOST_LISTED]]
+    if pairing.unmatched:
+        lines.append(f"{len(pairing.unmatched)} images were not scored")
+    print("\n".join(lines), file=sys.stderr)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:MOST_NAMES]) + (", …" if len(names) > MOST_NAMES else "")

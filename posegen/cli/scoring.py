@@ -102,7 +102,10 @@ def score(
         others = _sensitivity(pairs, protocol, options) if parsed.protocol == "all" else []
     result.unmatched = list(unmatched)
     result.context |= context
-    _show(result, others, out)
+    written = [] if out is None else _write(result, others, out)
+    _show(result, others)
+    for path in written:
+        print(f"written: {path}")
     if not result.not_computed or parsed.allow_missing:
         return 0
     print(
@@ -112,7 +115,17 @@ def score(
     return 1
 
 
-def _show(result: Evaluation, others: list[tuple[str, Evaluation]], out: Path | None) -> None:
+def _write(result: Evaluation, others: list[tuple[str, Evaluation]], out: Path) -> list[Path]:
+    written = write_report(result, out)
+    if others:
+        picture, table = (out / name for name in SENSITIVITY)
+        write_image(picture, sensitivity_picture(result, others))
+        table.write_text(sensitivity_markdown(result, others), encoding="utf-8")
+        written += [picture, table]
+    return written
+
+
+def _show(result: Evaluation, others: list[tuple[str, Evaluation]]) -> None:
     console = Console()
     console.print(score_table(result))
     names_by_reason: dict[str, list[str]] = {}  # several metrics often lack the same weights
@@ -124,16 +137,6 @@ def _show(result: Evaluation, others: list[tuple[str, Evaluation]], out: Path | 
         console.print(f"note: {note}", markup=False, highlight=False)
     if others:
         console.print(sensitivity_table(result, others))
-    if out is None:
-        return
-    written = write_report(result, out)
-    if others:
-        picture, table = (out / name for name in SENSITIVITY)
-        write_image(picture, sensitivity_picture(result, others))
-        table.write_text(sensitivity_markdown(result, others), encoding="utf-8")
-        written += [picture, table]
-    for path in written:
-        print(f"written: {path}")
 
 
 def _sensitivity(pairs: Sequence[ImagePair], base: Protocol, options: Options) -> list[tuple[str, Evaluation]]:

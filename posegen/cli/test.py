@@ -69,10 +69,10 @@ def _report(parsed: argparse.Namespace, folder: Path, values: dict[str, float], 
     from ..evaluation import metrics_table, write_metrics
 
     images = max((len(getattr(metric, "per_image", ())) for metric in runner.test_evaluator.metrics), default=0)
-    Console().print(metrics_table(values, runner.test_evaluator.metrics))
     path = folder / "metrics.json"
     context = {"config": str(parsed.config), "checkpoint": str(parsed.checkpoint), "images": images}
     write_metrics(path, values, protocol=None, **context)
+    Console().print(metrics_table(values, runner.test_evaluator.metrics))
     print(f"{images} images scored as generated, under no protocol (for one: --protocol NAME): {path}")
     print(f"pictures: {folder / 'test_sheet.png'}")
     if parsed.save_images is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, TypeVar
@@ -87,12 +87,14 @@ class Pairing:
         unmatched: files and rows without a partner, with the reason.
         convention: name of the naming convention; ``"list"`` if a list names the files.
         unused: true images without a result.
+        lost_sources: sources that the names of results or the list give, without an image of that name.
     """
 
     pairs: list[ImagePair]
     unmatched: list[str] = field(default_factory=list)
     convention: str = ""
     unused: list[str] = field(default_factory=list)
+    lost_sources: list[str] = field(default_factory=list)
 
 
 def pair_images(
@@ -147,6 +149,10 @@ class _Folders(NamedTuple):
     target: ImageIndex
     source: ImageIndex
 
+    def lost(self, sources: Iterable[str]) -> list[str]:
+        """Return the names of sources of which there is no image, or several; each once."""
+        return [name for name in dict.fromkeys(sources) if name and len(self.source.find(name)) != 1]
+
     def pair(self, generated: str, target: str, source: str) -> ImagePair:
         """Make a pair of images by their names; *source* may be empty or missing."""
         name = without_ending(generated)
@@ -183,7 +189,8 @@ def _pair_by_name(folders: _Folders, conventions: Sequence[NamingConvention]) ->
     template = next(convention.template for convention in conventions if convention.name == chosen)
     pairs = [folders.pair(name, match.targets[0], match.source) for name, match in by_name.items()]
     missing = [name for name in made.paths if name not in by_name]
-    return Pairing(pairs, [f"{name}: no true image of this name (naming: {template})" for name in missing], chosen)
+    unmatched = [f"{name}: no true image of this name (naming: {template})" for name in missing]
+    return Pairing(pairs, unmatched, chosen, lost_sources=folders.lost(match.source for match in by_name.values()))
 
 
 def _match(convention: NamingConvention, name: str, folders: _Folders) -> _Match | None:
@@ -349,10 +356,9 @@ def _pair_by_row(
     unmatched += [f"{listed[key]}: no target image in {true.folder}" for key, names in targets.items() if not names]
     taken = set(own.values())
     unmatched += [f"{name}: belongs to no row of {path}" for name in made.paths if name not in taken]
-    pairs = [
-        folders.pair(own[key], targets[key][0], row.names["from"]) for key, row in listed.items() if targets.get(key)
-    ]
-    return Pairing(pairs, unmatched, chosen)
+    paired = {key: row for key, row in listed.items() if targets.get(key)}
+    pairs = [folders.pair(own[key], targets[key][0], row.names["from"]) for key, row in paired.items()]
+    return Pairing(pairs, unmatched, chosen, lost_sources=folders.lost(row.names["from"] for row in paired.values()))
 
 
 def _claimed(
