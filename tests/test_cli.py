@@ -170,6 +170,20 @@ def test_convert_names_every_key_that_does_not_fit_at_once(tmp_path, published, 
     assert not (tmp_path / "ours.pth").exists()
 
 
+def test_converting_a_wrong_file_says_so_in_less_than_ten_lines(tmp_path, capsys):
+    torch.save(golden("pose_market").state, tmp_path / "latest_net_G.pth")
+    other = ("--config", CONFIGS / "gfla_fashion.py")
+    error = refused(capsys, "convert", tmp_path / "latest_net_G.pth", tmp_path / "ours.pth", *other)
+    assert "does not fit the config" in error
+    assert "`posegen configs`" in error
+    assert len(error.splitlines()) < 10
+    torch.save({"conv1.weight": torch.zeros(64, 3, 7, 7), "fc.bias": torch.zeros(1000)}, tmp_path / "resnet.pth")
+    error = refused(capsys, "convert", tmp_path / "resnet.pth", tmp_path / "ours.pth", *MARKET)
+    assert "is no published file of this model: none of its 2 keys belongs to it" in error
+    assert "conv1.weight, fc.bias" in error
+    assert len(error.splitlines()) < 10
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

@@ -19,14 +19,19 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
 import posegen
-from posegen import cli, plugins
+from posegen import catalogue, cli, plugins
+from posegen.config import load_config
 from posegen.data import get_layout
+from posegen.evaluation import PublishedScore
 from posegen.inference import read_keypoints
-from posegen.registry import DATASETS, KINDS
+from posegen.registry import DATASETS, KINDS, MODELS
+from posegen.sharing import shared_models
+from posegen.visualization.video import VideoWriter
 
 from .conftest import CONFIGS, TINY
 
@@ -67,6 +72,66 @@ def test_navigation_has_four_groups_at_most_25_pages_and_every_page_once():
     written = {path.relative_to(DOCS).as_posix() for path in PAGES}
     assert sorted(pages) == sorted({page for page in written if not page.startswith(BESIDE_NAVIGATION)} | GENERATED)
     assert len(pages) <= 25
+
+
+@pytest.mark.parametrize(
+    ("origin", "page"),
+    [
+        ("https://example.org/owner/name.git", "https://example.org/owner/name"),
+        ("https://token@example.org/owner/name", "https://example.org/owner/name"),
+        ("git@example.org:owner/name.git", "https://example.org/owner/name"),
+        ("ssh://git@example.org:22/owner/name.git", "https://example.org/owner/name"),
+        ("/home/me/clone", None),
+        ("../clone", None),
+        ("", None),
+    ],
+)
+def test_the_site_links_to_the_page_of_the_repository_it_was_cloned_from(origin, page):
+    pytest.importorskip("mkdocs", reason="mkdocs is not installed (pip install posegen[docs])")
+    hook = runpy.run_path(str(DOCS / "hooks" / "site.py"))
+    assert hook["repository_page"](origin) == page
+
+
+def test_the_home_page_begins_with_a_sentence_a_picture_and_three_commands():
+    _, title, sentence, picture, commands = text(DOCS / "index.md").split("\n\n")[:5]
+    assert title == "# posegen"
+    assert sentence.count(".\n") + sentence.endswith(".") == 1
+    assert picture.startswith("![")
+    assert [line.split()[0] for line in commands.splitlines()] == ["pip", "posegen", "posegen"]
+
+
+def test_figures_of_models_that_come_with_posegen_are_those_of_their_cards():
+    page = text(DOCS / "models.md").split("## Published weights")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (\d+×\d+) \| (.*?) \| (.*?) \| \[.*?\]\((.*?)\) \|$", page, re.MULTILINE)
+    assert [row[0] for row in rows] == list(shared_models())
+    for model, size, _, figures, card in rows:
+        assert (DOCS / card).resolve() == (shared_models()[model] / "README.md").resolve()
+        content = text(DOCS / card)
+        assert f"| images | {size} pixels" in content
+        values = dict(re.findall(r"^\| (\w+) \| ([\d.]+) \|$", content, re.MULTILINE))
+        assert f"PSNR {values['psnr']} dB, SSIM {values['ssim']}" in figures
+        assert f"flow error {float(values['epe_ratio']):.1%}".replace("%", " %") in figures
+
+
+def test_configs_of_published_weights_exist_and_have_the_size_that_is_told():
+    page = text(DOCS / "models.md")
+    rows = re.findall(r"^\| .*?, (\d+)×(\d+) \| \[.*?\]\(https://\S+\) \| (\d+) MB \| `(\w+)` \|", page, re.MULTILINE)
+    assert len(rows) == 7
+    for width, height, megabytes, name in rows:
+        config = load_config(name)
+        assert tuple(config.size) == (int(height), int(width))
+        with torch.device("meta"):
+            state = MODELS.build_part(config.model).state_dict()
+        assert round(sum(value.numel() for value in state.values()) * 4 / 1e6) == int(megabytes)
+
+
+def test_scores_of_published_weights_are_those_of_the_catalogue():
+    page = text(DOCS / "models.md")
+    published = {score.protocol: score.values for score in catalogue.all(PublishedScore) if score.method == "GFLA"}
+    told = re.findall(r"([\d.]+), ([\d.]+) \(`([\w-]+)`\)", page)
+    assert len(told) == 2
+    for fid, lpips, protocol in told:
+        assert (published[protocol]["fid"], published[protocol]["lpips"]) == (float(fid), float(lpips))
 
 
 def test_links_lead_to_files_and_every_image_is_used():
@@ -214,6 +279,35 @@ def test_commands_and_programs_of_the_quickstart_run(demo, capsys):
     for file in ("moved", "moved_explained", "moved_again", "moved_flow", "moved_mask", *own, "curves"):
         assert (demo / f"{file}.png").is_file()
     assert "maximum displacement" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_commands_of_my_photographs_run(tmp_path, monkeypatch):
+    """With the astronaut of scikit-image, public domain, and its mirror image."""
+    pytest.importorskip("ai_edge_litert")
+    astronaut = pytest.importorskip("skimage.data").astronaut()
+    monkeypatch.chdir(tmp_path)
+    Path("photographs").mkdir()
+    Image.fromarray(astronaut).save("photographs/me.jpg")
+    Image.fromarray(astronaut[:, ::-1]).save("photographs/you.jpg")
+    with VideoWriter("dance.mp4", fps=5) as clip:
+        for shift in (0, 8, 16):
+            clip.write(np.roll(astronaut, shift, axis=0))
+    (block,) = re.findall(r"```console\n(.*?)```", text(DOCS / "photographs.md"), re.DOTALL)
+    lines = block.splitlines()
+    assert len(lines) == 6
+    assert lines[0].startswith("pip install ")
+    model = shlex.split(lines[1], comments=True)[0].removeprefix("MODEL=")
+    for line in lines[2:]:
+        program, *arguments = shlex.split(line.replace("$MODEL", model))
+        assert program == "posegen"
+        assert cli.main(arguments) == 0, line
+    assert Image.open("moved.png").size == (512, 512)
+    assert sorted(path.name for path in Path("moved").iterdir()) == [
+        f"{source}_to_{target}.png" for source in ("me", "you") for target in ("me", "you")
+    ]
+    assert Path("moved.mp4").stat().st_size > 5000
+    assert Path("photographs/drawn/me.jpg").is_file()
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)

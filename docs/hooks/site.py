@@ -11,6 +11,7 @@ import json
 import os
 import posixpath
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -27,12 +28,37 @@ from posegen.config import KNOBS, load_config
 from posegen.registry import KINDS
 
 ROOT = Path(__file__).parents[2]
-OUTSIDE = {"../README.md": "index.md", "../CHANGELOG.md": "changelog.md", "../CONTRIBUTING.md": "contributing.md"}
+CARDS = {
+    path.relative_to(ROOT).as_posix(): f"cards/{path.parent.name}.md"
+    for path in sorted((ROOT / "plugins").glob("*/shared/*/README.md"))
+}
+"""Pages of the cards of models that come with posegen, by file."""
+OUTSIDE = {
+    "../README.md": "index.md",
+    "../CHANGELOG.md": "changelog.md",
+    "../CONTRIBUTING.md": "contributing.md",
+    **{f"../{card}": page for card, page in CARDS.items()},
+}
 """Pages of files outside of docs/, by path relative to docs/."""
 
 NOTEBOOKS = ("examples/try_posegen.ipynb", "examples/first_steps.ipynb")
 LINK = re.compile(r"(?<=\]\()([^)#:\s]+)(?=[#)])")
 ROLE = re.compile(r":(?:class|func|meth|mod|attr|data):(<code>|`)")
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Link to the repository that this clone comes from, if that is on the web."""
+    command = ["git", "-C", str(ROOT), "config", "--get", "remote.origin.url"]
+    origin = subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    config.repo_url = repository_page(origin)
+    config.repo_name = "Repository" if config.repo_url else None
+    return config
+
+
+def repository_page(origin: str) -> str | None:
+    """Return the address of a repository's page by that of its clones, ``git@HOST:OWNER/NAME.git``; None: no page."""
+    match = re.fullmatch(r"(?:https://(?:[^/@]+@)?|ssh://git@|git@)([\w.-]+)(?::\d+/|[:/])(.+?)(?:\.git)?/?", origin)
+    return f"https://{match[1]}/{match[2]}" if match else None
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -41,6 +67,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "reference/parts.md": parts_page,
         "reference/commands.md": commands_page,
         **{f"{name.removesuffix('.ipynb')}.md": partial(notebook_page, name) for name in NOTEBOOKS},
+        **{page: (ROOT / card).read_text for card, page in CARDS.items()},
         "changelog.md": (ROOT / "CHANGELOG.md").read_text,
         "contributing.md": (ROOT / "CONTRIBUTING.md").read_text,
     }

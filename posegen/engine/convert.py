@@ -15,7 +15,7 @@ from ..models.published import ALIASES, is_published, our_name
 from ..registry import DISCRIMINATORS, MODELS
 from .checkpoint import read_checkpoint, state_of
 
-MOST_LISTED = 12
+MOST_LISTED = 6
 """Keys that an error names."""
 DISCRIMINATOR_NAMES = ("discriminator", "temporal_discriminator")
 """Names of a trainer's discriminators."""
@@ -104,9 +104,18 @@ def _translate(
             converted[prefix + ours] = value.to(own[ours].dtype)
     taken = {names[published] for published in state}
     problems += [f"missing: nothing for {name} {tuple(own[name].shape)}" for name in own if name not in taken]
+    if not converted:
+        first = ", ".join(list(state)[:MOST_LISTED])
+        raise CheckpointError(
+            f"{where} is no published file of this model: none of its {len(state)} keys belongs to it\n"
+            f"  the first keys of the file: {first}"
+        )
     if problems:
         listed = "\n".join(f"  - {problem}" for problem in problems[:MOST_LISTED])
         if len(problems) > MOST_LISTED:
             listed += f"\n  … and {len(problems) - MOST_LISTED} more"
-        raise CheckpointError(f"{where} does not fit the config: {len(problems)} keys\n{listed}")
+        raise CheckpointError(
+            f"{where} does not fit the config: {len(problems)} keys\n{listed}\n"
+            "Give the config of the same architecture; `posegen configs` lists those that come with posegen."
+        )
     return converted

@@ -1,6 +1,6 @@
 """Compare the project's formulations with the published one in one run: time and memory, after a check of the numbers.
 
-python tools/benchmark/run.py --out results.json           # docs/performance.md says how to read it
+python tools/benchmark/run.py --out results.json           # docs/experiments/performance.md says how to read it
 python tools/benchmark/run.py --rows attention step --repeats 9
 python tools/benchmark/run.py --rows configs --configs configs/ablations/*.py
 python tools/benchmark/run.py --quick                      # tiny sizes: does everything run and agree?
