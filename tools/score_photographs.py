@@ -6,7 +6,6 @@ python tools/score_photographs.py configs/guided_people3d.py iter_5800.pth data/
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +14,21 @@ import torch
 from posegen_metrics.ssim import ssim_inside
 from posegen_people.layouts import LSP_14
 from posegen_people.pairs import AnnotatedPairs
+from rich.progress import track
 from torch import Tensor
 
 import posegen
 from posegen.config import load_config
+from posegen.data import Keypoints, StructureEncoder
+from posegen.data.keypoints import select_keypoints
+from posegen.models import PartFlow
 from posegen.ops.sampling import warp
-from posegen.records import Pair, collate_pairs
+from posegen.registry import STRUCTURE_ENCODERS
 
 WIDE = 95
 """Percentile of the shoulders' width that counts as seen from the front; widths of a narrower one give the angle."""
-Scores = dict[str, list[tuple[float, float, float]]]
-"""By image, PSNR in dB, SSIM and L1 of each pair, inside the body."""
+Scores = tuple[float, float, float]
+"""PSNR in dB, SSIM and L1, inside the body."""
 
 
 def main() -> None:
@@ -42,18 +45,17 @@ def main() -> None:
     parsed = parser.parse_args()
     config = load_config(parsed.config)
     model = posegen.load_model(config, parsed.checkpoint)
-    encoder = dict(config.structure)
-    seen = AnnotatedPairs(parsed.root, "test", encoder, config.size)
-    bodies = AnnotatedPairs(
-        parsed.root, "test", {**encoder, "layout": LSP_14.name}, config.size, foreground=dict(type="BodyMask")
-    )
-    order = range(min(parsed.pairs, len(seen)))
-    turned = [index for index, turn in enumerate(turns(bodies)) if turn > parsed.angle][: parsed.turned]
-    print_scores(f"{len(order):,} random pairs", measure(model, pair_stream(seen, bodies, order)))
-    print_scores(
-        f"{len(turned):,} pairs that turn by more than {parsed.angle:g}°",
-        measure(model, pair_stream(seen, bodies, turned)),
-    )
+    layout = LSP_14.name
+    points = dict(type="HeatmapEncoder", layout=layout)
+    photographs = AnnotatedPairs(parsed.root, "test", points, config.size, foreground=dict(type="BodyMask"))
+    scorer = Scorer(model, STRUCTURE_ENCODERS.build_part(config.structure), PartFlow(layout))
+    turned = [index for index, turn in enumerate(turns(photographs)) if turn > parsed.angle][: parsed.turned]
+    for title, order in (
+        ("random pairs", range(min(parsed.pairs, len(photographs)))),
+        (f"pairs that turn by more than {parsed.angle:g}°", turned),
+    ):
+        print(f"\n{len(order):,} {title}, inside the body\n")
+        print_scores([scorer(photographs, index) for index in track(order)])
 
 
 def turns(pairs: AnnotatedPairs) -> list[float]:
@@ -75,44 +77,49 @@ def shoulder_width(points: np.ndarray) -> float:
     return float((place["left shoulder"] - place["right shoulder"])[0] / max(np.linalg.norm(hips - place["neck"]), 1))
 
 
-def pair_stream(seen: AnnotatedPairs, bodies: AnnotatedPairs, order: Sequence[int]) -> Iterable[tuple[Pair, Tensor]]:
-    """Yield pairs in the model's layout with the body masks 1 H W of their targets."""
-    for index in order:
-        mask = bodies[index].foreground
-        assert mask is not None
-        yield seen[index], mask
+class Scorer:
+    """Score the source, the source moved by the key points alone, and the model's image.
+
+    Args:
+        model: the model.
+        encoder: its structure encoder; points that photographs do not have are missing.
+        prior: flow of the 14 points alone.
+    """
+
+    def __init__(self, model: Any, encoder: StructureEncoder, prior: PartFlow) -> None:
+        self.model, self.encoder, self.prior = model, encoder, prior
+
+    @torch.inference_mode()
+    def __call__(self, photographs: AnnotatedPairs, index: int) -> dict[str, Scores]:
+        """Return the scores of a pair by image."""
+        pair = photographs[index]
+        assert pair.foreground is not None
+        source, target = pair.source[None], pair.target[None]
+        moved = warp(source, self.prior(pair.source_structure[None], pair.target_structure[None]).flow)
+        views = photographs.views(index)[:2]
+        structures = (self._structure(view.keypoints, photographs.size) for view in views)
+        made = self.model(source, *structures).image
+        images = {"source": source, "key points alone": moved, "model": made}
+        return {name: score_inside(image, target, pair.foreground[None]) for name, image in images.items()}
+
+    def _structure(self, keypoints: Keypoints, size: tuple[int, int]) -> Tensor:
+        return self.encoder.encode(select_keypoints(keypoints, LSP_14.names, self.encoder.layout), size)[None]
 
 
-@torch.inference_mode()
-def measure(model: Any, pairs: Iterable[tuple[Pair, Tensor]]) -> Scores:
-    """Score the source, the source moved by the key points alone, and the model's image."""
-    scores: Scores = {"source": [], "key points alone": [], "model": []}
-    for pair, mask in pairs:
-        batch = collate_pairs([pair])
-        inputs = batch.source, batch.source_structure, batch.target_structure
-        images = batch.source, warp(batch.source, model.flow_estimator.prior(*inputs[1:]).flow), model(*inputs).image
-        for name, image in zip(scores, images, strict=True):
-            scores[name].append(score_inside(image, batch.target, mask[None]))
-    return scores
-
-
-def score_inside(image: Tensor, target: Tensor, mask: Tensor) -> tuple[float, float, float]:
+def score_inside(image: Tensor, target: Tensor, mask: Tensor) -> Scores:
     """Return PSNR in dB, SSIM, and L1 in [0, 1] of images 1 3 H W in [-1, 1], inside a mask 1 1 H W."""
     error = (image.clamp(-1, 1) - target).abs()[mask.expand_as(target) == 1] / 2
     psnr = -10 * error.square().mean().clamp_min(1e-10).log10()
     return float(psnr), float(ssim_inside(image.clamp(-1, 1), target, mask)), float(error.mean())
 
 
-def print_scores(title: str, scores: Scores) -> None:
-    """Print a Markdown table of the means and their standard errors."""
-    print(f"\n{title}, inside the body\n\n| image | PSNR (dB) | SSIM | L1 |\n| --- | --- | --- | --- |")
-    for name, values in scores.items():
-        table = np.array(values)
-        means, errors = table.mean(0), table.std(0) / max(len(table), 1) ** 0.5
-        cells = [
-            f"{mean:.{digits}f} ± {error:.{digits}f}"
-            for mean, error, digits in zip(means, errors, (2, 3, 4), strict=True)
-        ]
+def print_scores(scores: list[dict[str, Scores]]) -> None:
+    """Print a Markdown table of means and standard errors."""
+    print("| image | PSNR (dB) | SSIM | L1 |\n| --- | --- | --- | --- |")
+    for name in scores[0] if scores else ():
+        values = np.array([each[name] for each in scores])
+        means, errors = values.mean(0), values.std(0) / len(values) ** 0.5
+        cells = [f"{a:.{n}f} ± {b:.{n}f}" for a, b, n in zip(means, errors, (2, 3, 4), strict=True)]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
