@@ -97,6 +97,19 @@ def test_by_default_sizes_that_differ_by_more_than_a_quarter_are_fitted_and_told
         assert placed.points == pytest.approx(target.points)
 
 
+def test_by_default_a_pose_from_a_picture_of_other_proportions_comes_to_the_source_and_this_is_told():
+    source = person(1, 60, 20)
+    for frame, moved in (((200, 120), False), ((400, 240), False), ((200, 160), True)):
+        target = person(frame[0] / 200, 110 * frame[0] / 200, 0, frame)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            placed = place_targets(source, [target], OPENPOSE_18, (200, 120), name="p1")(target)
+        assert bool(told) == moved
+        if moved:
+            assert placed.points == pytest.approx(source.points, abs=1e-3)
+            assert "p1: the figure of the pose comes from a picture of other proportions" in str(told[0].message)
+
+
 def test_a_scaled_pose_stands_where_the_source_stands():
     """Kneeling, it has its knees where the source has its feet, and is not in the air."""
     low = {name: (x, y - 40) for name, (x, y) in STANDING.items() if "ankle" in name}

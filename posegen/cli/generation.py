@@ -105,7 +105,7 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "none", "scale", "bones"),
         default="auto",
         help="fit target poses to the source: scale them to its size and place, or give each bone its length; auto: "
-        "scale if sizes differ by more than a quarter (default: %(default)s)",
+        "scale if sizes differ by more than a quarter, or the pictures have other proportions (default: %(default)s)",
     )
     parser.add_argument(
         "--resize-back",

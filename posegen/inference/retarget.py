@@ -19,7 +19,8 @@ RETARGET = ("auto", "none", "scale", "bones")
   padded, never stretched.
 - ``scale``: scaled to the source's size, and moved to its place.
 - ``bones``: the same, and each limb gets the length that it has in the source.
-- ``auto``: ``scale`` if the sizes differ by more than :data:`UNNOTICED_SIZE`, else ``none``.
+- ``auto``: ``scale`` if the sizes differ by more than :data:`UNNOTICED_SIZE`, or the frames have other proportions, so
+  that a place in one means nothing in the other; else ``none``.
 """
 UNNOTICED_SIZE = 1.25
 """Largest ratio of the sizes of two figures that ``auto`` leaves as it is."""
@@ -99,12 +100,14 @@ def place_targets(
     placement = place_frame(posed, layout, size)
     ratio = size_ratio([placement(pose) for pose in posed], [source], layout)
     placement = replace(placement, ratio=ratio)
-    if how == "none" or (how == "auto" and 1 / UNNOTICED_SIZE <= ratio <= UNNOTICED_SIZE):
+    alike = 1 / UNNOTICED_SIZE <= ratio <= UNNOTICED_SIZE
+    if how == "none" or (how == "auto" and alike and _same_proportions(posed[0].frame, size)):
         return placement
     if how == "auto":
+        why = "comes from a picture of other proportions" if alike else f"is {ratio:.2g} times as large as the source's"
         warnings.warn(
-            f"{name}: the figure of the pose is {ratio:.2g} times as large as the source's, so the pose is scaled and "
-            "moved to it (--retarget none keeps it as it is, --retarget bones fits each bone)",
+            f"{name}: the figure of the pose {why}, so the pose is scaled and moved to the source's figure "
+            "(--retarget none keeps it as it is, --retarget bones fits each bone)",
             stacklevel=2,
         )
     x, y = placement.scale
@@ -197,13 +200,21 @@ def _step(source: Keypoints, placed: Keypoints, layout: KeypointLayout) -> np.nd
     return step
 
 
+def _same_proportions(frame: Size | None, size: Size) -> bool:
+    """Return whether a frame (H, W), None for the picture itself, has the proportions of a picture of *size*."""
+    if frame is None:
+        return True
+    x, y = size[1] / frame[1], size[0] / frame[0]
+    return max(x / y, y / x) <= UNNOTICED
+
+
 def place_frame(poses: Sequence[Keypoints], layout: KeypointLayout, size: Size) -> Placement:
     """Place the frame of poses in a picture of *size* (H, W), with its proportions: cropped around them, or padded."""
     frame, placement = poses[0].frame, Placement(layout, size)
     if frame is None or frame == size:
         return placement
     x, y = size[1] / frame[1], size[0] / frame[0]
-    if max(x / y, y / x) <= UNNOTICED:
+    if _same_proportions(frame, size):
         return replace(placement, scale=(x, y))
     points = np.concatenate([pose.points[pose.present] for pose in poses])
     low, high = points.min(0), points.max(0)
