@@ -398,6 +398,25 @@ def test_the_reference_has_every_command_and_every_part_with_every_argument(site
 
 
 @pytest.mark.slow
+def test_the_first_screen_shows_sentence_picture_and_commands(site, tmp_path):
+    from .browser import chromium  # skips without Chromium
+
+    measure = """
+    const box = selector => document.querySelector(selector).getBoundingClientRect();
+    return [box("article p").bottom, box("article img").width, box("article pre").bottom];
+    """
+    with chromium(tmp_path) as browser:
+        for width, height in ((1440, 900), (390, 844)):
+            browser.resize((width, height))
+            browser.open((site / "index.html").as_uri())
+            browser.wait(lambda: browser.run("return document.querySelector('article img').naturalWidth") > 0)
+            sentence, picture, commands = browser.run(measure)
+            assert 0 < sentence < commands <= height
+            assert picture >= 0.9 * width
+            assert browser.run("return document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.slow
 def test_links_between_docs_and_the_repository_lead_to_pages(site):
     assert '../../index.html">posegen</a>' in text(site / "examples" / "posegen_shapes" / "index.html")
     home, contributing = text(site / "index.html"), text(site / "contributing.html")
