@@ -498,11 +498,50 @@ def test_an_estimator_finds_the_key_points_of_market_where_no_list_has_them(eyes
     assert not annotations[nobody].present.any()
     np.testing.assert_allclose(annotations[MARKET["train"][1]].points[[0, 17]], [[6, 13], [58, 115]])  # 0.1, 0.9
     assert nobody not in (folder / "market-pairs-train.csv").read_text()
-    assert any("it found nobody in 1" in note for note in result.notes)
+    assert any("nobody was found in 1" in note for note in result.notes)
     before = tree(folder)
     again = done("market", source, folder, estimator=eyes, make_pairs=True)
     assert again.made == 0
     assert tree(folder) == before
+
+
+def test_key_points_of_market_are_read_from_a_file_of_each_image(eyes, tmp_path):
+    """Files beside the images or elsewhere, of any format and name; of several people the largest."""
+    first, second, third = MARKET["train"][:3]
+    places = np.column_stack([np.linspace(6, 58, 18), np.linspace(13, 115, 18), np.ones(18)])
+    small = (places * (0.1, 0.1, 1)).ravel().tolist()
+    openpose = {"people": [{"pose_keypoints_2d": small}, {"pose_keypoints_2d": places.ravel().tolist()}]}
+    halved = {"people": [{"pose_keypoints_2d": (places * (0.5, 0.5, 1)).ravel().tolist()}]}
+    points = {
+        f"{first[:-4]}.json": json.dumps(openpose).encode(),
+        f"{second}.json": json.dumps(halved | {"canvas_width": 32, "canvas_height": 64}).encode(),
+        f"{third[:-4]}_keypoints.json": b'{"people": []}',
+    }
+    source, folder = zipped(tmp_path / "market.zip", market_images()), laid_out(tmp_path / "points", points)
+    result = done("market", source, tmp_path / "market", folder, make_pairs=True)
+    annotations = read_annotations(tmp_path / "market" / "market-annotation-train.csv", OPENPOSE_18)
+    assert list(annotations) == [first, second, third]
+    for name in (first, second):
+        np.testing.assert_allclose(annotations[name].points, places[:, :2].round(), atol=1)
+    assert not annotations[third].present.any()
+    rest = len(MARKET["train"]) - 3
+    notes = "\n".join(result.notes)
+    assert "train: the key points of 3 images are from a file of each, not the published ones" in notes
+    assert f"train: {rest} images have no file of key points, and are in no list" in notes
+    assert "there is no test split" in notes
+    result = done("market", source, tmp_path / "both", folder, make_pairs=True, estimator=eyes)
+    assert f"of 3 images are from a file of each and of {rest} images are from 'eyes'" in "\n".join(result.notes)
+
+
+def test_points_of_an_image_that_is_cut_count_pixels_of_its_frame(tmp_path):
+    """256×256 becomes its middle 176 columns."""
+    (tmp_path / "image.jpg").write_bytes(image(1, 256, 256))
+    points = np.column_stack([np.arange(100, 118), np.arange(18), np.ones(18)])
+    (tmp_path / "image.json").write_text(json.dumps({"people": [{"pose_keypoints_2d": points.ravel().tolist()}]}))
+    files = [tmp_path / "image.jpg", tmp_path / "image.json"]
+    preparing.read_image_points(files, [tmp_path / "made.json"], (256, 176), (256, 176))
+    made = json.loads((tmp_path / "made.json").read_text())["people"][0]["pose_keypoints_2d"]
+    np.testing.assert_allclose(np.reshape(made, (18, 3)), points - (40, 0, 0))
 
 
 @pytest.mark.parametrize(("download", "height", "width"), [("img", 256, 256), ("img_highres", 220, 150)])

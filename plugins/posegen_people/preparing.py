@@ -13,10 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from posegen import catalogue
 from posegen.data import KeypointLayout, Keypoints
+from posegen.data.estimators import StructureEstimator
 from posegen.data.images import IMAGE_ENDINGS, read_image
 from posegen.errors import DataError
 from posegen.files import MOST_OF_A_FRAME, MOST_OF_A_LIST, read_json, read_text
+from posegen.inference import read_figures
 from posegen.preparing import (
     Preparation,
     SourceFile,
@@ -77,15 +80,21 @@ class DatasetFiles:
         prefix: beginning of the names of the lists.
         lists: by kind (``pairs``, ``annotation``, ``images``) and split.
         images: by split (empty: unknown) and name, the file and whether it must be cut to the frame.
+        points: by name of an image without its ending, the file of its key points.
     """
 
     prefix: str
     lists: dict[tuple[str, str], SourceFile] = field(default_factory=dict)
     images: dict[tuple[str, str], tuple[SourceFile, bool]] = field(default_factory=dict)
+    points: dict[str, SourceFile] = field(default_factory=dict)
 
     def image(self, split: str, name: str) -> tuple[SourceFile, bool] | None:
         """Return the image of a name in a split."""
         return self.images.get((split, name)) or self.images.get(("", name))
+
+    def points_of(self, name: str) -> SourceFile | None:
+        """Return the file of the key points of one image."""
+        return self.points.get(_stem(name))
 
     def cut(self, split: str, name: str) -> tuple[int, int] | None:
         """Return the (H, W) to whose proportions an image is cut; None: it is not cut."""
@@ -134,6 +143,9 @@ def _find(workspace: Workspace, prefixes: Sequence[str], place: Callable[[Source
             where = place(file)
             if where is not None and files.images.setdefault(where[:2], (file, where[2]))[0] is not file:
                 workspace.leave_out(file, "a second image of this name; the first is used")
+        elif file.ending == ".json":
+            if files.points.setdefault(_stem(file.parts[-1]), file) is not file:
+                workspace.leave_out(file, "a second file of key points of this image; the first is used")
         elif (found := _list_of(file, prefixes)) is not None:
             prefix, kind, split = found
             if lists[prefix].setdefault((kind, split), file) is not file:
@@ -145,6 +157,12 @@ def _find(workspace: Workspace, prefixes: Sequence[str], place: Callable[[Source
         for file in unused.values():
             workspace.leave_out(file, f"the lists called {files.prefix} are used")
     return files
+
+
+def _stem(name: str) -> str:
+    """Return the name of an image without its ending, from its own or that of its key points."""
+    stem = name.removesuffix(".json").removesuffix("_keypoints")
+    return next((stem[: -len(end)] for end in IMAGE_ENDINGS if stem.lower().endswith(end)), stem)
 
 
 def _list_of(file: SourceFile, prefixes: Sequence[str]) -> tuple[str, str, str] | None:
@@ -226,8 +244,10 @@ def _layout(workspace: Workspace, files: DatasetFiles) -> KeypointLayout:
 def _can_be_made(workspace: Workspace, files: DatasetFiles, split: str) -> bool:
     if ("annotation", split) in files.lists:
         return True
-    known = {("pairs", split), ("images", split)} & files.lists.keys() or any(s == split for s, _ in files.images)
-    return workspace.options.estimator is not None and bool(known)
+    own = [name for place, name in files.images if place == split]
+    known = {("pairs", split), ("images", split)} & files.lists.keys() or own
+    has_points = any(files.points_of(name) for name in own or (name for _, name in files.images))
+    return bool(known) and (has_points or workspace.options.estimator is not None)
 
 
 def _check_files(workspace: Workspace, files: DatasetFiles, splits: Sequence[str], layout: KeypointLayout) -> None:
@@ -244,11 +264,16 @@ def _check_files(workspace: Workspace, files: DatasetFiles, splits: Sequence[str
         raise DataError(
             workspace.sources,
             [f"there is no {each}" for each in missing],
-            "Lists that are elsewhere: --keypoints FILE …. Without key points: --estimator NAME finds them. Without "
-            "pairs: --make-pairs makes them; they differ from the published ones, and results cannot be compared.",
+            "Lists, or a JSON file of each image, that are elsewhere: --keypoints PATH …. Without key points: "
+            f"--estimator NAME finds them ({', '.join(_estimators(layout))}). Without pairs: --make-pairs makes them; "
+            "they differ from the published ones, and results cannot be compared.",
         )
     if any(("annotation", split) not in files.lists for split in splits) and workspace.options.estimator is not None:
         check_estimator(workspace.options.estimator, layout)
+
+
+def _estimators(layout: KeypointLayout) -> list[str]:
+    return [one.name for one in catalogue.all(StructureEstimator) if one.fits(layout)]
 
 
 def _prepare_split(
@@ -291,7 +316,7 @@ def _prepare_split(
     if unneeded:
         workspace.note(f"{split}: {unneeded:,} images of the lists, which no pair needs, are not in the source")
     if annotations is None:
-        annotations = _estimate(workspace, files, split, owned, renamed, frame)
+        annotations = _find_points(workspace, files, split, owned, renamed, frame)
     if ("pairs", split) not in files.lists:
         used = {name: annotations[name] for name in owned if name in annotations}
         _make_pairs(workspace, f"{files.prefix}-pairs-{split}.csv", used, renamed, most_pairs)
@@ -352,10 +377,10 @@ def _make_pairs(
     )
 
 
-# Key points from an estimator
+# Key points from files of single images, or from an estimator
 
 
-def _estimate(
+def _find_points(
     workspace: Workspace,
     files: DatasetFiles,
     split: str,
@@ -363,15 +388,26 @@ def _estimate(
     renamed: Mapping[str, str],
     frame: tuple[int, int] | None,
 ) -> dict[str, Keypoints]:
-    """Estimate the key points of images, write the annotation list, and return them."""
-    estimator = workspace.options.estimator or ""
+    """Find the key points of images, write the annotation list, and return them.
+
+    They are from the image's own file; without one, from the estimator; without this, all are missing.
+    """
+    estimator = workspace.options.estimator
+    from_files, estimated, lacking = 0, 0, 0
     paths = {name: f"points/{split}/{name}.json" for name in names}
     tasks = []
     for name in names:
         image, _ = files.image(split, name) or (None, False)
         assert image is not None
-        make = partial(estimate_image, estimator=estimator, cut=files.cut(split, name), frame=frame)
-        tasks.append(Task((image,), (paths[name],), make))
+        where = {"cut": files.cut(split, name), "frame": frame}
+        if (points := files.points_of(name)) is not None:
+            from_files += 1
+            tasks.append(Task((image, points), (paths[name],), partial(read_image_points, **where)))
+        elif estimator is not None:
+            estimated += 1
+            tasks.append(Task((image,), (paths[name],), partial(estimate_image, estimator=estimator, **where)))
+        else:
+            lacking += 1
     workspace.make(tasks)
     made = {name: workspace.folder / path for name, path in paths.items()}
     annotations = {name: _read_estimate(path) for name, path in made.items() if path.is_file()}
@@ -381,10 +417,14 @@ def _estimate(
         rows.append(f"{renamed.get(name, name)}: {points[:, 1].tolist()}: {points[:, 0].tolist()}")
     workspace.write(f"{files.prefix}-annotation-{split}.csv", [":".join(ANNOTATION_HEADER), *rows])
     nobody = sum(not keypoints.present.any() for keypoints in annotations.values())
+    from_where = [f"{from_files:,} images are from a file of each"] if from_files else []
+    from_where += [f"{estimated:,} images are from {estimator!r}"] if estimated else []
     workspace.note(
-        f"{split}: the key points of {len(annotations):,} images are from {estimator!r}, not the published ones; it "
-        f"found nobody in {nobody:,}"
+        f"{split}: the key points of {' and of '.join(from_where)}, not the published ones; nobody was found in "
+        f"{nobody:,}"
     )
+    if lacking:
+        workspace.note(f"{split}: {lacking:,} images have no file of key points, and are in no list (--estimator NAME)")
     return annotations
 
 
@@ -407,9 +447,42 @@ def estimate_image(
     image = read_image(sources[0])
     image = image if cut is None else cut_middle(image, cut)
     found = estimate_keypoints(image, estimator, OPENPOSE_18)
+    _write_points(targets[0], found, (image.shape[0], image.shape[1]), frame)
+
+
+def read_image_points(
+    sources: Sequence[Path],
+    targets: Sequence[Path],
+    cut: tuple[int, int] | None = None,
+    frame: tuple[int, int] | None = None,
+) -> None:
+    """Read the key points of an image from a file of its own, and write them as OpenPose does.
+
+    Of several people the largest is taken; points with a score below that of MMPose's demos are missing.
+
+    Args:
+        sources: the image, and the file in any format that is read.
+        targets, cut, frame: see :func:`estimate_image`.
+
+    Raises:
+        DataError: the file is of no known format, or its points count pixels of other proportions.
+    """
+    image = read_image(sources[0])
+    whole = (image.shape[0], image.shape[1])
+    found = [points.within(whole) for points in read_figures(sources[1], OPENPOSE_18, sources[0])]
+    nobody = Keypoints(np.zeros((len(OPENPOSE_18), 2)), np.zeros(len(OPENPOSE_18)))
+    largest = max(found, key=lambda points: np.ptp(points.points[points.present], axis=0).sum(), default=nobody)
+    image = image if cut is None else cut_middle(image, cut)
+    size = (image.shape[0], image.shape[1])
+    corner = np.array([whole[1] - size[1], whole[0] - size[0]]) // 2
+    _write_points(targets[0], Keypoints(largest.points - corner, largest.present), size, frame)
+
+
+def _write_points(path: Path, points: Keypoints, size: tuple[int, int], frame: tuple[int, int] | None) -> None:
+    """Write points of an image of *size* (H, W) in pixels of *frame* (H, W); None: of the image."""
     if frame is not None:
-        found = found.scale(frame[1] / image.shape[1], frame[0] / image.shape[0])
-    targets[0].write_text(openpose_json(found), encoding="utf-8")
+        points = points.scale(frame[1] / size[1], frame[0] / size[0])
+    path.write_text(openpose_json(points), encoding="utf-8")
 
 
 def _read_estimate(file: Path) -> Keypoints:
