@@ -229,6 +229,14 @@ def test_a_pose_that_is_none_is_refused(nodes, graph, change, words):
         run(nodes, graph, "moved")
 
 
+def test_a_model_without_key_points_is_refused(nodes, graph, monkeypatch):
+    loader = nodes["PosegenLoadModel"]
+    encoder = types.SimpleNamespace(layout=None)
+    monkeypatch.setattr(loader, "load", lambda self, model, device: (types.SimpleNamespace(encoder=encoder),))
+    with pytest.raises(InputError, match="takes no key points"):
+        run(nodes, graph, "moved")
+
+
 def test_a_pose_that_is_not_connected_is_estimated(nodes, graph, dolls, monkeypatch):
     pytest.importorskip("ai_edge_litert")
     del graph["moved"][1]["image_pose"]

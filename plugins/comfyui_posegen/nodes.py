@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from posegen import Inferencer
-from posegen.data import Keypoints, get_layout
+from posegen.data import KeypointLayout, Keypoints, get_layout
 from posegen.data.estimators import load_estimator
 from posegen.errors import InputError
 from posegen.inference import Framing, Result
@@ -97,12 +97,13 @@ class PosegenTransfer:
         image_pose: list[dict[str, Any]] | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return the generated images, the masks, and the warped images."""
+        layout = layout_of(model)
         own = PosegenFindPose().find(image)[0] if image_pose is None else image_pose
         pictures, count = as_pictures(image), max(len(image), len(pose))
         results = model.infer(
             repeated("image", pictures, count),
-            [largest(frame, model.encoder.layout) for frame in repeated("pose", pose, count)],
-            [largest(frame, model.encoder.layout) for frame in repeated("image_pose", own, count)],
+            [largest(frame, layout) for frame in repeated("pose", pose, count)],
+            [largest(frame, layout) for frame in repeated("image_pose", own, count)],
             progress=False,
             resize_back=size == SIZES[0],
             framing=Framing(crop, retarget),
@@ -137,10 +138,11 @@ class PosegenAnimate:
         """Return the frames as a batch."""
         if len(image) != 1:
             raise InputError(f"image must be one image, got a batch of {len(image)}")
+        layout = layout_of(model)
         own = PosegenFindPose().find(image)[0] if image_pose is None else image_pose
         (picture,) = as_pictures(image)
         framing = Framing(crop, retarget)
-        poses, reference = poses_of(motion, model), largest(own[0], model.encoder.layout)
+        poses, reference = poses_of(motion, layout), largest(own[0], layout)
         frames = model.animate(picture, poses, reference, resize_back=size == SIZES[0], framing=framing)
         return (as_images(list(tracked(frames, len(poses)))),)
 
@@ -162,9 +164,15 @@ def inputs_with(image: str, pose: str) -> dict[str, Any]:
     }
 
 
-def poses_of(motion: Sequence[dict[str, Any]], model: Inferencer) -> list[Keypoints]:
+def layout_of(model: Inferencer) -> KeypointLayout:
+    """Return the layout of a model's key points. InputError: it takes another structure, such as an angle of view."""
+    if model.encoder.layout is None:
+        raise InputError(f"this model takes no key points, but {type(model.encoder).__name__}'s structure")
+    return model.encoder.layout
+
+
+def poses_of(motion: Sequence[dict[str, Any]], layout: KeypointLayout) -> list[Keypoints]:
     """Return the largest person of each frame; frames without one hold the pose before."""
-    layout = model.encoder.layout
     people = [people_of(frame, layout) for frame in motion]
     return [pose for pose in fill([one[0] if one else None for one in people], "hold", layout) if pose is not None]
 
