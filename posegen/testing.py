@@ -162,7 +162,7 @@ def check_structure_encoder(
 
 
 def check_layout(layout: KeypointLayout) -> None:
-    """Check a key-point layout: one partner and one color per point, and limbs between its points.
+    """Check a key-point layout: one partner and one color per point, limbs between its points, and the rest pose.
 
     Raises:
         AssertionError: describes the problem.
@@ -183,6 +183,7 @@ def check_layout(layout: KeypointLayout) -> None:
         all(len(color) == 3 and all(0 <= value <= 255 for value in color) for color in layout.colors),
         f"{where} has colors that are not three numbers 0..255",
     )
+    _require(len(layout.rest) in (0, count), f"{where} has a rest pose of {len(layout.rest)} points for {count} points")
 
 
 def check_metric(metric: PairMetric, size: tuple[int, int] = (64, 64)) -> None:

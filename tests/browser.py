@@ -22,7 +22,7 @@ from selenium.webdriver.support.wait import WebDriverWait  # noqa: E402
 
 Keys = webdriver.Keys
 TIMEOUT = 120  # seconds until a condition must hold; only a failing test waits that long
-PHONE, DESK = (390, 844), (1400, 1000)
+PHONE, TABLET, LAPTOP, DESK = (390, 844), (820, 1180), (1440, 900), (1400, 1000)
 IGNORED = "Method not implemented."  # Gradio logs it whenever it closes one of its streams
 
 

@@ -20,6 +20,8 @@ class Client:
         self.config = json.loads(self._open("config").read())
         self.parts = {part["props"].get("elem_id"): part["id"] for part in self.config["components"]}
         self.values = {part["id"]: part["props"].get("value") for part in self.config["components"]}
+        parts = self.config["components"]
+        self.takes_several = {part["id"]: part["props"].get("file_count") == "multiple" for part in parts}
 
     def trigger(self, name: str | None, event: str, sent: Any = None) -> list[Any]:
         """Trigger an event of a component (None: of the page) with what it sends; return the outputs.
@@ -53,7 +55,8 @@ class Client:
         """Upload a file to a component, and trigger its event."""
         head = f'--x\r\nContent-Disposition: form-data; name="files"; filename="{file}"\r\n\r\n'.encode()
         sent = self._open("gradio_api/upload", head + content + b"\r\n--x--\r\n", "multipart/form-data; boundary=x")
-        self.set(name, [{"path": path, "meta": {"_type": "gradio.FileData"}} for path in json.loads(sent.read())])
+        files = [{"path": path, "meta": {"_type": "gradio.FileData"}} for path in json.loads(sent.read())]
+        self.set(name, files if self.takes_several[self.parts[name]] else files[0])
         return self.trigger(name, "upload")
 
     def _outputs(self) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import json
 import re
 import socket
@@ -12,6 +13,7 @@ import urllib.error
 import urllib.request
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -19,15 +21,17 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from PIL import Image
-from posegen_app.downloads import ClipFile, ShownResult, archive
+from PIL import Image, PngImagePlugin
+from posegen_app.downloads import ClipFile, ShownResult, archive, read_result
 from posegen_app.explanation import Level, explain_point, recorded_kernels
-from posegen_app.page_model import MAX_FRAMES, MAX_SIDE, Output, PageModel, check_comparable, neutral_pose
+from posegen_app.gallery import Sample
+from posegen_app.page_model import MAX_FRAMES, MAX_SIDE, Output, PageModel, check_comparable, neutral_pose, rest_pose
 
 from posegen import Inferencer
 from posegen.cli import main
 from posegen.config import load_config
 from posegen.data import KeypointLayout, Keypoints, StructureEncoder
+from posegen.data.estimators import Figure
 from posegen.data.generated import SOURCE_TYPE
 from posegen.data.images import to_uint8
 from posegen.data.pose_files import own_content
@@ -35,6 +39,7 @@ from posegen.errors import ConfigError, DataError, InputError
 from posegen.inference import interpolate_keypoints, read_clip
 from posegen.ops import LocalAttention, warp
 from posegen.registry import MODELS
+from posegen.visualization.video import VideoWriter
 
 from .conftest import CONFIGS, write_tiny
 from .page_client import Client
@@ -190,6 +195,20 @@ def test_a_neutral_pose_is_symmetric_connected_and_without_coinciding_points():
     assert distances[1, 3] < distances[2, 3]  # connected, and not
 
 
+def test_a_rest_pose_stands_in_the_middle_of_any_picture(model, faces):
+    for layout in (model.layout, faces.layout):
+        for frame in ((128, 64), (50, 200)):
+            pose = rest_pose(layout, frame)
+            low, high = pose.points.min(0), pose.points.max(0)
+            assert low + high == pytest.approx([frame[1] - 1, frame[0] - 1], abs=0.1)
+            assert (low >= 0.09 * np.array([frame[1], frame[0]])).all()
+            assert pose.mirror(frame[1], layout).points == pytest.approx(pose.points, abs=0.02 * max(frame))
+    body = dict(zip(model.layout.names, rest_pose(model.layout, (101, 101)).points, strict=True))
+    assert body["nose"][1] < body["neck"][1] < body["left hip"][1] < body["left knee"][1] < body["left ankle"][1]
+    assert body["left wrist"][0] > body["left shoulder"][0] > body["right shoulder"][0]  # faces the viewer
+    assert body["left ankle"][1] - body["left hip"][1] > body["left hip"][1] - body["neck"][1]
+
+
 def save(path: Path, size=(40, 30)) -> Path:
     Image.new("RGB", size, (200, 100, 50)).save(path)
     return path
@@ -225,8 +244,13 @@ def test_other_than_one_picture_and_one_key_point_file_are_refused(model, tmp_pa
         model.read_sample([tmp_path / name for name in names])
 
 
+def blank(size: tuple[int, int]) -> Sample:
+    """A source of which only the picture is known."""
+    return Sample(np.zeros((*size, 3), np.uint8), None)
+
+
 def test_a_key_point_file_alone_is_in_pixels_of_the_source(model, tmp_path):
-    pose = model.read_pose([openpose(tmp_path / "a.json", model)], frame=(64, 64))
+    pose, _ = model.read_pose([openpose(tmp_path / "a.json", model)], blank((64, 64)))
     whole = model.gallery.examples[0][0].structure
     assert pose.points[pose.present] == pytest.approx(whole.points[whole.present] / 2)  # the model's size is 32
 
@@ -267,25 +291,37 @@ def test_a_prepared_pose_that_the_page_wrote_is_not_prepared_again(model, tmp_pa
     pose = model.prepared_points(model.gallery.examples[0][1])
     path = tmp_path / "pose.json"
     path.write_text(json.dumps(own_content([pose], model.layout, model.size)))
-    back = model.read_pose([path], frame=(500, 500))
+    back, _ = model.read_pose([path], blank((500, 500)))
     assert back.points[back.present] == pytest.approx(pose.points[pose.present], abs=0.01)
 
 
-def test_a_picture_in_which_the_estimator_finds_nobody_is_refused(model, tmp_path):
-    with pytest.raises(DataError, match=r"a\.png: the estimator found no figure"):
-        model.read_pose([save(tmp_path / "a.png")], frame=(64, 64))
+def test_over_a_picture_in_which_the_estimator_finds_nobody_lies_a_rest_pose(model, tmp_path):
+    pose, picture = model.read_pose([save(tmp_path / "a.png")], None)
+    assert picture.picture.shape == (40, 40, 3)  # padded to the model's proportions
+    assert pose.points.tolist() == rest_pose(model.layout, model.size).points.tolist()
+
+
+def test_a_pose_is_fitted_to_the_figure_of_the_source(model):
+    source = model.gallery.examples[0][0]
+    half = replace(source.structure, points=source.structure.points / 2, frame=source.picture.shape[:2])
+    own = model.prepared_points(source)
+    spans = [
+        np.ptp(pose.points[pose.present], axis=0) for way in ("auto", "none") for pose in model.fit([half], source, way)
+    ]
+    assert spans[0] == pytest.approx(np.ptp(own.points[own.present], axis=0), rel=0.01)
+    assert spans[1] == pytest.approx(spans[0] / 2, rel=0.01)
 
 
 def test_poses_of_a_clip_are_ordered_by_file_name_and_checked_at_once(model, tmp_path):
     files = [openpose(tmp_path / "10.json", model), openpose(tmp_path / "9.json", model, neck=8)]
-    poses = model.read_clip(files, (64, 64))
+    poses = model.read_clip(files, blank((64, 64)))
     assert poses[0].points[NECK] - poses[1].points[NECK] == pytest.approx([8 * 32 / 64, 0])  # 9 before 10
     for name, text in (("8.json", "{"), ("11.json", "[]")):
         (tmp_path / name).write_text(text)
     with pytest.raises(DataError, match="2 problems"):
-        model.read_clip([*files, tmp_path / "8.json", tmp_path / "11.json"], (64, 64))
+        model.read_clip([*files, tmp_path / "8.json", tmp_path / "11.json"], blank((64, 64)))
     with pytest.raises(DataError, match=f"1 to {MAX_FRAMES}"):
-        model.read_clip(files * MAX_FRAMES, (64, 64))
+        model.read_clip(files * MAX_FRAMES, blank((64, 64)))
 
 
 # Domains
@@ -437,22 +473,27 @@ def address(page, model):
 @pytest.fixture
 def client(address) -> Client:
     """A session that shows the first example and its result."""
-    client = Client(address)
-    client.trigger(None, "load")
-    client.trigger("pose-editor", "moved")
-    return client
+    return Client(address)
 
 
 def move(client: Client, by: float) -> dict:
     """Move the first point of the target; the update of the viewer."""
-    client.value("pose-editor")["points"][0][0] += by
-    return client.trigger("pose-editor", "moved")[1]
+    value = client.value("pose-editor")
+    value["points"][0][0] += by
+    value |= {"chosen": True, "gesture": f"moved by {by}"}
+    return client.trigger("pose-editor", "moved")[2]
+
+
+def saved(client: Client, name: str) -> bytes:
+    """A file that the page saves."""
+    given = client.trigger("viewer", "save", {"name": name})[0]["props"]["saved"]
+    assert given["name"] == name
+    return base64.b64decode(given["address"].partition(",")[2])
 
 
 def unzipped(client: Client) -> dict[str, bytes]:
     """The files of the page's zip archive."""
-    content = client.trigger("viewer", "archive")[0]["props"]["archive"]
-    with zipfile.ZipFile(io.BytesIO(base64.b64decode(content.partition(",")[2]))) as file:
+    with zipfile.ZipFile(io.BytesIO(saved(client, "posegen.zip"))) as file:
         return {name: file.read(name) for name in file.namelist()}
 
 
@@ -508,30 +549,30 @@ def test_a_clip_is_marked_as_generated_and_leaves_the_archive_with_its_source(cl
 def test_a_clip_follows_uploaded_poses_and_bad_ones_are_reported(client, model):
     start, end = (model.prepared_points(sample) for sample in model.gallery.examples[0])
     content = json.dumps(own_content([start, end, start], model.layout, model.size)).encode()
-    clip, _, message = client.upload("clip-files", "clip.json", content)
+    clip, *_, said = client.upload("clip-files", "clip.json", content)
     assert clip["caption"].startswith("3 frames")
-    assert message == ""
-    message = client.upload("clip-files", "clip.json", content.replace(b"openpose18", b"another"))[-1]
-    assert message.startswith("clip.json: ")  # without the server's folder
-    assert "'another'" in message
+    assert said is None
+    said = client.upload("clip-files", "clip.json", content.replace(b"openpose18", b"another"))[-1]
+    assert said["error"]
+    assert said["text"].startswith("clip.json: ")  # without the server's folder
+    assert "'another'" in said["text"]
 
 
 def test_invalid_values_from_a_browser_get_a_message(client):
     points = (None, "x", [[0, 0, 1]], [[0, 0]] * 17 + [[0]], ["x"] * 18, [[1e999, 0, 1]] * 18, [[10**400, 1, 1]] * 18)
     for value in (None, 7, [], *({"points": one} for one in points)):
         client.set("pose-editor", value)
-        assert client.trigger("pose-editor", "moved")[-1] != ""
+        assert client.trigger("pose-editor", "moved")[-1]["error"]
     good = {"x": 0.5, "y": 0.5, "number": 3}
     for event in ("point", "hover"):
-        assert client.trigger("viewer", event, good)[-1] in ("", {"__type__": "update"})
+        assert client.trigger("viewer", event, good)[-1] in (None, {"__type__": "update"})
         for bad in (None, {}, {**good, "x": 1}, {**good, "y": "high"}, {**good, "number": 1e999}, {**good, "x": None}):
-            assert "point" in client.trigger("viewer", event, bad)[-1]
+            assert "point" in client.trigger("viewer", event, bad)[-1]["text"]
 
 
 def test_sessions_get_their_own_results_at_the_same_time(address):
     def shown(by: int) -> str:
         client = Client(address)
-        client.trigger(None, "load")
         return move(client, by)["value"]["models"][0]["layers"]["result"]
 
     with ThreadPoolExecutor(4) as pool:
@@ -546,7 +587,7 @@ def test_a_full_queue_is_reported(page, model, monkeypatch):
     monkeypatch.setattr(web, "MAX_WAITING", 0)
     served, address = page.launch([model], "a title")
     with pytest.raises(RuntimeError, match=r"503.*Queue is full"):
-        Client(address).trigger(None, "load")
+        Client(address).trigger("pose-editor", "moved")
     assert ask(address)[0] == 200
     served.close(verbose=False)
 
@@ -577,6 +618,109 @@ def test_the_page_is_for_this_machine_and_serves_nothing_else(address, tmp_path)
     if not other.startswith("127."):
         with pytest.raises(OSError, match="refused"):
             socket.create_connection((other, int(address.rsplit(":", 1)[1].strip("/"))), timeout=5)
+
+
+def test_a_saved_result_is_gone_on_from(client, model):
+    """What the page restores is what it saved, and the same result comes out."""
+    shown = move(client, 2)
+    moved = client.value("pose-editor")["points"]
+    content = saved(client, "result.png")
+    assert is_marked(content)
+    restored = client.upload("source-files", "result.png", content)
+    assert restored[-1]["text"] == "Restored from result.png."
+    assert np.allclose(client.value("pose-editor")["points"], moved, atol=0.01)
+    again = client.trigger("pose-editor", "moved")[2]
+    assert again["value"]["models"][0]["layers"]["result"] == shown["value"]["models"][0]["layers"]["result"]
+    assert again["props"]["files"] == shown["props"]["files"]
+
+
+def test_a_png_of_others_is_a_source_like_any(tmp_path):
+    plain, broken = save(tmp_path / "a.png"), tmp_path / "b.png"
+    text = PngImagePlugin.PngInfo()
+    text.add_text("posegen", '{"structures": 3}')
+    Image.new("RGB", (4, 4)).save(broken, pnginfo=text)
+    assert [read_result(path) for path in (plain, broken, tmp_path / "missing.png")] == [None] * 3
+
+
+def test_earlier_results_are_gone_back_to(client):
+    first = move(client, 0)["value"]
+    points = client.value("pose-editor")["points"]
+    second = move(client, 4)["value"]
+    assert first["entry"] != second["entry"]
+    client.trigger("viewer", "back", {"entry": first["entry"]})
+    assert client.value("pose-editor")["points"] == points
+    again = client.trigger("pose-editor", "moved")[2]["value"]
+    assert again == first
+    for bad in (None, {}, {"entry": "nonsense"}):
+        assert client.trigger("viewer", "back", bad)[-1]["error"]
+
+
+def test_another_source_keeps_a_pose_that_was_edited_and_replaces_one_that_was_not(client, model):
+    own = [model.prepared_points(target).points[0] for _, target in model.gallery.examples]
+    client.trigger("examples", "chosen", {"index": 1})
+    assert client.value("pose-editor")["points"][0][:2] == pytest.approx(own[1], abs=0.01)
+    move(client, 3)
+    client.trigger("examples", "chosen", {"index": 0})
+    assert client.value("pose-editor")["points"][0][:2] == pytest.approx(own[1] + [3, 0], abs=0.01)
+    for bad in (None, {}, {"index": 9}, {"index": True}, {"index": "0"}):
+        assert client.trigger("examples", "chosen", bad)[-1]["error"]
+
+
+def test_a_refused_file_is_not_shown_as_accepted_and_its_message_is_in_words_for_a_page(client):
+    *_, files, said = client.upload("source-files", "a.png", b"no picture")
+    assert files == {"__type__": "update", "value": None}
+    assert said["error"]
+    assert said["text"].startswith("a.png: ")
+    assert "/" not in said["text"]
+    assert "--" not in said["text"]
+
+
+def test_one_of_several_people_is_chosen_and_the_result_put_back_into_the_photograph(client, model, monkeypatch):
+    """Two figures of a wide photograph, the larger one on the right."""
+    photograph = np.random.default_rng(0).integers(0, 256, (60, 240, 3), np.uint8)
+    points = rest_pose(model.layout, (50, 50)).points
+    seen = np.ones(len(points))
+    figures = [Figure(Keypoints(points * size + [left, 4], seen), seen) for size, left in ((1, 180), (0.8, 8))]
+    monkeypatch.setattr("posegen_app.page_model.load_estimator", lambda layout: lambda image: figures)
+    content = io.BytesIO()
+    Image.fromarray(photograph).save(content, "png")
+    loaded = client.upload("source-files", "a.png", content.getvalue())
+    assert len(loaded[3]["props"]["items"]) == 2
+    assert loaded[-1]["text"] == "2 people: the largest is chosen."
+
+    def pasted() -> np.ndarray:
+        assert client.trigger("pose-editor", "moved")[2]["props"]["has_photograph"]
+        address = client.trigger("viewer", "photograph")[0]["props"]["photograph"]
+        picture = base64.b64decode(address.partition(",")[2])
+        assert is_marked(picture)
+        return np.array(Image.open(io.BytesIO(picture)))
+
+    changed = (pasted() != photograph).any(axis=(0, 2)).nonzero()[0]
+    assert changed.min() > 120
+    client.trigger("figures", "chosen", {"index": 1})
+    changed = (pasted() != photograph).any(axis=(0, 2)).nonzero()[0]
+    assert changed.max() < 120
+
+
+def test_a_clip_follows_the_figure_of_a_video(client, model, monkeypatch, tmp_path):
+    """The estimator sees a figure that moves to the right by one pixel a frame."""
+    with VideoWriter(tmp_path / "a.mp4", 12) as video:
+        for k in range(6):
+            video.write(np.full((64, 64, 3), 40 * k, np.uint8))
+    points, seen = rest_pose(model.layout, (50, 50)).points, itertools.count()
+
+    def estimate(image):
+        return [Figure(Keypoints(points + np.array([next(seen), 4]), np.ones(len(points))), np.ones(len(points)))]
+
+    monkeypatch.setattr("posegen_app.driving_video.load_estimator", lambda layout, clip: estimate)
+    clip, *_, said = client.upload("clip-video", "a.mp4", (tmp_path / "a.mp4").read_bytes())
+    assert said is None
+    assert clip["caption"].startswith("6 frames")
+    places = np.array(clip["poses"]["frames"])[:, 0, 0]
+    assert (np.diff(places) > 0).all()
+    refused, *_, said = client.upload("clip-video", "b.mp4", b"no video")
+    assert refused is None
+    assert said["text"].startswith("b.mp4: ")
 
 
 def test_an_unavailable_port_is_an_error(page, model):
@@ -618,14 +762,13 @@ def test_every_domain_has_a_page(page, name, request):
     served, address = page.launch([model, PageModel(model.inferencer, 0, "other")], name)
     try:
         client = Client(address)
-        client.trigger(None, "load")
-        shown = client.trigger("pose-editor", "moved")[1]["value"]
+        shown = client.trigger("pose-editor", "moved")[2]["value"]
         assert [one["name"] for one in shown["models"]] == ["model", "other"]
         clip = client.trigger("clip-turn-1" if model.choices else "clip-way", "click")[0]
         assert "from the left: model, other" in clip["caption"]
         if model.choices:
             for bad in (None, {"numbers": [1]}, {"numbers": [18, 0]}, {"numbers": [True, 0]}, {"numbers": 3}):
                 client.set("pose-editor", bad)
-                assert "azimuth and elevation" in client.trigger("pose-editor", "moved")[-1]
+                assert "azimuth and elevation" in client.trigger("pose-editor", "moved")[-1]["text"]
     finally:
         served.close(verbose=False)

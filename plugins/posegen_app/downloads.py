@@ -1,20 +1,28 @@
-"""Zip archive of everything the page shows: pictures, poses, the clip, and what they are."""
+"""Files of what the page shows: a zip archive of all of it, and a result that says how it was made."""
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from posegen.data.generated import COMMENT, SOFTWARE, SOURCE_TYPE
+from posegen.data.images import decode_image
+from posegen.errors import DataError
 
-from .page_model import SOURCE, Output
+from .page_model import MAX_SIDE, RESULT, SOURCE, Output
 from .values import png
+
+KEYWORD = "posegen"
+"""Keyword of the text in a PNG file that says how a result was made."""
 
 
 @dataclass(frozen=True)
@@ -71,3 +79,49 @@ def archive(shown: ShownResult, clip: ClipFile | None, notes: Mapping[str, Any])
         if clip is not None:
             file.writestr("clip.mp4", clip.content)
     return content.getvalue()
+
+
+@dataclass(frozen=True)
+class SavedResult:
+    """Content of a result that the page saved: structures by the names of :class:`ShownResult`, and the source."""
+
+    structures: Mapping[str, Any]
+    source: str
+
+    def picture(self) -> np.ndarray:
+        """Return the source, uint8 H W 3.
+
+        Raises:
+            DataError: it is damaged.
+        """
+        try:
+            content = base64.b64decode(self.source, validate=True)
+        except ValueError as error:
+            raise DataError("the result", f"its source is damaged: {error}") from error
+        return decode_image(content, "the result", MAX_SIDE**2)
+
+
+def result_png(shown: ShownResult, title: str) -> bytes:
+    """Return the first model's result as a PNG file whose text says how it was made: the page can go on from it.
+
+    Args:
+        shown: the results.
+        title: title of the page.
+    """
+    name, output = next(iter(shown.outputs.items()))
+    source = base64.b64encode(png(shown.picture, generated=False)).decode()
+    made = {"page": title, "model": name, "structures": shown.structures, "source": source}
+    return png(output.layers[RESULT], generated=True, texts={KEYWORD: json.dumps(made)})
+
+
+def read_result(path: Path) -> SavedResult | None:
+    """Read how a result was made from its file; None: it is no result that the page saved."""
+    try:
+        with Image.open(path, formats=("PNG",)) as picture:
+            made = json.loads(picture.text.get(KEYWORD, "null"))
+    except (OSError, ValueError, SyntaxError):
+        return None
+    structures = made.get("structures") if isinstance(made, dict) else None
+    if not isinstance(structures, dict) or not {"source_structure", "target_structure"} <= structures.keys():
+        return None
+    return SavedResult(structures, str(made.get("source", "")))

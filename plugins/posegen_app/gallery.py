@@ -12,6 +12,7 @@ from torch import Tensor
 from posegen.data import PoseDataset, StructureEncoder, require_dataset
 from posegen.data.images import to_uint8
 from posegen.inference import Inferencer
+from posegen.inference.framing import Window
 from posegen.records import Clip, Pair
 from posegen.registry import DATASETS
 
@@ -22,10 +23,19 @@ anything else the encoder encodes."""
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture, uint8 H W 3, and its structure; None: unknown."""
+    """A picture with its structure.
+
+    Args:
+        picture: uint8 H W 3.
+        structure: None: unknown.
+        photograph: photograph from which the picture was cut, uint8 H W 3; None: it is the whole photograph.
+        window: the part of the photograph that the picture shows.
+    """
 
     picture: np.ndarray
     structure: Structure
+    photograph: np.ndarray | None = None
+    window: Window | None = None
 
 
 @dataclass(frozen=True)

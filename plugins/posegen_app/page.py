@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import html
-import inspect
 import itertools
-import os
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial, wraps
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,31 +14,47 @@ import numpy as np
 
 from posegen.data import Keypoints
 from posegen.data.images import resize_image
-from posegen.data.pose_files import own_content
-from posegen.errors import InputError, PosegenError
-from posegen.visualization.video import VideoWriter
+from posegen.errors import ConfigError, InputError, MissingWeightsError
+from posegen.visualization.flow import flow_wheel
 
-from .downloads import ClipFile, ShownResult, archive
-from .editors import PointsEditor, build_editor
-from .gallery import Sample, Structure
-from .page_model import MAX_FRAMES, Output, PageModel, scaled
-from .values import data_address, origins_value, outputs_value, picture_address, pose_points
+from .clip_section import ClipSection
+from .downloads import ClipFile, ShownResult, archive, read_result, result_png
+from .editors import build_editor
+from .gallery import Sample
+from .notes import Note, note, refusal, reporting_errors
+from .page_model import COLOR_GENERATED, COLOR_WARPED, FLOW, MASK, SHARES, Output, PageModel, scaled
+from .values import (
+    FITS,
+    data_address,
+    origins_value,
+    outputs_value,
+    picture_address,
+    pose_points,
+    selected,
+    way_to_fit,
+)
 from .web import component, gr, serve
 
 SESSION_SECONDS = 3600
 """Time after which the state of an unused browser session is deleted."""
-MODEL, CLIPS = "model", "clips"
-"""Queues: events of one wait for each other; a clip leaves the model to other events between two frames."""
-MAX_FPS = 60
-PROGRESS_SECONDS = 0.3
-"""Minimum time between two progress updates of a clip."""
-UPLOAD_HEIGHT = 140
-GALLERY_HEIGHT = 220  # two rows
-CSS = """
-.gradio-container { max-width: 1400px !important; }
-#message textarea { min-height: 2.6em; }
-button:focus-visible, input:focus-visible, textarea:focus-visible {
-  outline: 3px solid #3b82f6 !important; outline-offset: 1px; }
+MODEL = "model"
+"""Queue whose events wait for each other."""
+MAX_KEPT = 12
+"""Maximum number of earlier results to go back to; the viewer keeps as many."""
+THUMBNAIL = 120  # pixels
+CSS = (Path(__file__).parent / "components" / "page.css").read_text(encoding="utf-8")
+SENTENCE = {
+    "points": "Move a person or a face in a picture into another pose: choose a source, drag the points of the target, "
+    "and see the result and where each part of it comes from.",
+    "other": "See a picture from another side, or in another state: choose a source and the target, and see the result "
+    "and where each part of it comes from.",
+}
+HELP = """
+<p><b>Source</b>: a picture of your own, or an example. Key points are estimated; a key-point file chosen together with
+the picture is used instead. <b>Target</b>: an example, a key-point file, another picture, or drag the points.
+<b>Result</b>: click it to see where in the source a place comes from.</p>
+<p>Nothing leaves this machine, unless whoever started the page opened a public link. The documentation of this page is <code>docs/app.md</code> in the folder of posegen; the
+method is described in <a href="https://arxiv.org/abs/2003.00696" target="_blank">arXiv 2003.00696</a>.</p>
 """
 
 
@@ -63,44 +76,28 @@ def build_page(models: Sequence[PageModel], title: str) -> gr.Blocks:
         models: the first one's test set and size are used for all.
         title: title of the page, plain text.
     """
-    with gr.Blocks(title=f"posegen: {title}", analytics_enabled=False, delete_cache=(600, SESSION_SECONDS)) as page:
-        gr.HTML(f"<h1>{html.escape(title)}</h1>", js_on_load=None)
-        _Page(models, title, page)
+    with gr.Blocks(
+        title=f"posegen: {title}", analytics_enabled=False, delete_cache=(600, SESSION_SECONDS), fill_width=True
+    ) as page:
+        _Page(models, title)
     return page
 
 
-def _reporting_errors(outputs: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorate an event handler to send a PosegenError to its last output, the message, after *outputs* others.
+@dataclass(frozen=True)
+class Source:
+    """The picture to move.
 
-    The others stay as they are; those of a generator, a clip in progress, are cleared.
+    Args:
+        sample: the picture, with the structure that it came with.
+        number: number of the load, which tells sources apart.
+        figures: the figures of the photograph to choose from, if it has several.
+        is_example: whether it is an example of the page.
     """
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(function)
-        def returning(*arguments: Any) -> tuple:
-            try:
-                return function(*arguments)
-            except PosegenError as error:
-                return *[gr.skip()] * outputs, _message(error, arguments)
-
-        @wraps(function)
-        def yielding(*arguments: Any) -> Iterator[tuple]:
-            try:
-                yield from function(*arguments)
-            except PosegenError as error:
-                yield *[gr.update(value=None)] * outputs, _message(error, arguments)
-
-        return yielding if inspect.isgeneratorfunction(function) else returning
-
-    return decorate
-
-
-def _message(error: PosegenError, arguments: tuple) -> str:
-    """Text of an error without the temporary folders of uploaded files."""
-    text = str(error)
-    for path in (Path(path) for argument in arguments if isinstance(argument, list) for path in argument):
-        text = text.replace(f"{path.parent}{os.sep}", "")
-    return text
+    sample: Sample
+    number: int
+    figures: Sequence[Sample] = ()
+    is_example: bool = False
 
 
 def _paths(uploaded: list[str] | None) -> list[Path]:
@@ -132,28 +129,42 @@ def origins(outputs: Mapping[str, Output], point: tuple[float, float] | None) ->
     ]
 
 
+def _legends() -> dict[str, Any]:
+    """Return the legends of layers, for the viewer."""
+
+    def color(rgb: tuple[int, int, int]) -> str:
+        return f"rgb{rgb}"
+
+    wheel = picture_address(flow_wheel(80))
+    shares = [[color(COLOR_WARPED), "warped from the source"], [color(COLOR_GENERATED), "generated"]]
+    return {
+        FLOW: {"picture": wheel, "swatches": [], "text": "Color: the direction in which the source is found; the "
+               "stronger, the farther. White: the same place."},
+        MASK: {"picture": "", "swatches": [["#fff", "warped from the source"], ["#000", "generated"]], "text": ""},
+        SHARES: {"picture": "", "swatches": shares, "text": "", "picture_like": True},
+    }  # fmt: skip
+
+
 class _Page:
-    def __init__(self, models: Sequence[PageModel], title: str, page: gr.Blocks) -> None:
+    def __init__(self, models: Sequence[PageModel], title: str) -> None:
         self.models, self.main, self.title = models, models[0], title
-        self.shown = gr.State(None, time_to_live=SESSION_SECONDS)
-        self.point = gr.State(None, time_to_live=SESSION_SECONDS)
-        self.picture = gr.State(None, time_to_live=SESSION_SECONDS)
-        self.clip_file = gr.State(None, time_to_live=SESSION_SECONDS)
-        self.numbers = itertools.count(1)  # of clips and stops: a stop ends the clips with smaller numbers
-        with gr.Row():
-            with gr.Column():
+        self.numbers = itertools.count(1)  # of sources, of clips and of stops
+        pairs = self.main.gallery.examples[:1]
+        self.first = Source(pairs[0][0], 0, is_example=True) if pairs else None
+        self._place_header()
+        with gr.Column(elem_id="workspace"):
+            with gr.Column(elem_id="pick"):
                 self._place_source()
-            with gr.Column():
                 self._place_target()
-            with gr.Column():
+            with gr.Column(elem_id="edit"):
+                options = self._options(self.first) if self.first else {}
+                shown = self._prepared(pairs[0][1]) if pairs else None
+                self.target_editor = build_editor(self.main, "pose-editor", "Target structure", True, shown, options)
+            with gr.Column(elem_id="see"):
                 self._place_result()
-        with gr.Row():
-            with gr.Column():
-                self._place_clip_controls()
-            with gr.Column():
-                self.clip = component(__package__, "clip", elem_id="clip", value=None, stopped=0)
-        self._connect(page)
-        self._connect_clips()
+        self.clips = ClipSection(models, self.source_editor, self.target_editor, self.numbers)
+        self._connect()
+        self.clips.connect(self.source, self.fit)
 
     @property
     def has_points(self) -> bool:
@@ -162,197 +173,295 @@ class _Page:
 
     # Layout
 
+    def _place_header(self) -> None:
+        sentence = SENTENCE["points" if self.has_points else "other"]
+        more = f"<details><summary>How to use this page</summary>{HELP}</details>"
+        gr.HTML(
+            f"<h1>{html.escape(self.title)}</h1><p>{sentence}</p>{more}",
+            elem_id="head",
+            js_on_load=None,
+        )
+        component(__package__, "drop", has_points=self.has_points)
+
     def _place_source(self) -> None:
-        gr.Markdown("## 1. Source")
-        files = "A picture, and its key-point file if you have one" if self.has_points else "A picture"
-        self.source_files = _upload(files, "source-files")
-        sources = [source.picture for source, _ in self.main.gallery.examples]
-        self.sources = _gallery("Examples", "examples", [(picture, None) for picture in sources])
-        self.source_editor = build_editor(self.main, "source-editor", "Structure of the source", is_target=False)
+        examples = self.main.gallery.examples
+        with gr.Row(elem_classes="line"):
+            gr.Markdown("## Source")
+            self.source_files = _upload("Your picture …", "source-files")
+            items = [[picture_address(source.picture), f"Source {k}"] for k, (source, _) in enumerate(examples, 1)]
+            self.sources = component(__package__, "picker", elem_id="examples", items=items, caption="Example sources")
+        self.source_note = component(__package__, "note", elem_id="source-note", value=self._note_of_examples())
+        self.figures = component(
+            __package__,
+            "picker",
+            elem_id="figures",
+            items=[],
+            caption="People in the photograph",
+            visible=self.has_points,
+        )
+        label = "Points of the source" if self.has_points else "Structure of the source"
+        with gr.Accordion(label, open=False, elem_id="source-points"):
+            self.source_editor = build_editor(
+                self.main, "source-editor", "Structure of the source", False,
+                self.first and self.first.sample, self._background(self.first.sample) if self.first else {},
+            )  # fmt: skip
+
+    def _note_of_examples(self) -> Note:
+        why = self.main.gallery.note
+        return note(f"Give a picture. There are no examples: {refusal(InputError(why))['text']}") if why else None
 
     def _place_target(self) -> None:
-        gr.Markdown("## 2. Target")
-        if self.has_points:
-            self.pose_files = _upload("A key-point file, another picture, or both", "pose-files")
-        targets = [self._drawn(target) for _, target in self.main.gallery.examples]
-        self.targets = _gallery("Targets", "targets", [(picture, None) for picture in targets])
-        self.target_editor = build_editor(self.main, "pose-editor", "Target structure", is_target=True)
+        examples = self.main.gallery.examples
+        with gr.Row(elem_classes="line"):
+            gr.Markdown("## Target")
+            if self.has_points:
+                self.pose_files = _upload("Picture or key points …", "pose-files")
+            items = [[picture_address(self._drawn(target)), f"Target {k}"] for k, (_, target) in enumerate(examples, 1)]
+            self.targets = component(__package__, "picker", elem_id="targets", items=items, caption="Example targets")
+        self.target_note = component(__package__, "note", elem_id="target-note", value=None)
+        if not self.has_points:
+            self.fit: Any = gr.State(FITS[0])
+        else:
+            choices = [(f"Fit to the source: {name}", name) for name in FITS]
+            self.fit = gr.Dropdown(
+                choices,
+                value=FITS[0],
+                label="Fit of target poses to the source's figure",
+                elem_id="fit",
+                container=False,
+                filterable=False,
+            )
 
     def _place_result(self) -> None:
-        gr.Markdown("## 3. Result")
-        props = dict(value=None, origins=None, answered=0, hovered=None, files=None, archive=None)
-        self.viewer = component(__package__, "viewer", elem_id="viewer", **props)
-        note = self.main.gallery.note
-        self.message = gr.Textbox(
-            f"No examples: {note}" if note else "",
-            label="Messages",
-            interactive=False,
-            elem_id="message",
-            lines=1,
-            max_lines=8,
+        self.made, props = None, self._viewer_props(None, "", None)
+        if self.first is not None:
+            values = self.source_editor.value, self.target_editor.value
+            self.made = self._make(self.first, *values)
+            props = self._viewer_props(self.made, self._entry(self.first, *values), None)
+        self.viewer = component(
+            __package__, "viewer", elem_id="viewer", answered=0, hovered=None, saved=None, legends=_legends(), **props
         )
-
-    def _place_clip_controls(self) -> None:
-        gr.Markdown("## 4. Clip")
-        if self.has_points:
-            self.length = gr.Slider(2, MAX_FRAMES, 24, step=1, label="Frames", elem_id="clip-length")
-        self.fps = gr.Slider(1, MAX_FPS, 12, step=1, label="Frames per second", elem_id="clip-fps")
-        if self.has_points:
-            self.way = gr.Button("From the source's pose to the target", elem_id="clip-way")
-        self.turns = {
-            choice: gr.Button(f"Through every {choice}", elem_id=f"clip-turn-{number}")
-            for number, choice in enumerate(self.main.choices)
-        }
-        clips = [(clip.cover, f"{clip.name}: {clip.frames} frames") for clip in self.main.gallery.clips]
-        self.driving_clips = _gallery("Clips that drive the source", "clip-drives", clips)
-        if self.has_points:
-            files = f"Key points of a clip: one file a frame, or a clip.json; at most {MAX_FRAMES} frames"
-            self.clip_poses = _upload(files, "clip-files")
-        self.stop = gr.Button("Stop", elem_id="clip-stop")
+        self.result_note = component(__package__, "note", elem_id="result-note", value=None)
+        self.shown = gr.State(self.made, time_to_live=SESSION_SECONDS)
+        self.source = gr.State(self.first, time_to_live=SESSION_SECONDS)
+        self.history = gr.State(
+            {} if self.first is None else {props["value"]["entry"]: (self.first, *values)}, time_to_live=SESSION_SECONDS
+        )
+        self.point = gr.State(None, time_to_live=SESSION_SECONDS)
+        self.pose = gr.State(None, time_to_live=SESSION_SECONDS)
 
     def _drawn(self, sample: Sample) -> np.ndarray:
-        structure = sample.structure
-        return self.main.draw(self.main.prepared_points(sample) if isinstance(structure, Keypoints) else structure)
+        return self.main.draw(self._prepared(sample).structure)
+
+    def _prepared(self, sample: Sample) -> Sample:
+        """Return a sample whose structure is as the target editor shows it, in a picture of the model's size."""
+        if not isinstance(sample.structure, Keypoints):
+            return sample
+        return Sample(np.zeros((*self.main.size, 3), np.uint8), self.main.prepared_points(sample))
 
     # Events
 
-    def _connect(self, page: gr.Blocks) -> None:
-        quiet: dict[str, Any] = dict(show_progress="hidden", api_visibility="private")
+    def _connect(self) -> None:
+        quiet: dict[str, Any] = dict(show_progress="minimal", show_progress_on=self.viewer, api_visibility="private")
+        silent: dict[str, Any] = dict(show_progress="hidden", api_visibility="private")
         editors = [self.source_editor.component, self.target_editor.component]
-        loaded = [self.picture, *editors, self.message]
-        posed = [self.target_editor.component, self.message]
-        generate = dict(
-            fn=self._generate,
-            inputs=[self.picture, *editors, self.point],
-            outputs=[self.shown, self.viewer, *editors, self.message],
-            concurrency_id=MODEL,
-            **quiet,
-        )
+        target = self.target_editor.component
+        loaded = [self.source, *editors, self.figures, self.source_files, self.source_note]
+        posed = [target, self.pose, self.target_note]
+        made = [self.shown, self.history, self.viewer, *editors, self.target_note]
+        given = [self.source, *editors, self.history, self.point]
+        generate = dict(fn=self._generate, inputs=given, outputs=made, concurrency_id=MODEL) | quiet
         after = generate | {"fn": self._generate_after}
-        self.source_files.upload(self._load_source, [self.source_files], loaded, **quiet).success(**after)
-        self.sources.select(self._load_example, None, loaded, **quiet).success(**after)
-        self.targets.select(self._load_example_target, None, posed, **quiet).success(**after)
+        self.source_files.upload(self._load_source, [self.source_files, target], loaded, **quiet).success(**after)
+        self.sources.chosen(self._load_example, [target], loaded, **quiet).success(**after)
+        self.targets.chosen(self._load_example_target, [self.source, self.fit], posed, **quiet).success(**after)
         if self.has_points:
-            files = [self.picture, self.pose_files]
-            self.pose_files.upload(self._load_pose, files, posed, **quiet).success(**after)
+            self.figures.chosen(self._load_figure, [self.source, target], loaded, **quiet).success(**after)
+            given = [self.source, self.pose_files, self.fit]
+            outputs = [*posed[:2], self.pose_files, posed[2]]
+            self.pose_files.upload(self._load_pose, given, outputs, **quiet).success(**after)
+            self.fit.input(self._refit, [self.source, target, self.pose, self.fit], posed, **quiet).success(**after)
         for changed in (*self.source_editor.changed, *self.target_editor.changed):
             changed(**generate, trigger_mode="always_last")
-        explained = [self.viewer, self.point, self.message]
-        self.viewer.point(self._explain, [self.shown], explained, trigger_mode="multiple", **quiet)
-        self.viewer.hover(self._hover, [self.shown], [self.viewer, self.message], trigger_mode="multiple", **quiet)
-        self.viewer.archive(self._archive, [self.shown, self.clip_file], [self.viewer, self.message], **quiet)
-        if self.main.gallery.examples:
-            page.load(self._load_first, None, loaded, **quiet).success(**after)
-
-    def _connect_clips(self) -> None:
-        outputs = [self.clip, self.clip_file, self.message]
-        given = [self.picture, self.source_editor.component, self.fps]
-        quiet: dict[str, Any] = dict(outputs=outputs, show_progress="hidden", api_visibility="private")
-        options = quiet | {"concurrency_id": CLIPS}
-        target = self.target_editor.component
-        events: list[Any] = [
-            button.click(partial(self._turn, choice), [*given, target], **options)
-            for choice, button in self.turns.items()
-        ]
-        events.append(self.driving_clips.select(self._drive, given, **options))
-        if self.has_points:
-            events.append(self.way.click(self._interpolate, [*given, target, self.length], **options))
-            events.append(self.clip_poses.upload(self._drive_by_files, [*given, self.clip_poses], **options))
-        self.stop.click(self._stop, None, cancels=events, **quiet)
+        back = [self.source, *editors, self.result_note]
+        self.viewer.back(self._go_back, [self.history], back, **quiet).success(**after)
+        explained = [self.viewer, self.point, self.result_note]
+        self.viewer.point(self._explain, [self.shown], explained, trigger_mode="multiple", **silent)
+        self.viewer.hover(self._hover, [self.shown], [self.viewer, self.result_note], trigger_mode="multiple", **silent)
+        saved = [self.viewer, self.result_note]
+        self.viewer.save(self._save, [self.shown, self.clips.file], saved, **quiet)
+        self.viewer.photograph(self._show_photograph, [self.shown], saved, **quiet)
 
     # Source and target
 
-    @_reporting_errors(3)
-    def _load_source(self, uploaded: list[str] | None) -> tuple:
-        sample = self.main.read_sample(_paths(uploaded))
-        if sample.structure is not None:
-            return *self._loaded(sample), ""
-        if not self.has_points:
-            return sample.picture, gr.skip(), gr.skip(), "Choose the structure of this picture below."
+    @reporting_errors(5, clears=4)
+    def _load_source(self, uploaded: list[str] | None, target: Any) -> tuple:
+        paths = _paths(uploaded)
+        if len(paths) == 1 and (content := read_result(paths[0])) is not None:
+            return self._load_result(paths[0], content)
+        sample = self.main.read_sample(paths)
+        if sample.structure is not None or not self.has_points:
+            text = "" if self.has_points else "Choose the structure of this picture below."
+            return *self._loaded(Source(sample, next(self.numbers)), target), note(text)
         try:
-            return *self._loaded(self.main.estimate(_paths(uploaded)[0])), "The key points are estimated."
-        except PosegenError as error:
-            reason = _message(error, (uploaded,)).splitlines()[0]
-        neutral = self.main.neutral(sample.picture.shape[:2])
-        return *self._loaded(Sample(sample.picture, neutral)), f"{reason}\nDrag the points of the source into place."
+            found, reason = self.main.estimate(paths[0]), "No figure was found in this picture."
+        except (ConfigError, MissingWeightsError) as error:
+            found, reason = [], refusal(error)["text"].splitlines()[0]
+        if not found:
+            rest = replace(sample, structure=self.main.neutral(sample.picture.shape[:2]))
+            text = f"{reason} Open “Points of the source” and drag them into place."
+            return *self._loaded(Source(rest, next(self.numbers)), target), note(text)
+        text = "The key points are estimated." if len(found) == 1 else f"{len(found)} people: the largest is chosen."
+        figures = found if len(found) > 1 else []
+        return *self._loaded(Source(found[0], next(self.numbers), figures), target), note(text)
 
-    def _load_first(self) -> tuple:
-        return self._show_example(*self.main.gallery.examples[0])
+    def _load_result(self, path: Path, content: Any) -> tuple:
+        """Go on from a result that the page saved."""
+        picture = content.picture()
+        source = self.source_editor.parse(content.structures["source_structure"], picture.shape[:2])
+        wanted = self.target_editor.parse(content.structures["target_structure"], self.main.size)
+        loaded = self._loaded(Source(Sample(picture, source), next(self.numbers)), None)
+        shown = self.target_editor.show(wanted, self.main.size, **self._options(Sample(picture, source)))
+        return loaded[0], loaded[1], shown, *loaded[3:], note(f"Restored from {path.name}.")
 
-    def _load_example(self, event: gr.SelectData) -> tuple:
-        return self._show_example(*_selected(self.main.gallery.examples, event))
+    @reporting_errors(5)
+    def _load_figure(self, source: Source | None, target: Any, event: gr.EventData) -> tuple:
+        figures = source.figures if source else ()
+        chosen = Source(selected(figures, event), next(self.numbers), figures)
+        picture, editor, wanted, _, files = self._loaded(chosen, target)
+        return picture, editor, wanted, gr.skip(), files, note("The chosen person is moved.")
 
-    def _show_example(self, source: Sample, target: Sample) -> tuple:
-        picture, editor, _ = self._loaded(source)
-        return picture, editor, self._show_target(target, **self._start(source)), ""
+    @reporting_errors(5)
+    def _load_example(self, target: Any, event: gr.EventData) -> tuple:
+        sample, wanted = selected(self.main.gallery.examples, event)
+        return *self._loaded(Source(sample, next(self.numbers), is_example=True), target, wanted), None
 
-    def _load_example_target(self, event: gr.SelectData) -> tuple:
-        return self._show_target(_selected(self.main.gallery.examples, event)[1]), ""
+    @reporting_errors(2)
+    def _load_example_target(self, source: Source | None, fit: str, event: gr.EventData) -> tuple:
+        target = selected(self.main.gallery.examples, event)[1]
+        if not self.has_points:
+            return self.target_editor.show(target.structure, self.main.size, chosen=True), None, None
+        raw = replace(target.structure, frame=target.picture.shape[:2])
+        return self._show_pose(raw, source, fit), raw, None
 
-    def _loaded(self, sample: Sample) -> tuple:
-        """Picture and updates of both editors for a new source; the target starts as its own structure."""
-        frame = sample.picture.shape[:2]
-        background = {"background": picture_address(sample.picture)} if self.has_points else {}
-        source = self.source_editor.show(sample.structure, frame, **background)
-        return sample.picture, source, self._show_target(sample, **self._start(sample))
+    def _show_pose(self, raw: Keypoints, source: Source | None, fit: str) -> Any:
+        how = way_to_fit(fit)
+        if how == "auto" and (source is None or source.is_example):
+            how = "none"  # the figure of an example is fitted to its pictures
+        pose = self.main.fit([raw], source and source.sample, how)[0]
+        return self.target_editor.show(pose, self.main.size, chosen=True)
 
-    def _start(self, sample: Sample) -> dict[str, Any]:
-        """Start of the target editor's slider: the source's own pose."""
-        if not isinstance(self.target_editor, PointsEditor):
+    def _loaded(self, source: Source, value: Any, wanted: Sample | None = None) -> tuple:
+        """Updates for a new source. A target that somebody chose stays; else it is *wanted*, or the source's own."""
+        sample, options = source.sample, self._options(source.sample)
+        shown = self._prepared(sample if wanted is None else wanted)
+        target = self.target_editor.show(shown.structure, self.main.size, **options)
+        if value is not None and self.target_editor.is_chosen(value):
+            target = gr.update(**options) if options else gr.skip()
+        editor = self.source_editor.show(sample.structure, sample.picture.shape[:2], **self._background(sample))
+        figures = [[picture_address(_thumbnail(one)), f"Person {k}"] for k, one in enumerate(source.figures, 1)]
+        return source, editor, target, gr.update(items=figures), None
+
+    def _background(self, sample: Sample) -> dict[str, Any]:
+        return {"background": picture_address(sample.picture)} if self.has_points else {}
+
+    def _options(self, source: Source | Sample) -> dict[str, Any]:
+        """Start of the target editor's slider: the source's own pose; and no picture behind it."""
+        sample = source.sample if isinstance(source, Source) else source
+        if not (self.has_points and isinstance(sample.structure, Keypoints)):
             return {}
         return {"start": pose_points(self.main.prepared_points(sample), self.main.size)}
 
-    def _show_target(self, sample: Sample, **options: Any) -> Any:
-        structure = self.main.prepared_points(sample) if self.has_points else sample.structure
-        return self.target_editor.show(structure, self.main.size, **options)
+    @reporting_errors(3, clears=2)
+    def _load_pose(self, source: Source | None, uploaded: list[str] | None, fit: str) -> tuple:
+        how = way_to_fit(fit)
+        pose, picture = self.main.read_pose(_paths(uploaded), source and source.sample, how)
+        if picture is not None:
+            background = picture_address(resize_image(picture.picture, self.main.size))
+            shown = self.target_editor.show(pose, self.main.size, chosen=True, background=background)
+            return shown, None, None, note("No figure was found in this picture. Drag the points onto it.")
+        return self.target_editor.show(pose, self.main.size, chosen=True, background=""), None, None, None
 
-    @_reporting_errors(1)
-    def _load_pose(self, picture: np.ndarray | None, uploaded: list[str] | None) -> tuple:
-        pose = self.main.read_pose(_paths(uploaded), self._frame(picture))
-        return self.target_editor.show(pose, self.main.size), ""
-
-    def _frame(self, picture: np.ndarray | None) -> tuple[int, int]:
-        return self.main.size if picture is None else picture.shape[:2]
+    @reporting_errors(2)
+    def _refit(self, source: Source | None, value: Any, raw: Keypoints | None, fit: str) -> tuple:
+        pose = replace(self.target_editor.read(value), frame=self.main.size) if raw is None else raw
+        return self._show_pose(pose, source, fit), gr.skip(), None
 
     # Result
 
-    def _sample(self, picture: np.ndarray | None, source: Any) -> Sample:
-        if picture is None:
+    def _make(self, source: Source | None, source_value: Any, target_value: Any) -> ShownResult:
+        if source is None:
             raise InputError("Give a picture first.")
-        return Sample(picture, self.source_editor.read(source))
-
-    @_reporting_errors(4)
-    def _generate(
-        self, picture: np.ndarray | None, source: Any, target: Any, point: tuple[float, float] | None
-    ) -> tuple:
-        sample, wanted = self._sample(picture, source), self.target_editor.read(target)
+        sample = replace(source.sample, structure=self.source_editor.read(source_value))
+        wanted = self.target_editor.read(target_value)
         outputs = {model.name: model.generate(sample, scaled(wanted, self.main, model)) for model in self.models}
+        frame = (sample.picture.shape[0], sample.picture.shape[1])
         files = {
-            "source_structure": self.source_editor.file(source, self._frame(picture)),
-            "target_structure": self.target_editor.file(target, self.main.size),
+            "source_structure": self.source_editor.file(source_value, frame),
+            "target_structure": self.target_editor.file(target_value, self.main.size),
         }
-        start = self._start(sample)
+        return ShownResult(outputs, sample.picture, files)
+
+    def _viewer_props(self, shown: ShownResult | None, entry: str, point: Any) -> dict[str, Any]:
+        if shown is None:
+            return dict(value=None, origins=None, files=None, photograph=None, has_photograph=False)
+        value = outputs_value(shown.outputs) | {"entry": entry}
+        return dict(
+            value=value,
+            origins=origins(shown.outputs, point),
+            files=shown.structures,
+            photograph=None,
+            has_photograph=next(iter(shown.outputs.values())).is_part,
+        )
+
+    def _entry(self, source: Source, source_value: Any, target_value: Any) -> str:
+        """Key of a result in the history: the steps of one drag are one entry."""
+        steps = self.source_editor.step(source_value), self.target_editor.step(target_value)
+        return f"{source.number} {steps[0]} {steps[1]}"
+
+    @reporting_errors(5)
+    def _generate(
+        self, source: Source | None, source_value: Any, target_value: Any, history: dict, point: Any
+    ) -> tuple:
+        shown = self._make(source, source_value, target_value)
+        assert source is not None
+        entry = self._entry(source, source_value, target_value)
+        kept = history | {entry: (source, source_value, target_value)}
+        for old in list(kept)[:-MAX_KEPT]:
+            del kept[old]
+        sample = replace(source.sample, structure=self.source_editor.read(source_value))
+        start = self._options(sample)
         return (
-            ShownResult(outputs, sample.picture, files),
-            gr.update(value=outputs_value(outputs), origins=origins(outputs, point), files=files),
+            shown,
+            kept,
+            gr.update(**self._viewer_props(shown, entry, point)),
             self.source_editor.drawn(sample.structure),
-            gr.update(**start) if start else self.target_editor.drawn(wanted),
-            "",
+            gr.update(**start) if start else self.target_editor.drawn(self.target_editor.read(target_value)),
+            None,
         )
 
     def _generate_after(self, *given: Any) -> tuple:
-        """Generate after something was loaded, whose message stays."""
-        *shown, message = self._generate(*given)
-        return *shown, message or gr.skip()
+        """Generate after something was loaded, whose note stays."""
+        *shown, said = self._generate(*given)
+        return *shown, said or gr.skip()
 
-    @_reporting_errors(2)
+    @reporting_errors(3)
+    def _go_back(self, history: dict, event: gr.EventData) -> tuple:
+        kept = history.get(str(getattr(event, "entry", "")))
+        if kept is None:
+            raise InputError("This result is not kept any longer.")
+        source, source_value, target_value = kept
+        background = self._background(source.sample)
+        return source, gr.update(value=source_value, **background), gr.update(value=target_value), None
+
+    @reporting_errors(2)
     def _explain(self, shown: ShownResult | None, event: gr.EventData) -> tuple:
         if shown is None:
             return gr.skip(), gr.skip(), gr.skip()
         point, number = _event_point(event)
-        return gr.update(origins=origins(shown.outputs, point), answered=number), point, ""
+        return gr.update(origins=origins(shown.outputs, point), answered=number), point, None
 
-    @_reporting_errors(1)
+    @reporting_errors(1)
     def _hover(self, shown: ShownResult | None, event: gr.EventData) -> tuple:
         if shown is None:
             return gr.skip(), gr.skip()
@@ -360,95 +469,29 @@ class _Page:
         answer = {"number": number, "x": point[0], "y": point[1], "origins": origins(shown.outputs, point)}
         return gr.update(hovered=answer), gr.skip()
 
-    @_reporting_errors(1)
-    def _archive(self, shown: ShownResult | None, clip: ClipFile | None) -> tuple:
+    @reporting_errors(1)
+    def _save(self, shown: ShownResult | None, clip: ClipFile | None, event: gr.EventData) -> tuple:
         if shown is None:
-            raise InputError("There is nothing to download yet.")
+            raise InputError("There is nothing to save yet.")
+        if getattr(event, "name", "") == "result.png":
+            saved = {"name": "result.png", "address": data_address(result_png(shown, self.title), "image/png")}
+            return gr.update(saved=saved), None
         made_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         content = archive(shown, clip, {"page": self.title, "models": [*shown.outputs], "made at": made_at})
-        return gr.update(archive=data_address(content, "application/zip")), ""
+        return gr.update(saved={"name": "posegen.zip", "address": data_address(content, "application/zip")}), None
 
-    # Clips
-
-    @_reporting_errors(2)
-    def _interpolate(self, picture: Any, source: Any, fps: float, target: Any, length: float) -> Iterator[tuple]:
-        sample = self._sample(picture, source)
-        poses = self.main.interpolate(sample, self.target_editor.read(target), int(length))
-        yield from self._film(sample, poses, fps)
-
-    @_reporting_errors(2)
-    def _turn(self, choice: str, picture: Any, source: Any, fps: float, target: Any) -> Iterator[tuple]:
-        numbers = self.target_editor.read(target)
-        yield from self._film(self._sample(picture, source), self.main.turn(choice, numbers), fps)
-
-    @_reporting_errors(2)
-    def _drive(self, picture: Any, source: Any, fps: float, event: gr.SelectData) -> Iterator[tuple]:
-        sample = self._sample(picture, source)
-        clip = _selected(self.main.gallery.clips, event)
-        yield from self._film(sample, self.main.gallery.structures(clip, MAX_FRAMES), fps)
-
-    @_reporting_errors(2)
-    def _drive_by_files(self, picture: Any, source: Any, fps: float, uploaded: list[str] | None) -> Iterator[tuple]:
-        sample = self._sample(picture, source)
-        yield from self._film(sample, self.main.read_clip(_paths(uploaded), self._frame(picture)), fps)
-
-    def _stop(self) -> tuple:
-        return gr.update(value=None, stopped=next(self.numbers)), None, "Stopped."
-
-    def _film(self, sample: Sample, targets: Sequence[Structure], fps: float) -> Iterator[tuple]:
-        """Generate a clip of all models side by side: yields the progress, and at last the file."""
-        if not 1 <= fps <= MAX_FPS:
-            raise InputError(f"a clip has 1 to {MAX_FPS} frames per second, got {fps}")
-        last, clip = 0.0, next(self.numbers)
-        with tempfile.TemporaryDirectory(prefix="posegen_clip") as folder:
-            path = Path(folder, "clip.mp4")
-            with VideoWriter(path, fps) as video:
-                for number, frame in enumerate(self._frames(sample, targets)):
-                    if time.monotonic() - last > PROGRESS_SECONDS:
-                        last = time.monotonic()
-                        yield {"done": number, "of": len(targets), "clip": clip}, None, ""
-                    video.write(frame)
-            content = path.read_bytes()
-        poses = None
-        if self.main.layout is not None and all(isinstance(target, Keypoints) for target in targets):
-            poses = own_content(targets, self.main.layout, self.main.size)
-        names = ", ".join(model.name for model in self.models)
-        caption = f"{len(targets)} frames, {fps:g} per second" + f"; from the left: {names}" * (len(self.models) > 1)
-        video_address = data_address(content, "video/mp4")
-        yield (
-            {"video": video_address, "caption": caption, "poses": poses},
-            ClipFile(content, poses, sample.picture),
-            "",
-        )
-
-    def _frames(self, sample: Sample, targets: Sequence[Structure]) -> Iterator[np.ndarray]:
-        """Generate the frames of all models side by side, at the first one's size."""
-        clips = [model.frames(sample, [scaled(t, self.main, model) for t in targets]) for model in self.models]
-        for frames in zip(*clips, strict=True):
-            yield np.concatenate([resize_image(frame, self.main.size) for frame in frames], axis=1)
+    @reporting_errors(1)
+    def _show_photograph(self, shown: ShownResult | None) -> tuple:
+        if shown is None:
+            raise InputError("There is no result yet.")
+        picture = next(iter(shown.outputs.values())).in_photograph()
+        return gr.update(photograph=picture_address(picture, generated=True)), None
 
 
-def _selected(items: Sequence[Any], event: gr.SelectData) -> Any:
-    """Return the selected item of a gallery; the index comes from a browser and may be anything."""
-    index = event.index if isinstance(event.index, int) else 0
-    return items[index % len(items)]
+def _thumbnail(sample: Sample) -> np.ndarray:
+    height, width = sample.picture.shape[:2]
+    return resize_image(sample.picture, (THUMBNAIL, max(1, round(width * THUMBNAIL / height))))
 
 
-def _upload(label: str, name: str) -> gr.File:
-    return gr.File(label=label, file_count="multiple", elem_id=name, height=UPLOAD_HEIGHT)
-
-
-def _gallery(label: str, name: str, items: Sequence[tuple[np.ndarray, str | None]]) -> gr.Gallery:
-    return gr.Gallery(
-        list(items),
-        label=label,
-        show_label=False,
-        visible=bool(items),
-        elem_id=name,
-        columns=3,
-        height=GALLERY_HEIGHT,
-        allow_preview=False,
-        object_fit="contain",
-        interactive=False,
-        buttons=[],
-    )
+def _upload(label: str, name: str) -> gr.UploadButton:
+    return gr.UploadButton(label, file_count="multiple", elem_id=name, size="md", variant="secondary")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
 from posegen.data import KeypointLayout, Keypoints
-from posegen.data.images import PHOTOGRAPH_ENDINGS, read_photograph, resize_image, to_uint8
+from posegen.data.estimators import load_estimator
+from posegen.data.images import PHOTOGRAPH_ENDINGS, Photograph, read_photograph, resize_image, to_uint8
 from posegen.data.pose_files import in_pixels
 from posegen.errors import ConfigError, DataError, InputError
 from posegen.inference import (
@@ -21,12 +22,13 @@ from posegen.inference import (
     Prepared,
     interpolate_keypoints,
     prepare_subject,
-    read_inputs,
     read_keypoints,
 )
-from posegen.inference.framing import choose_window, whole_window
+from posegen.inference.framing import Window, choose_window, whole_window
+from posegen.inference.pasting import put_back
 from posegen.inference.prepare import test_dataset
-from posegen.inference.retarget import place_frame
+from posegen.inference.retarget import UNNOTICED_SIZE, Placement, place_frame, place_targets
+from posegen.records import Transfer
 from posegen.visualization import flow_to_rgb, mask_to_rgb, warp
 
 from .explanation import Level, levels_of, recorded_kernels
@@ -41,7 +43,16 @@ MAX_SIDE = 1024
 """Maximum side, in pixels, at which an uploaded picture is stored; models see 64 to 256."""
 MAX_FRAMES = 120
 """Maximum length of a clip; at 256×256 and one second a frame it takes two minutes on two cores."""
+MAX_PHOTOGRAPH = 1600
+"""Maximum side, in pixels, at which a photograph is stored into which results are put back."""
+MAX_FIGURES = 8
+"""Maximum number of figures of one photograph to choose from."""
+REST_MARGIN = 0.1
+"""Margin around a rest pose on each side, as a share of the picture's sides."""
 RESULT, SOURCE, FLOW, MASK, WARPED = "result", "source", "flow", "mask", "warped source"
+SHARES = "warped or generated"
+COLOR_WARPED, COLOR_GENERATED = (37, 99, 235), (234, 88, 12)
+"""Colors over the result where it is warped, and where it is generated."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +61,16 @@ class Output:
 
     Args:
         layers: pictures uint8 H W 3 by caption: the result, the prepared source and, for a model with flows, the flow
-            in colors, the mask and the warped source.
+            in colors, the mask, the result tinted by it, and the warped source.
         levels: flows, masks and kernels, coarse to fine.
+        prepared, made: input and output of the model.
         drawn: drawing of the target structure.
     """
 
     layers: dict[str, np.ndarray]
     levels: list[Level]
+    prepared: Prepared
+    made: Transfer
     drawn: np.ndarray | None = None
 
     @property
@@ -64,6 +78,16 @@ class Output:
         """(H, W)."""
         height, width = self.layers[RESULT].shape[:2]
         return height, width
+
+    @property
+    def is_part(self) -> bool:
+        """Return whether the model saw only a part of the photograph."""
+        height, width = self.prepared.photograph.image.shape[:2]
+        return self.prepared.window != Window(0, 0, width, height)
+
+    def in_photograph(self) -> np.ndarray:
+        """Return the photograph, uint8 H W 3, with the result in the place of what the model saw."""
+        return put_back(self.prepared, self.made)
 
 
 class PageModel:
@@ -123,55 +147,94 @@ class PageModel:
             points = in_pixels(points, (picture.shape[0], picture.shape[1]))
         return points.within((picture.shape[0], picture.shape[1]))
 
-    def estimate(self, path: Path) -> Sample:
-        """Read a picture and estimate its key points.
+    def estimate(self, path: Path) -> list[Sample]:
+        """Read a picture and estimate its key points: one sample for each figure, the largest first.
 
         Raises:
-            DataError: the picture is broken, or no figure is found in it.
+            DataError: the picture is broken.
             ConfigError, MissingWeightsError: no plugin estimates such key points, or it cannot run here.
         """
+        assert self.layout is not None
         picture = read_photograph(path, most_pixels=MAX_PIXELS).image
-        return self._framed(picture, read_inputs([PoseInput(path, name=path.name)], [], self.encoder)[0][0].structure)
+        figures = load_estimator(self.layout)(picture)[:MAX_FIGURES]
+        return [self._framed(picture, replace(figure.keypoints, frame=picture.shape[:2])) for figure in figures]
 
-    def read_pose(self, paths: Sequence[Path], frame: tuple[int, int]) -> Keypoints:
-        """Read a target pose, in pixels of the model's size.
+    def read_pose(
+        self, paths: Sequence[Path], source: Sample | None, fit: str = "auto"
+    ) -> tuple[Keypoints, Sample | None]:
+        """Read a target pose.
 
         Args:
             paths: a key-point file, its picture, or both; for a picture alone the key points are estimated.
-            frame: size (H, W) of the picture whose pixels the points count, if neither picture nor file says so.
+            source: the source; the pose counts its pixels if neither picture nor file says otherwise.
+            fit: see :meth:`fit`.
+
+        Returns:
+            The pose in pixels of the model's size; and None, or the picture, if no figure was found in it and the pose
+            is the rest pose.
 
         Raises:
             DataError: a file is broken, or there are others.
             ConfigError, MissingWeightsError: see :meth:`estimate`.
         """
         others = [path for path in paths if path.suffix.lower() not in PHOTOGRAPH_ENDINGS]
-        if len(paths) > len(others):
-            sample = self.read_sample(paths)
-            return self.prepared_points(self.estimate(paths[0]) if sample.structure is None else sample)
-        if len(others) != 1:
+        if len(paths) == len(others) != 1:
             raise DataError("the files", f"{len(others)} key-point files", "Give one, and its picture if you have it.")
-        return self._prepare_pose(_only(read_clip_poses(others, self.encoder, MAX_FRAMES), others[0]), frame)
+        if len(paths) == len(others):
+            pose = _only(read_clip_poses(others, self.encoder, MAX_FRAMES), others[0])
+            return self.fit([pose], source, fit)[0], None
+        sample = self.read_sample(paths)
+        if sample.structure is None:
+            found = self.estimate(paths[0])
+            if not found:
+                return self.neutral(self.size), sample
+            sample = found[0]
+        frame = (sample.picture.shape[0], sample.picture.shape[1])
+        return self.fit([replace(sample.structure, frame=frame)], source, fit)[0], None
 
-    def read_clip(self, paths: Sequence[Path], frame: tuple[int, int]) -> list[Keypoints]:
+    def read_clip(self, paths: Sequence[Path], source: Sample | None, fit: str = "auto") -> list[Keypoints]:
         """Read the poses of a clip, in pixels of the model's size: one file a frame, or the page's own file.
 
         Args:
             paths: key-point files.
-            frame: see :meth:`read_pose`.
+            source, fit: see :meth:`read_pose`.
 
         Raises:
             DataError: files are broken, all named at once, or there are too many frames.
         """
-        return [self._prepare_pose(pose, frame) for pose in read_clip_poses(paths, self.encoder, MAX_FRAMES)]
+        return self.fit(read_clip_poses(paths, self.encoder, MAX_FRAMES), source, fit)
 
-    def _prepare_pose(self, pose: Keypoints, frame: tuple[int, int]) -> Keypoints:
-        if pose.frame == self.size:
-            return pose  # already prepared when the page wrote it
+    def fit(self, poses: Sequence[Keypoints], source: Sample | None, fit: str) -> list[Keypoints]:
+        """Bring the poses of one figure into pixels of the model's size, all in the same way.
+
+        Args:
+            poses: in pixels of their frame, or of the source without one.
+            source: the source, to whose figure they are fitted; None: they are not.
+            fit: one of :data:`posegen.inference.retarget.RETARGET`.
+        """
+        blank = np.zeros((*self.size, 3), np.uint8) if source is None else np.zeros_like(source.picture)
+        groups = {
+            frame: [pose for pose in poses if pose.frame == frame] for frame in dict.fromkeys(p.frame for p in poses)
+        }
+        places = {frame: self._place(group, source, blank, fit) for frame, group in groups.items()}
+
+        def fitted(pose: Keypoints) -> Keypoints:
+            if fit == "auto" and pose.frame == self.size:
+                return pose  # prepared, and fitted, when the page wrote it
+            return self.prepared_points(Sample(blank, replace(places[pose.frame](pose), frame=None)))
+
+        return [fitted(pose) for pose in poses]
+
+    def _place(self, poses: Sequence[Keypoints], source: Sample | None, blank: np.ndarray, fit: str) -> Placement:
         assert self.layout is not None
-        placed = pose if pose.frame is None else place_frame([pose], self.layout, frame)(pose)
-        size = _stored_size(*frame)
-        points = placed.scale(size[1] / frame[1], size[0] / frame[0])
-        return self.prepared_points(Sample(np.zeros((*size, 3), np.uint8), points))
+        size = (blank.shape[0], blank.shape[1])
+        if source is None or not isinstance(source.structure, Keypoints):
+            return place_frame(poses, self.layout, size)
+        kept = place_targets(source.structure, poses, self.layout, size, "none")
+        unnoticed = 1 / UNNOTICED_SIZE <= kept.ratio <= UNNOTICED_SIZE
+        if fit == "none" or (fit == "auto" and unnoticed):
+            return kept
+        return place_targets(source.structure, poses, self.layout, size, "scale" if fit == "auto" else fit)
 
     def _framed(self, picture: np.ndarray, points: Keypoints | None) -> Sample:
         """Crop a photograph around its figure, or pad it to the model's proportions, and reduce it."""
@@ -181,9 +244,13 @@ class PageModel:
         if proportions is None or (points is not None and points.listed):
             return _reduced(picture, points)
         if points is None:
-            return _reduced(whole_window(size, proportions).cut(picture), None)
-        window = choose_window(size, proportions, points, [], "auto")
-        return _reduced(window.cut(picture), window.shift(points))
+            window = whole_window(size, proportions)
+        else:
+            window, points = (found := choose_window(size, proportions, points, [], "auto")), found.shift(points)
+        photograph = resize_image(picture, _stored_size(*size, MAX_PHOTOGRAPH))
+        return replace(
+            _reduced(window.cut(picture), points), photograph=photograph, window=_scaled(window, size, photograph)
+        )
 
     # Structures
 
@@ -193,12 +260,9 @@ class PageModel:
         return prepare_subject(self.inferencer.config, sample.picture, sample.structure)[1]
 
     def neutral(self, frame: tuple[int, int]) -> Keypoints:
-        """Return a pose to start with, for a picture of that size (H, W): that of an example, or one of the layout."""
+        """Return the layout's rest pose in a picture of that size (H, W), or one in the shape of its graph."""
         assert self.layout is not None
-        if not self.gallery.examples:
-            return neutral_pose(self.layout, frame)
-        keypoints = self.gallery.examples[0][0].structure
-        return keypoints.scale(frame[1] / self.size[1], frame[0] / self.size[0])
+        return rest_pose(self.layout, frame) if self.layout.rest else neutral_pose(self.layout, frame)
 
     def draw(self, structure: Structure) -> np.ndarray:
         """Draw a prepared structure: uint8 H W 3."""
@@ -248,8 +312,11 @@ class PageModel:
                 FLOW: resize_image(flow_to_rgb(flow[0]), self.size, "nearest"),
                 MASK: resize_image(mask_to_rgb(mask[0]), self.size, "nearest"),
                 WARPED: to_uint8(warp(source, out.flows[-1])[0]),
+                SHARES: _tinted(layers[RESULT], mask[0, 0].numpy(), self.size),
             }
-        return Output(layers, levels_of(out, kernels), self.encoder.draw(prepared.target_structure))
+        if sample.photograph is not None and sample.window is not None:
+            prepared = replace(prepared, photograph=Photograph(sample.photograph), window=sample.window)
+        return Output(layers, levels_of(out, kernels), prepared, out, self.encoder.draw(prepared.target_structure))
 
     def frames(self, sample: Sample, targets: Iterable[Structure]) -> Iterator[np.ndarray]:
         """Generate the frames, uint8 H W 3, of a clip in which a sample moves through structures.
@@ -328,6 +395,16 @@ def _only(poses: Sequence[Keypoints], path: Path) -> Keypoints:
     return poses[0]
 
 
+def rest_pose(layout: KeypointLayout, frame: tuple[int, int]) -> Keypoints:
+    """Place the rest pose of a layout in the middle of a picture of that size (H, W), as large as its margin lets."""
+    present = np.array([place is not None for place in layout.rest])
+    places = np.array([place or (0, 0) for place in layout.rest], np.float64)
+    low, high = places[present].min(0), places[present].max(0)
+    sides = np.array([frame[1] - 1, frame[0] - 1])
+    scale = ((1 - 2 * REST_MARGIN) * sides / np.maximum(high - low, 1e-6)).min()
+    return Keypoints(sides / 2 + scale * (places - (low + high) / 2), present)
+
+
 def neutral_pose(layout: KeypointLayout, frame: tuple[int, int]) -> Keypoints:
     """Build a symmetric pose in the shape of the layout's graph, in pixels of a picture of that size (H, W).
 
@@ -372,9 +449,24 @@ def _stretch(values: np.ndarray, low: float, high: float) -> np.ndarray:
     return low + (high - low) * (values - values.min()) / span
 
 
-def _stored_size(height: int, width: int) -> tuple[int, int]:
+def _tinted(picture: np.ndarray, mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Tint a result, uint8 H W 3, by its mask h w: :data:`COLOR_WARPED` where it is 1, else :data:`COLOR_GENERATED`."""
+    colors = mask[..., None] * np.array(COLOR_WARPED) + (1 - mask[..., None]) * np.array(COLOR_GENERATED)
+    tint = resize_image(colors.round().clip(0, 255).astype(np.uint8), size, "nearest")
+    gray = picture.mean(axis=2, keepdims=True)
+    return (0.5 * gray + 0.5 * tint).round().astype(np.uint8)
+
+
+def _scaled(window: Window, size: tuple[int, int], photograph: np.ndarray) -> Window:
+    """Return a window of a picture of that size (H, W) in pixels of the reduced photograph."""
+    x, y = photograph.shape[1] / size[1], photograph.shape[0] / size[0]
+    left, top = round(window.left * x), round(window.top * y)
+    return Window(left, top, max(1, round(window.width * x)), max(1, round(window.height * y)))
+
+
+def _stored_size(height: int, width: int, most: int = MAX_SIDE) -> tuple[int, int]:
     """Size (H, W) at which a picture is stored."""
-    shrink = min(1.0, MAX_SIDE / max(height, width))
+    shrink = min(1.0, most / max(height, width))
     return max(1, round(height * shrink)), max(1, round(width * shrink))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,13 @@ from posegen.data import KeypointLayout, Keypoints
 from posegen.data.generated import marks
 from posegen.errors import InputError
 from posegen.inference import as_keypoints
+from posegen.inference.retarget import RETARGET
 
 from .explanation import Origin, explain_point
 from .page_model import SOURCE, Output
+
+FITS = ("automatically", "not at all", "size and place", "size, place and limbs")
+"""Names of :data:`posegen.inference.retarget.RETARGET` on the page."""
 
 
 def pose_value(keypoints: Keypoints, size: tuple[int, int]) -> dict[str, Any]:
@@ -61,6 +66,29 @@ def numbers_of(value: Any, choices: Mapping[str, Sequence[str]]) -> tuple[int, .
     return tuple(numbers)
 
 
+def selected(items: Sequence[Any], event: Any) -> Any:
+    """Return the chosen item of a picker from an event, which a browser may have sent anything with.
+
+    Raises:
+        InputError: there is no such item.
+    """
+    index = getattr(event, "index", None)
+    if type(index) is not int or not 0 <= index < len(items):
+        raise InputError("the page sent no choice")
+    return items[index]
+
+
+def way_to_fit(name: str) -> str:
+    """Return the one of :data:`posegen.inference.retarget.RETARGET` that has a name of :data:`FITS`.
+
+    Raises:
+        InputError: none has.
+    """
+    if name not in FITS:
+        raise InputError("the page sent no way to fit poses")
+    return RETARGET[FITS.index(name)]
+
+
 def layout_value(layout: KeypointLayout) -> dict[str, Any]:
     """Convert a layout for the pose editor."""
     return {
@@ -81,10 +109,19 @@ def picture_address(picture: np.ndarray, generated: bool = False) -> str:
     return data_address(png(picture, generated), "image/png")
 
 
-def png(picture: np.ndarray, generated: bool) -> bytes:
-    """Encode a picture, uint8 H W 3, as PNG; *generated*: its metadata say so."""
+def png(picture: np.ndarray, generated: bool, texts: Mapping[str, str] = MappingProxyType({})) -> bytes:
+    """Encode a picture as PNG.
+
+    Args:
+        picture: uint8 H W 3.
+        generated: whether its metadata say that it is generated.
+        texts: further texts of a generated picture by keyword, ASCII.
+    """
     content = io.BytesIO()
-    Image.fromarray(picture).save(content, "png", compress_level=1, **(marks("PNG") if generated else {}))
+    options = marks("PNG") if generated else {}
+    for keyword, text in texts.items():
+        options["pnginfo"].add_text(keyword, text)
+    Image.fromarray(picture).save(content, "png", compress_level=1, **options)
     return content.getvalue()
 
 

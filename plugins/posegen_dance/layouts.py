@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from posegen_people.layouts import OPENPOSE_18, body_parts
+from posegen_people.layouts import OPENPOSE_18, body_parts, rest_pose
 
 from posegen.data import KeypointLayout, Keypoints
 
@@ -25,6 +25,7 @@ HUMAN36M = KeypointLayout(
         (8, 11), (11, 12), (12, 13), (8, 14), (14, 15), (15, 16),
     ),
     parts=body_parts(_HUMAN36M),
+    rest=rest_pose(_HUMAN36M),
     colors=(
         (255, 255, 255),
         (0, 255, 170), (0, 255, 255), (0, 170, 255),

@@ -43,6 +43,39 @@ def body_parts(names: Sequence[str]) -> tuple[RigidPart, ...]:
     return tuple(part for part in parts if part.start and part.end)
 
 
+_REST = {
+    "head top": (0.0, 0.0),
+    "nose": (0.0, 0.081),
+    "left eye": (0.017, 0.063),
+    "left ear": (0.043, 0.074),
+    "neck": (0.0, 0.199),
+    "thorax": (0.0, 0.199),
+    "spine": (0.0, 0.335),
+    "mid hip": (0.0, 0.47),
+    "pelvis": (0.0, 0.47),
+    "left shoulder": (0.099, 0.199),
+    "left elbow": (0.152, 0.344),
+    "left wrist": (0.211, 0.466),
+    "left hip": (0.065, 0.47),
+    "left knee": (0.079, 0.706),
+    "left ankle": (0.094, 0.954),
+    "left big toe": (0.092, 0.984),
+    "left small toe": (0.122, 0.984),
+    "left heel": (0.094, 0.97),
+}
+_REST |= {f"right{name[4:]}": (-x, y) for name, (x, y) in _REST.items() if name.startswith("left ")}
+
+
+def rest_pose(names: Sequence[str]) -> tuple[tuple[float, float] | None, ...]:
+    """Return a person who stands and faces the viewer, arms a little apart, for a layout with points of these names.
+
+    The unit is the person's height. Places are those of the mean body of people in 3D (plugin posegen_people3d) with
+    the arms turned out by 0.35 and the legs by 0.06 radians, seen from the front; heels and small toes, which it does
+    not have, are set beside the ankles and toes. Points of faces and hands are left out.
+    """
+    return tuple(_REST.get(name) for name in names)
+
+
 def _layout(
     name: str,
     names: Sequence[str],
@@ -50,7 +83,7 @@ def _layout(
     colors: Sequence[tuple[int, int, int]],
     means: Sequence[tuple[str, tuple[str, ...]]] = (),
 ) -> KeypointLayout:
-    """Build a layout of people from the names of its points; partners and rigid parts follow from the names."""
+    """Build a layout of people from the names of its points, from which the rest follows."""
     number = {point: k for k, point in enumerate(names)}
     return KeypointLayout(
         name=name,
@@ -60,6 +93,7 @@ def _layout(
         colors=tuple(colors),
         parts=body_parts(names),
         means=tuple(means),
+        rest=rest_pose(names),
     )
 
 

@@ -59,6 +59,8 @@ class KeypointLayout:
         parts: rigid parts, for flow priors; the length of the first one measures the subject. Default: none.
         means: points that are the mean of others where they are missing: name, and names of the others, which may be
             points of other layouts. For :func:`convert_keypoints`.
+        rest: pose to start an edit with: (x, y) one a point, in any unit, y down; None for a point that it lacks.
+            Default: none.
     """
 
     name: str
@@ -68,6 +70,7 @@ class KeypointLayout:
     colors: tuple[tuple[int, int, int], ...]
     parts: tuple[RigidPart, ...] = ()
     means: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    rest: tuple[tuple[float, float] | None, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)

@@ -1,4 +1,4 @@
-// Choose classes. value: {numbers: [number of the class for each choice, …]}
+// Choose classes. value: {numbers: [number of the class for each choice, …], chosen: whether somebody chose them}
 // props.choices: [[name, [names of its classes]], …]; props.drawn: address of a drawing of the chosen structure.
 // Triggers 'moved' when a number changes, at most once in INTERVAL while a slider is dragged.
 const INTERVAL = 120; // milliseconds
@@ -19,7 +19,7 @@ function choose(k, number) {
   const count = props.choices[k][1].length;
   const numbers = [...props.value.numbers];
   numbers[k] = (number + count) % count;
-  props.value = { numbers };
+  props.value = { numbers, chosen: true };
   draw();
   send();
 }

@@ -1,5 +1,5 @@
 // Show the progress of a clip, and the clip.
-// value: null, or {done, of, clip: its number}, or {video: data address of an MP4 file, caption, poses: content of clip.json or
+// value: null, or {done, of, what: is done to the frames, clip: its number}, or {video: data address of an MP4 file, caption, poses: content of clip.json or
 // null}. props.stopped: clips with smaller numbers are stopped; their last progress may still arrive.
 const find = (selector) => element.querySelector(selector);
 const video = find("video"), progress = find("progress");
@@ -33,7 +33,7 @@ function render() {
   find(".text").textContent = value ? "" : "No clip yet.";
   if (value?.of !== undefined) {
     Object.assign(progress, { max: value.of, value: value.done });
-    find(".text").textContent = `Frame ${value.done} of ${value.of}`;
+    find(".text").textContent = value.what ? `${value.what} ${value.done} of ${value.of}` : "Starting …";
   }
   if (value?.video) show(value);
   else {

@@ -1,12 +1,19 @@
-// Show result and source side by side, and the origin of a point of the result.
-// value: null, or {models: [{name, width, height, layers: {caption: address of a PNG}}, …]}, all of one input.
+// Show result and source side by side, a slider from one to the other, and the origin of a point of the result.
+// value: null, or {models: [{name, width, height, layers: {caption: address of a PNG}}, …], entry: key of the result in the
+// history}, all models of one input.
 // props.origins: null, or for each model {levels: [{title, text, cell, place, source, taps: [[x, y, weight], …]}, …]},
 // coarse to fine; props.answered: number of the 'point' request they answer. props.hovered: null, or {number, x, y, origins},
-// the answer to a 'hover' request. props.files: {name of a JSON file: content}. props.archive: data address of a zip file, or
-// null. Triggers 'point' (a click) and 'hover' (the mouse rests there), each with x and y, as fractions of the result's width
-// and height, and a number; and 'archive' to request a zip file.
+// the answer to a 'hover' request. props.files: {name of a JSON file: content}. props.saved: null, or {name, address} of a file
+// to save. props.photograph: null, or address of the photograph with the result in it. props.has_photograph: whether there is
+// one. props.legends: {caption: {text, picture: address or "", swatches: [[color, text], …]}}; layers with a legend show data,
+// not pictures, unless it says picture_like.
+// Triggers 'point' (a click) and 'hover' (the mouse rests there), each with x and y, as fractions of the result's width and
+// height, and a number; 'save' with the name of a file; 'photograph'; and 'back' with the entry of an earlier result.
 const SVG = "http://www.w3.org/2000/svg";
 const PATIENCE = 10000; // milliseconds after which a request counts as unanswered
+const MOST_KEPT = 12; // earlier results
+const LENS = 5; // cells of a level around the kernel that are shown enlarged
+const kept = new Map(); // entry: address of the result
 const find = (name) => element.querySelector(`.${name}`);
 let layer = "result", level = -1, at = null, model = 0;
 let pixel = null, mouse = null; // last pixel under the mouse; its position, as fractions, while it is explained
@@ -42,16 +49,37 @@ const points = asker("point"), hovers = asker("hover");
 const make = (name, attributes, parent) => {
   const node = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  parent.appendChild(node);
+  parent?.appendChild(node);
   return node;
 };
 
-function picture(parent, address) {
+const image = (parent, address, data) => {
+  const { width, height } = chosen();
+  const place = { href: address, x: -0.5, y: -0.5, width, height, preserveAspectRatio: "none" };
+  return make("image", data ? { ...place, class: "data" } : place, parent);
+};
+
+function picture(parent, address, data) {
   const { width, height } = chosen();
   parent.replaceChildren();
   const svg = make("svg", { viewBox: `-0.5 -0.5 ${width} ${height}` }, parent);
-  make("image", { href: address, x: -0.5, y: -0.5, width, height, preserveAspectRatio: "none" }, svg);
+  image(svg, address, data);
   return svg;
+}
+
+// Cover the result by the source, from the position of the slider on.
+function compare() {
+  const svg = find("result").querySelector("svg");
+  svg?.querySelector(".before")?.remove();
+  const share = find("compare input").value / 100;
+  if (!svg || share >= 1) return;
+  const { width, height, layers } = chosen();
+  const x = share * width - 0.5;
+  const cover = make("svg", { class: "before", x, y: -0.5, width: (1 - share) * width, height, viewBox:
+    `${x} -0.5 ${(1 - share) * width} ${height}` });
+  svg.insertBefore(cover, svg.querySelector(".origins"));
+  image(cover, layers.source);
+  make("line", { x1: x, x2: x, y1: -0.5, y2: height, stroke: "#fff", "stroke-width": 2, "vector-effect": "non-scaling-stroke" }, cover);
 }
 
 // Keep unchanged buttons, so that pressing and focus are not interrupted.
@@ -89,6 +117,7 @@ function explain(result, source) {
   const origin = chosenLevel();
   if (!origin?.source) return;
   const [w, h] = origin.cell;
+  lens(source, origin);
   const cells = (svg, [x, y], fill, opacity) => make("rect", { x: x - w / 2, y: y - h / 2, width: w, height: h, fill,
     "fill-opacity": opacity, stroke: "#fff", "stroke-width": 1, "vector-effect": "non-scaling-stroke" }, svg);
   cells(result, origin.place, "none", 0);
@@ -120,21 +149,27 @@ function describe() {
   }));
   if (!origins()) find("text").textContent = "Point at the result or click it to see where in the source it comes from.";
   if (origins()?.text) find("text").textContent = origins().text;
-  find("kernel").replaceChildren();
-  if (!origin?.taps || origin.taps.length < 2) return;
-  const table = document.createElement("table");
-  const side = Math.round(Math.sqrt(origin.taps.length));
-  const most = Math.max(...origin.taps.map((tap) => tap[2]));
-  table.createCaption().textContent = `Kernel, ${side}×${side}, ${origin.title}: percent of the weight`;
-  for (let row = 0; row < side; row++) {
-    const line = table.insertRow();
-    for (const tap of origin.taps.slice(row * side, (row + 1) * side)) {
-      const cell = line.insertCell();
-      cell.textContent = (100 * tap[2]).toFixed(tap[2] < 0.0995 ? 1 : 0);
-      cell.style.background = `rgba(255, 45, 149, ${(0.75 * tap[2] / most).toFixed(3)})`;
-    }
+}
+
+// The kernel, enlarged, in the corner away from where it samples: the source below, the weights over it.
+function lens(source, { cell: [w, h], source: [x, y], taps }) {
+  if (taps.length < 2) return;
+  const { width, height, layers } = chosen();
+  const [left, top] = [x - (LENS * w) / 2, y - (LENS * h) / 2];
+  const side = 0.4 * Math.min(width, height);
+  const frame = { x: x > width / 2 ? -0.5 : width - 0.5 - side, y: y > height / 2 ? -0.5 : height - 0.5 - side };
+  const inner = make("svg", { class: "lens", ...frame, width: side, height: side, viewBox:
+    `${left} ${top} ${LENS * w} ${LENS * h}`, preserveAspectRatio: "none" }, source);
+  make("rect", { x: left, y: top, width: LENS * w, height: LENS * h, fill: "#1f2430" }, inner);
+  image(inner, layers.source, true);
+  const most = Math.max(...taps.map((tap) => tap[2]));
+  for (const [u, v, weight] of taps) {
+    const tap = make("rect", { x: u - w / 2, y: v - h / 2, width: w, height: h, fill: "#ff2d95", "fill-opacity": 0.8 * weight / most,
+      stroke: "#fff", "stroke-width": 1, "vector-effect": "non-scaling-stroke" }, inner);
+    make("title", {}, tap).textContent = `${(100 * weight).toFixed(1)} % of the kernel`;
   }
-  find("kernel").append(table);
+  make("rect", { ...frame, width: side, height: side, fill: "none", stroke: "#fff", "stroke-width": 2,
+    "vector-effect": "non-scaling-stroke" }, source);
 }
 
 // With several models: a row of results, one of which is selected and shown large.
@@ -161,10 +196,44 @@ function render() {
   renderModels();
   toggles(find("layers"), names, names.indexOf(layer), (k) => { layer = names[k]; render(); });
   find("shown").textContent = props.value.models.length > 1 ? `${layer}, ${name}` : layer;
-  picture(find("result"), layers[layer]);
+  renderLegend();
+  picture(find("result"), layers[layer], props.legends[layer] && !props.legends[layer].picture_like);
   picture(find("source"), layers.source);
+  find("whole").hidden = !props.has_photograph;
   renderOrigins();
+  compare();
+  renderHistory();
   renderDownloads(layers);
+}
+
+function renderLegend() {
+  const legend = props.legends[layer];
+  find("legend").replaceChildren();
+  if (!legend) return;
+  if (legend.picture) find("legend").append(Object.assign(document.createElement("img"), { src: legend.picture, alt: "" }));
+  for (const [color, text] of legend.swatches) {
+    const swatch = document.createElement("span");
+    swatch.className = "swatch";
+    swatch.style.background = color;
+    find("legend").append(swatch, text);
+  }
+  find("legend").append(legend.text);
+}
+
+function renderHistory() {
+  const { entry } = props.value;
+  kept.set(entry, chosen().layers.result);
+  if (kept.size > MOST_KEPT) kept.delete(kept.keys().next().value);
+  if (kept.size < 2) return;
+  find("history").replaceChildren(...[...kept].map(([key, address], k) => {
+    const node = document.createElement("button");
+    node.type = "button";
+    node.setAttribute("aria-label", `Result ${k + 1}`);
+    node.setAttribute("aria-pressed", key === entry);
+    node.append(Object.assign(document.createElement("img"), { src: address, alt: "" }));
+    node.addEventListener("click", () => trigger("back", { entry: key }));
+    return node;
+  }));
 }
 
 function renderOrigins() {
@@ -187,23 +256,39 @@ function link(name, href) {
   return node;
 }
 
+function action(name, title, act) {
+  const node = document.createElement("button");
+  Object.assign(node, { type: "button", textContent: name, title });
+  node.addEventListener("click", act);
+  return node;
+}
+
 function renderDownloads(layers) {
   const pictures = Object.entries(layers).map(([name, address]) => link(`${name.replaceAll(" ", "_")}.png`, address));
   const texts = Object.entries(props.files ?? {}).map(([name, content]) =>
     link(`${name}.json`, `data:application/json,${encodeURIComponent(JSON.stringify(content))}`));
-  const all = document.createElement("button");
-  all.type = "button";
-  all.textContent = "Everything as a zip file";
-  all.addEventListener("click", () => trigger("archive"));
-  const focused = find("downloads").contains(document.activeElement);
-  find("downloads").replaceChildren("Download: ", ...pictures, ...texts, all);
-  if (focused) all.focus({ preventScroll: true });
+  find("files").replaceChildren(...pictures, ...texts);
+  find("photograph").hidden = !props.photograph;
+  if (props.photograph) find("photograph img").src = props.photograph;
 }
 
-async function saveArchive() {
-  if (!props.archive) return;
-  const address = URL.createObjectURL(await (await fetch(props.archive)).blob());
-  link("posegen.zip", address).click();
+// Once, so that pressing and focus are not interrupted.
+function buildDownloads() {
+  const save = (name) => () => trigger("save", { name });
+  const whole = action("In the whole photograph", "Put the result back into the photograph", () => trigger("photograph"));
+  whole.classList.add("whole");
+  const files = document.createElement("details");
+  files.innerHTML = '<summary>Single files</summary><div class="files"></div>';
+  find("downloads").append(
+    action("Save the result", "A PNG with the source and both poses in it: drop it on this page to go on from there",
+      save("result.png")),
+    action("Everything as a zip file", "Pictures, poses and the clip", save("posegen.zip")), whole, files);
+}
+
+async function saveFile() {
+  if (!props.saved) return;
+  const address = URL.createObjectURL(await (await fetch(props.saved.address)).blob());
+  link(props.saved.name, address).click();
   setTimeout(() => URL.revokeObjectURL(address), 60000); // after the browser has read it
 }
 
@@ -275,5 +360,8 @@ watch("answered", () => { points.answered(); unhover(); }); // until the mouse m
 watch(["value", "origins", "files"], render);
 watch("value", () => { if (mouse) hover(); }); // the result has changed under the mouse
 watch("hovered", () => { hovers.answered(); renderOrigins(); });
-watch("archive", saveArchive);
+watch("saved", saveFile);
+watch(["photograph", "has_photograph"], render);
+find("compare input").addEventListener("input", compare);
+buildDownloads();
 render();

@@ -1,0 +1,61 @@
+"""Messages of the page: in its words, at the place of their cause."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from posegen.errors import DataError, PosegenError
+
+from .web import gr
+
+Note = dict[str, Any] | None
+"""Value of the component ``note``: ``{"text", "error"}``."""
+
+_FOLDER = re.compile(r"(?<![\w/])/(?:[^\s/:]+/)+")
+_OF_COMMANDS = re.compile(r"\s*\([^()]*--[^()]*\)")
+_MOST_LINES = 6
+
+
+def note(text: str) -> Note:
+    """Return a message that is no error; an empty text clears the place."""
+    return {"text": text, "error": False} if text else None
+
+
+def refusal(error: PosegenError) -> Note:
+    """Return the message of an error in words for a page: without folders, options of commands, and hints."""
+    text = str(error)
+    if isinstance(error, DataError) and error.problems:
+        text = "\n".join(f"{error.where}: {problem}" for problem in error.problems)
+    lines = _OF_COMMANDS.sub("", _FOLDER.sub("", text)).splitlines()
+    lines = [line for line in lines if "--" not in line and "docs/" not in line]
+    left = len(lines) - _MOST_LINES
+    shown = lines[:_MOST_LINES] + ([f"… and {left} more"] if left > 0 else [])
+    return {"text": "\n".join(shown) or "This does not work with this model.", "error": True}
+
+
+def reporting_errors(outputs: int, clears: int | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorate an event handler to send a PosegenError to its last output, a note, after *outputs* others.
+
+    Args:
+        outputs: number of the others, which stay as they are.
+        clears: number of the output that is emptied with an error: the upload that was refused; None: none.
+    """
+
+    def answer(error: PosegenError) -> tuple:
+        others = [gr.update(value=None) if number == clears else gr.skip() for number in range(outputs)]
+        return *others, refusal(error)
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def returning(*arguments: Any) -> tuple:
+            try:
+                return function(*arguments)
+            except PosegenError as error:
+                return answer(error)
+
+        return returning
+
+    return decorate
