@@ -53,8 +53,9 @@ HELP = """
 <p><b>Source</b>: a picture of your own, or an example. Key points are estimated; a key-point file chosen together with
 the picture is used instead. <b>Target</b>: an example, a key-point file, another picture, or drag the points.
 <b>Result</b>: click it to see where in the source a place comes from.</p>
-<p>Nothing leaves this machine, unless whoever started the page opened a public link. The documentation of this page is <code>docs/app.md</code> in the folder of posegen; the
-method is described in <a href="https://arxiv.org/abs/2003.00696" target="_blank">arXiv 2003.00696</a>.</p>
+<p>Nothing leaves this machine, unless whoever started the page opened a public link. The documentation of this page is
+<code>docs/app.md</code> in the folder of posegen; the method is described in
+<a href="https://arxiv.org/abs/2003.00696" target="_blank">arXiv 2003.00696</a>.</p>
 """
 
 
