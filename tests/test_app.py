@@ -621,7 +621,6 @@ def test_the_page_is_for_this_machine_and_serves_nothing_else(address, tmp_path)
 
 
 def test_a_saved_result_is_gone_on_from(client, model):
-    """What the page restores is what it saved, and the same result comes out."""
     shown = move(client, 2)
     moved = client.value("pose-editor")["points"]
     content = saved(client, "result.png")

@@ -73,7 +73,7 @@ def browser(open_page, model):
 
 
 def stops_to(browser, selector):
-    """How often Tab is pressed until the focus is inside of an element."""
+    """Number of Tab presses until the focus is inside of an element."""
     for stop in range(1, 30):
         browser.type(Keys.TAB)
         if browser.run(f"return Boolean(document.activeElement.closest('{selector}'))"):
