@@ -31,6 +31,7 @@ from .values import (
     picture_address,
     pose_points,
     selected,
+    sent,
     way_to_fit,
 )
 from .web import component, gr, serve
@@ -448,7 +449,7 @@ class _Page:
 
     @reporting_errors(3)
     def _go_back(self, history: dict, event: gr.EventData) -> tuple:
-        kept = history.get(str(getattr(event, "entry", "")))
+        kept = history.get(str(sent(event, "entry")))
         if kept is None:
             raise InputError("This result is not kept any longer.")
         source, source_value, target_value = kept
@@ -474,7 +475,7 @@ class _Page:
     def _save(self, shown: ShownResult | None, clip: ClipFile | None, event: gr.EventData) -> tuple:
         if shown is None:
             raise InputError("There is nothing to save yet.")
-        if getattr(event, "name", "") == "result.png":
+        if sent(event, "name") == "result.png":
             saved = {"name": "result.png", "address": data_address(result_png(shown, self.title), "image/png")}
             return gr.update(saved=saved), None
         made_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

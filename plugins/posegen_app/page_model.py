@@ -213,27 +213,26 @@ class PageModel:
             fit: one of :data:`posegen.inference.retarget.RETARGET`.
         """
         blank = np.zeros((*self.size, 3), np.uint8) if source is None else np.zeros_like(source.picture)
-        groups = {
-            frame: [pose for pose in poses if pose.frame == frame] for frame in dict.fromkeys(p.frame for p in poses)
-        }
-        places = {frame: self._place(group, source, blank, fit) for frame, group in groups.items()}
+        frames = dict.fromkeys(pose.frame for pose in poses)
+        places = {frame: self._place([pose for pose in poses if pose.frame == frame], source, fit) for frame in frames}
 
         def fitted(pose: Keypoints) -> Keypoints:
-            if fit == "auto" and pose.frame == self.size:
-                return pose  # prepared, and fitted, when the page wrote it
-            return self.prepared_points(Sample(blank, replace(places[pose.frame](pose), frame=None)))
+            place = places[pose.frame]
+            return pose if place is None else self.prepared_points(Sample(blank, replace(place(pose), frame=None)))
 
         return [fitted(pose) for pose in poses]
 
-    def _place(self, poses: Sequence[Keypoints], source: Sample | None, blank: np.ndarray, fit: str) -> Placement:
+    def _place(self, poses: Sequence[Keypoints], source: Sample | None, fit: str) -> Placement | None:
+        """Return how poses of one frame come into the source's picture; None: they are prepared already."""
         assert self.layout is not None
-        size = (blank.shape[0], blank.shape[1])
+        size = self.size if source is None else (source.picture.shape[0], source.picture.shape[1])
+        ready = poses[0].frame == self.size
         if source is None or not isinstance(source.structure, Keypoints):
-            return place_frame(poses, self.layout, size)
+            return None if ready else place_frame(poses, self.layout, size)
         kept = place_targets(source.structure, poses, self.layout, size, "none")
         unnoticed = 1 / UNNOTICED_SIZE <= kept.ratio <= UNNOTICED_SIZE
         if fit == "none" or (fit == "auto" and unnoticed):
-            return kept
+            return None if ready else kept
         return place_targets(source.structure, poses, self.layout, size, "scale" if fit == "auto" else fit)
 
     def _framed(self, picture: np.ndarray, points: Keypoints | None) -> Sample:

@@ -66,13 +66,21 @@ def numbers_of(value: Any, choices: Mapping[str, Sequence[str]]) -> tuple[int, .
     return tuple(numbers)
 
 
+def sent(event: Any, name: str) -> Any:
+    """Return a value that a browser sent with an event; None: it sent none."""
+    try:
+        return getattr(event, name)
+    except (AttributeError, TypeError):
+        return None
+
+
 def selected(items: Sequence[Any], event: Any) -> Any:
     """Return the chosen item of a picker from an event, which a browser may have sent anything with.
 
     Raises:
         InputError: there is no such item.
     """
-    index = getattr(event, "index", None)
+    index = sent(event, "index")
     if type(index) is not int or not 0 <= index < len(items):
         raise InputError("the page sent no choice")
     return items[index]
