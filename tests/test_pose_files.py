@@ -269,8 +269,17 @@ def test_fractions_of_a_canvas_of_1_belong_to_the_picture_beside_them(tmp_path):
     with pytest.warns(UserWarning, match="are multiplied by its size"):
         (found,), _ = read_inputs([PoseInput(picture, path)], [], ENCODER)
     np.testing.assert_allclose(found.structure.points, POSE * [1, 2], atol=1e-4)
-    with pytest.raises(DataError, match="they must count pixels"):
-        read_inputs([PoseInput(picture, found.structure)], [PoseInput(None, path)], ENCODER)
+
+
+@pytest.mark.parametrize("canvas", [{}, {"canvas_width": 1, "canvas_height": 1}])
+def test_fractions_without_a_picture_are_those_of_the_source(tmp_path, canvas):
+    path = written(tmp_path, {"people": [openpose(POSE / 256)], **canvas})
+    picture = np.zeros((512, 256, 3), np.uint8)
+    source = PoseInput(picture, Keypoints(POSE, np.ones(len(POSE))))
+    with pytest.warns(UserWarning, match="of a picture of unknown size, and are multiplied by that of the source"):
+        _, (found,) = read_inputs([source], [PoseInput(None, path)], ENCODER)
+    np.testing.assert_allclose(found.structure.points, POSE * [1, 2], atol=1e-4)
+    assert found.structure.frame == (512, 256)
 
 
 # Scores

@@ -291,7 +291,7 @@ def read_inputs(
 
     Every picture is decoded once. Key points beside a picture then count its pixels and know its size (``frame``),
     unless they come from a data set's own list. Those of a target without a picture count pixels of the sources, unless
-    their file says the size of their picture.
+    their file says the size of their picture; if they are fractions of one, 0 to 1, of the first source.
 
     Args:
         sources: pictures and key-point files; key points that are missing are estimated.
@@ -329,11 +329,25 @@ def read_inputs(
             raise DataError(_files(one), str(error)) from error
 
     found = read_each(inputs, read, "pictures and key points", INSTEAD if to_estimate else "")
-    warn_of_choices(inputs, found)
-    sizes = {one.structure.frame for one in found[: len(sources)]} - {None}
-    found_targets = found[len(sources) :]
+    found_sources = found[: len(sources)]
+    sizes = {one.structure.frame for one in found_sources} - {None}
+    first = next((one.structure.frame for one in found_sources if one.structure.frame), None)
+    found_targets = [_in_pixels_of_a_source(one, first) for one in found[len(sources) :]]
+    warn_of_choices(inputs, [*found_sources, *found_targets])
     _check_targets(targets, [one.structure for one in found_targets], sizes)
-    return found[: len(sources)], found_targets
+    return found_sources, found_targets
+
+
+def _in_pixels_of_a_source(target: PoseInput, size: tuple[int, int] | None) -> PoseInput:
+    """Return a target whose key points, if they are fractions of an unknown picture, count pixels of *size* (H, W)."""
+    points: Keypoints = target.structure
+    if size is None or points.frame is not None:
+        return target
+    found = in_pixels(points, size)
+    if found is points:
+        return target
+    note = "coordinates are fractions, 0 to 1, of a picture of unknown size, and are multiplied by that of the source"
+    return replace(target, structure=replace(found, notes=(*points.notes, note)))
 
 
 def read_each(

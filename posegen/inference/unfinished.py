@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ class UnfinishedClip:
         for number, pictures in enumerate(made, first):
             for kind, picture in reversed([*enumerate(pictures)]):  # the first one last: then the frame is complete
                 with written_whole(self._path(number, kind), to_disk=False) as temporary:
-                    Image.fromarray(picture).save(temporary, format="PNG", compress_level=1)
+                    Image.fromarray(picture).save(temporary, format="PNG", compress_level=1, compress_type=zlib.Z_RLE)
             yield pictures
 
     def remove(self) -> None:
