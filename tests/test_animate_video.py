@@ -176,6 +176,17 @@ def test_a_lost_figure_is_waited_for_and_then_given_up():
     assert again([pose(0), pose(202)]).points[0, 0] == 202
 
 
+def test_a_lost_figure_is_not_replaced_by_a_speck():
+    """A third of its usual size is the least: smaller ones are parts of somebody, or nobody."""
+    follow = Follower(fps=5)
+    for _ in range(3):
+        follow([pose(0, size=30)])
+    follow([pose(25, size=10)])  # it leaves, and is seen in part
+    assert [follow([pose(200, size=9)]) for _ in range(20)] == [None] * 20
+    assert follow([pose(200, size=11)]) is not None
+    assert follow.switches == [24]
+
+
 def test_distances_are_in_sizes_of_the_figure():
     assert distance(pose(0), pose(5)) == pytest.approx(0.5)
     assert distance(pose(0, missing=(0, 1)), pose(0, missing=(2, 3))) == np.inf

@@ -19,6 +19,9 @@ FARTHEST = 0.75
 """Largest mean distance between the points of a figure in two frames, in sizes of the figure."""
 PATIENCE = 1.0
 """Seconds after which a figure that is lost is given up, and the largest one is followed instead."""
+LEAST_SIZE = 1 / 3
+"""Least size of a figure that is followed instead of a lost one, in median sizes of that. Smaller ones are as a rule
+parts of somebody who comes or goes, or nobody at all: estimators see people in furniture for single frames."""
 
 Motion = list[Keypoints | None]
 """The pose of each frame; None: the figure is not there."""
@@ -65,6 +68,10 @@ class Follower:
         if nearest is None or distance(before, nearest) <= FARTHEST:
             return nearest
         if len(self.found) - self._last <= PATIENCE * self.fps:
+            return None
+        if subject_size(largest[0]) < LEAST_SIZE * np.median(
+            [subject_size(one) for one in self.found if one is not None]
+        ):
             return None
         self.switches.append(len(self.found))
         return largest[0]
