@@ -147,23 +147,23 @@ def test_a_limb_keeps_its_length_unless_it_may_not(browser):
 
 
 def test_the_whole_figure_is_moved_rotated_and_scaled(browser):
-    start = [place(browser, k) for k in ARM]
+    start = np.array([place(browser, k) for k in ARM])
 
     def shape():
-        return [place(browser, k) - place(browser, ARM[0]) for k in ARM]
+        return np.array([place(browser, k) - place(browser, ARM[0]) for k in ARM])
 
     before = shape()
     browser.drag(f"{TARGET} [data-handle='move'] .dot", f"{TARGET} svg", [2 / 32, 0])
     assert place(browser, ARM[0]) - start[0] == pytest.approx([2, 0], abs=0.2)
     assert shape() == pytest.approx(before, abs=0.01)
     browser.find(f"{TARGET} [data-handle='size']").send_keys(Keys.SHIFT, Keys.ARROW_UP)
-    assert np.array(shape()) == pytest.approx(1.01**8 * np.array(before), abs=0.01)
+    assert shape() == pytest.approx(1.01**8 * before, abs=0.01)
     browser.find(f"{TARGET} [data-handle='turn']").send_keys(Keys.ARROW_RIGHT)
     assert np.linalg.norm(shape(), axis=1) == pytest.approx(1.01**8 * np.linalg.norm(before, axis=1), abs=0.01)
-    assert np.array(shape()) != pytest.approx(1.01**8 * np.array(before), abs=0.01)
+    assert shape() != pytest.approx(1.01**8 * before, abs=0.01)
     for _ in range(3):
         browser.press(f"{TARGET} button", "Undo")
-    assert [place(browser, k) for k in ARM] == pytest.approx(start, abs=0.01)
+    assert np.array([place(browser, k) for k in ARM]) == pytest.approx(start, abs=0.01)
 
 
 def test_the_slider_moves_between_the_source_pose_and_the_edited_one(browser):
@@ -337,6 +337,19 @@ def test_a_finger_asks_where_it_taps_only(browser, server):
 # Results, downloads, clips
 
 
+def test_a_working_sign_is_shown_until_the_result_comes(browser, monkeypatch):
+    sign = """const style = getComputedStyle(document.querySelector('#viewer .panels'), '::before');
+        return style.content !== 'none' && style.opacity === '1'"""
+    answers, generate = threading.Event(), page_models.PageModel.generate
+    monkeypatch.setattr(page_models.PageModel, "generate", lambda *given: answers.wait(TIMEOUT) and generate(*given))
+    before = shown(browser)
+    browser.find(joint(NECK)).send_keys(Keys.ARROW_UP)
+    browser.wait(lambda: browser.run(sign))
+    answers.set()
+    browser.wait(lambda: shown(browser) != before)
+    browser.wait(lambda: not browser.run(sign))
+
+
 def test_layers_replace_the_result_and_can_be_downloaded(browser):
     result = shown(browser)
     for layer in ("flow", "mask", "warped source", "warped or generated"):
@@ -380,6 +393,7 @@ def test_the_result_is_saved_and_dropped_on_the_page(browser, downloads):
     before, at = shown(browser), place(browser, NECK)
     browser.find(joint(NECK)).send_keys(Keys.SHIFT, Keys.ARROW_RIGHT)
     browser.wait(lambda: shown(browser) != before)
+    moved = shown(browser)
     script = """const bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0));
         const data = new DataTransfer();
         data.items.add(new File([bytes], "result.png", {type: "image/png"}));
@@ -390,7 +404,7 @@ def test_the_result_is_saved_and_dropped_on_the_page(browser, downloads):
     browser.run(script, base64.b64encode(path.read_bytes()).decode())
     browser.wait(lambda: browser.text("#source-note") == "Restored from result.png.")
     assert place(browser, NECK) == pytest.approx(at, abs=0.02)
-    browser.wait(lambda: shown(browser) == before)
+    browser.wait(lambda: shown(browser) != moved)
 
 
 def test_results_of_several_models_are_in_a_row_and_the_selected_one_is_explained(browser, server):
@@ -536,7 +550,7 @@ def test_a_view_is_chosen_by_keys_and_turned_in_a_clip(views):
 
 
 def test_the_nearest_of_many_points_is_dragged(faces):
-    assert len(faces.all(f"{TARGET} .joint")) == 68
+    assert len(faces.all(f"{TARGET} [data-joint]")) == 68
     at = place(faces, 30)
     faces.drag(f"{joint(30)} .dot", f"{TARGET} svg", [8 / 64, 0])
     assert place(faces, 30) - at == pytest.approx([8, 0], abs=0.5)
