@@ -399,13 +399,14 @@ def _find_points(
     for name in names:
         image, _ = files.image(split, name) or (None, False)
         assert image is not None
-        where = {"cut": files.cut(split, name), "frame": frame}
-        if (points := files.points_of(name)) is not None:
+        cut = files.cut(split, name)
+        if (own := files.points_of(name)) is not None:
             from_files += 1
-            tasks.append(Task((image, points), (paths[name],), partial(read_image_points, **where)))
+            tasks.append(Task((image, own), (paths[name],), partial(read_image_points, cut=cut, frame=frame)))
         elif estimator is not None:
             estimated += 1
-            tasks.append(Task((image,), (paths[name],), partial(estimate_image, estimator=estimator, **where)))
+            make = partial(estimate_image, estimator=estimator, cut=cut, frame=frame)
+            tasks.append(Task((image,), (paths[name],), make))
         else:
             lacking += 1
     workspace.make(tasks)
