@@ -351,13 +351,14 @@ class _Page:
         if how == "auto" and (source is None or source.is_example):
             how = "none"  # the figure of an example is fitted to its pictures
         pose = self.main.fit([raw], source and source.sample, how)[0]
-        return self.target_editor.show(pose, self.main.size, chosen=True)
+        return self.target_editor.show(pose, self.main.size, chosen=True, background="")
 
     def _loaded(self, source: Source, value: Any, wanted: Sample | None = None) -> tuple:
         """Updates for a new source. A target that somebody chose stays; else it is *wanted*, or the source's own."""
         sample, options = source.sample, self._options(source.sample)
         shown = self._prepared(sample if wanted is None else wanted)
-        target = self.target_editor.show(shown.structure, self.main.size, **options)
+        empty = {"background": ""} if self.has_points else {}
+        target = self.target_editor.show(shown.structure, self.main.size, **options, **empty)
         if value is not None and self.target_editor.is_chosen(value):
             target = gr.update(**options) if options else gr.skip()
         editor = self.source_editor.show(sample.structure, sample.picture.shape[:2], **self._background(sample))
@@ -368,7 +369,7 @@ class _Page:
         return {"background": picture_address(sample.picture)} if self.has_points else {}
 
     def _options(self, source: Source | Sample) -> dict[str, Any]:
-        """Start of the target editor's slider: the source's own pose; and no picture behind it."""
+        """Start of the target editor's slider: the source's own pose."""
         sample = source.sample if isinstance(source, Source) else source
         if not (self.has_points and isinstance(sample.structure, Keypoints)):
             return {}
