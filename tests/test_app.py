@@ -673,6 +673,8 @@ def test_a_refused_file_is_not_shown_as_accepted_and_its_message_is_in_words_for
     assert said["text"].startswith("a.png: ")
     assert "/" not in said["text"]
     assert "--" not in said["text"]
+    client.set("source-files", [])
+    assert "Give one picture" in client.trigger("source-files", "upload")[-1]["text"]  # what to do
 
 
 def test_one_of_several_people_is_chosen_and_the_result_put_back_into_the_photograph(client, model, monkeypatch):

@@ -359,7 +359,7 @@ def test_layers_replace_the_result_and_can_be_downloaded(browser):
         assert browser.shown("#viewer .legend > *") == (layer != "warped source")
     browser.press("#viewer .layers button", "result")
     assert shown(browser) == result
-    names = [link.get_attribute("download") for link in browser.all("#viewer a")]
+    names = [link.get_attribute("download") for link in browser.all("#viewer .files a")]
     pictures = ["result.png", "source.png", "flow.png", "mask.png", "warped_source.png", "warped_or_generated.png"]
     assert names == [*pictures, "source_structure.json", "target_structure.json"]
 

@@ -118,7 +118,7 @@ def read_result(path: Path) -> SavedResult | None:
     """Read how a result was made from its file; None: it is no result that the page saved."""
     try:
         with Image.open(path, formats=("PNG",)) as picture:
-            made = json.loads(picture.text.get(KEYWORD, "null"))
+            made = json.loads(str(picture.info.get(KEYWORD, "null")))
     except (OSError, ValueError, SyntaxError):
         return None
     structures = made.get("structures") if isinstance(made, dict) else None

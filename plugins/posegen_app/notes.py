@@ -24,13 +24,13 @@ def note(text: str) -> Note:
     return {"text": text, "error": False} if text else None
 
 
-def refusal(error: PosegenError) -> Note:
+def refusal(error: PosegenError) -> dict[str, Any]:
     """Return the message of an error in words for a page: without folders, options of commands, and hints."""
     text = str(error)
     if isinstance(error, DataError) and error.problems:
-        text = "\n".join(f"{error.where}: {problem}" for problem in error.problems)
+        text = "\n".join([*(f"{error.where}: {problem}" for problem in error.problems), error.hint])
     lines = _OF_COMMANDS.sub("", _FOLDER.sub("", text)).splitlines()
-    lines = [line for line in lines if "--" not in line and "docs/" not in line]
+    lines = [line for line in lines if line and "--" not in line and "docs/" not in line]
     left = len(lines) - _MOST_LINES
     shown = lines[:_MOST_LINES] + ([f"… and {left} more"] if left > 0 else [])
     return {"text": "\n".join(shown) or "This does not work with this model.", "error": True}

@@ -102,6 +102,10 @@ class Source:
     is_example: bool = False
 
 
+def _sample_of(source: Source | None) -> Sample | None:
+    return None if source is None else source.sample
+
+
 def _paths(uploaded: list[str] | None) -> list[Path]:
     return [Path(path) for path in uploaded or []]
 
@@ -350,7 +354,7 @@ class _Page:
         how = way_to_fit(fit)
         if how == "auto" and (source is None or source.is_example):
             how = "none"  # the figure of an example is fitted to its pictures
-        pose = self.main.fit([raw], source and source.sample, how)[0]
+        pose = self.main.fit([raw], _sample_of(source), how)[0]
         return self.target_editor.show(pose, self.main.size, chosen=True, background="")
 
     def _loaded(self, source: Source, value: Any, wanted: Sample | None = None) -> tuple:
@@ -378,7 +382,7 @@ class _Page:
     @reporting_errors(3, clears=2)
     def _load_pose(self, source: Source | None, uploaded: list[str] | None, fit: str) -> tuple:
         how = way_to_fit(fit)
-        pose, picture = self.main.read_pose(_paths(uploaded), source and source.sample, how)
+        pose, picture = self.main.read_pose(_paths(uploaded), _sample_of(source), how)
         if picture is not None:
             background = picture_address(resize_image(picture.picture, self.main.size))
             shown = self.target_editor.show(pose, self.main.size, chosen=True, background=background)

@@ -269,7 +269,9 @@ function renderDownloads(layers) {
     link(`${name}.json`, `data:application/json,${encodeURIComponent(JSON.stringify(content))}`));
   find("files").replaceChildren(...pictures, ...texts);
   find("photograph").hidden = !props.photograph;
-  if (props.photograph) find("photograph img").src = props.photograph;
+  if (!props.photograph) return;
+  find("photograph img").src = props.photograph;
+  Object.assign(find("photograph a"), { href: props.photograph, download: "photograph.png", hidden: false });
 }
 
 // Once, so that pressing and focus are not interrupted.
@@ -361,7 +363,10 @@ watch(["value", "origins", "files"], render);
 watch("value", () => { if (mouse) hover(); }); // the result has changed under the mouse
 watch("hovered", () => { hovers.answered(); renderOrigins(); });
 watch("saved", saveFile);
-watch(["photograph", "has_photograph"], render);
+watch(["photograph", "has_photograph"], () => {
+  render();
+  if (props.photograph) find("photograph").scrollIntoView({ block: "nearest" });
+});
 find("compare input").addEventListener("input", compare);
 buildDownloads();
 render();
