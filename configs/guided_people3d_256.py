@@ -3,6 +3,7 @@
 #   posegen train configs/guided_people3d_256.py --cfg-options store=data/people3d_256
 _base_ = "guided_people3d.py"
 
+train_length = 20_000
 flow_iters = 10_000
 full_iters = 30_000
 size = (256, 192)  # H, W

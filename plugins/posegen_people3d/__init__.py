@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from posegen.hookspecs import hookimpl
@@ -15,7 +16,9 @@ def posegen_register() -> None:
 
 @hookimpl
 def posegen_catalogue() -> list[Any]:
-    """Return the preparation that draws pairs to a folder."""
+    """Return the preparation that draws pairs to a folder, and the model people3d."""
+    from posegen.sharing import SharedModel
+
     from . import preparing
 
-    return [*preparing.PREPARATIONS]
+    return [*preparing.PREPARATIONS, SharedModel("people3d", Path(__file__).with_name("shared") / "people3d")]
