@@ -143,12 +143,6 @@ def test_nothing_is_overwritten_without_force(models, here, capsys, monkeypatch,
         ("a.png", "poses", ["--out", "made.png"], ["2 will be written"]),
         ("twice.png", "c.json", [], ["twice.json and twice_keypoints.json", "--source-keypoints"]),
         ("a.png", "twice.png", [], ["twice.json and twice_keypoints.json", "--target-keypoints"]),
-        (
-            "a.png",
-            "fractions.json",
-            [],
-            ["fractions.json, in pixels of the source: all 18 key points lie", "multiply x"],
-        ),
         ("a.png", "far.json", [], ["far.json, in pixels of the source", "18 of 18 key points lie outside", "40×48"]),
         ("away.png", "c.json", [], ["away.json, in away.png: 18 of 18", "40×48"]),
         ("a.png", "list.csv", [], ["2 images: x.png, y.png", "Say which image is meant", "--target-keypoints"]),
@@ -166,7 +160,6 @@ def test_errors_are_reported_before_a_model_is_loaded(models, here, capsys, monk
     for name in ("broken.json", "torn.png", "Makefile", "twice.json", "twice_keypoints.json"):
         (here / name).write_text("{")
     points = read_points(here / "a.json")
-    write_points(here / "fractions.json", points / [WIDTH, HEIGHT, 1])
     for name in ("far.json", "away.json"):
         write_points(here / name, np.add(points, [5 * WIDTH, 0, 0]))
     write_points(here / "size.json", points, canvas_width=100, canvas_height=HEIGHT)
