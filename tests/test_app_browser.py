@@ -67,8 +67,15 @@ def browser(open_page, model):
     """The page of a model of key points, compared with itself; what is folded is open."""
     browser = open_page(model, page_models.PageModel(model.inferencer, 0, "other"))
     assert stops_to(browser, TARGET) <= 10
+    places = []
     for folded in ("#source-points", "#clip-options"):
         browser.press(f"{folded} > button")
+
+    def is_still():
+        places.append(box(browser, f"{TARGET} svg"))
+        return len(places) > 5 and places[-5:] == [places[-1]] * 5
+
+    browser.wait(is_still)
     return browser
 
 

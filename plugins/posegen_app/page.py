@@ -361,7 +361,7 @@ class _Page:
         """Updates for a new source. A target that somebody chose stays; else it is *wanted*, or the source's own."""
         sample, options = source.sample, self._options(source.sample)
         shown = self._prepared(sample if wanted is None else wanted)
-        empty = {"background": ""} if self.has_points else {}
+        empty: dict[str, Any] = {"background": ""} if self.has_points else {}
         target = self.target_editor.show(shown.structure, self.main.size, **options, **empty)
         if value is not None and self.target_editor.is_chosen(value):
             target = gr.update(**options) if options else gr.skip()
