@@ -376,9 +376,10 @@ function renew() {
   const { width, height, points } = props.value;
   const before = frame, shown = goal;
   frame = `${width}×${height} ${props.background}`;
-  if (frame !== before) [history, undone] = [[], []];
-  else if (JSON.stringify(shown) !== JSON.stringify(points)) history.push(shown);
-  build();
+  if (frame !== before) {
+    [history, undone] = [[], []];
+    build(); // else the points stay, with the focus and what is being dragged
+  } else if (JSON.stringify(shown) !== JSON.stringify(points)) history.push(shown);
   draw();
   settle();
   hint.textContent = HELP;
