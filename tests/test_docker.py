@@ -67,7 +67,7 @@ def test_only_what_is_copied_reaches_the_builder():
 def test_docker_commands_of_the_pages_run_commands_of_posegen(capsys):
     page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8").replace("\\\n", " ")
     lines = re.findall(r"^ {4}docker run .*? (?:posegen|posegen:cuda) (.*)$", page, re.MULTILINE)
-    assert any(line.startswith("app paperdolls --host 0.0.0.0") for line in lines)
+    assert any(line.startswith("app people3d --host 0.0.0.0") for line in lines)
     for line in lines:
         with pytest.raises(SystemExit):
             cli.main([*shlex.split(line, comments=True), "--no-such-option"])
