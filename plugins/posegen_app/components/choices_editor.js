@@ -56,6 +56,10 @@ function build() {
 }
 
 function draw() {
+  if (!props.value) { // mounted before its value has come
+    setTimeout(draw, 50);
+    return;
+  }
   rows.forEach(({ slider, shown }, k) => {
     const name = props.choices[k][1][props.value.numbers[k]];
     slider.value = props.value.numbers[k];

@@ -373,6 +373,10 @@ let frame = "";
 
 // A pose that was loaded can be undone, unless it belongs to another picture.
 function renew() {
+  if (!props.value) { // mounted before its value has come
+    setTimeout(renew, 50);
+    return;
+  }
   const { width, height, points } = props.value;
   const before = frame, shown = goal;
   frame = `${width}×${height} ${props.background}`;
