@@ -105,6 +105,17 @@ def test_resized_back_it_has_the_sources_size_and_pixels(inferencer, place):
     np.testing.assert_allclose(back.flow, padded[:, :, 4:44], atol=1e-3)
 
 
+@pytest.mark.parametrize("resize_back", [False, True])
+def test_a_gray_photograph_stays_gray(inferencer, place, resize_back):
+    source = read_image(place / "a.png")
+    poses = (place / "b.json", place / "a.json")
+    (colored,) = inferencer.infer(source, *poses, resize_back=resize_back)
+    (made,) = inferencer.infer(np.repeat(source[..., :1], 3, axis=2), *poses, resize_back=resize_back)
+    assert np.ptp(colored.image.astype(int), axis=2).max() > 0
+    assert np.ptp(made.image.astype(int), axis=2).max() == 0
+    assert made.image.std() > 0
+
+
 def test_flow_and_mask_become_pictures(result, tmp_path):
     for given in (result.flow, result.mask, torch.zeros(3, 4, 4), result.image.astype(int)):
         with pytest.raises(InputError, match=r"a\.png: an image to write is .*\n.*flow_to_rgb makes one of a flow"):

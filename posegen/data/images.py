@@ -347,6 +347,17 @@ def to_uint8(tensor: Tensor) -> np.ndarray:
     return np.ascontiguousarray(levels.to(torch.uint8).permute(1, 2, 0).numpy())
 
 
+def is_gray(image: np.ndarray) -> bool:
+    """Return whether an image, H W 3, has no color: its three channels are the same."""
+    return bool((image == image[..., :1]).all())
+
+
+def to_gray(image: np.ndarray) -> np.ndarray:
+    """Remove the colors of an image, uint8 H W 3, by its luma (ITU-R BT.601)."""
+    luma = np.asarray(Image.fromarray(image).convert("L"))
+    return np.repeat(luma[..., None], 3, axis=2)
+
+
 def write_image(path: str | Path, image: np.ndarray, quality: int = 95) -> None:
     """Write an image, uint8 H W 3, in the format of the name's ending; parent folders are made.
 
