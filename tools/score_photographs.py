@@ -20,6 +20,7 @@ from torch import Tensor
 import posegen
 from posegen.config import load_config
 from posegen.data import Keypoints, StructureEncoder
+from posegen.data.images import to_tensor
 from posegen.data.keypoints import select_keypoints
 from posegen.models import PartFlow
 from posegen.ops.sampling import warp
@@ -64,8 +65,7 @@ def turns(pairs: AnnotatedPairs) -> list[float]:
     A body's angle to the camera follows from the signed width of its shoulders in units of the torso's length: wide
     from the front, zero from the side, negative from behind. Both sides count as the same.
     """
-    places = [[view.keypoints for view in pairs.views(index)[:2]] for index in range(len(pairs))]
-    widths = np.array([[shoulder_width(points.points) for points in pair] for pair in places])
+    widths = np.array([[shoulder_width(pairs.annotations[name].points) for name in pair] for pair in pairs.pairs])
     facing = np.degrees(np.arccos(np.clip(widths / np.percentile(np.abs(widths), WIDE), -1, 1)))
     return list(np.abs(facing[:, 1] - facing[:, 0]))
 
@@ -92,15 +92,15 @@ class Scorer:
     @torch.inference_mode()
     def __call__(self, photographs: AnnotatedPairs, index: int) -> dict[str, Scores]:
         """Return the scores of a pair by image."""
-        pair = photographs[index]
-        assert pair.foreground is not None
-        source, target = pair.source[None], pair.target[None]
-        moved = warp(source, self.prior(pair.source_structure[None], pair.target_structure[None]).flow)
-        views = photographs.views(index)[:2]
-        structures = (self._structure(view.keypoints, photographs.size) for view in views)
-        made = self.model(source, *structures).image
+        assert photographs.foreground is not None
+        views, size = photographs.views(index)[:2], photographs.size
+        source, target = (to_tensor(view.image)[None] for view in views)
+        own = (photographs.structure.encode(view.keypoints, size)[None] for view in views)
+        moved = warp(source, self.prior(*own).flow)
+        made = self.model(source, *(self._structure(view.keypoints, size) for view in views)).image
+        body = photographs.foreground.encode(views[1].keypoints, size)[None]
         images = {"source": source, "key points alone": moved, "model": made}
-        return {name: score_inside(image, target, pair.foreground[None]) for name, image in images.items()}
+        return {name: score_inside(image, target, body) for name, image in images.items()}
 
     def _structure(self, keypoints: Keypoints, size: tuple[int, int]) -> Tensor:
         return self.encoder.encode(select_keypoints(keypoints, LSP_14.names, self.encoder.layout), size)[None]

@@ -6,6 +6,7 @@ import importlib
 import io
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias
 
@@ -119,6 +120,11 @@ class Photograph:
     image: np.ndarray
     alpha: np.ndarray | None = None
     background: Background = WHITE
+
+    @cached_property
+    def is_gray(self) -> bool:
+        """Whether the image has no color: its three channels are the same."""
+        return bool((self.image == self.image[..., :1]).all())
 
 
 def read_photograph(
@@ -345,11 +351,6 @@ def to_uint8(tensor: Tensor) -> np.ndarray:
         raise ValueError(f"an image is 3 H W; got {tuple(tensor.shape)}")
     levels = tensor.detach().to("cpu", torch.float32).add(1).mul(127.5).round().clamp(0, 255)
     return np.ascontiguousarray(levels.to(torch.uint8).permute(1, 2, 0).numpy())
-
-
-def is_gray(image: np.ndarray) -> bool:
-    """Return whether an image, H W 3, has no color: its three channels are the same."""
-    return bool((image == image[..., :1]).all())
 
 
 def to_gray(image: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from ..acceleration import prepare_for_inference
 from ..config import require
 from ..data import KeypointLayout, Keypoints, StructureEncoder
 from ..data.generated import COMPOSITE, GENERATED, Mark
-from ..data.images import is_gray, resize_image, to_gray, to_tensor, to_uint8
+from ..data.images import resize_image, to_gray, to_tensor, to_uint8
 from ..data.keypoints import shown
 from ..errors import ConfigError, InputError, PosegenError
 from ..ops import resize_flow, warp
@@ -447,7 +447,7 @@ def generated_picture(one: Prepared, made: Transfer, resize_back: bool = False, 
         uint8 H W 3, of the model's size or the photograph's; with *keep_alpha* H W 4. Gray if the photograph is.
     """
     picture = put_back(one, made) if resize_back else to_uint8(made.image[0])
-    if is_gray(one.photograph.image):
+    if one.photograph.is_gray:
         picture = to_gray(picture)
     if one.cutout is not None:
         return cut_out(one, picture, resize_back, keep_alpha)
