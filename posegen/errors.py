@@ -6,6 +6,9 @@ import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+MOST_NAMES = 5
+"""Largest number of names that a message lists."""
+
 
 class PosegenError(Exception):
     """Base class of all errors of posegen; commands print the message without a traceback."""
@@ -62,6 +65,11 @@ class UnknownNameError(ConfigError, KeyError):
 
     def __str__(self) -> str:  # KeyError would print the repr
         return str(self.args[0])
+
+
+def some_names(names: Sequence[str]) -> str:
+    """Join the first :data:`MOST_NAMES` names for a message, with an ellipsis if there are more."""
+    return ", ".join([*names[:MOST_NAMES], *(["…"] if len(names) > MOST_NAMES else [])])
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

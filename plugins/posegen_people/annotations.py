@@ -18,7 +18,7 @@ import numpy as np
 from posegen.data import KeypointLayout, Keypoints
 from posegen.data.keypoints import lacking_points, select_keypoints
 from posegen.data.pose_files import LARGEST, is_number, own_content, shortened
-from posegen.errors import DataError
+from posegen.errors import DataError, some_names
 from posegen.files import check_name, read_text, written_whole
 
 from .layouts import BODY_25, COCO_17, LAYOUTS, OPENPOSE_18
@@ -26,7 +26,6 @@ from .layouts import BODY_25, COCO_17, LAYOUTS, OPENPOSE_18
 ANNOTATION_HEADER = ["name", "keypoints_y", "keypoints_x"]
 PAIRS_HEADER = ["from", "to"]
 MISSING = -1
-MOST_NAMES = 5  # that an error lists
 
 
 class PairRow(NamedTuple):
@@ -218,7 +217,8 @@ def check_points(names: Sequence[str], layout: KeypointLayout, where: str | Path
     own = next((one for one in LAYOUTS if set(one.names) == set(names)), None)
     if own is not None and (lacking := lacking_points(own.names, layout)):
         problem = (
-            f"the points of layout {own.name!r} have no counterpart of {_some(lacking)}, which {layout.name!r} needs"
+            f"the points of layout {own.name!r} have no counterpart of {some_names(lacking)}, "
+            f"which {layout.name!r} needs"
         )
         fitting = [one.name for one in LAYOUTS if not lacking_points(own.names, one)]
         raise DataError(where, problem, f"Layouts that these points can be converted to: {', '.join(fitting)}.")
@@ -335,7 +335,3 @@ def category_names(categories: Sequence[dict[str, Any]]) -> dict[Any, Sequence[s
         if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
             raise ValueError(f"category {category!r}: its 'keypoints' must be a list of names")
     return found
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join([*names[:MOST_NAMES], *(["…"] if len(names) > MOST_NAMES else [])])

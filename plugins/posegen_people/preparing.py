@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from posegen import catalogue
 from posegen.data import KeypointLayout, Keypoints
-from posegen.data.estimators import StructureEstimator
+from posegen.data.estimators import fitting_estimators
 from posegen.data.images import IMAGE_ENDINGS, read_image
 from posegen.errors import DataError
 from posegen.files import MOST_OF_A_FRAME, MOST_OF_A_LIST, read_json, read_text
@@ -265,15 +264,11 @@ def _check_files(workspace: Workspace, files: DatasetFiles, splits: Sequence[str
             workspace.sources,
             [f"there is no {each}" for each in missing],
             "Lists, or a JSON file of each image, that are elsewhere: --keypoints PATH …. Without key points: "
-            f"--estimator NAME finds them ({', '.join(_estimators(layout))}). Without pairs: --make-pairs makes them; "
-            "they differ from the published ones, and results cannot be compared.",
+            f"--estimator NAME finds them ({', '.join(fitting_estimators(layout))}). Without pairs: --make-pairs makes "
+            "them; they differ from the published ones, and results cannot be compared.",
         )
     if any(("annotation", split) not in files.lists for split in splits) and workspace.options.estimator is not None:
         check_estimator(workspace.options.estimator, layout)
-
-
-def _estimators(layout: KeypointLayout) -> list[str]:
-    return [one.name for one in catalogue.all(StructureEstimator) if one.fits(layout)]
 
 
 def _prepare_split(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import some_names
 from .common import add_plugin, load_plugins
 from .completion import FILES, LAYOUTS, PROTOCOLS, complete_with, parts_of
 from .generation import add_min_score
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from ..evaluation.pairing import Pairing
 
 BASE = "posegen-clean"
-MOST_LISTED, MOST_NAMES = 20, 5
-"""Maximum number of images that are listed with a reason, and in one line."""
+MOST_LISTED = 20
+"""Maximum number of images that are listed with a reason."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -109,11 +110,11 @@ def _say_what_was_paired(pairing: Pairing, parsed: argparse.Namespace) -> None:
         rule = catalogue.get(NamingConvention, pairing.convention).template
     lines = [f"{len(pairing.pairs)} images were paired by {rule}"]
     if pairing.unused:
-        names = _some(pairing.unused)
+        names = some_names(pairing.unused)
         lines.append(f"{len(pairing.unused)} images of {parsed.target} are the target of no result: {names}")
     if pairing.lost_sources:
         place = parsed.source or parsed.target
-        names = _some(pairing.lost_sources)
+        names = some_names(pairing.lost_sources)
         lines.append(
             f"{len(pairing.lost_sources)} sources are not in {place}: {names}; the report shows these results without "
             "(--source DIR)"
@@ -122,7 +123,3 @@ def _say_what_was_paired(pairing: Pairing, parsed: argparse.Namespace) -> None:
     if pairing.unmatched:
         lines.append(f"{len(pairing.unmatched)} images were not scored")
     print("\n".join(lines), file=sys.stderr)
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:MOST_NAMES]) + (", …" if len(names) > MOST_NAMES else "")

@@ -73,6 +73,11 @@ class StructureEstimator:
         return len(lacking_points(own.names, layout)) <= MOST_LACKING * len(layout)
 
 
+def fitting_estimators(layout: KeypointLayout) -> dict[str, StructureEstimator]:
+    """Return the estimators of a layout's key points by name."""
+    return {one.name: one for one in catalogue.all(StructureEstimator) if one.fits(layout)}
+
+
 def find_estimator(layout: KeypointLayout, name: str | None = None) -> StructureEstimator:
     """Return the estimator of a layout's key points.
 
@@ -83,7 +88,7 @@ def find_estimator(layout: KeypointLayout, name: str | None = None) -> Structure
     Raises:
         ConfigError: no such estimator, or several, none of them the default, and no name is given.
     """
-    fitting = {one.name: one for one in catalogue.all(StructureEstimator) if one.fits(layout)}
+    fitting = fitting_estimators(layout)
     if name is not None and name not in fitting:
         raise ConfigError(
             f"no estimator called {name!r} finds {layout.name} key points; available: "
@@ -135,7 +140,7 @@ def load_segmenter(layout: KeypointLayout, name: str | None = None) -> Segment:
     """
     chosen = find_estimator(layout, name)
     if chosen.load_segment is None:
-        able = [one.name for one in catalogue.all(StructureEstimator) if one.fits(layout) and one.load_segment]
+        able = [one.name for one in fitting_estimators(layout).values() if one.load_segment]
         raise ConfigError(
             f"the estimator {chosen.name!r} gives no masks of figures; of those that find {layout.name} key points "
             f"these do: {', '.join(able) or 'none'}"

@@ -123,7 +123,7 @@ class Photograph:
 
     @cached_property
     def is_gray(self) -> bool:
-        """Whether the image has no color: its three channels are the same."""
+        """Return whether the image has no color: its three channels are the same."""
         return bool((self.image == self.image[..., :1]).all())
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, UnknownNameError
+from ..errors import DataError, UnknownNameError, some_names
 from ..files import natural_order, read_json
 from .estimators import Figure
 from .keypoints import KeypointLayout, Keypoints, get_layout, lacking_points, select_keypoints
@@ -26,8 +26,6 @@ MAX_SIDE = 1 << 16
 """Maximum side, in pixels, of the picture that a file says its points count pixels of."""
 LARGEST = 1_000_000
 """Pixels; a coordinate beyond is damage."""
-MAX_NAMES = 5
-"""Maximum number of names that an error lists."""
 WHICH_IMAGE = (
     "Say which image is meant: `posegen transfer` and `interpolate` take the picture itself as TARGET, and such a list "
     "as --target-keypoints; `tools/infer.py` takes the picture as --target-image."
@@ -214,7 +212,7 @@ def _frame(file: PoseFile, where: str | Path, image: Path | None) -> PoseFrame:
         raise DataError(where, f"holds {len(frames)} frames", WHICH_FRAME)
     if image is None:
         held = [frame.name for frame in frames]
-        raise DataError(where, f"holds the points of {len(held)} images: {_some(held)}", WHICH_IMAGE)
+        raise DataError(where, f"holds the points of {len(held)} images: {some_names(held)}", WHICH_IMAGE)
     called = file.by_last_part.get(image.name) or file.by_last_part.get(_number_in(image), [])
     found = called
     if len(found) > 1:  # frames of videos are called alike: their folders tell
@@ -222,8 +220,8 @@ def _frame(file: PoseFile, where: str | Path, image: Path | None) -> PoseFrame:
     if len(found) != 1:
         problem = f"holds the points of {len(called) or 'no'} images called {image.name!r}"
         names = [frame.name for frame in called]
-        others = f"{problem}: {_some(names)}" if called else f"{problem}, but of {_some(list(file.by_last_part))}"
-        raise DataError(where, others)
+        others = f": {some_names(names)}" if called else f", but of {some_names(list(file.by_last_part))}"
+        raise DataError(where, problem + others)
     return found[0]
 
 
@@ -235,10 +233,6 @@ def _number_in(image: Path) -> str:
 
 def _called(frame: PoseFrame) -> str:
     return f" {frame.name!r}" if frame.name else ""
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join([*names[:MAX_NAMES], *(["…"] if len(names) > MAX_NAMES else [])])
 
 
 # Content
@@ -324,7 +318,8 @@ def read_own(content: dict[str, Any], where: str | Path, layout: KeypointLayout)
     if lacking := lacking_points(own.names, layout):
         raise DataError(
             where,
-            f"has points of layout {own.name!r}, this model takes {layout.name!r}: no counterpart of {_some(lacking)}",
+            f"has points of layout {own.name!r}, this model takes {layout.name!r}: no counterpart of "
+            f"{some_names(lacking)}",
         )
     size = frame_size(content.get("width"), content.get("height"), where)
     if size is None:
