@@ -82,7 +82,7 @@ class ClipSection:
         self.note = component(__package__, "note", elem_id="clip-note", value=None)
         items = [[picture_address(clip.cover), _caption(clip)] for clip in self.main.gallery.clips]
         self.driving = component(
-            __package__, "picker", elem_id="clip-drives", items=items, caption="Clips that drive the source"
+            __package__, "picker", {"caption": "Clips that drive the source"}, elem_id="clip-drives", items=items
         )
         with gr.Accordion("Length and speed", open=False, elem_id="clip-options"):
             if self.has_points:

@@ -123,11 +123,13 @@ class PointsEditor(Editor):
         self.component = component(
             __package__,
             "pose_editor",
+            {
+                "caption": caption,
+                "interpolates": is_target,
+                "layout": layout_value(model.layout) | {"parents": parents if self.layout.parts else []},
+            },
             elem_id=elem_id,
             **first,
-            caption=caption,
-            interpolates=is_target,
-            layout=layout_value(model.layout) | {"parents": parents if self.layout.parts else []},
         )
         self.changed = [self.component.moved]
 
@@ -171,11 +173,10 @@ class ChoicesEditor(Editor):
         self.component = component(
             __package__,
             "choices_editor",
+            {"caption": caption, "choices": [[name, [*classes]] for name, classes in model.choices.items()]},
             elem_id=elem_id,
             value={"numbers": numbers},
-            choices=[[name, [*classes]] for name, classes in model.choices.items()],
             drawn=picture_address(model.draw(tuple(numbers))),
-            caption=caption,
         )
         self.changed = [self.component.moved]
 

@@ -187,7 +187,7 @@ class _Page:
             elem_id="head",
             js_on_load=None,
         )
-        component(__package__, "drop", has_points=self.has_points)
+        component(__package__, "drop", {"has_points": self.has_points})
 
     def _place_source(self) -> None:
         examples = self.main.gallery.examples
@@ -195,14 +195,16 @@ class _Page:
             gr.Markdown("## Source")
             self.source_files = _upload("Your picture …", "source-files")
             items = [[picture_address(source.picture), f"Source {k}"] for k, (source, _) in enumerate(examples, 1)]
-            self.sources = component(__package__, "picker", elem_id="examples", items=items, caption="Example sources")
+            self.sources = component(
+                __package__, "picker", {"caption": "Example sources"}, elem_id="examples", items=items
+            )
         self.source_note = component(__package__, "note", elem_id="source-note", value=self._note_of_examples())
         self.figures = component(
             __package__,
             "picker",
+            {"caption": "People in the photograph"},
             elem_id="figures",
             items=[],
-            caption="People in the photograph",
             visible=self.has_points,
         )
         label = "Points of the source" if self.has_points else "Structure of the source"
@@ -223,7 +225,9 @@ class _Page:
             if self.has_points:
                 self.pose_files = _upload("Picture or key points …", "pose-files")
             items = [[picture_address(self._drawn(target)), f"Target {k}"] for k, (_, target) in enumerate(examples, 1)]
-            self.targets = component(__package__, "picker", elem_id="targets", items=items, caption="Example targets")
+            self.targets = component(
+                __package__, "picker", {"caption": "Example targets"}, elem_id="targets", items=items
+            )
         self.target_note = component(__package__, "note", elem_id="target-note", value=None)
         if not self.has_points:
             self.fit: Any = gr.State(FITS[0])
@@ -245,7 +249,14 @@ class _Page:
             self.made = self._make(self.first, *values)
             props = self._viewer_props(self.made, self._entry(self.first, *values), None)
         self.viewer = component(
-            __package__, "viewer", elem_id="viewer", answered=0, hovered=None, saved=None, legends=_legends(), **props
+            __package__,
+            "viewer",
+            {"legends": _legends()},
+            elem_id="viewer",
+            answered=0,
+            hovered=None,
+            saved=None,
+            **props,
         )
         self.result_note = component(__package__, "note", elem_id="result-note", value=None)
         self.shown = gr.State(self.made, time_to_live=SESSION_SECONDS)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import socket
 import threading
+from collections.abc import Mapping
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Any
 
 from posegen.errors import ConfigError
@@ -73,10 +76,18 @@ class Guard:
         await app(scope, receive, send_with_headers)
 
 
-def component(package: str, name: str, **options: Any) -> gr.HTML:
-    """Build a custom component from ``components/NAME.html``, ``.css`` and ``.js`` of a package."""
+def component(package: str, name: str, constants: Mapping[str, Any] = MappingProxyType({}), **options: Any) -> gr.HTML:
+    """Build a custom component from ``components/NAME.html``, ``.css`` and ``.js`` of a package.
+
+    Args:
+        package, name: where the files lie.
+        constants: values that never change, ``constants`` in the script. As properties they could be lost: an update
+            replaces all properties of a component that the browser has not built yet, as in a closed accordion.
+        options: value and properties, ``props`` in the script, and options of ``gr.HTML``.
+    """
     folder = files(package) / "components"
     html, css, js = ((folder / f"{name}.{ending}").read_text(encoding="utf-8") for ending in ("html", "css", "js"))
+    js = f"const constants = {json.dumps(dict(constants))};\n{js}"
     return gr.HTML(html_template=html, css_template=css, js_on_load=js, apply_default_css=False, **options)
 
 

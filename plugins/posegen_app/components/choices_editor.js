@@ -1,5 +1,6 @@
 // Choose classes. value: {numbers: [number of the class for each choice, …], chosen: whether somebody chose them}
-// props.choices: [[name, [names of its classes]], …]; props.drawn: address of a drawing of the chosen structure.
+// constants.choices: [[name, [names of its classes]], …]; constants.caption; props.drawn: address of a drawing of the chosen
+// structure.
 // Triggers 'moved' when a number changes, at most once in INTERVAL while a slider is dragged.
 const INTERVAL = 120; // milliseconds
 let lastSent = 0, later = 0, rows = [];
@@ -16,7 +17,7 @@ function send() {
 }
 
 function choose(k, number) {
-  const count = props.choices[k][1].length;
+  const count = constants.choices[k][1].length;
   const numbers = [...props.value.numbers];
   numbers[k] = (number + count) % count;
   props.value = { numbers, chosen: true };
@@ -34,8 +35,8 @@ function step(label, k, by) {
 }
 
 function build() {
-  element.querySelector(".choices-editor").setAttribute("aria-label", props.caption);
-  rows = props.choices.map(([name, classes], k) => {
+  element.querySelector(".choices-editor").setAttribute("aria-label", constants.caption);
+  rows = constants.choices.map(([name, classes], k) => {
     const choice = document.createElement("div");
     const label = document.createElement("label");
     const slider = document.createElement("input");
@@ -43,7 +44,7 @@ function build() {
     const row = document.createElement("div");
     choice.className = "choice";
     row.className = "row";
-    slider.id = `${element.id || props.caption}-${k}`.replaceAll(" ", "-");
+    slider.id = `${element.id || constants.caption}-${k}`.replaceAll(" ", "-");
     label.htmlFor = slider.id;
     Object.assign(slider, { type: "range", min: 0, max: classes.length - 1, step: 1 });
     slider.addEventListener("input", () => choose(k, Number(slider.value)));
@@ -61,14 +62,14 @@ function draw() {
     return;
   }
   rows.forEach(({ slider, shown }, k) => {
-    const name = props.choices[k][1][props.value.numbers[k]];
+    const name = constants.choices[k][1][props.value.numbers[k]];
     slider.value = props.value.numbers[k];
     slider.setAttribute("aria-valuetext", name);
     shown.textContent = name;
   });
   const picture = element.querySelector(".drawn");
   picture.src = props.drawn;
-  picture.alt = props.choices.map(([name, classes], k) => `${name} ${classes[props.value.numbers[k]]}`).join(", ");
+  picture.alt = constants.choices.map(([name, classes], k) => `${name} ${classes[props.value.numbers[k]]}`).join(", ");
 }
 
 watch(["value", "drawn"], draw);

@@ -1,9 +1,9 @@
-// Take files that are dropped on the page: over the target as a target, elsewhere as a source. props.has_points: whether a target
+// Take files that are dropped on the page: over the target as a target, elsewhere as a source. constants.has_points: whether a target
 // can be a file.
 const cover = element.querySelector(".drop");
 const TARGETS = "#pose-editor, #pose-files, #targets";
 const aim = (event) => {
-  const onTarget = props.has_points && document.elementFromPoint(event.clientX, event.clientY)?.closest(TARGETS);
+  const onTarget = constants.has_points && document.elementFromPoint(event.clientX, event.clientY)?.closest(TARGETS);
   return onTarget ? ["#pose-files", "Drop as the target"] : ["#source-files", "Drop as the source"];
 };
 const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");

@@ -1,4 +1,4 @@
-// Choose one of several pictures. props.items: [[address, caption], …]; props.caption: name of the whole.
+// Choose one of several pictures. props.items: [[address, caption], …]; constants.caption: name of the whole.
 // Triggers 'chosen' with its index. One stop of the Tab key; arrow keys go from one to the next.
 const parent = element.querySelector(".picker");
 let reached = 0, chosen = -1;
@@ -27,7 +27,7 @@ function press(event) {
 
 function build() {
   chosen = -1;
-  parent.setAttribute("aria-label", props.caption);
+  parent.setAttribute("aria-label", constants.caption);
   parent.replaceChildren(...props.items.map(([address, caption], k) => {
     const node = document.createElement("button");
     const image = document.createElement("img");

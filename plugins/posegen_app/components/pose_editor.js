@@ -1,15 +1,15 @@
 // Edit a pose by dragging. value: {width, height, points: [[x, y, present], …], chosen, gesture}, in pixels of a picture of that
 // size; chosen: whether somebody chose or edited the pose; gesture: changes with each step that can be undone.
-// props.start: start of the slider, points in the same pixels; props.layout: {names, partner, connections, colors, parents: for
-// each point the index of the point it hangs on, −1 for none; empty: limbs have no length to keep}; props.background: address of
-// a picture, or "".
+// props.start: start of the slider, points in the same pixels; props.background: address of a picture, or "".
+// constants.layout: {names, partner, connections, colors, parents: for each point the index of the point it hangs on, −1 for
+// none; empty: limbs have no length to keep}; constants.caption; constants.interpolates: whether there is a slider.
 // Triggers 'moved' when points change, at most once in INTERVAL while a point is dragged.
 const SVG = "http://www.w3.org/2000/svg";
 const INTERVAL = 120; // milliseconds
 const MAX_UNDO = 100;
 const REACH = 4.5; // percent of the picture's longer side: how far beside a point one may grab it
 const HANDLES = { move: "whole figure: move", turn: "whole figure: rotate", size: "whole figure: scale" };
-const layout = props.layout;
+const { layout } = constants;
 const { parents } = layout;
 const stage = element.querySelector(".stage");
 const hint = element.querySelector(".hint");
@@ -37,7 +37,7 @@ function build() {
   const { width, height } = props.value;
   const dot = clamp(25 / layout.names.length, 0.7, 1.4) * unit(); // smaller with dozens of points
   stage.replaceChildren();
-  svg = make("svg", { viewBox: `-0.5 -0.5 ${width} ${height}`, role: "group", "aria-label": props.caption }, stage);
+  svg = make("svg", { viewBox: `-0.5 -0.5 ${width} ${height}`, role: "group", "aria-label": constants.caption }, stage);
   if (props.background) {
     make("image", { href: props.background, x: -0.5, y: -0.5, width, height, preserveAspectRatio: "none" }, svg);
   }
@@ -349,7 +349,7 @@ function labeled(text, control) {
 button("Undo", "Undo the last change (Ctrl+Z)", undo);
 button("Redo", "Redo what was undone (Ctrl+Shift+Z)", redo);
 button("Mirror", "Exchange left and right", mirror);
-if (props.interpolates) button("Copy from source", "Take the pose of the source", () => change(copy(props.start)));
+if (constants.interpolates) button("Copy from source", "Take the pose of the source", () => change(copy(props.start)));
 const keep = Object.assign(document.createElement("input"), { type: "checkbox", checked: true });
 if (parents.length) labeled("Keep limb lengths", keep);
 list = document.createElement("select");
@@ -360,7 +360,7 @@ list.addEventListener("change", () => {
 });
 labeled("Point", list);
 let slider = null;
-if (props.interpolates) {
+if (constants.interpolates) {
   slider = document.createElement("input");
   Object.assign(slider, { type: "range", min: 0, max: 100, value: 100 });
   slider.addEventListener("pointerdown", remember);

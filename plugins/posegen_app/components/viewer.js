@@ -5,7 +5,7 @@
 // coarse to fine; props.answered: number of the 'point' request they answer. props.hovered: null, or {number, x, y, origins},
 // the answer to a 'hover' request. props.files: {name of a JSON file: content}. props.saved: null, or {name, address} of a file
 // to save. props.photograph: null, or address of the photograph with the result in it. props.has_photograph: whether there is
-// one. props.legends: {caption: {text, picture: address or "", swatches: [[color, text], …]}}; layers with a legend show data,
+// one. constants.legends: {caption: {text, picture: address or "", swatches: [[color, text], …]}}; layers with a legend show data,
 // not pictures, unless it says picture_like.
 // Triggers 'point' (a click) and 'hover' (the mouse rests there), each with x and y, as fractions of the result's width and
 // height, and a number; 'save' with the name of a file; 'photograph'; and 'back' with the entry of an earlier result.
@@ -197,7 +197,7 @@ function render() {
   toggles(find("layers"), names, names.indexOf(layer), (k) => { layer = names[k]; render(); });
   find("shown").textContent = props.value.models.length > 1 ? `${layer}, ${name}` : layer;
   renderLegend();
-  picture(find("result"), layers[layer], props.legends[layer] && !props.legends[layer].picture_like);
+  picture(find("result"), layers[layer], constants.legends[layer] && !constants.legends[layer].picture_like);
   picture(find("source"), layers.source);
   find("whole").hidden = !props.has_photograph;
   renderOrigins();
@@ -207,7 +207,7 @@ function render() {
 }
 
 function renderLegend() {
-  const legend = props.legends[layer];
+  const legend = constants.legends[layer];
   find("legend").replaceChildren();
   if (!legend) return;
   if (legend.picture) find("legend").append(Object.assign(document.createElement("img"), { src: legend.picture, alt: "" }));
