@@ -23,7 +23,7 @@ from posegen_blazepose.estimators import (
     region_of_points,
 )
 from posegen_blazepose.face import FaceMesh
-from posegen_blazepose.pose import GRIDS, MARGIN, NAMES, BlazePose, PoseTracker, refine
+from posegen_blazepose.pose import GRIDS, MARGIN, NAMES, BlazePose, Person, PoseTracker, refine, unique
 from posegen_blazepose.regions import Region, tiles
 
 from posegen import plugins
@@ -114,6 +114,53 @@ def test_points_move_to_the_center_of_mass_of_a_sure_heat_map():
 
 
 # The networks
+
+
+STANDING = {
+    "nose": (0, 10), "eye": (4, 6), "ear": (7, 8), "mouth": (3, 14), "shoulder": (20, 35), "elbow": (32, 65),
+    "wrist": (44, 92), "pinky": (46, 100), "index": (44, 101), "thumb": (42, 97), "hip": (12, 100), "knee": (16, 150),
+    "ankle": (18, 195), "heel": (18, 200), "toe": (22, 204),
+}  # fmt: skip
+"""Points of a person of 200 pixels, arms away from the body: x to the left and to the right of the middle, y."""
+
+
+def person(visibility: float, scale: float = 1, turn: float = 0, move: tuple[float, float] = (0, 0)) -> Person:
+    """Return the person :data:`STANDING`, scaled and turned around the middle of the hips (0, 100), then moved."""
+    parts = [next(part for part in STANDING if part in name) for name in NAMES]
+    signs = [1 if name.startswith("left") else -1 for name in NAMES]
+    points = np.array(
+        [(sign * STANDING[part][0], STANDING[part][1] - 100) for sign, part in zip(signs, parts, strict=True)]
+    )
+    cos, sin = np.cos(turn), np.sin(turn)
+    points = scale * points @ np.array([[cos, sin], [-sin, cos]]) + (0, 100) + np.array(move)
+    region = Region(move[0], 100 + move[1], scale * 200 * MARGIN, turn)
+    return Person(points, np.full(len(NAMES), visibility), 1.0, region, region, np.zeros((256, 256), np.float32))
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"scale": 0.25, "turn": 2.7, "move": (33, -35)},  # an arm
+        {"scale": 0.25, "turn": -2.7, "move": (-33, -35)},
+        {"turn": np.pi, "scale": 0.4, "move": (0, -40)},  # upside down
+    ],
+)
+def test_a_limb_that_is_taken_for_a_person_is_left_out(part):
+    whole = person(0.9)
+    assert unique([person(0.6, **part), whole]) == [whole]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"scale": 0.5, "move": (0, 50)},  # a child before a parent: all points on the parent's body
+        {"scale": 0.4, "turn": np.pi / 2, "move": (45, -20)},  # a child on an arm, half beside the body
+        {"scale": 0.9, "move": (45, 5)},  # somebody who is half hidden
+    ],
+)
+def test_a_person_before_another_stays(other):
+    whole, second = person(0.9), person(0.6, **other)
+    assert unique([second, whole]) == [whole, second]
 
 
 @pytest.fixture(scope="module")

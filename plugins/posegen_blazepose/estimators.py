@@ -12,7 +12,18 @@ from posegen.data.estimators import Estimate, Figure, Segment, StructureEstimato
 from posegen.data.keypoints import KeypointLayout, Keypoints
 
 from .face import Face, FaceMesh, FaceTracker
-from .pose import HEAD, HIP_PAIR, MARGIN, MIN_PRESENCE, NAMES, BlazePose, Person, PoseTracker
+from .pose import (
+    HEAD,
+    HIP_PAIR,
+    LIMBS,
+    MARGIN,
+    MIN_PRESENCE,
+    NAMES,
+    SHOULDER_PAIR,
+    BlazePose,
+    Person,
+    PoseTracker,
+)
 from .regions import Region
 
 MIN_VISIBILITY = 0.3
@@ -21,20 +32,6 @@ HEAD_TOP = 1.8
 """Distance of the top of the head from the middle of the shoulders, in distances of the middle of the ears from it."""
 TRUNK = 2.0
 """Distance of the middle of the hips from that of the shoulders, in distances of the middle of the face from it."""
-SHOULDERS = [NAMES.index("left shoulder"), NAMES.index("right shoulder")]
-
-
-def _limbs() -> tuple[tuple[int, int], ...]:
-    """Return the limbs of MediaPipe's drawing as pairs of indices."""
-    number = {name: k for k, name in enumerate(NAMES)}
-    one_side = (
-        ("eye inner", "eye"), ("eye", "eye outer"), ("eye outer", "ear"),
-        ("shoulder", "elbow"), ("elbow", "wrist"), ("wrist", "pinky"), ("wrist", "index"), ("wrist", "thumb"),
-        ("shoulder", "hip"), ("hip", "knee"), ("knee", "ankle"), ("ankle", "heel"), ("heel", "big toe"),
-    )  # fmt: skip
-    pairs = [(f"{side} {a}", f"{side} {b}") for side in ("left", "right") for a, b in one_side]
-    pairs += [(f"left {name}", f"right {name}") for name in ("mouth", "shoulder", "hip")]
-    return tuple((number[start], number[end]) for start, end in pairs)
 
 
 def _partner(name: str) -> str:
@@ -54,7 +51,7 @@ BLAZEPOSE = KeypointLayout(
     name="blazepose",
     names=_ALL,
     partner=tuple(_ALL.index(_partner(name)) for name in _ALL),
-    limbs=_limbs(),
+    limbs=LIMBS,
     colors=tuple(_color(name) for name in _ALL),
 )
 """BlazePose's 33 points, and three that are derived: the middle of the shoulders, the middle of the hips, and the top
@@ -129,7 +126,7 @@ def region_of_points(keypoints: Keypoints) -> Region:
         keypoints: in the layout :data:`BLAZEPOSE`; one present point or more.
     """
     present = keypoints.points[keypoints.present]
-    hips, shoulders, head = (_middle(keypoints, part) for part in (HIP_PAIR, SHOULDERS, HEAD))
+    hips, shoulders, head = (_middle(keypoints, part) for part in (HIP_PAIR, SHOULDER_PAIR, HEAD))
     if hips is None and shoulders is not None and head is not None:
         hips = shoulders + TRUNK * (shoulders - head)
     center = (present.min(0) + present.max(0)) / 2 if hips is None else hips

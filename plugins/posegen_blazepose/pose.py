@@ -34,6 +34,23 @@ BODY = tuple(NAMES.index(f"{side} {part}") for part in ("shoulder", "elbow", "wr
              for side in ("left", "right"))  # fmt: skip
 HEAD = [NAMES.index(name) for name in ("nose", "left eye", "right eye", "left ear", "right ear")]
 HIP_PAIR = [NAMES.index("left hip"), NAMES.index("right hip")]
+SHOULDER_PAIR = [NAMES.index("left shoulder"), NAMES.index("right shoulder")]
+
+
+def _limbs() -> tuple[tuple[int, int], ...]:
+    """Return the limbs of MediaPipe's drawing as pairs of indices."""
+    number = {name: k for k, name in enumerate(NAMES)}
+    one_side = (
+        ("eye inner", "eye"), ("eye", "eye outer"), ("eye outer", "ear"),
+        ("shoulder", "elbow"), ("elbow", "wrist"), ("wrist", "pinky"), ("wrist", "index"), ("wrist", "thumb"),
+        ("shoulder", "hip"), ("hip", "knee"), ("knee", "ankle"), ("ankle", "heel"), ("heel", "big toe"),
+    )  # fmt: skip
+    pairs = [(f"{side} {a}", f"{side} {b}") for side in ("left", "right") for a, b in one_side]
+    pairs += [(f"left {name}", f"right {name}") for name in ("mouth", "shoulder", "hip")]
+    return tuple((number[start], number[end]) for start, end in pairs)
+
+
+LIMBS = _limbs()
 
 # MediaPipe, modules/pose_detection and modules/pose_landmark
 GRIDS = ((8, 2), (16, 2), (32, 6))
@@ -51,6 +68,12 @@ SMALLEST = 128
 SAME = 0.2
 """Largest distance of the heads, or of the middles of the hips, of one person found twice, in radii of the circle
 around a person."""
+THICKNESS = 0.1
+"""Largest distance of a point on a body from the nearest limb, in radii of the circle around the person."""
+LYING_ON = 0.75
+"""Least share of points on the body of another person from which on a figure may be a part of that person."""
+TURN = np.pi / 4
+"""Least angle between a person and an arm, or the like, that is taken for a person."""
 CUTOUT = 1.3
 """Least ratio of height to width of an image in which a person is looked for without a detection: data sets of cutouts,
 such as Market-1501, have people from edge to edge, of whom the detector finds two thirds."""
@@ -93,6 +116,25 @@ class Person:
             np.linalg.norm(self.points[group].mean(0) - other.points[group].mean(0)) < limit
             for group in (HEAD, HIP_PAIR)
         )
+
+    def is_part_of(self, other: Person) -> bool:
+        """Return whether this is a limb of another person, or that person upside down, taken for a person.
+
+        Its points lie on the body of the other one, as do those of a child who stands before a parent; but it is
+        turned.
+        """
+        turn = abs(np.angle(np.exp(1j * (self.next_region.angle - other.next_region.angle))))
+        on_body = other.distances(self.points) <= THICKNESS * _radius(other.region)
+        return bool(turn >= TURN and on_body.mean() >= LYING_ON)
+
+    def distances(self, points: np.ndarray) -> np.ndarray:
+        """Return the distances of points N 2 from the nearest limb, or diagonal of the trunk, in pixels, N."""
+        diagonals = zip(SHOULDER_PAIR, reversed(HIP_PAIR), strict=True)
+        start, end = np.swapaxes(self.points[np.array([*LIMBS, *diagonals])], 0, 1)
+        step = end - start
+        along = ((points[:, None] - start) * step).sum(-1) / np.maximum((step**2).sum(-1), 1e-9)
+        nearest = start + np.clip(along, 0, 1)[..., None] * step
+        return np.linalg.norm(points[:, None] - nearest, axis=-1).min(1)
 
     def mask_of(self, height: int, width: int) -> np.ndarray:
         """Return the mask of an image of that size, H W, 0 to 1."""
@@ -200,10 +242,10 @@ def _is_same(one: Detection, other: Detection) -> bool:
 
 
 def unique(people: Sequence[Person]) -> list[Person]:
-    """Return each person once, as found best, largest first."""
+    """Return each person once, as found best, without arms and the like that were taken for people; largest first."""
     kept: list[Person] = []
     for person in sorted(people, key=lambda one: -one.quality):
-        if not any(person.is_near(other) for other in kept):
+        if not any(person.is_near(other) or person.is_part_of(other) for other in kept):
             kept.append(person)
     return sorted(kept, key=lambda one: -one.area)
 
