@@ -1,4 +1,4 @@
-"""Errors that posegen raises on purpose. A message says what happened, where, and what to do."""
+"""Errors and warnings that posegen raises on purpose. A message says what happened, where, and what to do."""
 
 from __future__ import annotations
 
@@ -58,6 +58,19 @@ class CheckpointError(PosegenError):
 
 class MissingWeightsError(PosegenError):
     """Pretrained weights are missing. Nothing is downloaded unasked."""
+
+
+class RetargetWarning(UserWarning):
+    """A pose is fitted to the figure of a source, unasked. Commands tell of all poses at once.
+
+    Args:
+        name: name of the pose.
+        what: what is done, and why.
+    """
+
+    def __init__(self, name: str, what: str) -> None:
+        super().__init__(f"{name}: {what}")
+        self.name = name
 
 
 class UnknownNameError(ConfigError, KeyError):

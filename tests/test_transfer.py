@@ -218,6 +218,22 @@ def test_commands_warn_in_one_line_without_a_place_in_the_code(models, here, mon
     assert warnings.formatwarning is before
 
 
+def test_poses_of_a_folder_that_are_fitted_are_told_once(models, here, monkeypatch):
+    told: list[str] = []
+    warnings.simplefilter("always")
+    monkeypatch.setattr(warnings, "showwarning", lambda message, *_, **__: told.append(str(message)))
+    points = read_points(here / "a.json") * [0.5, 0.5, 1]
+    for name in ("p1", "p2", "p3"):
+        write_points(here / "poses" / f"{name}.json", points)
+    (here / "two").mkdir()
+    for name in ("a.png", "a.json", "c.png", "c.json"):
+        (here / name).rename(here / "two" / name)
+    assert run("transfer", models / "shared", "two", "poses", "--out", "made") == 0
+    assert [line.count("so the pose is scaled and moved") for line in told] == [1]
+    assert told[0].startswith("p1, target: the figure of the pose is 0.5 times as large as the source's")
+    assert told[0].endswith("; so are 2 other poses")
+
+
 def test_a_model_of_clips_generates_no_single_pictures(models, here, capsys):
     assert run("transfer", models / "clips", "a.png", "c.json") == 1
     assert "a model of clips, not of single images: use `posegen animate`" in capsys.readouterr().err

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..errors import PosegenError
+from ..errors import PosegenError, RetargetWarning
 from .common import add_model, refuse_to_overwrite
 from .completion import ESTIMATORS, complete_with
 
@@ -147,12 +147,27 @@ def read_framing(parsed: argparse.Namespace) -> Framing:
 
 @contextmanager
 def plain_warnings() -> Iterator[None]:
-    """Print warnings in one line each, without their place in the code."""
-    before, warnings.formatwarning = warnings.formatwarning, lambda message, *_, **__: f"warning: {message}\n"
+    """Print warnings in one line each, without their place in the code; of poses that are fitted, one at the end."""
+    format_before, show_before = warnings.formatwarning, warnings.showwarning
+    fitted: dict[str, RetargetWarning] = {}
+
+    def show(message: Warning | str, *place: Any, **options: Any) -> None:
+        if isinstance(message, RetargetWarning):
+            fitted.setdefault(message.name, message)
+        else:
+            show_before(message, *place, **options)
+
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
+    warnings.showwarning = show
     try:
         yield
     finally:
-        warnings.formatwarning = before
+        warnings.showwarning = show_before
+        if fitted:
+            first, *others = fitted.values()
+            more = f"; so are {len(others)} other poses" if others else ""
+            warnings.warn(f"{first}{more}", stacklevel=2)
+        warnings.formatwarning = format_before
 
 
 def transfer_pictures(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..data import KeypointLayout, Keypoints
-from ..errors import InputError
+from ..errors import InputError, RetargetWarning
 from .interpolation import parents_of
 
 RETARGET = ("auto", "none", "scale", "bones")
@@ -87,7 +87,7 @@ def place_targets(
         InputError: an unknown way, or targets of several frames.
 
     Warns:
-        UserWarning: ``auto`` scales the poses.
+        RetargetWarning: ``auto`` scales the poses.
     """
     if how not in RETARGET:
         raise InputError(f"retarget must be one of {', '.join(RETARGET)}; got {how!r}")
@@ -105,11 +105,11 @@ def place_targets(
         return placement
     if how == "auto":
         why = "comes from a picture of other proportions" if alike else f"is {ratio:.2g} times as large as the source's"
-        warnings.warn(
-            f"{name}: the figure of the pose {why}, so the pose is scaled and moved to the source's figure "
-            "(--retarget none keeps it as it is, --retarget bones fits each bone)",
-            stacklevel=2,
+        what = (
+            f"the figure of the pose {why}, so the pose is scaled and moved to the source's figure (--retarget none "
+            "keeps it as it is, --retarget bones fits each bone)"
         )
+        warnings.warn(RetargetWarning(name, what), stacklevel=2)
     x, y = placement.scale
     scaled = replace(placement, scale=(x / ratio, y / ratio), offset=(0.0, 0.0))
     if how == "bones":
