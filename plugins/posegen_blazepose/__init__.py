@@ -19,4 +19,4 @@ def posegen_catalogue() -> list[Any]:
 @hookimpl
 def posegen_commands() -> Sequence[Command]:
     """Return ``posegen keypoints``."""
-    return [Command("keypoints", "find key points in photographs and videos", "posegen_blazepose.command")]
+    return [Command("keypoints", "Find key points in photographs and videos.", "posegen_blazepose.command")]

@@ -102,10 +102,9 @@ def _collect() -> dict[str, list[str]]:
     from ..data import KeypointLayout
     from ..data.estimators import StructureEstimator
     from ..evaluation import protocols
-    from ..losses.features import ALL
     from ..preparing import preparations
     from ..sharing import shared_models
-    from ..weights import WeightsFile
+    from .weight_files import known_files
 
     plugins.load()
     parts: dict[str, Iterable[str]] = {"protocol": protocols()}
@@ -119,7 +118,7 @@ def _collect() -> dict[str, list[str]]:
         ESTIMATORS: [one.name for one in catalogue.all(StructureEstimator)],
         LAYOUTS: [one.name for one in catalogue.all(KeypointLayout)],
         PROTOCOLS: protocols(),
-        WEIGHTS: {file.file_name for file in [*ALL, *catalogue.all(WeightsFile)]},
+        WEIGHTS: {file.file_name for file in known_files()},
         PART_KINDS: parts,
         **{parts_of(kind): members for kind, members in parts.items()},
     }

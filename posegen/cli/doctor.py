@@ -199,6 +199,8 @@ def _estimator(one: StructureEstimator) -> Finding:
     try:
         one.load()
     except MissingWeightsError as error:
+        if not one.default:
+            return Finding(one.name, MISSING, f"{kind}; a command with --estimator {one.name} says how to get it")
         return Finding(one.name, MISSING, kind, str(error))
     except Exception as error:  # third-party code
         return Finding(one.name, BROKEN, f"{kind}: {_described(error)}")
@@ -224,7 +226,7 @@ def _belongs(requirement: Requirement, extra: str) -> bool:
 
 def _weights() -> Iterator[Finding]:
     """Look for the files of pretrained weights; ``posegen weights`` verifies their checksums."""
-    from .weights import known_files
+    from .weight_files import known_files
 
     files = known_files()
     here = [file.file_name for file in files if file.path.is_file()]

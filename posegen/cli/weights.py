@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, PosegenError, nearest
 from .common import add_plugin, load_plugins, print_columns
 from .completion import WEIGHTS, complete_with
+from .weight_files import known_files
 
 if TYPE_CHECKING:
     from ..weights import WeightsFile
@@ -49,20 +48,6 @@ def run(parsed: argparse.Namespace) -> int:
         print("\nmissing; `posegen weights --download FILE …` or --all fetches them, or put them where the table says:")
         print_columns([(f"  {file.file_name}", file.address) for file in missing])
     return 1 if WRONG in checked.values() else 0
-
-
-def known_files() -> list[WeightsFile]:
-    """Return the files that posegen and plugins read; entries of one file are merged, with all its readers."""
-    from .. import catalogue
-    from ..losses.features import ALL
-    from ..weights import WeightsFile
-
-    merged: dict[tuple[Path, str], WeightsFile] = {}
-    for file in [*ALL, *catalogue.all(WeightsFile)]:
-        known = merged.setdefault((file.path, file.sha256), file)
-        readers = dict.fromkeys((*known.used_by, *file.used_by))
-        merged[file.path, file.sha256] = replace(known, used_by=tuple(readers))
-    return list(merged.values())
 
 
 def _chosen(files: list[WeightsFile], names: list[str], everything: bool) -> list[WeightsFile]:
