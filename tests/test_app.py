@@ -33,7 +33,7 @@ from posegen.cli import main
 from posegen.config import load_config
 from posegen.data import KeypointLayout, Keypoints, StructureEncoder
 from posegen.data.estimators import Figure
-from posegen.data.generated import SOURCE_TYPE
+from posegen.data.generated import COMPOSITE, SOURCE_TYPE
 from posegen.data.images import to_uint8
 from posegen.data.pose_files import own_content
 from posegen.errors import ConfigError, DataError, InputError
@@ -498,8 +498,8 @@ def unzipped(client: Client) -> dict[str, bytes]:
         return {name: file.read(name) for name in file.namelist()}
 
 
-def is_marked(picture: bytes) -> bool:
-    return SOURCE_TYPE in str(Image.open(io.BytesIO(picture)).info)
+def is_marked(picture: bytes, source_type: str = SOURCE_TYPE) -> bool:
+    return source_type in str(Image.open(io.BytesIO(picture)).info)
 
 
 def test_the_archive_has_everything_shown_and_marks_what_is_generated(page, model, output):
@@ -694,7 +694,7 @@ def test_one_of_several_people_is_chosen_and_the_result_put_back_into_the_photog
         assert client.trigger("pose-editor", "moved")[2]["props"]["has_photograph"]
         address = client.trigger("viewer", "photograph")[0]["props"]["photograph"]
         picture = base64.b64decode(address.partition(",")[2])
-        assert is_marked(picture)
+        assert is_marked(picture, COMPOSITE.source_type)
         return np.array(Image.open(io.BytesIO(picture)))
 
     changed = (pasted() != photograph).any(axis=(0, 2)).nonzero()[0]
@@ -702,6 +702,72 @@ def test_one_of_several_people_is_chosen_and_the_result_put_back_into_the_photog
     client.trigger("figures", "chosen", {"index": 1})
     changed = (pasted() != photograph).any(axis=(0, 2)).nonzero()[0]
     assert changed.max() < 120
+
+
+def test_the_background_of_a_photograph_is_removed_replaced_and_kept(client, model, monkeypatch):
+    """The estimator's mask is the left half of a picture; the photograph is cropped to squares."""
+    photograph = np.random.default_rng(0).integers(0, 255, (64, 200, 3), np.uint8)
+    points = rest_pose(model.layout, (60, 60)).points + np.array([130, 2])
+    figure = Figure(Keypoints(points, np.ones(len(points))), np.ones(len(points)))
+
+    def segment(image, keypoints):
+        return np.tile(np.arange(image.shape[1]) < image.shape[1] // 2, (len(image), 1)) * float(not nobody)
+
+    places = PageModel.estimate.__globals__  # its module, however often imported
+    monkeypatch.setitem(places, "load_estimator", lambda layout: lambda image: [figure])
+    monkeypatch.setitem(places, "load_segmenter", lambda layout: segment)
+    monkeypatch.setattr(model, "_segmenter", None)
+    nobody = False
+
+    def choose(name: str) -> dict:
+        client.set("background", name)
+        return client.trigger("background", "input")[-1]
+
+    def result() -> np.ndarray:
+        address = client.trigger("pose-editor", "moved")[2]["value"]["models"][0]["layers"]["result"]
+        return np.array(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))))
+
+    def pasted() -> bytes:
+        address = client.trigger("viewer", "photograph")[0]["props"]["photograph"]
+        return base64.b64decode(address.partition(",")[2])
+
+    content = io.BytesIO()
+    Image.fromarray(photograph).save(content, "png")
+    assert client.upload("source-files", "a.png", content.getvalue())[5]["visible"] is True
+    own = result()
+    assert choose("white") is None
+    white = result()
+    assert (white[:, 16:] == 255).all()
+    assert (white[:, :16] != 255).any()
+    whole = np.array(Image.open(io.BytesIO(pasted())))
+    assert whole.shape == photograph.shape
+    assert (whole[:, 100:] == 255).all()
+    choose("transparent")
+    assert (result()[..., 3] == np.where(np.arange(32) < 16, 255, 0)).all()
+    assert Image.open(io.BytesIO(saved(client, "result.png"))).mode == "RGBA"
+
+    behind = io.BytesIO()
+    Image.new("RGB", (9, 5), (1, 2, 3)).save(behind, "png")
+    assert client.upload("background-file", "b.png", behind.getvalue())[1]["value"] == "your picture"
+    replaced = result()
+    assert (replaced[:, 16:] == (1, 2, 3)).all()
+    assert is_marked(pasted(), COMPOSITE.source_type)
+    kept = saved(client, "result.png")
+    assert is_marked(kept, COMPOSITE.source_type)
+
+    refused = client.upload("background-file", "c.png", b"no picture")
+    assert refused[-1]["text"].startswith("c.png: ")  # without the server's folder
+    assert refused[1]["value"] == "your picture"
+    assert choose("as in the photograph") is None
+    assert np.array_equal(result(), own)
+    assert client.upload("source-files", "result.png", kept)[5]["value"] == "your picture"
+    assert np.array_equal(result(), replaced)
+    nobody = True
+    said = choose("white")
+    assert said["text"].startswith("the picture: no figure is found at its key points")
+    assert "--" not in said["text"]
+    assert choose("your picture")["text"] == "Give a picture for the background."
+    assert client.trigger("examples", "chosen", {"index": 0})[5]["visible"] == "hidden"
 
 
 def test_a_clip_follows_the_figure_of_a_video(client, page, model, monkeypatch, tmp_path):

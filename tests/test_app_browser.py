@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import threading
 import zipfile
@@ -501,6 +502,24 @@ def test_a_picture_with_key_points_is_uploaded_and_a_bad_file_is_reported(browse
     browser.find("input:has(+ #pose-files)").send_keys(str(tmp_path / "bad.json"))
     browser.wait(lambda: browser.text("#target-note").startswith("bad.json"))  # no folder
     assert shown(browser) == kept
+
+
+def test_the_background_of_a_photograph_is_made_transparent(browser, model, monkeypatch):
+    """The mask is the left half of a picture; the photograph of the test before is the source."""
+
+    def half(image, keypoints):
+        return np.tile(np.arange(image.shape[1]) < image.shape[1] // 2, (len(image), 1)).astype(float)
+
+    monkeypatch.setattr(model, "_segmenter", half)
+    before = shown(browser)
+    browser.press("#background input")
+    browser.press(".options li", "Background: transparent")
+    browser.wait(lambda: shown(browser) != before)
+    address = shown(browser)
+    seen = np.array(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))))
+    assert (seen[..., 3] == np.where(np.arange(32) < 16, 255, 0)).all()
+    browser.press("#examples button")
+    browser.wait(lambda: not browser.shown("#background"))
 
 
 def box(browser, selector):

@@ -116,6 +116,30 @@ def test_a_gray_photograph_stays_gray(inferencer, place, resize_back):
     assert made.image.std() > 0
 
 
+def test_another_background_is_behind_the_figure_that_a_mask_cuts_out(inferencer, place, monkeypatch):
+    """The mask is the left half of an image."""
+
+    def segment(image, keypoints):
+        return np.tile(np.arange(image.shape[1]) < image.shape[1] // 2, (len(image), 1)).astype(float)
+
+    monkeypatch.setattr("posegen.inference.inputs.load_segmenter", lambda layout, name: segment)
+    files = place / "a.png", place / "b.json", place / "a.json"
+    Image.new("RGB", (5, 5), (1, 2, 3)).save(place / "behind.png")
+    for background in ("#010203", (1, 2, 3), np.full((5, 5, 3), (1, 2, 3), np.uint8), place / "behind.png"):
+        (made,) = inferencer.infer(*files, background=background)
+        assert (made.image[:, 16:] == (1, 2, 3)).all()
+        assert (made.image[:, :16] != (1, 2, 3)).any()
+    (frame,) = inferencer.animate(files[0], [files[1]], files[2], background=background)
+    assert np.array_equal(frame.image, made.image)
+    with pytest.raises(DataError, match=r"neither a color .* nor an image file"):
+        inferencer.infer(*files, background="no such file")
+    ready = torch.zeros(inferencer.encoder.channels, 32, 32)
+    with pytest.raises(InputError, match="requires key points of the source"):
+        inferencer.infer(files[0], files[1], ready, background="white")
+    with pytest.raises(InputError, match="a: another background requires a target with key points"):
+        inferencer.infer(files[0], ready, files[2], background="white")
+
+
 def test_flow_and_mask_become_pictures(result, tmp_path):
     for given in (result.flow, result.mask, torch.zeros(3, 4, 4), result.image.astype(int)):
         with pytest.raises(InputError, match=r"a\.png: an image to write is .*\n.*flow_to_rgb makes one of a flow"):

@@ -596,5 +596,5 @@ def test_a_background_of_an_opaque_photograph_requires_masks(models, here, capsy
     with plugins.temporary():
         plugins.add(Middle(), "middle")
         error = refused(capsys, monkeypatch, *arguments)
-    assert "--background: the figure has to be cut out of an opaque photograph" in error
+    assert "another background: the figure has to be cut out of an opaque photograph" in error
     assert "'middle' gives no masks of figures; of those that find openpose18 key points these do: blazepose" in error

@@ -15,11 +15,12 @@ import numpy as np
 from PIL import Image
 
 from posegen.data.generated import COMMENT, SOFTWARE, SOURCE_TYPE
-from posegen.data.images import decode_image
+from posegen.data.images import WHITE, Background, decode_image
 from posegen.errors import DataError
 
-from .page_model import MAX_SIDE, RESULT, SOURCE, Output
-from .values import png
+from .gallery import OWN
+from .page_model import MAX_PHOTOGRAPH, MAX_SIDE, RESULT, Output
+from .values import layer_mark, png
 
 KEYWORD = "posegen"
 """Keyword of the text in a PNG file that says how a result was made."""
@@ -73,7 +74,7 @@ def archive(shown: ShownResult, clip: ClipFile | None, notes: Mapping[str, Any])
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as file:
         for name, output in shown.outputs.items():
             for caption, picture in output.layers.items():
-                file.writestr(f"{name}/{caption.replace(' ', '_')}.png", png(picture, caption != SOURCE))
+                file.writestr(f"{name}/{caption.replace(' ', '_')}.png", png(picture, layer_mark(output, caption)))
         for name, text in texts.items():
             file.writestr(f"{name}.json", json.dumps(text, indent=1, ensure_ascii=False))
         if clip is not None:
@@ -83,10 +84,19 @@ def archive(shown: ShownResult, clip: ClipFile | None, notes: Mapping[str, Any])
 
 @dataclass(frozen=True)
 class SavedResult:
-    """Content of a result that the page saved: structures by the names of :class:`ShownResult`, and the source."""
+    """Content of a result that the page saved.
+
+    Args:
+        structures: structures by the names of :class:`ShownResult`.
+        source: the source, a PNG in base64.
+        background: name of the background.
+        behind: the picture that is the background, a PNG in base64; empty: it is none.
+    """
 
     structures: Mapping[str, Any]
     source: str
+    background: str = OWN
+    behind: str = ""
 
     def picture(self) -> np.ndarray:
         """Return the source, uint8 H W 3.
@@ -94,11 +104,27 @@ class SavedResult:
         Raises:
             DataError: it is damaged.
         """
-        try:
-            content = base64.b64decode(self.source, validate=True)
-        except ValueError as error:
-            raise DataError("the result", f"its source is damaged: {error}") from error
-        return decode_image(content, "the result", MAX_SIDE**2)
+        return _decoded(self.source, "source", MAX_SIDE**2)
+
+    def background_picture(self) -> Background:
+        """Return the background: a picture, uint8 H W 3, or white.
+
+        Raises:
+            DataError: it is damaged.
+        """
+        return _decoded(self.behind, "background", MAX_PHOTOGRAPH**2) if self.behind else WHITE
+
+
+def _decoded(text: str, name: str, most_pixels: int) -> np.ndarray:
+    try:
+        content = base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise DataError("the result", f"its {name} is damaged: {error}") from error
+    return decode_image(content, "the result", most_pixels)
+
+
+def _encoded(picture: np.ndarray) -> str:
+    return base64.b64encode(png(picture)).decode()
 
 
 def result_png(shown: ShownResult, title: str) -> bytes:
@@ -109,9 +135,12 @@ def result_png(shown: ShownResult, title: str) -> bytes:
         title: title of the page.
     """
     name, output = next(iter(shown.outputs.items()))
-    source = base64.b64encode(png(shown.picture, generated=False)).decode()
-    made = {"page": title, "model": name, "structures": shown.structures, "source": source}
-    return png(output.layers[RESULT], generated=True, texts={KEYWORD: json.dumps(made)})
+    made = {"page": title, "model": name, "structures": shown.structures, "source": _encoded(shown.picture)}
+    if (backdrop := output.sample.backdrop) is not None:
+        made["background"] = backdrop.name
+        if isinstance(behind := backdrop.cutout.background, np.ndarray):
+            made["behind"] = _encoded(behind)
+    return png(output.layers[RESULT], output.mark(resize_back=False), {KEYWORD: json.dumps(made)})
 
 
 def read_result(path: Path) -> SavedResult | None:
@@ -124,4 +153,5 @@ def read_result(path: Path) -> SavedResult | None:
     structures = made.get("structures") if isinstance(made, dict) else None
     if not isinstance(structures, dict) or not {"source_structure", "target_structure"} <= structures.keys():
         return None
-    return SavedResult(structures, str(made.get("source", "")))
+    texts = [str(made.get(name, "")) for name in ("source", "background", "behind")]
+    return SavedResult(structures, texts[0], texts[1] or OWN, texts[2])

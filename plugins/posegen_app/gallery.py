@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from posegen.data import PoseDataset, StructureEncoder, require_dataset
+from posegen.data import Keypoints, PoseDataset, StructureEncoder, require_dataset
 from posegen.data.images import to_uint8
 from posegen.inference import Inferencer
+from posegen.inference.cutout import Cutout
 from posegen.inference.framing import Window
 from posegen.records import Clip, Pair
 from posegen.registry import DATASETS
@@ -19,6 +20,28 @@ from posegen.registry import DATASETS
 Structure = Any
 """Key points in pixels of their picture; class numbers of an encoder with choices; a ready structure (tensor S H W); or
 anything else the encoder encodes."""
+
+
+OWN, _, TRANSPARENT, PICTURE = BACKGROUNDS = ("as in the photograph", "white", "transparent", "your picture")
+"""Names of backgrounds on the page."""
+
+
+@dataclass(frozen=True)
+class Backdrop:
+    """Background that replaces that of a photograph.
+
+    Args:
+        name: one of :data:`BACKGROUNDS`.
+        cutout: cuts the figure out of the photograph and of results, and puts it in front of the background.
+    """
+
+    name: str
+    cutout: Cutout
+
+    @property
+    def is_transparent(self) -> bool:
+        """Return whether results have an alpha channel."""
+        return self.name == TRANSPARENT
 
 
 @dataclass(frozen=True)
@@ -30,12 +53,22 @@ class Sample:
         structure: None: unknown.
         photograph: photograph from which the picture was cut, uint8 H W 3; None: it is the whole photograph.
         window: the part of the photograph that the picture shows.
+        backdrop: background of results; None: that of the picture.
     """
 
     picture: np.ndarray
     structure: Structure
     photograph: np.ndarray | None = None
     window: Window | None = None
+    backdrop: Backdrop | None = None
+
+    def points_in_photograph(self) -> Keypoints:
+        """Return the key points in pixels of the photograph."""
+        assert self.photograph is not None
+        assert self.window is not None
+        height, width = self.picture.shape[:2]
+        points = self.structure.scale(self.window.width / width, self.window.height / height)
+        return replace(points, points=points.points + np.array([self.window.left, self.window.top], np.float32))
 
 
 @dataclass(frozen=True)

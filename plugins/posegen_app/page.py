@@ -17,6 +17,7 @@ from posegen.data.images import resize_image
 from posegen.errors import ConfigError, InputError, MissingWeightsError
 from posegen.visualization.flow import flow_wheel
 
+from .background_section import BackgroundSection
 from .clip_section import ClipSection
 from .downloads import ClipFile, ShownResult, archive, read_result, result_png
 from .editors import build_editor
@@ -207,12 +208,15 @@ class _Page:
             items=[],
             visible=self.has_points,
         )
+        backgrounds = gr.Column(elem_id="backgrounds")
         label = "Points of the source" if self.has_points else "Structure of the source"
         with gr.Accordion(label, open=False, elem_id="source-points"):
             self.source_editor = build_editor(
                 self.main, "source-editor", "Structure of the source", False,
                 self.first and self.first.sample, self._background(self.first.sample) if self.first else {},
             )  # fmt: skip
+        with backgrounds:
+            self.backgrounds = BackgroundSection(self.main, self.source_editor, self.numbers)
 
     def _note_of_examples(self) -> Note:
         why = self.main.gallery.note
@@ -283,13 +287,21 @@ class _Page:
         silent: dict[str, Any] = dict(show_progress="hidden", api_visibility="private")
         editors = [self.source_editor.component, self.target_editor.component]
         target = self.target_editor.component
-        loaded = [self.source, *editors, self.figures, self.source_files, self.source_note]
+        loaded = [
+            self.source,
+            *editors,
+            self.figures,
+            self.source_files,
+            *self.backgrounds.outputs,
+            self.source_note,
+        ]
         posed = [target, self.pose, self.target_note]
         made = [self.shown, self.history, self.viewer, *editors, self.target_note]
         given = [self.source, *editors, self.history, self.point]
         generate = dict(fn=self._generate, inputs=given, outputs=made, concurrency_id=MODEL) | quiet
         after = generate | {"fn": self._generate_after}
-        self.source_files.upload(self._load_source, [self.source_files, target], loaded, **quiet).success(**after)
+        given = [self.source_files, target, self.source]
+        self.source_files.upload(self._load_source, given, loaded, **quiet).success(**after)
         self.sources.chosen(self._load_example, [target], loaded, **quiet).success(**after)
         self.targets.chosen(self._load_example_target, [self.source, self.fit], posed, **quiet).success(**after)
         if self.has_points:
@@ -300,7 +312,8 @@ class _Page:
             self.fit.input(self._refit, [self.source, target, self.pose, self.fit], posed, **quiet).success(**after)
         for changed in (*self.source_editor.changed, *self.target_editor.changed):
             changed(**generate, trigger_mode="always_last")
-        back = [self.source, *editors, self.result_note]
+        self.backgrounds.connect(self.source, quiet, after)
+        back = [self.source, *editors, *self.backgrounds.outputs, self.result_note]
         self.viewer.back(self._go_back, [self.history], back, **quiet).success(**after)
         explained = [self.viewer, self.point, self.result_note]
         self.viewer.point(self._explain, [self.shown], explained, trigger_mode="multiple", **silent)
@@ -311,15 +324,17 @@ class _Page:
 
     # Source and target
 
-    @reporting_errors(5, clears=4)
-    def _load_source(self, uploaded: list[str] | None, target: Any) -> tuple:
+    @reporting_errors(8, clears=4)
+    def _load_source(self, uploaded: list[str] | None, target: Any, before: Source | None) -> tuple:
         paths = _paths(uploaded)
         if len(paths) == 1 and (content := read_result(paths[0])) is not None:
             return self._load_result(paths[0], content)
         sample = self.main.read_sample(paths)
+        backdrop = None if before is None else before.sample.backdrop
         if sample.structure is not None or not self.has_points:
             text = "" if self.has_points else "Choose the structure of this picture below."
-            return *self._loaded(Source(sample, next(self.numbers)), target), note(text)
+            source = Source(replace(sample, backdrop=backdrop), next(self.numbers))
+            return *self._loaded(source, target), note(text)
         try:
             found, reason = self.main.estimate(paths[0]), "No figure was found in this picture."
         except (ConfigError, MissingWeightsError) as error:
@@ -330,25 +345,28 @@ class _Page:
             return *self._loaded(Source(rest, next(self.numbers)), target), note(text)
         text = "The key points are estimated." if len(found) == 1 else f"{len(found)} people: the largest is chosen."
         figures = found if len(found) > 1 else []
-        return *self._loaded(Source(found[0], next(self.numbers), figures), target), note(text)
+        source = Source(replace(found[0], backdrop=backdrop), next(self.numbers), figures)
+        return *self._loaded(source, target), note(text)
 
     def _load_result(self, path: Path, content: Any) -> tuple:
         """Go on from a result that the page saved."""
         picture = content.picture()
         source = self.source_editor.parse(content.structures["source_structure"], picture.shape[:2])
+        backdrop = self.main.backdrop(content.background, content.background_picture())
         wanted = self.target_editor.parse(content.structures["target_structure"], self.main.size)
-        loaded = self._loaded(Source(Sample(picture, source), next(self.numbers)), None)
-        shown = self.target_editor.show(wanted, self.main.size, **self._options(Sample(picture, source)))
+        sample = Sample(picture, source, backdrop=backdrop)
+        loaded = self._loaded(Source(sample, next(self.numbers)), None)
+        shown = self.target_editor.show(wanted, self.main.size, **self._options(sample))
         return loaded[0], loaded[1], shown, *loaded[3:], note(f"Restored from {path.name}.")
 
-    @reporting_errors(5)
+    @reporting_errors(8)
     def _load_figure(self, source: Source | None, target: Any, event: gr.EventData) -> tuple:
-        figures = source.figures if source else ()
-        chosen = Source(selected(figures, event), next(self.numbers), figures)
-        picture, editor, wanted, _, files = self._loaded(chosen, target)
-        return picture, editor, wanted, gr.skip(), files, note("The chosen person is moved.")
+        figures = () if source is None else source.figures
+        sample = replace(selected(figures, event), backdrop=None if source is None else source.sample.backdrop)
+        picture, editor, wanted, _, *others = self._loaded(Source(sample, next(self.numbers), figures), target)
+        return picture, editor, wanted, gr.skip(), *others, note("The chosen person is moved.")
 
-    @reporting_errors(5)
+    @reporting_errors(8)
     def _load_example(self, target: Any, event: gr.EventData) -> tuple:
         sample, wanted = selected(self.main.gallery.examples, event)
         return *self._loaded(Source(sample, next(self.numbers), is_example=True), target, wanted), None
@@ -378,7 +396,10 @@ class _Page:
             target = gr.update(**options) if options else gr.skip()
         editor = self.source_editor.show(sample.structure, sample.picture.shape[:2], **self._background(sample))
         figures = [[picture_address(_thumbnail(one)), f"Person {k}"] for k, one in enumerate(source.figures, 1)]
-        return source, editor, target, gr.update(items=figures), None
+        return source, editor, target, gr.update(items=figures), None, *self._backgrounds_of(source)
+
+    def _backgrounds_of(self, source: Source) -> Sequence[Any]:
+        return self.backgrounds.shown(source.sample, source.is_example)
 
     def _background(self, sample: Sample) -> dict[str, Any]:
         return {"background": picture_address(sample.picture)} if self.has_points else {}
@@ -463,14 +484,15 @@ class _Page:
         *shown, said = self._generate(*given)
         return *shown, said or gr.skip()
 
-    @reporting_errors(3)
+    @reporting_errors(6)
     def _go_back(self, history: dict, event: gr.EventData) -> tuple:
         kept = history.get(str(sent(event, "entry")))
         if kept is None:
             raise InputError("This result is not kept any longer.")
         source, source_value, target_value = kept
         background = self._background(source.sample)
-        return source, gr.update(value=source_value, **background), gr.update(value=target_value), None
+        editors = gr.update(value=source_value, **background), gr.update(value=target_value)
+        return source, *editors, *self._backgrounds_of(source), None
 
     @reporting_errors(2)
     def _explain(self, shown: ShownResult | None, event: gr.EventData) -> tuple:
@@ -502,8 +524,8 @@ class _Page:
     def _show_photograph(self, shown: ShownResult | None) -> tuple:
         if shown is None:
             raise InputError("There is no result yet.")
-        picture = next(iter(shown.outputs.values())).in_photograph()
-        return gr.update(photograph=picture_address(picture, generated=True)), None
+        output = next(iter(shown.outputs.values()))
+        return gr.update(photograph=picture_address(output.in_photograph(), output.mark(resize_back=True))), None
 
 
 def _thumbnail(sample: Sample) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,8 +11,17 @@ import numpy as np
 from torch import Tensor
 
 from posegen.data import KeypointLayout, Keypoints
-from posegen.data.estimators import load_estimator
-from posegen.data.images import PHOTOGRAPH_ENDINGS, Photograph, read_photograph, resize_image, to_uint8
+from posegen.data.estimators import Segment, find_estimator, load_estimator, load_segmenter
+from posegen.data.generated import Mark
+from posegen.data.images import (
+    PHOTOGRAPH_ENDINGS,
+    WHITE,
+    Background,
+    Photograph,
+    read_photograph,
+    resize_image,
+    to_uint8,
+)
 from posegen.data.pose_files import in_pixels
 from posegen.errors import ConfigError, DataError, InputError
 from posegen.inference import (
@@ -20,19 +29,21 @@ from posegen.inference import (
     Inferencer,
     PoseInput,
     Prepared,
+    generated_picture,
     interpolate_keypoints,
+    mark_of,
     prepare_subject,
     read_keypoints,
 )
+from posegen.inference.cutout import Cutout
 from posegen.inference.framing import Window, choose_window, whole_window
-from posegen.inference.pasting import put_back
 from posegen.inference.prepare import test_dataset
 from posegen.inference.retarget import UNNOTICED_SIZE, Placement, place_frame, place_targets
 from posegen.records import Transfer
 from posegen.visualization import flow_to_rgb, mask_to_rgb, warp
 
 from .explanation import Level, levels_of, recorded_kernels
-from .gallery import Gallery, Sample, Structure, read_gallery
+from .gallery import BACKGROUNDS, OWN, PICTURE, Backdrop, Gallery, Sample, Structure, read_gallery
 from .pose_files import read_clip_poses
 
 MAX_PIXELS = 24_000_000
@@ -49,6 +60,8 @@ MAX_FIGURES = 8
 """Maximum number of figures of one photograph to choose from."""
 REST_MARGIN = 0.1
 """Margin around a rest pose on each side, as a share of the picture's sides."""
+NAME = "the picture"
+"""Name of the source in messages."""
 RESULT, SOURCE, FLOW, MASK, WARPED = "result", "source", "flow", "mask", "warped source"
 SHARES = "warped or generated"
 COLOR_WARPED, COLOR_GENERATED = (37, 99, 235), (234, 88, 12)
@@ -60,18 +73,21 @@ class Output:
     """A result with its explanation, all of the model's size.
 
     Args:
-        layers: pictures uint8 H W 3 by caption: the result, the prepared source and, for a model with flows, the flow
-            in colors, the mask, the result tinted by it, and the warped source.
+        layers: pictures uint8 H W 3 by caption: the result (H W 4 in front of a transparent background), the prepared
+            source and, for a model with flows, the flow in colors, the mask, the result tinted by it, and the warped
+            source.
         levels: flows, masks and kernels, coarse to fine.
         prepared, made: input and output of the model.
         drawn: drawing of the target structure.
+        sample: the source.
     """
 
     layers: dict[str, np.ndarray]
     levels: list[Level]
     prepared: Prepared
     made: Transfer
-    drawn: np.ndarray | None = None
+    drawn: np.ndarray
+    sample: Sample
 
     @property
     def size(self) -> tuple[int, int]:
@@ -86,8 +102,18 @@ class Output:
         return self.prepared.window != Window(0, 0, width, height)
 
     def in_photograph(self) -> np.ndarray:
-        """Return the photograph, uint8 H W 3, with the result in the place of what the model saw."""
-        return put_back(self.prepared, self.made)
+        """Return the photograph, uint8 H W 3 or H W 4, with the result in the place of what the model saw."""
+        one, backdrop = self.prepared, self.sample.backdrop
+        if backdrop is None:
+            return generated_picture(one, self.made, resize_back=True)
+        if self.sample.photograph is not None:
+            photograph = backdrop.cutout.cut(one.photograph, self.sample.points_in_photograph(), NAME)
+            one = replace(one, photograph=photograph)
+        return generated_picture(one, self.made, resize_back=True, keep_alpha=backdrop.is_transparent)
+
+    def mark(self, resize_back: bool) -> Mark:
+        """Return what the metadata of the result, or of the photograph with it, say."""
+        return mark_of(self.prepared.cutout, resize_back)
 
 
 class PageModel:
@@ -114,6 +140,8 @@ class PageModel:
         self.layout: KeypointLayout | None = self.encoder.layout
         self.choices: dict[str, tuple[str, ...]] = dict(self.encoder.choices) if self.layout is None else {}
         self._lock = threading.Lock()
+        self._masking = threading.Lock()
+        self._segmenter: Segment | None = None
         self.gallery = read_gallery(inferencer, max_examples) if max_examples else Gallery()
 
     # Files
@@ -251,6 +279,57 @@ class PageModel:
             _reduced(window.cut(picture), points), photograph=photograph, window=_scaled(window, size, photograph)
         )
 
+    # Backgrounds
+
+    @property
+    def cuts_out(self) -> bool:
+        """Return whether an estimator finds the pixels of its figures."""
+        try:
+            return self.layout is not None and find_estimator(self.layout).load_segment is not None
+        except ConfigError:
+            return False
+
+    def backdrop(self, name: str, background: Background = WHITE) -> Backdrop | None:
+        """Return a background of results; None: that of the photograph.
+
+        Args:
+            name: one of :data:`posegen_app.gallery.BACKGROUNDS`.
+            background: what is shown behind the figure.
+
+        Raises:
+            InputError: no such name, or the model's structures are no key points.
+            ConfigError, MissingWeightsError: no estimator gives masks of such figures, or it cannot run here.
+        """
+        if name == OWN:
+            return None
+        if name not in BACKGROUNDS or self.layout is None:
+            raise InputError("the page sent no background")
+        with self._masking:
+            self._segmenter = self._segmenter or load_segmenter(self.layout)
+        return Backdrop(name, Cutout(background, self._segment))
+
+    def _segment(self, image: np.ndarray, keypoints: Keypoints) -> np.ndarray:
+        """Find the pixels of a figure; the estimator works for one thread at a time."""
+        assert self._segmenter is not None
+        with self._masking:
+            return self._segmenter(image, keypoints)
+
+    def read_backdrop(self, path: Path) -> Backdrop | None:
+        """Read the picture of a background.
+
+        Raises:
+            DataError: the file is broken or too large.
+            ConfigError, MissingWeightsError: see :meth:`backdrop`.
+        """
+        picture = read_photograph(path, most_pixels=MAX_PIXELS).image
+        size = _stored_size(picture.shape[0], picture.shape[1], MAX_PHOTOGRAPH)
+        return self.backdrop(PICTURE, resize_image(picture, size))
+
+    def check_figure(self, sample: Sample) -> None:
+        """Raise InputError if a sample has a background, and no figure is found that could be cut out."""
+        if sample.backdrop is not None:
+            sample.backdrop.cutout.cut(Photograph(sample.picture), sample.structure, NAME)
+
     # Structures
 
     def prepared_points(self, sample: Sample) -> Keypoints:
@@ -304,23 +383,27 @@ class PageModel:
         with self._lock, recorded_kernels(recorded) as kernels:
             _, out = next(self.inferencer.generate([prepared], 1))
         source = prepared.source[None].to(out.image.device)
-        layers = {RESULT: to_uint8(out.image[0]), SOURCE: to_uint8(prepared.source)}
+        transparent = sample.backdrop is not None and sample.backdrop.is_transparent
+        picture = generated_picture(prepared, out, keep_alpha=transparent)
+        layers = {RESULT: picture, SOURCE: to_uint8(prepared.source)}
         if out.flows:
             flow, mask = out.flows[-1].float().cpu(), out.masks[-1].float().cpu()
             layers |= {
                 FLOW: resize_image(flow_to_rgb(flow[0]), self.size, "nearest"),
                 MASK: resize_image(mask_to_rgb(mask[0]), self.size, "nearest"),
                 WARPED: to_uint8(warp(source, out.flows[-1])[0]),
-                SHARES: _tinted(layers[RESULT], mask[0, 0].numpy(), self.size),
+                SHARES: _tinted(picture[..., :3], mask[0, 0].numpy(), self.size),
             }
         if sample.photograph is not None and sample.window is not None:
             prepared = replace(prepared, photograph=Photograph(sample.photograph), window=sample.window)
-        return Output(layers, levels_of(out, kernels), prepared, out, self.encoder.draw(prepared.target_structure))
+        drawn = self.encoder.draw(prepared.target_structure)
+        return Output(layers, levels_of(out, kernels), prepared, out, drawn, sample)
 
-    def frames(self, sample: Sample, targets: Iterable[Structure]) -> Iterator[np.ndarray]:
+    def frames(self, sample: Sample, targets: Sequence[Structure]) -> Iterator[np.ndarray]:
         """Generate the frames, uint8 H W 3, of a clip in which a sample moves through structures.
 
-        Other threads may use the model between two frames. Arguments and errors: see :meth:`generate`.
+        A transparent background is white. Other threads may use the model between two frames. Arguments and errors:
+        see :meth:`generate`.
         """
         generated = self.inferencer.generate(self._prepare(sample, targets), 1)
         while True:
@@ -328,9 +411,9 @@ class PageModel:
                 frame = next(generated, None)
             if frame is None:
                 return
-            yield to_uint8(frame[1].image[0])
+            yield generated_picture(*frame)
 
-    def _prepare(self, sample: Sample, targets: Iterable[Structure]) -> Iterator[Prepared]:
+    def _prepare(self, sample: Sample, targets: Sequence[Structure]) -> Iterator[Prepared]:
         picture, own = sample.picture, sample.structure
         if isinstance(own, Keypoints):
             _check_points(own)
@@ -338,7 +421,10 @@ class PageModel:
             picture, own = resize_image(picture, self.size), self._encode(own)
         blank = np.zeros((*self.size, 3), np.uint8)  # targets are in pixels of the model's size
         encoded = (PoseInput(blank, self._encode(target)) for target in targets)
-        return self.inferencer.prepare_inputs(PoseInput(picture, own), encoded, Framing("none"))
+        cutout = None if sample.backdrop is None else sample.backdrop.cutout
+        given = PoseInput(picture, own, NAME, cutout=cutout)
+        for one, target in zip(self.inferencer.prepare_inputs(given, encoded, Framing("none")), targets, strict=True):
+            yield replace(one, target=target) if isinstance(target, Keypoints) else one
 
     def _encode(self, structure: Structure) -> Tensor:
         """Encode a structure as S H W (or S 1 1); key points are in pixels of the model's size."""

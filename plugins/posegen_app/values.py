@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from posegen.data import KeypointLayout, Keypoints
-from posegen.data.generated import marks
+from posegen.data.generated import Mark, marks
 from posegen.errors import InputError
 from posegen.inference import as_keypoints
 from posegen.inference.retarget import RETARGET
@@ -112,21 +112,21 @@ def data_address(content: bytes, media_type: str) -> str:
     return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
-def picture_address(picture: np.ndarray, generated: bool = False) -> str:
-    """Encode a picture, uint8 H W 3, as a PNG in a ``data:`` address; arguments as of :func:`png`."""
-    return data_address(png(picture, generated), "image/png")
+def picture_address(picture: np.ndarray, mark: Mark | None = None) -> str:
+    """Encode a picture as a PNG in a ``data:`` address; arguments as of :func:`png`."""
+    return data_address(png(picture, mark), "image/png")
 
 
-def png(picture: np.ndarray, generated: bool, texts: Mapping[str, str] = MappingProxyType({})) -> bytes:
+def png(picture: np.ndarray, mark: Mark | None = None, texts: Mapping[str, str] = MappingProxyType({})) -> bytes:
     """Encode a picture as PNG.
 
     Args:
-        picture: uint8 H W 3.
-        generated: whether its metadata say that it is generated.
+        picture: uint8 H W 3, or H W 4 with alpha.
+        mark: what the metadata of a generated picture say; None: it is not generated.
         texts: further texts of a generated picture by keyword, ASCII.
     """
     content = io.BytesIO()
-    options = marks("PNG") if generated else {}
+    options = {} if mark is None else marks("PNG", mark)
     for keyword, text in texts.items():
         options["pnginfo"].add_text(keyword, text)
     Image.fromarray(picture).save(content, "png", compress_level=1, **options)
@@ -140,8 +140,15 @@ def outputs_value(outputs: Mapping[str, Output]) -> dict[str, Any]:
 
 def _output_value(name: str, output: Output) -> dict[str, Any]:
     height, width = output.size
-    layers = {caption: picture_address(picture, caption != SOURCE) for caption, picture in output.layers.items()}
+    layers = {
+        caption: picture_address(picture, layer_mark(output, caption)) for caption, picture in output.layers.items()
+    }
     return {"name": name, "width": width, "height": height, "layers": layers}
+
+
+def layer_mark(output: Output, caption: str) -> Mark | None:
+    """Return what the metadata of a layer say; None: it is not generated."""
+    return None if caption == SOURCE else output.mark(resize_back=False)
 
 
 def origins_value(output: Output, x: float, y: float) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from .common import add_model, refuse_to_overwrite
 from .completion import ESTIMATORS, complete_with
 
 if TYPE_CHECKING:
-    from ..data import KeypointLayout
     from ..inference import Framing, Inferencer, ModelSource, PoseChoice, PoseInput
 
 PIXELS = (
@@ -251,7 +250,7 @@ def read_checked(
 ) -> tuple[list[PoseInput], list[PoseInput]]:
     """Read and check the key points of sources and targets, and say at what size the model works."""
     from ..data.images import WHITE, read_background
-    from ..inference import describe_size, read_inputs
+    from ..inference import cut_out_opaque, describe_size, read_inputs
 
     choice = pose_choice(parsed)
     wanted = replace(choice, frame=parsed.target_frame, figure=parsed.target_figure)
@@ -261,36 +260,11 @@ def read_checked(
     targets = [replace(one, choice=wanted) for one in targets]
     encoder = model.keypoint_encoder()
     sources, targets = read_inputs(sources, targets, encoder, parsed.estimator)
-    sources = _cut_out(sources, encoder.layout, parsed)
+    if parsed.background is not None:
+        sources = cut_out_opaque(sources, encoder.layout, parsed.estimator)
     if size := describe_size(model.config, sources, parsed.resize_back, parsed.crop):
         print(size, file=sys.stderr)
     return sources, targets
-
-
-def _cut_out(
-    sources: Sequence[PoseInput], layout: KeypointLayout | None, parsed: argparse.Namespace
-) -> list[PoseInput]:
-    """Return sources of which those that are opaque get ``--background``, too.
-
-    Raises:
-        PosegenError: there is no estimator with masks.
-    """
-    if parsed.background is None or layout is None:
-        return list(sources)
-    opaque = [one.read_photograph().alpha is None for one in sources]
-    if not any(opaque):
-        return list(sources)
-    from ..data.estimators import load_segmenter
-    from ..inference.cutout import Cutout
-
-    try:
-        segment = load_segmenter(layout, parsed.estimator)
-    except PosegenError as error:
-        raise type(error)(f"--background: the figure has to be cut out of an opaque photograph: {error}") from error
-    cutouts = [
-        Cutout(one.background, segment) if is_opaque else None for one, is_opaque in zip(sources, opaque, strict=True)
-    ]
-    return [replace(one, cutout=cutout) for one, cutout in zip(sources, cutouts, strict=True)]
 
 
 def pose_choice(parsed: argparse.Namespace) -> PoseChoice:

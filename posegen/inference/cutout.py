@@ -51,11 +51,11 @@ class Cutout:
         """
         if keypoints.listed:
             raise InputError(f"{name}: key points of a data set's list do not count pixels of the photograph, so the "
-                             "figure cannot be cut out; leave --background out")  # fmt: skip
+                             "figure cannot be cut out; leave the background as it is")  # fmt: skip
         alpha = self.alpha(photograph.image, keypoints)
         if alpha.max() < FAINTEST * 255:
             raise InputError(f"{name}: no figure is found at its key points, so none can be cut out; leave "
-                             "--background out, or give other key points")  # fmt: skip
+                             "the background as it is, or give other key points")  # fmt: skip
         return Photograph(compose(photograph.image, alpha, self.color), alpha, self.color)
 
     def alpha(self, image: np.ndarray, keypoints: Keypoints) -> np.ndarray:

@@ -20,7 +20,7 @@ from ..acceleration import prepare_for_inference
 from ..config import require
 from ..data import KeypointLayout, Keypoints, StructureEncoder
 from ..data.generated import COMPOSITE, GENERATED, Mark
-from ..data.images import resize_image, to_gray, to_tensor, to_uint8
+from ..data.images import Background, read_background, resize_image, to_gray, to_tensor, to_uint8
 from ..data.keypoints import shown
 from ..errors import ConfigError, InputError, PosegenError
 from ..ops import resize_flow, warp
@@ -28,7 +28,7 @@ from ..records import PairBatch, Transfer
 from ..registry import STRUCTURE_ENCODERS
 from .cutout import Cutout
 from .framing import Window, whole_window
-from .inputs import Picture, PoseInput, Structure, as_structure, in_picture, is_path, read_each
+from .inputs import Picture, PoseInput, Structure, as_structure, cut_out_opaque, in_picture, is_path, read_each
 from .interpolation import interpolate_keypoints
 from .model_source import ModelSource
 from .pasting import cut_out, moved_alpha, paste_flow, paste_mask, put_back, with_alpha
@@ -125,6 +125,7 @@ class Inferencer:
         subject: int | None = None,
         resize_back: bool = False,
         framing: Framing = AS_IT_FITS,
+        background: Background | str | Path | None = None,
     ) -> list[Result]:
         """Move sources into target structures. Lists go together item by item; anything else is used for every item.
 
@@ -142,14 +143,17 @@ class Inferencer:
             subject: index of the figure, for key points of several figures, N K 2 or N K 3.
             resize_back: results have the source's size: what the model saw of it is replaced, with a soft edge.
             framing: what the model sees of the sources, and how targets are fitted to their size.
+            background: shown behind the figures: a color, as (r, g, b) or text, or an image, as an array or a path. Of
+                transparent sources it shows in their transparent parts (None: white); opaque ones stay as they are
+                with None, else the figure is cut out of source and result, which requires an estimator with masks.
 
         Returns:
             One result for each source, in order.
 
         Raises:
-            ConfigError: the model is one of clips.
+            ConfigError: the model is one of clips, or no estimator cuts out its figures.
             DataError: files are missing or broken; all key-point files are read before any work.
-            InputError: inputs do not fit together.
+            InputError: inputs do not fit together, or no figure is found to be cut out.
 
         Warns:
             UserWarning: some key points lie outside of their picture. If all do: an InputError.
@@ -163,10 +167,10 @@ class Inferencer:
         )
         inputs = []
         for index, (source, own, image, target) in enumerate(rows):
-            inputs += [PoseInput(source, own, _name(source, index)), PoseInput(image, target)]
+            inputs += [_source(source, own, index, background), PoseInput(image, target)]
         read = self._read(inputs, subject)
-        pairs = zip(read[::2], read[1::2], strict=True)
-        prepared = (one for pair in pairs for one in self.prepare_inputs(pair[0], pair[1:], framing))
+        pairs = zip(self._cut_out(read[::2], background), read[1::2], strict=True)
+        prepared = (one for source, target in pairs for one in self.prepare_inputs(source, [target], framing))
         made = self.generate(prepared, batch_size)
         tracked = track(made, description="inference", total=len(rows), disable=not progress or len(rows) <= batch_size)
         return [_result(one, transfer, resize_back) for one, transfer in tracked]
@@ -181,6 +185,7 @@ class Inferencer:
         subject: int | None = None,
         resize_back: bool = False,
         framing: Framing = AS_IT_FITS,
+        background: Background | str | Path | None = None,
     ) -> Iterator[Result]:
         """Generate a clip: one picture, moved through a sequence of structures, with either kind of model.
 
@@ -197,19 +202,20 @@ class Inferencer:
                 frame by frame.
             subject, resize_back: see :meth:`infer`.
             framing: see :meth:`infer`. All structures are fitted in the same way; those of an iterable, as the first.
+            background: see :meth:`infer`.
 
         Returns:
             An iterator of results in order, each generated when it is asked for.
 
         Raises:
-            DataError, InputError: see :meth:`infer`.
+            ConfigError, DataError, InputError: see :meth:`infer`.
 
         Warns:
             UserWarning: key points lie outside of their picture.
         """
         if isinstance(structures, (str, Path, Keypoints)):
             raise InputError("structures must be a list with one structure for each frame")
-        source = PoseInput(reference, reference_structure, _name(reference, 0))
+        source = _source(reference, reference_structure, 0, background)
         if isinstance(structure_images, tuple):
             structure_images = list(structure_images)
         targets: Iterable[PoseInput]
@@ -225,6 +231,7 @@ class Inferencer:
             read = (self._read([target], subject)[0] for target in unread)
             first = list(islice(read, 1))
             targets, motion = chain(first, read), [target.structure for target in first]
+        (source,) = self._cut_out([source], background)
         frames = self.generate(self.prepare_inputs(source, targets, framing, motion), batch_size)
         return (_result(one, made, resize_back) for one, made in frames)
 
@@ -392,6 +399,9 @@ class Inferencer:
         if pending:
             raise PosegenError(f"{type(self.model).__name__} generated {len(pending)} frames too few")
 
+    def _cut_out(self, sources: list[PoseInput], background: object) -> list[PoseInput]:
+        return sources if background is None else cut_out_opaque(sources, self.encoder.layout)
+
     def _read(self, inputs: Sequence[PoseInput], subject: int | None) -> list[PoseInput]:
         return read_each(
             inputs, lambda one: in_picture(replace(one, structure=as_structure(one, self.encoder, subject)))
@@ -428,6 +438,17 @@ def _rows(**columns: Any) -> list[list[Any]]:
     count = next(iter(lengths.values()), 1)
     values = columns.values()
     return [[column[row] if isinstance(column, list) else column for column in values] for row in range(count)]
+
+
+def _source(
+    picture: Picture, structure: Structure, index: int, background: Background | str | Path | None
+) -> PoseInput:
+    given = PoseInput(picture, structure, _name(picture, index))
+    if background is None:
+        return given
+    if isinstance(background, (str, Path)):
+        background = read_background(str(background))
+    return replace(given, background=background)
 
 
 def _name(source: Picture, index: int) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .. import plugin_access
 from ..data import KeypointLayout, Keypoints, StructureEncoder
-from ..data.estimators import Figure, load_estimator
+from ..data.estimators import Figure, load_estimator, load_segmenter
 from ..data.images import WHITE, Background, Photograph, read_image, read_photograph, read_size
 from ..data.keypoints import shown
 from ..data.pose_files import (
@@ -33,7 +33,7 @@ from ..data.pose_files import (
     read_own,
     select,
 )
-from ..errors import ConfigError, DataError, InputError, MissingWeightsError
+from ..errors import ConfigError, DataError, InputError, MissingWeightsError, PosegenError
 from .cutout import Cutout
 
 CORNER = 2.0
@@ -279,6 +279,38 @@ def is_path(value: Any) -> TypeGuard[str | Path]:
 
 
 # Many at once
+
+
+def cut_out_opaque(
+    sources: Sequence[PoseInput], layout: KeypointLayout | None, estimator: str | None = None
+) -> list[PoseInput]:
+    """Return sources of which those that are opaque get their ``background`` by a cutout of the figure.
+
+    Args:
+        sources: pictures with key points, read, and their backgrounds.
+        layout: layout of the key points; None: the model's structures are of another kind.
+        estimator: name of the estimator whose masks are used; None: the default one, or the only one there is.
+
+    Raises:
+        DataError: a picture cannot be read.
+        InputError: an opaque picture has no key points.
+        ConfigError, MissingWeightsError: see :func:`posegen.data.estimators.load_segmenter`.
+    """
+    opaque = [one.read_photograph().alpha is None for one in sources]
+    if not any(opaque):
+        return list(sources)
+    needed = "another background: the figure has to be cut out of an opaque photograph"
+    posed = all(isinstance(one.structure, Keypoints) for one, cut in zip(sources, opaque, strict=True) if cut)
+    if layout is None or not posed:
+        raise InputError(f"{needed}, which requires key points of the source")
+    try:
+        segment = load_segmenter(layout, estimator)
+    except PosegenError as error:
+        raise type(error)(f"{needed}: {error}") from error
+    return [
+        replace(one, cutout=Cutout(one.background, segment)) if is_opaque else one
+        for one, is_opaque in zip(sources, opaque, strict=True)
+    ]
 
 
 def read_inputs(

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..data.images import Background, compose, cover, resize_image, to_tensor, to_uint8
-from ..errors import ConfigError
+from ..errors import ConfigError, InputError
 from ..ops import resize_flow, warp
 from ..records import Transfer
 from .framing import Window
@@ -110,9 +110,13 @@ def cut_out(one: Prepared, picture: np.ndarray, resize_back: bool, keep_alpha: b
         picture: what was generated, uint8 H W 3.
         resize_back: it has the photograph's size instead of the model's.
         keep_alpha: in front of nothing: uint8 H W 4.
+
+    Raises:
+        InputError: the target has no key points.
     """
     assert one.cutout is not None
-    assert one.target is not None
+    if one.target is None:
+        raise InputError(f"{one.name}: another background requires a target with key points, which cut the figure out")
     pose = replace(one.target, frame=(one.source.shape[-2], one.source.shape[-1]))
     if resize_back:
         pose = pose.stretch((one.window.height, one.window.width))

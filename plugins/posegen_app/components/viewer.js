@@ -63,8 +63,20 @@ function picture(parent, address, data) {
   const { width, height } = chosen();
   parent.replaceChildren();
   const svg = make("svg", { viewBox: `-0.5 -0.5 ${width} ${height}` }, parent);
+  checks(svg, width / 16);
   image(svg, address, data);
   return svg;
+}
+
+// A checkerboard, seen where a picture is transparent.
+function checks(svg, side) {
+  const { width, height } = chosen();
+  const id = `checks-${svg.parentNode.className}`;
+  const pattern = make("pattern", { id, width: 2 * side, height: 2 * side, patternUnits: "userSpaceOnUse" }, svg);
+  const square = (x, y, size, fill) => make("rect", { x, y, width: size, height: size, fill }, pattern);
+  square(0, 0, 2 * side, "#fff");
+  for (const place of [0, side]) square(place, place, side, "#d5d8de");
+  make("rect", { x: -0.5, y: -0.5, width, height, fill: `url(#${id})` }, svg);
 }
 
 // Cover the result by the source, from the position of the slider on.
