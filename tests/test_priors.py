@@ -60,7 +60,7 @@ def within(points: Tensor) -> tuple[slice, slice]:
 @pytest.mark.parametrize(("turn", "scale", "shift"), [(0.0, 1.0, (5.0, -3.0)), (0.4, 1.0, (0, 0)), (-0.3, 1.2, (2, 4))])
 def test_a_rigid_motion_of_a_part_is_exact(turn, scale, shift):
     source = moved(SQUARE, turn, scale, shift)
-    prior = PartFlow(TORSO).from_points(source[None], SQUARE[None], EVERY, SIZE)
+    prior = PartFlow(TORSO).from_points(source[None], SQUARE[None], EVERY, EVERY, SIZE)
     y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
     grid = torch.stack([x, y], -1)
     exact = (moved(grid.flatten(0, 1), turn, scale, shift).view_as(grid) - grid).permute(2, 0, 1)
@@ -70,14 +70,14 @@ def test_a_rigid_motion_of_a_part_is_exact(turn, scale, shift):
 
 def test_a_subject_that_turns_round_mirrors_its_torso():
     source = SQUARE[[1, 0, 3, 2]]  # left and right exchanged: seen from behind
-    prior = PartFlow(TORSO).from_points(source[None], SQUARE[None], EVERY, SIZE)
+    prior = PartFlow(TORSO).from_points(source[None], SQUARE[None], EVERY, EVERY, SIZE)
     position = prior.flows[0, 0, 0, 30] + torch.arange(64.0)
     assert torch.allclose(position, 64 - torch.arange(64.0), atol=1e-3)  # mirrored about x = 32
 
 
 def test_the_blend_is_the_part_inside_and_rest_outside():
     source = moved(SQUARE, 0.0, 1.0, (8.0, 0.0))
-    prior = PartFlow(TORSO).from_points(source[None], SQUARE[None], EVERY, SIZE)
+    prior = PartFlow(TORSO).from_points(source[None], SQUARE[None], EVERY, EVERY, SIZE)
     rows, columns = within(SQUARE)
     assert (prior.flow[0, 0, rows, columns] - 8).abs().max() < 0.1
     assert prior.cover[0, 0, rows, columns].min() > 0.99
@@ -87,7 +87,7 @@ def test_the_blend_is_the_part_inside_and_rest_outside():
 
 def test_a_location_whose_source_shows_something_else_is_not_visible():
     source = moved(SQUARE, 0.0, 1.0, (16.0, 0.0))
-    prior = PartFlow(TORSO).from_points(source[None], SQUARE[None], EVERY, SIZE)
+    prior = PartFlow(TORSO).from_points(source[None], SQUARE[None], EVERY, EVERY, SIZE)
     rows, columns = within(SQUARE)
     assert prior.visible[0, 0, rows, columns].min() > 0.9  # the source shows all of the part
     left_behind = prior.visible[0, 0, rows, 45:53]  # background that the part covers in the source
@@ -98,7 +98,7 @@ def test_a_location_whose_source_shows_something_else_is_not_visible():
 def test_a_part_without_an_end_leaves_its_place_to_the_others(missing):
     present = EVERY.clone()
     present[0, missing] = False
-    prior = PartFlow(TORSO).from_points(SQUARE[None] + 5, SQUARE[None], present, SIZE)
+    prior = PartFlow(TORSO).from_points(SQUARE[None] + 5, SQUARE[None], present, present, SIZE)
     assert prior.cover.max() == 0
     assert prior.flow.abs().max() == 0
     assert prior.visible.min() == 1

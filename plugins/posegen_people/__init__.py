@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 @hookimpl
 def posegen_register() -> None:
-    """Register data sets of people and a loss of their flows."""
-    from . import body_mask, limb_flow, pairs, paperdoll  # noqa: F401
+    """Register data sets of people, a prior and a loss of their flows."""
+    from . import body_mask, limb_flow, pairs, paperdoll, turning_flow  # noqa: F401
 
 
 @hookimpl

@@ -24,6 +24,9 @@ _PARTS = (
     ),
 )
 
+BODY_PARTS = tuple(name for name, *_ in _PARTS)
+"""Names of the rigid parts of a body."""
+
 
 def body_parts(names: Sequence[str]) -> tuple[RigidPart, ...]:
     """Return the rigid parts of a body for a layout with points of these names.

@@ -8,6 +8,7 @@ the scores, so that it decides between parts instead of inventing motion.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -56,6 +57,15 @@ class FlowCandidates:
             F.interpolate(part, size=size, mode="bilinear", align_corners=False) for part in (self.scores, self.visible)
         )
         return FlowCandidates(flows, scores, visible)
+
+
+class PointPair(NamedTuple):
+    """Key points of a source and a target, B K 2, (x, y) in pixels, and which of them are known, B K bool."""
+
+    source: Tensor
+    target: Tensor
+    in_source: Tensor
+    in_target: Tensor
 
 
 def blend(flows: Tensor, scores: Tensor) -> Tensor:
@@ -126,48 +136,77 @@ class PartFlow(FlowPrior):
         points = len(self.layout)
         source, in_source = heatmap_peaks(source_structure[:, :points].float())
         target, in_target = heatmap_peaks(target_structure[:, :points].float())
-        return self.from_points(source, target, in_source & in_target, size)
+        return self.from_points(source, target, in_source, in_target, size)
 
-    def from_points(self, source: Tensor, target: Tensor, present: Tensor, size: tuple[int, int]) -> FlowCandidates:
+    def from_points(
+        self, source: Tensor, target: Tensor, in_source: Tensor, in_target: Tensor, size: tuple[int, int]
+    ) -> FlowCandidates:
         """Compute the prior of key points.
 
         Args:
             source, target: B K 2, (x, y) in pixels of the image.
-            present: B K bool, True where a point is known in both images.
+            in_source, in_target: B K bool, True where a point is known in that image.
             size: (H, W) of the image.
         """
-        flows, scores = self._candidates(source, target, present, size)
-        _, in_source = self._candidates(target, source, present, size)  # which part each source location shows
-        owned = sample_bilinear(in_source.softmax(1).flatten(0, 1).unsqueeze(1), flows.flatten(0, 1))
+        places = _pixels(size, source.device)
+        flows, scores = self.candidates(source, target, in_source, in_target, places, size[0])
+        # which part each source location shows
+        _, shown = self.candidates(target, source, in_target, in_source, places, size[0])
+        flows, scores, shown = (values.unflatten(-1, size) for values in (flows, scores, shown))
+        owned = sample_bilinear(shown.softmax(1).flatten(0, 1).unsqueeze(1), flows.flatten(0, 1))
         visible = (scores.softmax(1) * owned.view_as(scores)).sum(1, keepdim=True)
         return FlowCandidates(flows, scores, visible)
 
-    def _candidates(
-        self, source: Tensor, target: Tensor, present: Tensor, size: tuple[int, int]
+    def candidates(
+        self, source: Tensor, target: Tensor, in_source: Tensor, in_target: Tensor, places: Tensor, height: int
     ) -> tuple[Tensor, Tensor]:
-        """Flows B N 2 H W and scores B N H W of all parts and the background."""
-        start_t, end_t, known = self._ends(target, present)  # B P 2, B P
-        start_s, end_s, _ = self._ends(source, present)
+        """Compute flows B N 2 M and scores B N M of all parts and the background at M target locations.
+
+        Args:
+            source, target, in_source, in_target: key points; see :meth:`from_points`.
+            places: (x, y) of the locations in pixels, B 1 M 2 or 1 1 M 2.
+            height: H of the image.
+        """
+        start_t, end_t, known = self._ends(target, in_source & in_target)  # B P 2, B P
+        start_s, end_s, _ = self._ends(source, in_source & in_target)
         axis_t, length_t = _direction(end_t - start_t)
         axis_s, length_s = _direction(end_s - start_s)
-        unit_t, unit_s = (self._unit(length, known, size) for length in (length_t, length_s))  # B
+        unit_t, unit_s = (self._unit(length, known, height) for length in (length_t, length_s))  # B
         along = self._limited(length_s / length_t)
-        across = self._across(source, target, present, axis_s, axis_t, unit_s / unit_t)
+        across = self._across(source, target, in_source & in_target, axis_s, axis_t, unit_s / unit_t)
 
         side_t, side_s = perpendicular(axis_t), perpendicular(axis_s)
         linear = _outer(along, axis_s, axis_t) + _outer(across, side_s, side_t)  # B P 2 2, target to source
         shift = start_s - (linear @ start_t.unsqueeze(-1)).squeeze(-1)
         still = torch.eye(2, device=linear.device)
-        flows = _affine(linear - still, shift, size)  # B P 2 H W
+        flows = _affine(linear - still, shift, places)  # B P 2 M
         frame = torch.stack([axis_t, side_t], dim=2)
-        u, v = _affine(frame, -(frame @ start_t.unsqueeze(-1)).squeeze(-1), size).unbind(2)  # along and across the part
-        beyond = (-u).clamp(min=0) + (u - (length_t * (1 + self.reach))[..., None, None]).clamp(min=0)
-        distance = (v.square() + beyond.square()) / (self.radius * unit_t.unsqueeze(1)).square()[..., None, None]
-        scores = self.order[:, None, None] - self.sharpness * distance
-        scores = scores.masked_fill(~known[..., None, None], ABSENT)
+        u, v = _affine(frame, -(frame @ start_t.unsqueeze(-1)).squeeze(-1), places).unbind(2)  # along and across
+        radius = (self.radius * unit_t.unsqueeze(1)).unsqueeze(-1)
+        beyond = (-u).clamp(min=0) + (u - (length_t * (1 + self.reach)).unsqueeze(-1)).clamp(min=0)
+        scores = self.order[:, None] - self.sharpness * (v.square() + beyond.square()) / radius.square()
+        length = torch.maximum(length_t, unit_t.unsqueeze(1) / 2).unsqueeze(-1)
+        points = PointPair(source, target, in_source, in_target)
+        axes = torch.stack([axis_s, side_s], dim=2)
+        flows, scores = self.correct(flows, scores, torch.stack([u / length, v / radius], 2), axes, points)
+        scores = scores.masked_fill(~known.unsqueeze(-1), ABSENT)
 
         rest = torch.full_like(scores[:, :1], -self.sharpness * self.background**2)
         return torch.cat([flows, torch.zeros_like(flows[:, :1])], dim=1), torch.cat([scores, rest], dim=1)
+
+    def correct(
+        self, flows: Tensor, scores: Tensor, places: Tensor, axes: Tensor, points: PointPair
+    ) -> tuple[Tensor, Tensor]:
+        """Return corrected flows and scores of the parts; a prior that knows more than similarities overrides it.
+
+        Args:
+            flows, scores: those of the similarities, B P 2 M and B P M.
+            places: target locations as seen from each part, B P 2 M: along it, 0 at its start and 1 at its end (or at
+                half the layout's first part, where that is longer), and across it, in radii.
+            axes: unit vectors along and across each part in the source, B P 2 2.
+            points: the key points.
+        """
+        return flows, scores
 
     def _ends(self, points: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Start and end B P 2 of each part, and whether both are known, B P."""
@@ -175,9 +214,9 @@ class PartFlow(FlowPrior):
         end, has_end = _means(points, present, [part.end for part in self.parts])
         return start, end, has_start & has_end
 
-    def _unit(self, lengths: Tensor, known: Tensor, size: tuple[int, int]) -> Tensor:
+    def _unit(self, lengths: Tensor, known: Tensor, height: int) -> Tensor:
         """Length of the layout's first part, B, in pixels: the subject's size; a quarter of the image if unknown."""
-        return torch.where(known[:, 0], lengths[:, 0], 0.25 * size[0]).clamp(min=0.1 * size[0])
+        return torch.where(known[:, 0], lengths[:, 0], 0.25 * height).clamp(min=0.1 * height)
 
     def _across(
         self, source: Tensor, target: Tensor, present: Tensor, axis_s: Tensor, axis_t: Tensor, ratio: Tensor
@@ -203,12 +242,15 @@ def _outer(scale: Tensor, to: Tensor, of: Tensor) -> Tensor:
     return scale[..., None, None] * to.unsqueeze(-1) * of.unsqueeze(-2)
 
 
-def _affine(linear: Tensor, shift: Tensor, size: tuple[int, int]) -> Tensor:
-    """Affine functions ``linear @ (x, y) + shift`` at all pixels of H×W: … C H W from … C 2 and … C."""
-    y, x = (torch.arange(side, device=linear.device, dtype=linear.dtype) for side in size)
-    in_x = linear[..., 0, None] * x
-    in_y = linear[..., 1, None] * y + shift.unsqueeze(-1)
-    return in_x.unsqueeze(-2) + in_y.unsqueeze(-1)
+def _pixels(size: tuple[int, int], device: torch.device) -> Tensor:
+    """Return (x, y) of all pixels of H×W, row by row, 1 1 HW 2."""
+    y, x = torch.meshgrid(*(torch.arange(side, device=device, dtype=torch.float32) for side in size), indexing="ij")
+    return torch.stack([x, y], dim=-1).view(1, 1, -1, 2)
+
+
+def _affine(linear: Tensor, shift: Tensor, places: Tensor) -> Tensor:
+    """Affine functions ``linear @ (x, y) + shift`` of places, B or 1, 1, M, 2: B P C M from B P C 2 and B P C."""
+    return linear @ places.transpose(-1, -2) + shift.unsqueeze(-1)
 
 
 def _direction(vector: Tensor) -> tuple[Tensor, Tensor]:
