@@ -74,12 +74,13 @@ def decoded(path: Path) -> list[np.ndarray]:
 
 
 def test_a_model_of_single_images_generates_each_frame_as_transfer_does(models, here, dance, capsys, recorded):
-    arguments = ["--reference", "a.png", "--structures", "dance", *AS_THEY_STAND]
+    options = ["--no-resize-back", *AS_THEY_STAND]
+    arguments = ["--reference", "a.png", "--structures", "dance", *options]
     made, beside = recorded("animate", models / "shared", *arguments)
     told = capsys.readouterr().out
     assert "10 frames: a_to_dance.mp4" in told
     assert ALONE in told
-    assert run("transfer", models / "shared", "a.png", "dance", "--out", "single", *AS_THEY_STAND) == 0
+    assert run("transfer", models / "shared", "a.png", "dance", "--out", "single", *options) == 0
     assert len(made) == 10
     for number, (frame, explained) in enumerate(zip(made, beside, strict=True), 1):
         true = pixels(here / "single" / f"a_to_{number}.png")
@@ -90,7 +91,7 @@ def test_a_model_of_single_images_generates_each_frame_as_transfer_does(models, 
 
 
 def test_a_model_of_clips_generates_each_frame_from_the_one_before(models, here, dance, capsys, recorded):
-    command = ["animate", models / "clips", *AS_THEY_STAND, "--reference", "a.png", "--structures"]
+    command = ["animate", models / "clips", "--no-resize-back", *AS_THEY_STAND, "--reference", "a.png", "--structures"]
     made, beside = recorded(*command, "dance")
     assert ALONE not in capsys.readouterr().out
     inferencer = Inferencer(models / "clips", device="cpu")
@@ -111,7 +112,7 @@ def test_a_model_of_clips_generates_each_frame_from_the_one_before(models, here,
 
 @BOTH
 def test_a_clip_is_a_file_that_plays_and_says_that_it_was_generated(models, here, kind):
-    arguments = ["--reference", "a.png", "--structures", "poses", "--out", "clip.mp4", "--fps", "5", "--resize-back"]
+    arguments = ["--reference", "a.png", "--structures", "poses", "--out", "clip.mp4", "--fps", "5"]
     arguments.append("--side-by-side")
     assert run("animate", models / kind, *arguments) == 0
     assert [frame.shape for frame in decoded(here / "clip.mp4")] == [(HEIGHT, WIDTH, 3)] * 2
@@ -200,7 +201,7 @@ def test_a_model_without_a_flow_is_shown_without_it():
 
 
 def test_a_clip_goes_from_the_sources_own_pose_to_the_targets(models, here, capsys, recorded):
-    command = ["interpolate", models / "shared", "a.png", *AS_THEY_STAND, "--pause", "0"]
+    command = ["interpolate", models / "shared", "a.png", "--no-resize-back", *AS_THEY_STAND, "--pause", "0"]
     (made,) = recorded(*command, "c.json", "--frames", "10")
     told = capsys.readouterr().out
     assert "10 frames: a_to_c.mp4" in told
@@ -222,7 +223,7 @@ def test_a_clip_goes_from_the_sources_own_pose_to_the_targets(models, here, caps
 
 
 def test_a_model_of_clips_goes_from_pose_to_pose_too(models, here, capsys, recorded):
-    command = ["interpolate", models / "clips", "a.png", *AS_THEY_STAND, "--pause", "0"]
+    command = ["interpolate", models / "clips", "a.png", "--no-resize-back", *AS_THEY_STAND, "--pause", "0"]
     (made,) = recorded(*command, "c.json", "--frames", "3")
     assert ALONE not in capsys.readouterr().out
     first = next(
@@ -234,7 +235,7 @@ def test_a_model_of_clips_goes_from_pose_to_pose_too(models, here, capsys, recor
 
 def test_a_clip_rests_at_both_ends(models, here):
     arguments = ["interpolate", models / "shared", "a.png", "c.json", "--frames", "2", "--pause", "0.5", "--fps", "8"]
-    assert run(*arguments, "--out", "clip.mp4", "--resize-back") == 0
+    assert run(*arguments, "--out", "clip.mp4") == 0
     made = decoded(here / "clip.mp4")
     assert len(made) == 2 + 2 * 4
     assert made[0].shape == (HEIGHT, WIDTH, 3)

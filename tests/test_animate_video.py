@@ -297,7 +297,7 @@ def test_a_video_moves_a_picture(models, here, dance, squares, capsys, kind):
     made = decoded(here / "moved.mp4")
     assert np.abs(made[0].astype(int) - made[-1]).mean() > 5  # it moves
     with av.open(str(here / "moved.mp4")) as clip:
-        assert clip.metadata["comment"].startswith("A generated clip")
+        assert clip.metadata["comment"].startswith("A composite")  # around what the model saw the photograph stays
     assert {path.name for path in here.iterdir()} == {*before, "moved.mp4"}
 
 

@@ -70,6 +70,7 @@ def completed(line: str, folder: Path) -> tuple[list[str], set[str]]:
         ("posegen tra", ["train", "transfer"]),
         ("posegen ap", ["app"]),
         ("posegen transfer --resize", ["--resize-back"]),
+        ("posegen transfer --no-res", ["--no-resize-back"]),
         ("posegen transfer --retarget ", ["auto", "bones", "none", "scale"]),
         ("posegen transfer pape", ["paper/", "paperdolls"]),
         ("posegen app w", ["walkers"]),

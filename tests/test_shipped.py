@@ -131,7 +131,7 @@ def test_the_printed_commands_work(commands, elsewhere):
         assert program == "posegen"
         assert main(arguments) == 0
     dolls = elsewhere / "my dolls"
-    assert Image.open(dolls / "moved.png").size == (64, 64)
+    assert Image.open(dolls / "moved.png").size == (256, 256)
     assert (dolls / "moved_explained.png").is_file()
     assert {path.name for path in (dolls / "moved").iterdir()} == {f"{a}_to_{b}.png" for a in "12" for b in "12"}
     with av.open(str(dolls / "moving.mp4")) as clip:
@@ -194,7 +194,7 @@ def test_example_prints_the_sizes_of_pictures_and_results(elsewhere, capsys):
     assert main(["example", "paperdolls", "dolls", "--pairs", "1"]) == 0
     shown = capsys.readouterr().out
     assert "pictures of 256×256 pixels" in shown
-    assert "the model generates pictures of 64×64 pixels; --resize-back" in shown
+    assert "the model works at 64×64 pixels; results are put back into the source, at its size" in shown
 
 
 def test_a_motion_goes_from_the_sources_own_pose_and_back(commands):

@@ -44,9 +44,10 @@ pytestmark = pytest.mark.usefixtures("no_bfloat16")
 
 
 def test_a_picture_and_a_pose_give_the_picture_that_the_model_generates(models, here, capsys):
-    assert run("transfer", models / "shared", "a.png", "c.json") == 0
+    assert run("transfer", models / "shared", "a.png", "c.json", "--no-resize-back") == 0
     assert capsys.readouterr().out.splitlines() == ["a_to_c.png"]
-    assert run("transfer", models / "tiny.py", models / "checkpoint.pth", "a.png", "c.json", "--out", "again.png") == 0
+    config = [models / "tiny.py", models / "checkpoint.pth"]
+    assert run("transfer", *config, "a.png", "c.json", "--out", "again.png", "--no-resize-back") == 0
     generated = Inferencer(models / "shared", device="cpu").infer("a.png", "c.json", "a.json")[0]
     for name in ("a_to_c.png", "again.png"):
         assert np.array_equal(pixels(here / name), generated.image)
@@ -105,8 +106,8 @@ def test_points_count_pixels_of_the_picture(models, here, change: Callable[[Path
     assert np.abs(pixels(here / "first.png") - pixels(here / "again.png")).max() <= 1  # of rounding
 
 
-def test_explain_writes_a_sheet_beside_and_resize_back_gives_the_sources_size(models, here, capsys):
-    arguments = ["a.png", "poses", "--out", "made", "--explain", "--resize-back"]
+def test_results_have_the_sources_size_and_explain_writes_a_sheet_beside(models, here, capsys):
+    arguments = ["a.png", "poses", "--out", "made", "--explain"]
     assert run("transfer", models / "shared", *arguments) == 0
     assert len(capsys.readouterr().out.splitlines()) == 4
     width, height = Image.open(here / "made" / "a_to_p1_explained.png").size
@@ -257,29 +258,28 @@ def test_help_has_examples_that_parse(command, capsys):
 
 
 @pytest.mark.parametrize(
-    ("size", "resized_back", "told"),
+    ("size", "told"),
     [
-        ((40, 48), False, "32×32 pixels; a.png, 40×48, is {seen}; --resize-back gives results"),
-        ((40, 48), True, "the model works at 32×32 pixels; a.png, 40×48, is {seen}"),
-        ((65, 64), False, "the model works at 32×32 pixels; --resize-back gives results of the source's size"),
-        ((32, 32), False, ""),
+        ((40, 48), "the model works at 32×32 pixels; a.png, 40×48, is {seen}"),
+        ((65, 64), "the model works at 32×32 pixels"),
+        ((32, 32), ""),
     ],
 )
 @pytest.mark.parametrize("listed", [False, True])
-def test_the_size_that_the_model_works_at_is_described(models, here, size, resized_back, told, listed):
+def test_the_size_that_the_model_works_at_is_described(models, here, size, told, listed):
     Image.open(here / "a.png").resize(size).save(here / "a.png")
     points = Keypoints(np.linspace((1, 1), (30, 30), 18), np.ones(18), frame=None if listed else size[::-1])
     source = PoseInput(Path("a.png"), replace(points, listed=listed))
     config = load_config(models / "tiny.py")
-    found = describe_size(config, [source], resized_back)
+    found = describe_size(config, [source])
     cropped = "cropped around the figure (--crop none keeps all of it)"
     seen = "stretched to these proportions, as its data set does it" if listed else cropped
     assert told.format(seen=seen) in found
     assert bool(told) == bool(found)
     if "seen" in told:
-        assert f"a.png, 40×48, is {seen}, as are 2 others" in describe_size(config, [source] * 3, resized_back)
+        assert f"a.png, 40×48, is {seen}, as are 2 others" in describe_size(config, [source] * 3)
     if "seen" in told and not listed:
-        assert "a.png, 40×48, is padded to the model's" in describe_size(config, [source], resized_back, "none")
+        assert "a.png, 40×48, is padded to the model's" in describe_size(config, [source], "none")
 
 
 @pytest.mark.parametrize("command", ["transfer", "interpolate"])
@@ -366,7 +366,7 @@ def infer(monkeypatch, *arguments: object) -> int:
 def test_the_infer_script_writes_what_transfer_writes(models, here, monkeypatch, capsys):
     arguments = [models / "shared", *POINTS, "--out", "made/out.png", "--overlay"]
     assert infer(monkeypatch, *arguments) == 0
-    assert run("transfer", models / "shared", "a.png", "c.json") == 0
+    assert run("transfer", models / "shared", "a.png", "c.json", "--no-resize-back") == 0
     assert (here / "made" / "out.png").read_bytes() == (here / "a_to_c.png").read_bytes()
     assert Image.open(here / "made" / "out_overlay.png").size > (5 * 32, 32)
     assert infer(monkeypatch, *arguments) == 1

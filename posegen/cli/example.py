@@ -69,7 +69,7 @@ def run(parsed: argparse.Namespace) -> int:
     print(f"{poses}: key points of other poses; {targets}: N.png is the true picture of sources/N.png in poses/N.json")
     if moves:
         print(f"{motion}: key points of a motion of {sources / '1.png'}, one file for each frame")
-    print(f"the model generates pictures of {shown(config['size'])} pixels; --resize-back gives them the source's size")
+    print(f"the model works at {shown(config['size'])} pixels; results are put back into the source, at its size")
     print("\n".join(["try:", *_commands(parsed.model, parsed.folder, motion if moves else None)]))
     return 0
 

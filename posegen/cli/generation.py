@@ -108,9 +108,11 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--resize-back",
-        action="store_true",
-        help="give results the source's size: what the model saw of it is replaced, with a soft edge",
+        action=argparse.BooleanOptionalAction,
+        help="give results the source's size: what the model saw of it is replaced, with a soft edge; with "
+        "--no-resize-back they have the model's size (default: --resize-back)",
     )
+    parser.set_defaults(resize_back=True)  # argparse would print a default of the option a second time
     parser.add_argument(
         "--background",
         metavar="COLOR|IMAGE",
@@ -262,7 +264,7 @@ def read_checked(
     sources, targets = read_inputs(sources, targets, encoder, parsed.estimator)
     if parsed.background is not None:
         sources = cut_out_opaque(sources, encoder.layout, parsed.estimator)
-    if size := describe_size(model.config, sources, parsed.resize_back, parsed.crop):
+    if size := describe_size(model.config, sources, parsed.crop):
         print(size, file=sys.stderr)
     return sources, targets
 

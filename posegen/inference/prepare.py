@@ -271,15 +271,12 @@ def model_size(config: Mapping[str, Any]) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def describe_size(
-    config: Mapping[str, Any], sources: Sequence[PoseInput], resized_back: bool, crop: str = "auto"
-) -> str:
+def describe_size(config: Mapping[str, Any], sources: Sequence[PoseInput], crop: str = "auto") -> str:
     """Say at what size the model works and what it sees of the sources; nothing if all have that size.
 
     Args:
         config: config of the model.
         sources: pictures with key points, from :func:`posegen.inference.read_inputs`.
-        resized_back: results get the source's size, or cannot have it.
         crop: one of :data:`posegen.inference.framing.CROP`.
     """
     size = model_size(config)
@@ -292,7 +289,6 @@ def describe_size(
         first, others = seen.index(how), seen.count(how) - 1
         more = f", as are {others} others" if others else ""
         told.append(f"{sources[first].picture}, {shown(sizes[first])}, is {how}{more}")
-    told += [] if resized_back else ["--resize-back gives results of the source's size, put back into it"]
     return "; ".join(told)
 
 
