@@ -15,6 +15,7 @@ from posegen_people3d.people3d import PARTS
 
 import posegen
 from posegen.config import load_config
+from posegen.models import GuidedFlowEstimator
 from posegen.ops import resize_flow
 from posegen.records import collate_pairs
 from posegen.registry import DATASETS
@@ -35,13 +36,15 @@ def main() -> None:
     parsed = parser.parse_args()
     config = load_config(parsed.config)
     model = posegen.load_model(config, parsed.checkpoint)
-    columns = ["turn", "error (px)", "zero flow (px)", "ratio", *PARTS]
+    guided = isinstance(model.flow_estimator, GuidedFlowEstimator)
+    names = [*(["prior alone"] if guided else []), "all", *PARTS]
+    columns = ["turn", "error (px)", "zero flow (px)", *names]
     print(row(columns), row(["---"] * len(columns)), sep="\n")
     for low, high in zip(parsed.edges, parsed.edges[1:], strict=False):
         options = {**config.test_dataloader.dataset, "length": parsed.pairs, "turn": (low, high)}
         sums, count = measure(model, DATASETS.build_part(options))
         error, zero = sums["all"]
-        ratios = [sums[part][0] / max(sums[part][1], 1e-9) for part in ("all", *PARTS)]
+        ratios = [sums[part][0] / max(sums[part][1], 1e-9) for part in names]
         figures = [f"{error / count:.2f}", f"{zero / count:.2f}", *(f"{ratio:.3f}" for ratio in ratios)]
         print(row([f"{low:g}° to {high:g}°", *figures]))
 
@@ -65,6 +68,10 @@ def measure(model: Any, dataset: Any) -> tuple[Sums, int]:
         seen = (batch.visible[0, 0] * batch.foreground[0, 0]) == 1
         parts = torch.from_numpy(dataset.parts(index))
         count += int(seen.sum())
+        if isinstance(model.flow_estimator, GuidedFlowEstimator):
+            flow = model.flow_estimator.prior(batch.source_structure, batch.target_structure).flow[0]
+            errors["prior alone"] += (flow - batch.flow[0]).norm(dim=0)[seen].sum().item()
+            zeros["prior alone"] += zero[seen].sum().item()
         for name, mask in [("all", seen), *((part, seen & (parts == k)) for k, part in enumerate(PARTS))]:
             errors[name] += error[mask].sum().item()
             zeros[name] += zero[mask].sum().item()

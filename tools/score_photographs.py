@@ -14,6 +14,7 @@ import torch
 from posegen_metrics.ssim import ssim_inside
 from posegen_people.layouts import LSP_14
 from posegen_people.pairs import AnnotatedPairs
+from posegen_people.turning_flow import TurningPartFlow
 from rich.progress import track
 from torch import Tensor
 
@@ -49,7 +50,8 @@ def main() -> None:
     layout = LSP_14.name
     points = dict(type="HeatmapEncoder", layout=layout)
     photographs = AnnotatedPairs(parsed.root, "test", points, config.size, foreground=dict(type="BodyMask"))
-    scorer = Scorer(model, STRUCTURE_ENCODERS.build_part(config.structure), PartFlow(layout))
+    priors = {"key points alone": PartFlow(layout), "key points alone, turning": TurningPartFlow(layout)}
+    scorer = Scorer(model, STRUCTURE_ENCODERS.build_part(config.structure), priors)
     turned = [index for index, turn in enumerate(turns(photographs)) if turn > parsed.angle][: parsed.turned]
     for title, order in (
         ("random pairs", range(min(parsed.pairs, len(photographs)))),
@@ -83,11 +85,11 @@ class Scorer:
     Args:
         model: the model.
         encoder: its structure encoder; points that photographs do not have are missing.
-        prior: flow of the 14 points alone.
+        priors: flows of the 14 points alone, by name.
     """
 
-    def __init__(self, model: Any, encoder: StructureEncoder, prior: PartFlow) -> None:
-        self.model, self.encoder, self.prior = model, encoder, prior
+    def __init__(self, model: Any, encoder: StructureEncoder, priors: dict[str, PartFlow]) -> None:
+        self.model, self.encoder, self.priors = model, encoder, priors
 
     @torch.inference_mode()
     def __call__(self, photographs: AnnotatedPairs, index: int) -> dict[str, Scores]:
@@ -95,11 +97,11 @@ class Scorer:
         assert photographs.foreground is not None
         views, size = photographs.views(index)[:2], photographs.size
         source, target = (to_tensor(view.image)[None] for view in views)
-        own = (photographs.structure.encode(view.keypoints, size)[None] for view in views)
-        moved = warp(source, self.prior(*own).flow)
+        own = [photographs.structure.encode(view.keypoints, size)[None] for view in views]
+        moved = {name: warp(source, prior(*own).flow) for name, prior in self.priors.items()}
         made = self.model(source, *(self._structure(view.keypoints, size) for view in views)).image
         body = photographs.foreground.encode(views[1].keypoints, size)[None]
-        images = {"source": source, "key points alone": moved, "model": made}
+        images = {"source": source, **moved, "model": made}
         return {name: score_inside(image, target, body) for name, image in images.items()}
 
     def _structure(self, keypoints: Keypoints, size: tuple[int, int]) -> Tensor:
