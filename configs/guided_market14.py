@@ -12,7 +12,7 @@ model = dict(
         _delete_=True,
         type="GuidedFlowEstimator",
         structure_channels=14,
-        prior=dict(type="TurningPartFlow", layout="lsp14"),
+        prior=dict(type="PartFlow", layout="lsp14"),
         levels="${flow_levels}",
         base_width=32,
         max_width=128,
