@@ -47,7 +47,6 @@ class TurningPartFlow(PartFlow):
         layout: a key-point layout of people, or its name.
         width, depth: channels and number of hidden layers.
         fitted: whether the network starts with the weights that ship with posegen; else it corrects nothing.
-        options: further arguments of :class:`~posegen.models.PartFlow`.
 
     Raises:
         ConfigError: the layout is none of people, or the weights have another width or depth.
@@ -61,9 +60,8 @@ class TurningPartFlow(PartFlow):
         width: int = 384,
         depth: int = 3,
         fitted: bool = True,
-        **options: float,
     ) -> None:
-        super().__init__(layout, **options)
+        super().__init__(layout)
         strangers = [part.name for part in self.parts if part.name not in BODY_PARTS]
         if strangers:
             raise ConfigError(f"TurningPartFlow knows the parts of people; {self.layout.name!r} has {strangers}")

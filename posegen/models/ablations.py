@@ -13,59 +13,30 @@ from ..ops import Reduction, sample_bilinear
 from ..registry import RENDERERS
 from .base import Renderer
 from .layers import INIT_GAIN, NormKind, ToImage, encode, encoder, initialize
-from .local_attention_renderer import check_levels, decoder, renderer_widths
+from .local_attention_renderer import LocalAttentionRenderer, check_levels, decoder, renderer_widths
+
+
+class Sampling(nn.Module):
+    """Move source features along a flow, without a kernel."""
+
+    def forward(self, source_features: Tensor, target_features: Tensor, flow: Tensor) -> Tensor:
+        """Return source features at the places that the flow B 2 H W points at, B C H W from maps B C H W."""
+        return sample_bilinear(source_features, flow).to(target_features.dtype)
 
 
 @RENDERERS.register_module()
-class BilinearRenderer(Renderer):
+class BilinearRenderer(LocalAttentionRenderer):
     """Ablation "bilinear sampling": source features are warped by the flow alone, without a kernel.
 
     Arguments as :class:`LocalAttentionRenderer`; *kernel_sizes* and *reduction* have no effect.
     """
 
-    def __init__(
-        self,
-        structure_channels: int,
-        levels: Sequence[int] = (3, 2),
-        kernel_sizes: Sequence[int] = (3, 5),
-        base_width: int = 64,
-        max_width: int = 512,
-        depth: int = 3,
-        image_channels: int = 3,
-        reduction: Reduction = "mean",
-        init_gain: float = INIT_GAIN,
-        norm: NormKind = "instance",
-    ) -> None:
-        super().__init__()
-        check_levels(levels, kernel_sizes, depth)
-        self.structure_channels, self.image_channels = structure_channels, image_channels
-        self.flow_levels, self.depth = tuple(levels), depth
-        widths = renderer_widths(base_width, max_width, depth)
-        self.target_encoder = encoder([structure_channels, *widths[1:]], norm)
-        self.residual, self.up = decoder(widths, norm)
-        self.to_image = ToImage(widths[0], image_channels)
-        self.source_encoder = encoder([image_channels, *widths[1:]], norm)
-        initialize(self, init_gain)
-        initialize(self.to_image)
+    published = ()
 
-    def forward(
-        self,
-        source: Tensor,
-        source_structure: Tensor,
-        target_structure: Tensor,
-        flows: Sequence[Tensor],
-        masks: Sequence[Tensor],
-    ) -> Tensor:
-        """Render the target image, as :meth:`LocalAttentionRenderer.forward`."""
-        features = encode(self.source_encoder, source)
-        w, m = dict(zip(self.flow_levels, flows, strict=True)), dict(zip(self.flow_levels, masks, strict=True))
-        out = encode(self.target_encoder, target_structure)[-1]
-        for k in range(self.depth, 0, -1):
-            if k in w:
-                warped = sample_bilinear(features[k], w[k]).to(out.dtype)
-                out = (1 - m[k]) * out + m[k] * warped
-            out = self.up[str(k)](self.residual[str(k)](out))
-        return self.to_image(out)
+    def build_attention(
+        self, widths: Sequence[int], levels: Sequence[int], kernel_sizes: Sequence[int], reduction: Reduction
+    ) -> nn.ModuleDict:
+        return nn.ModuleDict({str(k): Sampling() for k in levels})
 
 
 class GlobalAttention(nn.Module):

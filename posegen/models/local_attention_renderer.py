@@ -31,7 +31,7 @@ class LocalAttentionRenderer(Renderer):
         norm: ``"instance"``, as published, or ``"group"``, which keeps the absolute colors of the source.
     """
 
-    published = published.renderer_rules(
+    published: Sequence[published.Rule] = published.renderer_rules(
         encoders={"source": "source_encoder", "target": "target_encoder"}, attentions={"attn": "attention"}
     )
 
@@ -57,10 +57,16 @@ class LocalAttentionRenderer(Renderer):
         self.residual, self.up = decoder(widths, norm)
         self.to_image = ToImage(widths[0], image_channels)
         self.source_encoder = encoder([image_channels, *widths[1:]], norm)
-        self.attention = local_attention(widths, levels, kernel_sizes, reduction)
+        self.attention = self.build_attention(widths, levels, kernel_sizes, reduction)
         initialize(self, init_gain)
         initialize(self.to_image)
         initialize(self.attention)
+
+    def build_attention(
+        self, widths: Sequence[int], levels: Sequence[int], kernel_sizes: Sequence[int], reduction: Reduction
+    ) -> nn.ModuleDict:
+        """Build the block that moves source features, for each of *levels*; *widths* by level."""
+        return local_attention(widths, levels, kernel_sizes, reduction)
 
     def forward(
         self,
