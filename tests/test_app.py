@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import gc
 import io
 import itertools
 import json
@@ -792,6 +793,23 @@ def test_a_clip_follows_the_figure_of_a_video(client, page, model, monkeypatch, 
     refused, *_, said = client.upload("clip-video", "b.mp4", b"no video")
     assert refused is None
     assert said["text"].startswith("b.mp4: ")
+
+
+def test_the_command_tells_the_address_and_collects_no_garbage_until_then(page, files, monkeypatch, capsys):
+    seen, launch = [], page.launch
+    monkeypatch.setattr("posegen_app.page.launch", lambda *given: seen.append(gc.isenabled()) or launch(*given))
+
+    def wait(served):
+        seen.append(gc.isenabled())
+        assert f"Open {served.local_url} in a browser" in capsys.readouterr().out
+        served.close(verbose=False)
+
+    monkeypatch.setattr("posegen_app.web.wait_for_interrupt", wait)
+    try:
+        assert main(["app", *map(str, files), "--examples", "1"]) == 0
+    finally:
+        gc.unfreeze()
+    assert seen == [False, True]
 
 
 def test_an_unavailable_port_is_an_error(page, model):

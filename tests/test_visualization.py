@@ -14,6 +14,7 @@ from posegen_people.paperdoll import PaperDolls
 
 from posegen.data import HeatmapEncoder
 from posegen.records import PairBatch, Transfer, collate_pairs
+from posegen.torchvision_import import import_torchvision
 from posegen.visualization import (
     flow_to_rgb,
     flow_wheel,
@@ -58,6 +59,17 @@ def test_a_zero_flow_is_white(largest: float | None) -> None:
     assert picture.dtype == np.uint8
     assert picture.shape == (6, 9, 3)
     assert (picture == 255).all()
+
+
+def test_colors_are_those_of_torchvision() -> None:
+    """Up to rounding."""
+    import_torchvision()
+    from torchvision.utils import flow_to_image
+
+    flow = torch.randn(2, 40, 50, generator=torch.Generator().manual_seed(0))
+    flow[:, 0, 0] = torch.tensor([-1.0, 0.0])  # where the wheel begins and ends
+    expected = flow_to_image(flow).permute(1, 2, 0).numpy().astype(int)
+    assert np.abs(flow_to_rgb(flow) - expected).max() <= 1
 
 
 def test_opposite_flows_have_different_colors() -> None:

@@ -129,6 +129,7 @@ class People3D(PairDataset):
         self.structure = STRUCTURE_ENCODERS.build_part(structure)
         check_layout(self.structure, type(self).__name__)
         self.photographs = find_photographs(backgrounds)
+        self._drawn: tuple[int, Any] | None = None  # the last pair, whose key points may be asked for as well
         self.store = None if store is None else PairStore(Path(store))
         if self.store is not None:
             self.store.require(self.length, self.settings())
@@ -164,7 +165,11 @@ class People3D(PairDataset):
         """Return a pair as it is stored; see :func:`~posegen_people3d.store.record_type`."""
         if not 0 <= index < self.length:
             raise IndexError(f"pair {index} of {self.length}")
-        return self.draw(index) if self.store is None else self.store[index]
+        if self.store is not None:
+            return self.store[index]
+        if self._drawn is None or self._drawn[0] != index:
+            self._drawn = index, self.draw(index)
+        return self._drawn[1]
 
     def draw(self, index: int) -> Any:
         """Draw a pair."""

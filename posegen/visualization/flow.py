@@ -9,12 +9,21 @@ from torch import Tensor
 from ..data.images import resize_image
 from ..data.images import to_uint8 as to_picture
 from ..ops import warp
-from ..torchvision_import import import_torchvision
 
 __all__ = ["flow_to_rgb", "flow_wheel", "mask_to_rgb", "to_picture", "warp"]
 
-JUST_BELOW = 1 - 1e-6
 SUPERSAMPLING = 4  # for a smooth edge of the wheel
+CORNERS = np.array([(255, 0, 0), (255, 255, 0), (0, 255, 0), (0, 255, 255), (0, 0, 255), (255, 0, 255)])
+STEPS = (15, 6, 4, 11, 13, 6)
+"""Number of colors of the wheel from each corner to the next, as in Baker et al., A Database and Evaluation Methodology
+for Optical Flow, ICCV 2007."""
+WHEEL = np.concatenate(
+    [
+        first + np.trunc((second - first) * np.arange(count)[:, None] / count)
+        for first, second, count in zip(CORNERS, np.roll(CORNERS, -1, axis=0), STEPS, strict=True)
+    ]
+).astype(np.float32)
+"""Colors of the wheel, 55 3, in 0 to 255."""
 
 
 def flow_to_rgb(flow: Tensor | np.ndarray, largest: float | None = None) -> np.ndarray:
@@ -38,17 +47,22 @@ def flow_to_rgb(flow: Tensor | np.ndarray, largest: float | None = None) -> np.n
     if largest is None:
         largest = float(np.max(length, initial=0, where=np.isfinite(length))) or 1.0
     with np.errstate(invalid="ignore"):  # infinity times zero is NaN, which is drawn black
-        vectors = vectors * (JUST_BELOW / np.maximum(length, largest))
+        vectors = vectors / np.maximum(length, largest)
     finite = np.isfinite(vectors).all(axis=2, keepdims=True)
-    # torchvision divides by the longest vector: an extra row holds one of length 1
-    unit_row = np.zeros_like(vectors[:1])
-    unit_row[0, 0, 0] = 1
-    scaled = torch.from_numpy(np.concatenate([np.where(finite, vectors, 0), unit_row])).permute(2, 0, 1)
-    import_torchvision()
-    from torchvision.utils import flow_to_image
+    return np.where(finite, _wheel_colors(np.where(finite, vectors, 0)), 0).astype(np.uint8)
 
-    colors = flow_to_image(scaled)[:, :-1].permute(1, 2, 0).numpy()
-    return np.where(finite, colors, 0).astype(np.uint8)
+
+def _wheel_colors(vectors: np.ndarray) -> np.ndarray:
+    """Return the colors of vectors H W 2, which are no longer than 1: float H W 3, 0 to 255.
+
+    They are those of ``torchvision.utils.flow_to_image``; to import torchvision takes longer than all the rest.
+    """
+    place = (np.arctan2(-vectors[..., 1], -vectors[..., 0]) / np.pi + 1) / 2 * (len(WHEEL) - 1)
+    low = np.floor(place).astype(int)
+    share = (place - low)[..., None]
+    saturated = (1 - share) * WHEEL[low] + share * WHEEL[(low + 1) % len(WHEEL)]
+    length = np.minimum(np.linalg.norm(vectors, axis=2, keepdims=True), 1)
+    return np.floor(255 - length * (255 - saturated))
 
 
 def flow_wheel(size: int, background: tuple[int, int, int] = (255, 255, 255)) -> np.ndarray:
