@@ -124,7 +124,7 @@ STANDING = {
 """Points of a person of 200 pixels, arms away from the body: x to the left and to the right of the middle, y."""
 
 
-def person(visibility: float, scale: float = 1, turn: float = 0, move: tuple[float, float] = (0, 0)) -> Person:
+def person(score: float, scale: float = 1, turn: float = 0, move: tuple[float, float] = (0, 0), seen=0.5) -> Person:
     """Return the person :data:`STANDING`, scaled and turned around the middle of the hips (0, 100), then moved."""
     parts = [next(part for part in STANDING if part in name) for name in NAMES]
     signs = [1 if name.startswith("left") else -1 for name in NAMES]
@@ -134,7 +134,7 @@ def person(visibility: float, scale: float = 1, turn: float = 0, move: tuple[flo
     cos, sin = np.cos(turn), np.sin(turn)
     points = scale * points @ np.array([[cos, sin], [-sin, cos]]) + (0, 100) + np.array(move)
     region = Region(move[0], 100 + move[1], scale * 200 * MARGIN, turn)
-    return Person(points, np.full(len(NAMES), visibility), 1.0, region, region, np.zeros((256, 256), np.float32))
+    return Person(points, np.full(len(NAMES), seen), score, region, region, np.zeros((256, 256), np.float32))
 
 
 @pytest.mark.parametrize(
@@ -143,6 +143,7 @@ def person(visibility: float, scale: float = 1, turn: float = 0, move: tuple[flo
         {"scale": 0.25, "turn": 2.7, "move": (33, -35)},  # an arm
         {"scale": 0.25, "turn": -2.7, "move": (-33, -35)},
         {"turn": np.pi, "scale": 0.4, "move": (0, -40)},  # upside down
+        {"turn": 1.1, "scale": 0.15, "move": (0, -30), "seen": 0.9},  # something on the chest, all of it seen
     ],
 )
 def test_a_limb_that_is_taken_for_a_person_is_left_out(part):

@@ -245,9 +245,10 @@ def unique(people: Sequence[Person]) -> list[Person]:
     """Return each person once, as found best, without arms and the like that were taken for people; largest first."""
     kept: list[Person] = []
     for person in sorted(people, key=lambda one: -one.quality):
-        if not any(person.is_near(other) or person.is_part_of(other) for other in kept):
+        if not any(person.is_near(other) for other in kept):
             kept.append(person)
-    return sorted(kept, key=lambda one: -one.area)
+    whole = [one for one in kept if not any(one.score < other.score and one.is_part_of(other) for other in kept)]
+    return sorted(whole, key=lambda one: -one.area)
 
 
 def refine(points: np.ndarray, heat: np.ndarray) -> np.ndarray:
