@@ -189,7 +189,11 @@ def _complete(config: Config, path: Path, overrides: Mapping[str, Any], plugin_f
     _check_sections(resolved)
     _check_parts(resolved, "")
     loaded = Config(resolved, filename=str(path))
-    loaded.__dict__["_unresolved"] = Config(config._cfg_dict, filename=str(path))
+    written = config.copy()
+    while unused := _unused(written):  # without the base files, nothing would tell that an overridden part used them
+        for name in unused:
+            written._cfg_dict.pop(name)
+    loaded.__dict__["_unresolved"] = Config(written._cfg_dict, filename=str(path))
     return loaded
 
 
@@ -368,9 +372,7 @@ class _Resolver:
 
 def _check_top_level(config: Config, path: Path) -> None:
     # The text includes base files: a value that only an overridden part used is no mistake.
-    used = {name.partition(".")[0] for name in _REFERENCE.findall(repr(config._cfg_dict) + config.text)}
-    unknown = [name for name in config if name not in KNOWN_KEYS and name not in used]
-    if unknown:
+    if unknown := _unused(config, config.text):
         lines = [f"  - {name!r}{_advice(name, KNOWN_KEYS)}" for name in unknown]
         raise ConfigError(
             f"{path} has unknown top-level keys:\n" + "\n".join(lines) + "\n"
@@ -381,6 +383,12 @@ def _check_top_level(config: Config, path: Path) -> None:
         raise ConfigError(
             f"{path} lacks the top-level values {', '.join(missing)} (every config has {', '.join(KNOBS)})"
         )
+
+
+def _unused(config: Config, text: str = "") -> list[str]:
+    """Return the top-level values of a user's own that nothing in the config, or in *text*, refers to."""
+    used = {name.partition(".")[0] for name in _REFERENCE.findall(repr(config._cfg_dict) + text)}
+    return [name for name in config if name not in KNOWN_KEYS and name not in used]
 
 
 def _advice(name: str, known: Iterable[str]) -> str:

@@ -133,6 +133,15 @@ def test_a_config_written_beside_a_run_loads_again_with_working_knobs(tiny_confi
     assert load_config(copy, {"batch_size": 5}).train_dataloader.batch_size == 5
 
 
+def test_a_config_written_beside_a_run_loads_without_the_values_that_only_overridden_parts_used(tmp_path):
+    loaded = load_config("guided_drawn_faces")
+    assert "masked" in loaded  # of a loss that the guided clips do not have
+    unresolved(loaded).dump(tmp_path / "copy.py")
+    again = load_config(tmp_path / "copy.py")
+    assert "masked" not in again
+    assert leaves(again.trainer) == leaves(loaded.trainer)
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
