@@ -301,6 +301,13 @@ def test_a_video_moves_a_picture(models, here, dance, squares, capsys, kind):
     assert {path.name for path in here.iterdir()} == {*before, "moved.mp4"}
 
 
+def test_key_points_of_the_reference_are_estimated_where_those_of_the_frames_are_given(models, here, squares):
+    arguments = ["--reference", "bare.png", "--structures", "poses", "--estimator", "squares", "--out", "moved.mp4"]
+    assert run("animate", models / "shared", *arguments) == 0
+    assert squares.calls == 1
+    assert len(decoded(here / "moved.mp4")) == 2
+
+
 def test_frames_may_be_skipped_which_leaves_no_sound(models, here, dance, squares, capsys):
     assert run(*animate(models, "--missing", "skip")) == 0
     told = capsys.readouterr().out

@@ -20,6 +20,7 @@ from posegen.inference.prepared import Prepared
 from posegen.inference.retarget import limb_lengths, place_targets, size_ratio
 from posegen.records import Transfer
 
+MARGIN = OPENPOSE_18.margin
 STANDING = {
     "nose": (0, 16), "neck": (0, 30), "right shoulder": (-14, 31), "right elbow": (-18, 52), "right wrist": (-19, 72),
     "left shoulder": (14, 31), "left elbow": (18, 52), "left wrist": (19, 72), "right hip": (-8, 78),
@@ -180,20 +181,21 @@ def test_a_window_is_cut_out_and_the_edge_is_repeated_beyond_the_picture():
 )
 def test_a_whole_picture_is_padded_to_the_models_proportions(size, proportions, window):
     assert whole_window(size, proportions) == window
-    assert choose_window(size, proportions, person(0.2, 20, 5), [], "none") == window
+    assert choose_window(size, proportions, person(0.2, 20, 5), [], "none", MARGIN) == window
 
 
 def test_a_figure_is_cropped_with_a_margin_inside_of_the_picture():
     size = (3000, 4000)
-    window = figure_window(size, (2, 1), [person(5, 2000, 1000)])
+    window = figure_window(size, (2, 1), [person(5, 2000, 1000)], MARGIN)
     assert window.height == round(1.3 * 5 * 129)
     assert window.width == window.height / 2 or abs(window.width - window.height / 2) <= 1
     assert abs(window.left + window.width / 2 - 2000) <= 1
-    edge = figure_window(size, (1, 1), [person(5, 100, 1000)])
+    assert figure_window(size, (2, 1), [person(5, 2000, 1000)], margin=0.5).height == 2 * 5 * 129  # as of a face
+    edge = figure_window(size, (1, 1), [person(5, 100, 1000)], MARGIN)
     assert (edge.left, edge.top >= 0) == (0, True)
-    both = figure_window(size, (2, 1), [person(5, 2000, 1000), person(5, 2600, 1000)])
+    both = figure_window(size, (2, 1), [person(5, 2000, 1000), person(5, 2600, 1000)], MARGIN)
     assert both.width > 600
-    far = figure_window(size, (1, 1), [person(5, 2000, 1000), person(5, 1e6, 1000)])
+    far = figure_window(size, (1, 1), [person(5, 2000, 1000), person(5, 1e6, 1000)], MARGIN)
     assert far.width <= whole_window(size, (1, 1)).width
 
 
@@ -203,9 +205,9 @@ def test_a_figure_is_cropped_with_a_margin_inside_of_the_picture():
 )
 def test_by_default_a_picture_of_the_models_proportions_that_the_figure_fills_is_seen_whole(size, scale, whole):
     pose = person(scale, 150, 30)
-    window = choose_window(size, (64, 64), pose, [], "auto")
+    window = choose_window(size, (64, 64), pose, [], "auto", MARGIN)
     assert (window == whole_window(size, (64, 64)) == Window(0, 0, size[1], size[0])) == whole
-    assert choose_window(size, (64, 64), pose, [], "figure") != Window(0, 0, size[1], size[0])
+    assert choose_window(size, (64, 64), pose, [], "figure", MARGIN) != Window(0, 0, size[1], size[0])
 
 
 def test_the_window_of_a_data_set_that_cuts_by_itself_is_found_from_its_key_points():

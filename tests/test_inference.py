@@ -406,11 +406,11 @@ def test_cropping_depends_on_the_data_set(name, said):
     """DeepFashion's pictures have 176×256 pixels before they become square; CocoPairs cuts people out by itself."""
     config, points = load_config(CONFIGS / f"{name}.py"), np.array([[100, 20], [180, 120], [140, 180]])
     source = PoseInput(np.zeros((200, 400, 3), np.uint8), Keypoints(points, np.ones(3), frame=(200, 400)))
-    told = describe_size(config, [source])
+    told = describe_size(config, LAYOUT, [source])
     assert said in told
     assert ("is " in told) == bool(said)
     portrait = PoseInput(np.zeros((512, 352, 3), np.uint8), Keypoints(2 * points, np.ones(3), frame=(512, 352)))
-    assert "352×512" not in describe_size(config, [portrait])
+    assert "352×512" not in describe_size(config, LAYOUT, [portrait])
 
 
 def test_points_of_a_frame_fit_a_picture_of_its_proportions_only():

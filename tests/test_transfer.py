@@ -271,15 +271,15 @@ def test_the_size_that_the_model_works_at_is_described(models, here, size, told,
     points = Keypoints(np.linspace((1, 1), (30, 30), 18), np.ones(18), frame=None if listed else size[::-1])
     source = PoseInput(Path("a.png"), replace(points, listed=listed))
     config = load_config(models / "tiny.py")
-    found = describe_size(config, [source])
+    found = describe_size(config, ENCODER.layout, [source])
     cropped = "cropped around the figure (--crop none keeps all of it)"
     seen = "stretched to these proportions, as its data set does it" if listed else cropped
     assert told.format(seen=seen) in found
     assert bool(told) == bool(found)
     if "seen" in told:
-        assert f"a.png, 40×48, is {seen}, as are 2 others" in describe_size(config, [source] * 3)
+        assert f"a.png, 40×48, is {seen}, as are 2 others" in describe_size(config, ENCODER.layout, [source] * 3)
     if "seen" in told and not listed:
-        assert "a.png, 40×48, is padded to the model's" in describe_size(config, [source], "none")
+        assert "a.png, 40×48, is padded to the model's" in describe_size(config, ENCODER.layout, [source], "none")
 
 
 @pytest.mark.parametrize("command", ["transfer", "interpolate"])

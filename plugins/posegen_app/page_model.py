@@ -273,7 +273,9 @@ class PageModel:
         if points is None:
             window = whole_window(size, proportions)
         else:
-            window, points = (found := choose_window(size, proportions, points, [], "auto")), found.shift(points)
+            assert self.layout is not None
+            window = choose_window(size, proportions, points, [], "auto", self.layout.margin)
+            points = window.shift(points)
         photograph = resize_image(picture, _stored_size(*size, MAX_PHOTOGRAPH))
         return replace(
             _reduced(window.cut(picture), points), photograph=photograph, window=_scaled(window, size, photograph)

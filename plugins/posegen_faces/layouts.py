@@ -72,6 +72,7 @@ IBUG_68 = KeypointLayout(
     limbs=tuple(pair for curve in CURVES for pair in itertools.pairwise(curve)),
     colors=tuple(color for _, count, color in GROUPS for _ in range(count)),
     rest=_REST,
+    margin=0.5,  # hair, ears and shoulders: landmarks take about half of a side in FaceForensics' and drawn pictures
 )
 
 LAYOUTS = (IBUG_68,)

@@ -422,7 +422,10 @@ def side_by_side(one: Prepared, made: Transfer, draw: Callable[[Any], Any]) -> A
 
 
 def _reference(parsed: argparse.Namespace, files: Sequence[Path]) -> PoseInput:
-    """Return the reference with its key points: those given, those beside it, or those of its name in --structures."""
+    """Return the reference with its key points: those given, those beside it, or those of its name in --structures.
+
+    Without any, an estimator has to find them.
+    """
     from ..inference import find_sources
     from ..inference.files import BESIDE
 
@@ -433,12 +436,4 @@ def _reference(parsed: argparse.Namespace, files: Sequence[Path]) -> PoseInput:
         return reference
     names = (reference.name, f"{reference.name}{BESIDE}")
     match = next((file for file in files if file.stem in names), None)
-    if match is None and parsed.video:
-        return reference  # an estimator finds them, as those of the video
-    if match is None:
-        raise DataError(
-            parsed.reference,
-            f"has no key points: no file {names[0]}.* or {names[1]}.* beside it or in {parsed.structures}",
-            "Give them with --reference-structure.",
-        )
-    return replace(reference, structure=match)
+    return reference if match is None else replace(reference, structure=match)

@@ -261,10 +261,11 @@ def read_checked(
     sources = [replace(one, choice=own, background=background) for one in sources]
     targets = [replace(one, choice=wanted) for one in targets]
     encoder = model.keypoint_encoder()
+    assert encoder.layout is not None
     sources, targets = read_inputs(sources, targets, encoder, parsed.estimator)
     if parsed.background is not None:
         sources = cut_out_opaque(sources, encoder.layout, parsed.estimator)
-    if size := describe_size(model.config, sources, parsed.crop):
+    if size := describe_size(model.config, encoder.layout, sources, parsed.crop):
         print(size, file=sys.stderr)
     return sources, targets
 

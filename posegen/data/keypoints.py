@@ -61,6 +61,8 @@ class KeypointLayout:
             points of other layouts. For :func:`convert_keypoints`.
         rest: pose to start an edit with: (x, y) one a point, in any unit, y down; None for a point that it lacks.
             Default: none.
+        margin: how far pictures show more than the points on each side, as a share of the points' width and height:
+            a crop around a figure has it. Default: as CocoPairs pads boxes of people.
     """
 
     name: str
@@ -71,6 +73,7 @@ class KeypointLayout:
     parts: tuple[RigidPart, ...] = ()
     means: tuple[tuple[str, tuple[str, ...]], ...] = ()
     rest: tuple[tuple[float, float] | None, ...] = ()
+    margin: float = 0.15
 
     def __len__(self) -> int:
         return len(self.names)

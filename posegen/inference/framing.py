@@ -19,8 +19,6 @@ CROP = ("auto", "figure", "none")
 """
 LEAST_SHARE = 0.4
 """Share of a side of the photograph from which on a figure fills a good part of it."""
-MARGIN = 0.15
-"""Margin around key points on each side, as a share of their width and height, as CocoPairs pads boxes."""
 FARTHEST = 0.5
 """Farthest place outside of the photograph that a crop follows a pose to, as a share of its side."""
 
@@ -75,7 +73,9 @@ def whole_window(size: tuple[int, int], proportions: tuple[int, int]) -> Window:
     return Window((size[1] - width) // 2, (size[0] - height) // 2, width, height)
 
 
-def figure_window(size: tuple[int, int], proportions: tuple[int, int], poses: Sequence[Keypoints]) -> Window:
+def figure_window(
+    size: tuple[int, int], proportions: tuple[int, int], poses: Sequence[Keypoints], margin: float
+) -> Window:
     """Return a window of *proportions* (H, W) around poses in pixels of a picture of *size* (H, W).
 
     It lies inside of the picture where it can, and is never larger than :func:`whole_window`.
@@ -87,8 +87,8 @@ def figure_window(size: tuple[int, int], proportions: tuple[int, int], poses: Se
     sides = np.array([size[1], size[0]])
     places = np.clip(places, -FARTHEST * sides, (1 + FARTHEST) * sides)
     low, high = places.min(0), places.max(0)
-    margin = MARGIN * np.maximum(high - low, 1)
-    low, high = low - margin, high + margin
+    around = margin * np.maximum(high - low, 1)
+    low, high = low - around, high + around
     height = max(high[1] - low[1], (high[0] - low[0]) * proportions[0] / proportions[1])
     height = max(1, round(min(height, whole.height)))
     width = max(1, round(height * whole.width / whole.height))
@@ -102,7 +102,12 @@ def _inside(start: int, length: int, side: int) -> int:
 
 
 def choose_window(
-    size: tuple[int, int], proportions: tuple[int, int], source: Keypoints, targets: Sequence[Keypoints], crop: str
+    size: tuple[int, int],
+    proportions: tuple[int, int],
+    source: Keypoints,
+    targets: Sequence[Keypoints],
+    crop: str,
+    margin: float,
 ) -> Window:
     """Return what a model sees of a picture.
 
@@ -112,11 +117,12 @@ def choose_window(
         source: pose of the figure in the picture.
         targets: its other poses, in pixels of the picture.
         crop: one of :data:`CROP`.
+        margin: that of the layout of the poses.
     """
     whole = whole_window(size, proportions)
     if crop == "none" or (crop == "auto" and whole == Window(0, 0, size[1], size[0]) and _fills(source, size)):
         return whole
-    return figure_window(size, proportions, [source, *targets])
+    return figure_window(size, proportions, [source, *targets], margin)
 
 
 def _fills(pose: Keypoints, size: tuple[int, int]) -> bool:

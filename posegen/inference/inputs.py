@@ -40,7 +40,8 @@ CORNER = 2.0
 """Pixels from the upper-left corner. Key points that all lie there are fractions of the picture, not pixels."""
 INSTEAD = (
     "To give key points instead of estimating them, use --source-keypoints FILE and --target-keypoints FILE (one list "
-    "of many pictures is enough), or put a file beside each picture: NAME.json or NAME_keypoints.json beside NAME.jpg. "
+    "of many pictures is enough; of animate: --reference-structure FILE), or put a file beside each picture: NAME.json "
+    "or NAME_keypoints.json beside NAME.jpg. "
     "Supported formats: docs/formats.md."
 )
 

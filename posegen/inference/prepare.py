@@ -198,7 +198,8 @@ class Framer:
 
     def _choose(self, placed: Sequence[Keypoints]) -> Window:
         assert self.proportions is not None
-        return choose_window(self.size, self.proportions, self.keypoints, placed, self.framing.crop)
+        margin = self.layout.margin
+        return choose_window(self.size, self.proportions, self.keypoints, placed, self.framing.crop, margin)
 
     def _see(self, window: Window) -> FramedSource:
         if self._seen is None or self._seen.window != window:
@@ -271,11 +272,14 @@ def model_size(config: Mapping[str, Any]) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def describe_size(config: Mapping[str, Any], sources: Sequence[PoseInput], crop: str = "auto") -> str:
+def describe_size(
+    config: Mapping[str, Any], layout: KeypointLayout, sources: Sequence[PoseInput], crop: str = "auto"
+) -> str:
     """Say at what size the model works and what it sees of the sources; nothing if all have that size.
 
     Args:
         config: config of the model.
+        layout: layout of its key points.
         sources: pictures with key points, from :func:`posegen.inference.read_inputs`.
         crop: one of :data:`posegen.inference.framing.CROP`.
     """
@@ -284,7 +288,7 @@ def describe_size(config: Mapping[str, Any], sources: Sequence[PoseInput], crop:
     if all(one == size for one in sizes):
         return ""
     told = [f"the model works at {shown(size)} pixels"]
-    seen = [_seen(config, one.structure, frame, crop) for one, frame in zip(sources, sizes, strict=True)]
+    seen = [_seen(config, layout, one.structure, frame, crop) for one, frame in zip(sources, sizes, strict=True)]
     for how in dict.fromkeys(filter(None, seen)):
         first, others = seen.index(how), seen.count(how) - 1
         more = f", as are {others} others" if others else ""
@@ -292,14 +296,16 @@ def describe_size(config: Mapping[str, Any], sources: Sequence[PoseInput], crop:
     return "; ".join(told)
 
 
-def _seen(config: Mapping[str, Any], keypoints: Keypoints, frame: tuple[int, int], crop: str) -> str:
+def _seen(
+    config: Mapping[str, Any], layout: KeypointLayout, keypoints: Keypoints, frame: tuple[int, int], crop: str
+) -> str:
     """Describe what the model sees of a picture of size *frame* (H, W); empty if it sees all of it as it is."""
     dataset, options = test_dataset(config)
     proportions = dataset.proportions(model_size(config), options)
     if proportions is None or keypoints.listed:
         stretched = 1 / UNNOTICED <= _stretch(config, keypoints, frame) <= UNNOTICED
         return "" if stretched else "stretched to these proportions, as its data set does it"
-    window = choose_window(frame, proportions, keypoints.within(frame), [], crop)
+    window = choose_window(frame, proportions, keypoints.within(frame), [], crop, layout.margin)
     if window == whole_window(frame, proportions):
         return "" if window == Window(0, 0, frame[1], frame[0]) else "padded to the model's proportions"
     return "cropped around the figure (--crop none keeps all of it)"
