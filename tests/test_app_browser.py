@@ -7,6 +7,7 @@ import io
 import json
 import threading
 import zipfile
+from importlib.resources import files
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
@@ -469,11 +470,11 @@ def test_a_clip_in_progress_is_stopped(browser, downloads, monkeypatch):
     monkeypatch.setattr(page_models.PageModel, "frames", paused)
     monkeypatch.setattr("posegen_app.clip_section.PROGRESS_SECONDS", 0)
     set_length(browser, 120)
-    assert not browser.find("#clip-stop").is_enabled()
+    assert not browser.find("#clip .stop").is_enabled()
     browser.press("#clip-way")
     browser.wait(lambda: browser.text("#clip .text").endswith("of 120"))
-    assert browser.find("#clip-stop").is_enabled()
-    browser.press("#clip-stop")
+    assert browser.find("#clip .stop").is_enabled()
+    browser.press("#clip .stop")
     browser.wait(lambda: browser.text("#clip .text") == "No clip yet.")
     stopped.set()
     before = shown(browser)
@@ -485,6 +486,38 @@ def test_a_clip_in_progress_is_stopped(browser, downloads, monkeypatch):
     browser.press("#clip-way")  # waits for the stopped clip
     browser.wait(lambda: browser.text("#clip .text").startswith("2 frames"))
     assert len(generated) < 2 * 120  # of two models
+
+
+def test_what_a_stopped_clip_sent_before_enables_no_button_and_shows_no_clip(browser):
+    """The component's script, given values in the order in which a server may send them."""
+    folder = files("posegen_app") / "components"
+    html, script = ((folder / f"clip.{ending}").read_text() for ending in ("html", "js"))
+    progress = [{"done": 1, "of": 9, "what": "Frame", "clip": clip} for clip in (1, 3)]
+    late = {"video": "data:,", "caption": "late", "poses": None, "clip": 1}
+    steps = [(None, 0), (progress[0], 0), (None, 2), (progress[0], 2), (late, 2), (progress[1], 2)]
+    run = """const element = document.createElement("div"), props = {}, scripts = [];
+        element.innerHTML = arguments[0];
+        new Function("element", "props", "watch", "trigger", arguments[1])(element, props, (_, f) => scripts.push(f));
+        return arguments[2].map(([value, stopped]) => {
+          Object.assign(props, { value, stopped });
+          scripts[0]();
+          return [!element.querySelector(".stop").disabled, element.querySelector(".text").textContent];
+        });"""
+    none, some = [False, "No clip yet."], [True, "Frame 1 of 9"]
+    assert browser.run(run, html, script, steps) == [none, some, none, none, none, some]
+
+
+def test_there_is_one_accent_color(browser):
+    """Gradio's sliders, those of the browser, and what is chosen have the same color."""
+    script = """const style = (selector) => getComputedStyle(document.querySelector(selector));
+        const probe = document.createElement("i");
+        document.querySelector("#clip-length").append(probe);
+        probe.style.color = style("#clip-length input[type=range]").getPropertyValue("--slider-color");
+        const slider = getComputedStyle(probe).color;
+        probe.remove();
+        return [slider, style("#viewer .compare input").accentColor, style("#pose-editor .tools input").accentColor,
+          style("#viewer .layers [aria-pressed=true]").backgroundColor];"""
+    assert browser.run(script) == ["rgb(29, 78, 216)"] * 4
 
 
 def test_a_picture_with_key_points_is_uploaded_and_a_bad_file_is_reported(browser, model, tmp_path):

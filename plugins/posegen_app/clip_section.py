@@ -78,7 +78,6 @@ class ClipSection:
                 self.way = gr.Button("From the source's pose to the target", elem_id="clip-way")
                 self.video = gr.UploadButton("Follow a video …", file_types=list(VIDEO_ENDINGS), elem_id="clip-video")
                 self.poses = gr.UploadButton("Follow key-point files …", file_count="multiple", elem_id="clip-files")
-            self.stop = gr.Button("Stop", elem_id="clip-stop", interactive=False)
         self.note = component(__package__, "note", elem_id="clip-note", value=None)
         items = [[picture_address(clip.cover), _caption(clip)] for clip in self.main.gallery.clips]
         self.driving = component(
@@ -91,7 +90,7 @@ class ClipSection:
 
     def connect(self, source: gr.State, fit: Any) -> None:
         """Connect the controls to the source, and to the choice of how poses are fitted to it."""
-        outputs = [self.clip, self.file, self.stop, self.note]
+        outputs = [self.clip, self.file, self.note]
         given = [source, self.source_editor.component, self.fps]
         quiet: dict[str, Any] = dict(outputs=outputs, show_progress="hidden", api_visibility="private")
         options = quiet | {"concurrency_id": CLIPS}
@@ -105,7 +104,7 @@ class ClipSection:
             events.append(self.way.click(self._interpolate, [*given, target, self.length], **options))
             events.append(self.poses.upload(self._drive_by_files, [*given, fit, self.poses], **options))
             events.append(self.video.upload(self._drive_by_video, [*given, fit, self.video], **options))
-        self.stop.click(self._stop, None, cancels=events, **quiet)
+        self.clip.stop(self._stop, None, cancels=events, **quiet)
 
     # Events
 
@@ -146,7 +145,7 @@ class ClipSection:
         yield from self._film(fps, read())
 
     def _stop(self) -> tuple:
-        return gr.update(value=None, stopped=next(self.numbers)), None, gr.update(interactive=False), note("Stopped.")
+        return gr.update(value=None, stopped=next(self.numbers)), None, note("Stopped.")
 
     def _sample(self, source: Any, value: Any) -> Sample:
         if source is None:
@@ -158,23 +157,23 @@ class ClipSection:
     def _film(self, fps: float, reading: Reading) -> Iterator[tuple]:
         """Generate a clip of all models side by side: yields the progress, and at last the file or what went wrong."""
         number = next(self.numbers)
-        runs = gr.update(interactive=True)
         try:
-            yield {"done": 0, "of": 1, "what": "", "clip": number}, None, runs, None
+            yield {"done": 0, "of": 1, "what": "", "clip": number}, None, None
             if not 1 <= fps <= MAX_FPS:
                 raise InputError(f"a clip has 1 to {MAX_FPS} frames per second, got {fps}")
-            sample, targets = yield from _shown(reading, number, runs)
-            content = yield from _shown(self._encode(sample, targets, fps), number, runs)
+            sample, targets = yield from _shown(reading, number)
+            content = yield from _shown(self._encode(sample, targets, fps), number)
         except PosegenError as error:
-            yield None, None, gr.update(interactive=False), refusal(error)
+            yield None, None, refusal(error)
             return
         poses = None
         if self.main.layout is not None and all(isinstance(target, Keypoints) for target in targets):
             poses = own_content(targets, self.main.layout, self.main.size)
         names = ", ".join(model.name for model in self.models)
         caption = f"{len(targets)} frames, {fps:g} per second" + f"; from the left: {names}" * (len(self.models) > 1)
-        shown = {"video": data_address(content, "video/mp4"), "caption": caption, "poses": poses}
-        yield shown, ClipFile(content, poses, sample.picture), gr.update(interactive=False), None
+        video = data_address(content, "video/mp4")
+        shown = {"video": video, "caption": caption, "poses": poses, "clip": number}
+        yield shown, ClipFile(content, poses, sample.picture), None
 
     def _encode(self, sample: Sample, targets: Sequence[Structure], fps: float) -> Generator[Progress, None, bytes]:
         with tempfile.TemporaryDirectory(prefix="posegen_clip") as folder:
@@ -198,7 +197,7 @@ def _at_once(read: Callable[[], tuple[Sample, Sequence[Structure]]]) -> Reading:
     return read()
 
 
-def _shown(steps: Generator[Progress, None, Any], number: int, runs: Any) -> Generator[tuple, None, Any]:
+def _shown(steps: Generator[Progress, None, Any], number: int) -> Generator[tuple, None, Any]:
     """Pass on the progress of a clip of that number, not more often than a page can show; return the result."""
     last = 0.0
     while True:
@@ -208,7 +207,7 @@ def _shown(steps: Generator[Progress, None, Any], number: int, runs: Any) -> Gen
             return stop.value
         if time.monotonic() - last > PROGRESS_SECONDS:
             last = time.monotonic()
-            yield {**progress, "clip": number}, None, runs, None
+            yield {**progress, "clip": number}, None, None
 
 
 def _caption(clip: DrivingClip) -> str:

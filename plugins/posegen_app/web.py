@@ -49,6 +49,8 @@ HEADERS = (
     (b"referrer-policy", b"no-referrer"),
     (b"x-content-type-options", b"nosniff"),
 )
+ACCENT = "#1d4ed8"
+"""Color of whatever is chosen or moved; ``var(--color-accent)`` in style sheets."""
 FONTS = ["system-ui", "sans-serif"]  # local fonts: Gradio's default ones are downloaded
 
 
@@ -127,7 +129,9 @@ def serve(page: gr.Blocks, host: str = LOOPBACK[0], port: int = 0, css: str = ""
         max_file_size=MAX_FILE_BYTES,
         max_threads=8,
         state_session_capacity=MAX_SESSIONS,
-        theme=gr.themes.Default(font=FONTS, font_mono=["ui-monospace", "monospace"]),
+        theme=gr.themes.Default(
+            primary_hue="blue", secondary_hue="blue", font=FONTS, font_mono=["ui-monospace", "monospace"]
+        ).set(color_accent=ACCENT, slider_color=ACCENT, slider_color_dark=ACCENT),
         css=css,
         app_kwargs={"middleware": middleware, "docs_url": None, "redoc_url": None, "openapi_url": None},
     )

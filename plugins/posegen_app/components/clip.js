@@ -1,8 +1,9 @@
-// Show the progress of a clip, and the clip.
-// value: null, or {done, of, what: is done to the frames, clip: its number}, or {video: data address of an MP4 file, caption, poses: content of clip.json or
-// null}. props.stopped: clips with smaller numbers are stopped; their last progress may still arrive.
+// Show the progress of a clip with a button that stops it, and the clip.
+// value: null, or {done, of, what: is done to the frames, clip: its number}, or {video: data address of an MP4 file, caption,
+// poses: content of clip.json or null, clip}. props.stopped: clips with smaller numbers are stopped; what they sent before may
+// still arrive, and is ignored. Triggers 'stop'.
 const find = (selector) => element.querySelector(selector);
-const video = find("video"), progress = find("progress");
+const video = find("video"), progress = find("progress"), stop = find(".stop");
 let address = null;
 
 function link(name, href) {
@@ -28,7 +29,7 @@ async function show(value) {
 
 function render() {
   const value = props.value?.clip < props.stopped ? null : props.value;
-  progress.hidden = value?.of === undefined;
+  find(".work").hidden = stop.disabled = value?.of === undefined;
   find(".downloads").replaceChildren();
   find(".text").textContent = value ? "" : "No clip yet.";
   if (value?.of !== undefined) {
@@ -42,5 +43,9 @@ function render() {
   }
 }
 
+stop.addEventListener("click", () => {
+  stop.disabled = true;
+  trigger("stop");
+});
 watch(["value", "stopped"], render);
 render();
