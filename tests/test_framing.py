@@ -121,6 +121,30 @@ def test_a_scaled_pose_stands_where_the_source_stands():
     assert np.median(placed.points[:, 0]) == pytest.approx(60, abs=1)
 
 
+def test_a_motion_changes_the_sources_own_pose_and_keeps_its_proportions():
+    source = person(1, 60, 20, left_wrist=(40, 60))
+    wide = {
+        name.replace(" ", "_"): (1.2 * x, y) for name, (x, y) in STANDING.items()
+    }  # another body, three times as large
+    start = person(3, 300, 50, **{**wide, "left_wrist": (48, 60)})
+    other, raised = person(3, 300, 50, **wide), person(3, 300, 50, **{**wide, "left_wrist": (48, 20)})
+    place = place_targets(source, [other, start, raised], OPENPOSE_18, (200, 120), "motion")
+    assert place(start).points == pytest.approx(source.points, abs=1e-3)  # most like the source
+    moved = place(raised).points - source.points
+    wrist = OPENPOSE_18.names.index("left wrist")
+    assert np.flatnonzero(np.abs(moved).max(1) > 1e-3).tolist() == [wrist]
+    assert moved[wrist] == pytest.approx([0, -40 * 3 * place.scale[1]], abs=1e-3)
+    assert -50 < moved[wrist, 1] < -25  # at the source's size
+
+
+def test_points_that_the_source_or_the_start_of_a_motion_lacks_are_missing():
+    source, start = person(1, 60, 20), person(1, 60, 20)
+    source.present[3], start.present[4] = False, False
+    placed = place_targets(source, [start], OPENPOSE_18, (200, 120), "motion")(person(1, 62, 20))
+    assert np.flatnonzero(~placed.present).tolist() == [3, 4]
+    assert np.isfinite(placed.points).all()
+
+
 def test_bones_get_the_lengths_of_the_source_and_keep_their_direction():
     long_legs = person(1, 60, 20, right_knee=(-9, 120), right_ankle=(-9, 164), left_knee=(9, 120), left_ankle=(9, 164))
     target = person(2, 300, 50, left_elbow=(35, 31), left_wrist=(55, 31))
@@ -231,6 +255,11 @@ def framer(source, picture, framing=AS_IT_FITS, motion=None):
 def picture(height, width):
     y, x = np.mgrid[:height, :width]
     return np.stack([x * 255 // width, y * 255 // height, (x + y) % 256], 2).astype(np.uint8)
+
+
+def test_a_single_pose_has_no_motion():
+    with pytest.raises(InputError, match="no motion"):
+        framer(person(1, 150, 80), picture(300, 300), Framing("auto", "motion")).pair(PoseInput(None, person(1)), "p")
 
 
 def test_a_person_anywhere_in_a_large_photograph_fills_the_models_frame():

@@ -111,7 +111,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--compare", type=Path, metavar="VIDEO", help="show this video first in OUT_side_by_side.mp4")
     add_figure(parser, "--reference-figure", "source")
     add_min_score(parser)
-    add_output_options(parser)
+    add_output_options(
+        parser, {"motion": "the source's pose changes as those of the clip do, and keeps its proportions"}
+    )
     parser.set_defaults(target_frame=None, target_figure=None)
 
 

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -90,8 +90,14 @@ def add_model_and_examples(parser: argparse.ArgumentParser, examples: str) -> No
     add_model(parser)
 
 
-def add_output_options(parser: argparse.ArgumentParser) -> None:
-    """Add options of framing, ``--resize-back``, ``--background``, ``--force``, ``--device`` and ``--precision``."""
+def add_output_options(parser: argparse.ArgumentParser, retarget_more: Mapping[str, str] | None = None) -> None:
+    """Add options of framing, ``--resize-back``, ``--background``, ``--force``, ``--device`` and ``--precision``.
+
+    Args:
+        parser: parser of the command.
+        retarget_more: values of ``--retarget`` that only this command has, with their help; None: there are none.
+    """
+    more = retarget_more or {}
     parser.add_argument(
         "--crop",
         choices=("auto", "figure", "none"),
@@ -101,10 +107,12 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--retarget",
-        choices=("auto", "none", "scale", "bones"),
+        choices=("auto", "none", "scale", "bones", *more),
         default="auto",
         help="fit target poses to the source: scale them to its size and place, or give each bone its length; auto: "
-        "scale if sizes differ by more than a quarter, or the pictures have other proportions (default: %(default)s)",
+        "scale if sizes differ by more than a quarter, or the pictures have other proportions"
+        + "".join(f"; {name}: {text}" for name, text in more.items())
+        + " (default: %(default)s)",
     )
     parser.add_argument(
         "--resize-back",

@@ -172,7 +172,7 @@ class Framer:
         warn_of_points(pose, pose.frame or self.size, name)
         place, window = self._fit(pose, name)
         frame, picture = model_size(self.config), None
-        if target.picture is not None and place.limbs is None:
+        if target.picture is not None and place.keeps_shape:
             picture = window.within(place).cut(target.read_picture())
             frame = (picture.shape[0], picture.shape[1])
         blank = np.zeros((*frame, 3), np.uint8) if picture is None else picture
@@ -182,6 +182,8 @@ class Framer:
     def _fit(self, pose: Keypoints, name: str) -> tuple[Placement, Window]:
         """Return how a pose comes into the source's picture, and what the model sees of this."""
         if self._motion is None:
+            if self.framing.retarget == "motion":
+                raise InputError("a single pose has no motion: --retarget motion is for clips of several poses")
             place = self._place([pose], name)
             return place, self._choose([place(pose)])
         if self._window is None:
@@ -217,7 +219,7 @@ class Framer:
         return self._seen
 
     def _pair_as_the_data_set(self, target: PoseInput, name: str) -> tuple[FramedSource, np.ndarray | None, Keypoints]:
-        if self.framing.retarget in ("scale", "bones"):
+        if self.framing.retarget not in ("auto", "none"):
             if self.keypoints.listed or target.structure.listed:
                 raise InputError(f"{name}: key points of a data set's list cannot be retargeted; --retarget none")
             target = replace(target, picture=None, structure=self._place([target.structure], name)(target.structure))

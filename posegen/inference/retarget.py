@@ -12,13 +12,15 @@ from ..data import KeypointLayout, Keypoints
 from ..errors import InputError, RetargetWarning
 from .interpolation import parents_of
 
-RETARGET = ("auto", "none", "scale", "bones")
+RETARGET = ("auto", "none", "scale", "bones", "motion")
 """Ways to fit a target pose to the source.
 
 - ``none``: as it stands in its frame. A frame of other proportions than the source's is cropped around the pose, or
   padded, never stretched.
 - ``scale``: scaled to the source's size, and moved to its place.
 - ``bones``: the same, and each limb gets the length that it has in the source.
+- ``motion``: the source's own pose, changed as the poses of a clip change from the one that is most like it, at the
+  source's size: the source keeps its proportions, which for a face are its likeness.
 - ``auto``: ``scale`` if the sizes differ by more than :data:`UNNOTICED_SIZE`, or the frames have other proportions, so
   that a place in one means nothing in the other; else ``none``.
 """
@@ -44,6 +46,8 @@ class Placement:
         scale: factors of x and y.
         offset: (x, y) in pixels of the source, added after scaling.
         limbs: factor of the length of each of the layout's limbs, before scaling; None: no limb changes.
+        steps: (x, y) of each point, K 2, in pixels of the source, added after *offset*; NaN: the point is missing.
+            None: no point moves by itself.
         ratio: size of the target's figure by that of the source, in pixels of the source, before it was fitted.
     """
 
@@ -52,16 +56,26 @@ class Placement:
     scale: tuple[float, float] = (1.0, 1.0)
     offset: tuple[float, float] = (0.0, 0.0)
     limbs: np.ndarray | None = None
+    steps: np.ndarray | None = None
     ratio: float = 1.0
 
     def __call__(self, pose: Keypoints) -> Keypoints:
         """Return a pose in pixels of the source."""
         points = pose.points if self.limbs is None else _with_limbs(pose, self.layout, self.limbs)
         placed = points * np.array(self.scale) + np.array(self.offset)
-        return replace(pose, points=placed, present=pose.present.copy(), frame=self.size)
+        present = pose.present.copy()
+        if self.steps is not None:
+            present &= ~np.isnan(self.steps).any(1)
+            placed = np.where(present[:, None], placed + self.steps, 0)
+        return replace(pose, points=placed, present=present, frame=self.size)
+
+    @property
+    def keeps_shape(self) -> bool:
+        """Return whether it only scales and moves, so that a picture of the target fits the placed pose."""
+        return self.limbs is None and self.steps is None
 
     def inverse(self, x: float, y: float) -> tuple[float, float]:
-        """Return the point of the target's frame that is placed at (x, y); limbs are left out of account."""
+        """Return the point of the target's frame that is placed at (x, y); limbs and steps are left out of account."""
         return (x - self.offset[0]) / self.scale[0], (y - self.offset[1]) / self.scale[1]
 
 
@@ -112,6 +126,8 @@ def place_targets(
         warnings.warn(RetargetWarning(name, what), stacklevel=2)
     x, y = placement.scale
     scaled = replace(placement, scale=(x / ratio, y / ratio), offset=(0.0, 0.0))
+    if how == "motion":
+        return replace(scaled, steps=_steps(source, [scaled(pose) for pose in posed]))
     if how == "bones":
         scaled = replace(scaled, limbs=_limb_ratios(source, [scaled(pose) for pose in posed], layout))
     steps = np.array([_step(source, scaled(pose), layout) for pose in posed])
@@ -180,6 +196,25 @@ def _with_limbs(pose: Keypoints, layout: KeypointLayout, ratios: np.ndarray) -> 
             step = pose.points[child] - pose.points[parent]
             points[child] = points[parent] + factors[frozenset((child, parent))] * step
     return points
+
+
+def _steps(source: Keypoints, placed: Sequence[Keypoints]) -> np.ndarray:
+    """Return the (x, y) of each point, K 2, that make the source's pose of the pose that is most like it; NaN: unknown.
+
+    Poses are compared by the points that both have, at the same place and size.
+    """
+
+    def unlikeness(pose: Keypoints) -> float:
+        common = source.present & pose.present
+        if not common.any():
+            return np.inf
+        ours, theirs = (points[common] - points[common].mean(0) for points in (source.points, pose.points))
+        sizes = np.linalg.norm(ours), np.linalg.norm(theirs)
+        return float(np.linalg.norm(ours / sizes[0] - theirs / sizes[1])) if min(sizes) > 0 else np.inf
+
+    start = min(placed, key=unlikeness)
+    known = (source.present & start.present)[:, None]
+    return np.where(known, source.points - start.points, np.nan)
 
 
 def _step(source: Keypoints, placed: Keypoints, layout: KeypointLayout) -> np.ndarray:
