@@ -29,6 +29,7 @@ from posegen.inference import (
     prepare_subject,
     read_keypoints,
 )
+from posegen.inference.cutout import filled
 from posegen.ops import resize_flow
 from posegen.registry import DATASETS
 from posegen.visualization import flow_to_rgb, mask_to_rgb
@@ -131,6 +132,10 @@ def test_another_background_is_behind_the_figure_that_a_mask_cuts_out(inferencer
         assert (made.image[:, :16] != (1, 2, 3)).any()
     (frame,) = inferencer.animate(files[0], [files[1]], files[2], background=background)
     assert np.array_equal(frame.image, made.image)
+    (made,) = inferencer.infer(*files, background="fill", resize_back=True)
+    own = read_image(files[0])
+    assert np.array_equal(made.image[:, 24:], own[:, 24:])  # beyond the rim of the figure, which was the left half
+    assert (made.image[:, :16] != own[:, :16]).any()
     with pytest.raises(DataError, match=r"neither a color .* nor an image file"):
         inferencer.infer(*files, background="no such file")
     ready = torch.zeros(inferencer.encoder.channels, 32, 32)
@@ -138,6 +143,18 @@ def test_another_background_is_behind_the_figure_that_a_mask_cuts_out(inferencer
         inferencer.infer(files[0], files[1], ready, background="white")
     with pytest.raises(InputError, match="a: another background requires a target with key points"):
         inferencer.infer(files[0], ready, files[2], background="white")
+
+
+def test_the_place_of_a_figure_is_filled_from_its_surroundings():
+    photograph = np.full((60, 80, 3), (90, 120, 200), np.uint8)
+    photograph[:, :40] = (60, 140, 70)
+    without = photograph.copy()
+    figure = np.zeros((60, 80))
+    figure[20:50, 10:20], figure[20:50, 60:70] = 1, 1
+    photograph[figure == 1] = (255, 0, 0)
+    made = filled(photograph, figure)
+    assert np.abs(made.astype(int) - without).max() <= 3
+    assert (made[:10] == photograph[:10]).all()
 
 
 def test_flow_and_mask_become_pictures(result, tmp_path):

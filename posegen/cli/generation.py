@@ -123,9 +123,10 @@ def add_output_options(parser: argparse.ArgumentParser, retarget_more: Mapping[s
     parser.set_defaults(resize_back=True)  # argparse would print a default of the option a second time
     parser.add_argument(
         "--background",
-        metavar="COLOR|IMAGE",
+        metavar="COLOR|IMAGE|fill",
         help="background of the source, a color (white, #ffcc00, …) or an image: of its transparent parts (default: "
-        "white); if it has none, the figure is cut out of the source and of results (requires an estimator with masks)",
+        "white); if it has none, the figure is cut out of the source and of results (requires an estimator with "
+        "masks); fill: the source's own, smoothly filled where the figure stood",
     )
     parser.add_argument("--force", action="store_true", help="overwrite existing files")
     add_device(parser)
@@ -260,11 +261,12 @@ def read_checked(
 ) -> tuple[list[PoseInput], list[PoseInput]]:
     """Read and check the key points of sources and targets, and say at what size the model works."""
     from ..data.images import WHITE, read_background
-    from ..inference import cut_out_opaque, describe_size, read_inputs
+    from ..inference import FILL, cut_out_opaque, describe_size, read_inputs
 
     choice = pose_choice(parsed)
     wanted = replace(choice, frame=parsed.target_frame, figure=parsed.target_figure)
-    background = WHITE if parsed.background is None else read_background(parsed.background)
+    fills = parsed.background == FILL
+    background = WHITE if parsed.background is None or fills else read_background(parsed.background)
     own = replace(choice, figure=parsed.source_figure)
     sources = [replace(one, choice=own, background=background) for one in sources]
     targets = [replace(one, choice=wanted) for one in targets]
@@ -272,7 +274,7 @@ def read_checked(
     assert encoder.layout is not None
     sources, targets = read_inputs(sources, targets, encoder, parsed.estimator)
     if parsed.background is not None:
-        sources = cut_out_opaque(sources, encoder.layout, parsed.estimator)
+        sources = cut_out_opaque(sources, encoder.layout, parsed.estimator, fills)
     if size := describe_size(model.config, encoder.layout, sources, parsed.crop):
         print(size, file=sys.stderr)
     return sources, targets

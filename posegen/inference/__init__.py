@@ -1,6 +1,7 @@
 """Using a model: pictures and key points in, pictures and clips out."""
 
 from ..data.pose_files import PoseChoice
+from .cutout import FILL
 from .files import find_poses, find_sources, find_targets, list_files, matching_pictures
 from .inferencer import Inferencer, Result, generated_picture, mark_of
 from .inputs import (
@@ -24,6 +25,7 @@ from .prepare import AS_IT_FITS, Framing, describe_size, prepare_checked, prepar
 from .prepared import Prepared
 
 __all__ = [
+    "FILL",
     "AS_IT_FITS",
     "Framing",
     "Inferencer",

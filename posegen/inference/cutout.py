@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from ..data import Keypoints
 from ..data.estimators import Segment
-from ..data.images import Background, Color, Photograph, compose
+from ..data.images import Background, Color, Photograph, compose, resize_image
 from ..errors import InputError
 
 FAINTEST = 0.5
 """Least value of a mask that shows a figure somewhere."""
+FILL = "fill"
+"""Name of the background that is the photograph's own, filled where the figure stood."""
+FILLED_SIDE = 256
+"""Longest side of the image in which a place is filled: what is filled has no detail."""
+SEEN = 0.2
+"""Value of a mask from which on a pixel shows something of the figure."""
+RIM = 1 / 50
+"""Width of the rim around a figure that is filled too, since masks are coarse; a share of the image's longer side."""
 
 
 @dataclass(frozen=True)
@@ -61,3 +70,24 @@ class Cutout:
     def alpha(self, image: np.ndarray, keypoints: Keypoints) -> np.ndarray:
         """Return where a figure is in an image: uint8 H W, 255 is the figure."""
         return (self.segment(image, keypoints) * 255).round().clip(0, 255).astype(np.uint8)
+
+
+def filled(photograph: np.ndarray, figure: np.ndarray) -> np.ndarray:
+    """Return a photograph, uint8 H W 3, without a figure: its place is filled smoothly from its surroundings.
+
+    The filling is Telea's (An Image Inpainting Technique Based on the Fast Marching Method, 2004), by OpenCV.
+
+    Args:
+        photograph: uint8 H W 3.
+        figure: mask of the figure, H W in [0, 1].
+    """
+    height, width = figure.shape
+    rim = max(1, round(RIM * max(height, width)))
+    place = cv2.dilate((figure > SEEN).astype(np.uint8), np.ones((2 * rim + 1, 2 * rim + 1), np.uint8))
+    scale = min(1, FILLED_SIDE / max(height, width))
+    small = (max(1, round(width * scale)), max(1, round(height * scale)))
+    image = resize_image(photograph, small[::-1])
+    inner = cv2.inpaint(image, cv2.resize(place, small, interpolation=cv2.INTER_NEAREST), 5, cv2.INPAINT_TELEA)
+    share = cv2.GaussianBlur(place.astype(np.float32), (0, 0), rim / 3)[..., None]
+    whole = share * resize_image(inner, (height, width)) + (1 - share) * photograph
+    return whole.round().astype(np.uint8)

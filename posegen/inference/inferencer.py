@@ -26,7 +26,7 @@ from ..errors import ConfigError, InputError, PosegenError
 from ..ops import resize_flow, warp
 from ..records import PairBatch, Transfer
 from ..registry import STRUCTURE_ENCODERS
-from .cutout import Cutout
+from .cutout import FILL, Cutout
 from .framing import Window, whole_window
 from .inputs import Picture, PoseInput, Structure, as_structure, cut_out_opaque, in_picture, is_path, read_each
 from .interpolation import interpolate_keypoints
@@ -146,6 +146,7 @@ class Inferencer:
             background: shown behind the figures: a color, as (r, g, b) or text, or an image, as an array or a path. Of
                 transparent sources it shows in their transparent parts (None: white); opaque ones stay as they are
                 with None, else the figure is cut out of source and result, which requires an estimator with masks.
+                ``"fill"``: that of the source, smoothly filled where the figure stood.
 
         Returns:
             One result for each source, in order.
@@ -400,7 +401,7 @@ class Inferencer:
             raise PosegenError(f"{type(self.model).__name__} generated {len(pending)} frames too few")
 
     def _cut_out(self, sources: list[PoseInput], background: object) -> list[PoseInput]:
-        return sources if background is None else cut_out_opaque(sources, self.encoder.layout)
+        return sources if background is None else cut_out_opaque(sources, self.encoder.layout, fills=_fills(background))
 
     def _read(self, inputs: Sequence[PoseInput], subject: int | None) -> list[PoseInput]:
         return read_each(
@@ -444,11 +445,15 @@ def _source(
     picture: Picture, structure: Structure, index: int, background: Background | str | Path | None
 ) -> PoseInput:
     given = PoseInput(picture, structure, _name(picture, index))
-    if background is None:
+    if background is None or _fills(background):
         return given
     if isinstance(background, (str, Path)):
         background = read_background(str(background))
     return replace(given, background=background)
+
+
+def _fills(background: object) -> bool:
+    return isinstance(background, str) and background == FILL
 
 
 def _name(source: Picture, index: int) -> str:

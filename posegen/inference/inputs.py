@@ -34,7 +34,7 @@ from ..data.pose_files import (
     select,
 )
 from ..errors import ConfigError, DataError, InputError, MissingWeightsError, PosegenError
-from .cutout import Cutout
+from .cutout import FILL, Cutout, filled
 
 CORNER = 2.0
 """Pixels from the upper-left corner. Key points that all lie there are fractions of the picture, not pixels."""
@@ -283,7 +283,7 @@ def is_path(value: Any) -> TypeGuard[str | Path]:
 
 
 def cut_out_opaque(
-    sources: Sequence[PoseInput], layout: KeypointLayout | None, estimator: str | None = None
+    sources: Sequence[PoseInput], layout: KeypointLayout | None, estimator: str | None = None, fills: bool = False
 ) -> list[PoseInput]:
     """Return sources of which those that are opaque get their ``background`` by a cutout of the figure.
 
@@ -291,13 +291,18 @@ def cut_out_opaque(
         sources: pictures with key points, read, and their backgrounds.
         layout: layout of the key points; None: the model's structures are of another kind.
         estimator: name of the estimator whose masks are used; None: the default one, or the only one there is.
+        fills: the background is the picture's own, filled where the figure stood.
 
     Raises:
         DataError: a picture cannot be read.
-        InputError: an opaque picture has no key points.
+        InputError: an opaque picture has no key points, or a transparent one is to be filled.
         ConfigError, MissingWeightsError: see :func:`posegen.data.estimators.load_segmenter`.
     """
     opaque = [one.read_photograph().alpha is None for one in sources]
+    if fills and not all(opaque):
+        name = sources[opaque.index(False)].name
+        raise InputError(f"{name}: background {FILL!r} fills the place of a figure in an opaque photograph, and this "
+                         "one has transparent parts; give a color or an image")  # fmt: skip
     if not any(opaque):
         return list(sources)
     needed = "another background: the figure has to be cut out of an opaque photograph"
@@ -308,8 +313,15 @@ def cut_out_opaque(
         segment = load_segmenter(layout, estimator)
     except PosegenError as error:
         raise type(error)(f"{needed}: {error}") from error
+
+    def background(one: PoseInput) -> Background:
+        if not fills or one.structure.listed:
+            return one.background
+        photograph = one.read_picture()
+        return filled(photograph, segment(photograph, one.structure.within(photograph.shape[:2])))
+
     return [
-        replace(one, cutout=Cutout(one.background, segment)) if is_opaque else one
+        replace(one, cutout=Cutout(background(one), segment)) if is_opaque else one
         for one, is_opaque in zip(sources, opaque, strict=True)
     ]
 
