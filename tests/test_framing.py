@@ -178,7 +178,7 @@ def test_missing_points_and_limbs_are_left_out_and_empty_poses_are_harmless():
 
 
 def test_an_unknown_way_is_refused():
-    with pytest.raises(InputError, match="retarget one of auto, none, scale, bones; got 'auto' and 'limbs'"):
+    with pytest.raises(InputError, match="retarget one of auto, none, scale, bones, motion; got 'auto' and 'limbs'"):
         Framing(retarget="limbs")
     with pytest.raises(InputError, match="crop is one of auto, figure, none"):
         Framing(crop="middle")
@@ -260,6 +260,18 @@ def picture(height, width):
 def test_a_single_pose_has_no_motion():
     with pytest.raises(InputError, match="no motion"):
         framer(person(1, 150, 80), picture(300, 300), Framing("auto", "motion")).pair(PoseInput(None, person(1)), "p")
+
+
+def test_a_data_set_that_cuts_figures_out_fits_the_poses_of_a_clip_together_too():
+    config = {"size": (64, 64), "test_dataloader": {"dataset": {"type": "CocoPairs"}}}
+    motion = [person(2, 200, 0), person(2, 200, 0, left_wrist=(40, 40))]
+    source = PoseInput(picture(300, 300), person(1, 150, 80), "me")
+    pairs = Framer(config, OPENPOSE_18, source, Framing("auto", "motion"), motion)
+    first, second = (pairs.pair(PoseInput(None, pose), "p")[2].points for pose in motion)
+    wrist = OPENPOSE_18.names.index("left wrist")
+    moved = np.abs(second - first).max(1)
+    assert moved.argmax() == wrist
+    assert moved[wrist] > 5
 
 
 def test_a_person_anywhere_in_a_large_photograph_fills_the_models_frame():

@@ -181,22 +181,25 @@ class Framer:
 
     def _fit(self, pose: Keypoints, name: str) -> tuple[Placement, Window]:
         """Return how a pose comes into the source's picture, and what the model sees of this."""
+        place = self._place(pose, name)
         if self._motion is None:
-            if self.framing.retarget == "motion":
-                raise InputError("a single pose has no motion: --retarget motion is for clips of several poses")
-            place = self._place([pose], name)
             return place, self._choose([place(pose)])
         if self._window is None:
             poses = [one for one in self._motion if not one.listed]
-            for frame in dict.fromkeys(one.frame for one in poses):
-                self._places[frame] = self._place([one for one in poses if one.frame == frame], name)
-            self._window = self._choose([self._places[one.frame](one) for one in poses])
-        if pose.frame not in self._places:
-            self._places[pose.frame] = self._place([pose], name)
-        return self._places[pose.frame], self._window
+            self._window = self._choose([self._place(one, name)(one) for one in poses])
+        return place, self._window
 
-    def _place(self, poses: Sequence[Keypoints], name: str) -> Placement:
-        return place_targets(self.keypoints, poses, self.layout, self.size, self.framing.retarget, name)
+    def _place(self, pose: Keypoints, name: str) -> Placement:
+        """Return how a pose comes into the source's picture: those of a clip that share a frame in the same way."""
+        if self._motion is None and self.framing.retarget == "motion":
+            raise InputError("a single pose has no motion: --retarget motion is for clips of several poses")
+        known = {} if self._motion is None else self._places
+        if pose.frame not in known:
+            alike = [one for one in self._motion or () if one.frame == pose.frame and not one.listed] or [pose]
+            known[pose.frame] = place_targets(
+                self.keypoints, alike, self.layout, self.size, self.framing.retarget, name
+            )
+        return known[pose.frame]
 
     def _choose(self, placed: Sequence[Keypoints]) -> Window:
         assert self.proportions is not None
@@ -222,7 +225,7 @@ class Framer:
         if self.framing.retarget not in ("auto", "none"):
             if self.keypoints.listed or target.structure.listed:
                 raise InputError(f"{name}: key points of a data set's list cannot be retargeted; --retarget none")
-            target = replace(target, picture=None, structure=self._place([target.structure], name)(target.structure))
+            target = replace(target, picture=None, structure=self._place(target.structure, name)(target.structure))
         prepared, points = prepare_checked(self.config, frame_of(target, self.photograph.image), target.structure, name)
         return self.source(), None if target.picture is None else prepared, points
 
