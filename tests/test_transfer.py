@@ -235,6 +235,13 @@ def test_poses_of_a_folder_that_are_fitted_are_told_once(models, here, monkeypat
     assert told[0].endswith("; so are 2 other poses")
 
 
+@pytest.mark.parametrize("sees_image", [False, True])
+def test_poses_without_the_picture_that_the_structure_looks_at_are_told(models, here, capsys, monkeypatch, sees_image):
+    monkeypatch.setattr(HeatmapEncoder, "sees_image", sees_image)
+    assert run("transfer", models / "shared", "a.png", "poses", "--out", "made") == 0
+    assert ("2 of 2 poses come without their picture" in capsys.readouterr().err) == sees_image
+
+
 def test_a_model_of_clips_generates_no_single_pictures(models, here, capsys):
     assert run("transfer", models / "clips", "a.png", "c.json") == 1
     assert "a model of clips, not of single images: use `posegen animate`" in capsys.readouterr().err

@@ -277,6 +277,13 @@ def read_checked(
         sources = cut_out_opaque(sources, encoder.layout, parsed.estimator, fills)
     if size := describe_size(model.config, encoder.layout, sources, parsed.crop):
         print(size, file=sys.stderr)
+    without = sum(one.picture is None for one in targets)
+    if encoder.sees_image and without:
+        print(
+            f"{without} of {len(targets)} poses come without their picture, and the structure of this model looks at "
+            "it, too; give pictures as TARGET, or with --structure-images",
+            file=sys.stderr,
+        )
     return sources, targets
 
 
