@@ -743,6 +743,11 @@ def test_the_background_of_a_photograph_is_removed_replaced_and_kept(client, mod
     whole = np.array(Image.open(io.BytesIO(pasted())))
     assert whole.shape == photograph.shape
     assert (whole[:, 100:] == 255).all()
+    assert choose("filled behind the figure") is None
+    assert (result()[:, 16:] != 255).any()
+    assert is_marked(pasted(), COMPOSITE.source_type)
+    whole = np.array(Image.open(io.BytesIO(pasted())))
+    assert np.array_equal(whole[:, 112:], photograph[:, 112:])  # beyond the mask, a half, and its soft rim
     choose("transparent")
     assert (result()[..., 3] == np.where(np.arange(32) < 16, 255, 0)).all()
     assert Image.open(io.BytesIO(saved(client, "result.png"))).mode == "RGBA"

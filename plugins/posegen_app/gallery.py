@@ -22,7 +22,9 @@ Structure = Any
 anything else the encoder encodes."""
 
 
-OWN, _, TRANSPARENT, PICTURE = BACKGROUNDS = ("as in the photograph", "white", "transparent", "your picture")
+OWN, FILLED, _, TRANSPARENT, PICTURE = BACKGROUNDS = (
+    "as in the photograph", "filled behind the figure", "white", "transparent", "your picture",
+)  # fmt: skip
 """Names of backgrounds on the page."""
 
 
@@ -32,7 +34,8 @@ class Backdrop:
 
     Args:
         name: one of :data:`BACKGROUNDS`.
-        cutout: cuts the figure out of the photograph and of results, and puts it in front of the background.
+        cutout: cuts the figure out of the photograph and of results, and puts it in front of the background; that of
+            a photograph itself, filled, is made by :meth:`of`.
     """
 
     name: str
@@ -42,6 +45,10 @@ class Backdrop:
     def is_transparent(self) -> bool:
         """Return whether results have an alpha channel."""
         return self.name == TRANSPARENT
+
+    def of(self, image: np.ndarray, keypoints: Keypoints) -> Cutout:
+        """Return the cutout for an image, uint8 H W 3, with a figure at these key points."""
+        return self.cutout.filling(image, keypoints) if self.name == FILLED else self.cutout
 
 
 @dataclass(frozen=True)

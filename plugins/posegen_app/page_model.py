@@ -107,8 +107,9 @@ class Output:
         if backdrop is None:
             return generated_picture(one, self.made, resize_back=True)
         if self.sample.photograph is not None:
-            photograph = backdrop.cutout.cut(one.photograph, self.sample.points_in_photograph(), NAME)
-            one = replace(one, photograph=photograph)
+            points = self.sample.points_in_photograph()
+            cutout = backdrop.of(one.photograph.image, points)
+            one = replace(one, photograph=cutout.cut(one.photograph, points, NAME), cutout=cutout)
         return generated_picture(one, self.made, resize_back=True, keep_alpha=backdrop.is_transparent)
 
     def mark(self, resize_back: bool) -> Mark:
@@ -419,11 +420,11 @@ class PageModel:
         picture, own = sample.picture, sample.structure
         if isinstance(own, Keypoints):
             _check_points(own)
+            cutout = None if sample.backdrop is None else sample.backdrop.of(picture, own)
         else:
-            picture, own = resize_image(picture, self.size), self._encode(own)
+            picture, own, cutout = resize_image(picture, self.size), self._encode(own), None
         blank = np.zeros((*self.size, 3), np.uint8)  # targets are in pixels of the model's size
         encoded = (PoseInput(blank, self._encode(target)) for target in targets)
-        cutout = None if sample.backdrop is None else sample.backdrop.cutout
         given = PoseInput(picture, own, NAME, cutout=cutout)
         for one, target in zip(self.inferencer.prepare_inputs(given, encoded, Framing("none")), targets, strict=True):
             yield replace(one, target=target) if isinstance(target, Keypoints) else one

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -66,6 +66,15 @@ class Cutout:
             raise InputError(f"{name}: no figure is found at its key points, so none can be cut out; leave "
                              "the background as it is, or give other key points")  # fmt: skip
         return Photograph(compose(photograph.image, alpha, self.color), alpha, self.color)
+
+    def filling(self, image: np.ndarray, keypoints: Keypoints) -> Cutout:
+        """Return the cutout whose background is an image, uint8 H W 3, filled where its figure stands.
+
+        Args:
+            image: uint8 H W 3.
+            keypoints: of the figure, in pixels of the image.
+        """
+        return replace(self, background=filled(image, self.segment(image, keypoints)))
 
     def alpha(self, image: np.ndarray, keypoints: Keypoints) -> np.ndarray:
         """Return where a figure is in an image: uint8 H W, 255 is the figure."""

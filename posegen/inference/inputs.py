@@ -34,7 +34,7 @@ from ..data.pose_files import (
     select,
 )
 from ..errors import ConfigError, DataError, InputError, MissingWeightsError, PosegenError
-from .cutout import FILL, Cutout, filled
+from .cutout import FILL, Cutout
 
 CORNER = 2.0
 """Pixels from the upper-left corner. Key points that all lie there are fractions of the picture, not pixels."""
@@ -314,15 +314,15 @@ def cut_out_opaque(
     except PosegenError as error:
         raise type(error)(f"{needed}: {error}") from error
 
-    def background(one: PoseInput) -> Background:
+    def cutout(one: PoseInput) -> Cutout:
+        plain = Cutout(one.background, segment)
         if not fills or one.structure.listed:
-            return one.background
+            return plain
         photograph = one.read_picture()
-        return filled(photograph, segment(photograph, one.structure.within(photograph.shape[:2])))
+        return plain.filling(photograph, one.structure.within(photograph.shape[:2]))
 
     return [
-        replace(one, cutout=Cutout(background(one), segment)) if is_opaque else one
-        for one, is_opaque in zip(sources, opaque, strict=True)
+        replace(one, cutout=cutout(one)) if is_opaque else one for one, is_opaque in zip(sources, opaque, strict=True)
     ]
 
 
