@@ -668,8 +668,8 @@ def test_another_source_keeps_a_pose_that_was_edited_and_replaces_one_that_was_n
 
 
 def test_a_refused_file_is_not_shown_as_accepted_and_its_message_is_in_words_for_a_page(client):
-    *_, files, said = client.upload("source-files", "a.png", b"no picture")
-    assert files == {"__type__": "update", "value": None}
+    *updates, said = client.upload("source-files", "a.png", b"no picture")
+    assert updates[4] == {"__type__": "update", "value": None}
     assert said["error"]
     assert said["text"].startswith("a.png: ")
     assert "/" not in said["text"]
