@@ -545,6 +545,10 @@ def test_the_background_of_a_photograph_is_made_transparent(browser, model, monk
 
     monkeypatch.setattr(model, "_segmenter", half)
     before = shown(browser)
+    whole = "const box = document.querySelector('#background input'); return box.scrollWidth <= box.clientWidth"
+    for size in (LAPTOP, PHONE, DESK):
+        browser.resize(size)
+        assert browser.run(whole)  # the text of the choice
     browser.press("#background input")
     browser.press(".options li", "Background: transparent")
     browser.wait(lambda: shown(browser) != before)
