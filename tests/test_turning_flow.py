@@ -86,6 +86,14 @@ def test_it_is_stored_with_the_estimator_and_does_not_train(turning):
     assert network.head.weight.grad.abs().max() > 0
 
 
+def test_it_is_built_without_memory_and_filled_later(recwarn):
+    with torch.device("meta"):
+        empty = TurningPartFlow("openpose18")
+    empty.load_state_dict(TurningPartFlow("openpose18").state_dict(), assign=True)
+    assert not recwarn.list
+    assert all(parameter.device.type == "cpu" for parameter in empty.parameters())
+
+
 def test_other_subjects_and_weights_of_another_width_are_refused():
     beast = dataclasses.replace(OPENPOSE_18, name="beast", parts=(RigidPart("tail", (0,), (1,), 0.1),))
     with pytest.raises(ConfigError, match=r"parts of people; 'beast' has \['tail'\]"):

@@ -108,7 +108,8 @@ class TurningPartFlow(PartFlow):
         found = {name: tuple(tensor.shape) for name, tensor in self.network.state_dict().items()}
         if found != {name: tuple(tensor.shape) for name, tensor in weights.items()}:
             raise ConfigError(f"the weights of {path.name} have another width or depth: fitted=False starts without")
-        self.network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+        weights = {name: tensor.float() for name, tensor in weights.items()}
+        self.network.load_state_dict(weights, assign=True)  # models are also built without memory, to be filled later
 
 
 def _polynomial(places: Tensor) -> Tensor:
