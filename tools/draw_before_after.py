@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="picture to write")
     parser.add_argument("--pairs", type=int, nargs="+", default=[0, 1, 2, 3], help="numbers of the pairs, from 0")
     parser.add_argument("--columns", type=int, default=2, help="pairs in a row (default: %(default)s)")
+    parser.add_argument("--background", help="of results, as of `posegen transfer`: fill leaves no ghost")
     parser.add_argument("--clip", type=Path, help="animated WebP to write: motions of the same people")
     parsed = parser.parse_args()
     plugins.load()
@@ -37,30 +38,32 @@ def main() -> None:
     size = [side * SCALE for side in inferencer.size]
     people = DATASETS.build_part({**options, "size": size, "length": max(parsed.pairs) + 1})
 
-    triples = [_triple(inferencer, people, number) for number in parsed.pairs]
+    triples = [_triple(inferencer, people, number, parsed.background) for number in parsed.pairs]
     write_image(parsed.out, _grid(triples, parsed.columns))
     if parsed.clip is not None:
-        motions = [_motion(inferencer, people, number) for number in parsed.pairs]
+        motions = [_motion(inferencer, people, number, parsed.background) for number in parsed.pairs]
         frames = [Image.fromarray(_grid(list(frame), parsed.columns)) for frame in zip(*motions, strict=True)]
         frames[0].save(
             parsed.clip, save_all=True, append_images=frames[1:], duration=1000 // FPS, loop=0, quality=75, method=6
         )
 
 
-def _triple(inferencer: posegen.Inferencer, people: PairDataset, number: int) -> np.ndarray:
+def _triple(inferencer: posegen.Inferencer, people: PairDataset, number: int, background: str | None) -> np.ndarray:
     """Draw source, target pose and result of a pair, H W 3."""
     pair = people[number]
     source = to_uint8(pair.source)
     own, target = (people.structure.decode(one) for one in (pair.source_structure, pair.target_structure))
-    (result,) = inferencer.infer(source, target, own, resize_back=True)
+    (result,) = inferencer.infer(source, target, own, resize_back=True, background=background)
     return _beside([source, people.structure.draw(pair.target_structure), result.image])
 
 
-def _motion(inferencer: posegen.Inferencer, people: PairDataset, number: int) -> list[np.ndarray]:
+def _motion(
+    inferencer: posegen.Inferencer, people: PairDataset, number: int, background: str | None
+) -> list[np.ndarray]:
     """Draw source and result for each pose of a motion, H W 3."""
     poses: list[Keypoints] = people.motion(number, FRAMES)  # type: ignore[attr-defined]
     source = to_uint8(people[number].source)
-    results = inferencer.infer(source, poses, poses[0], resize_back=True)
+    results = inferencer.infer(source, poses, poses[0], resize_back=True, background=background)
     return [_beside([source, result.image]) for result in results]
 
 
