@@ -1,7 +1,7 @@
 """Complete commands, options, files and names in a shell, with argcomplete.
 
-``eval "$(register-python-argcomplete posegen)"`` in ``~/.bashrc`` or ``~/.zshrc`` turns it on: the shell then runs
-``posegen`` with ``_ARGCOMPLETE`` in its environment whenever Tab is pressed.
+``eval "$(register-python-argcomplete posegen)"`` in ``~/.bashrc``, or in ``~/.zshrc`` after ``compinit``, turns it on:
+the shell then runs ``posegen`` with ``_ARGCOMPLETE`` in its environment whenever Tab is pressed.
 
 Names of models, configs, estimators, … come from plugins, whose records take seconds to import. They are kept in a
 file for the installed packages, which another process writes at the first Tab after an installation.
