@@ -79,8 +79,13 @@ class Browser:
         return any(element.is_displayed() for element in self.all(selector))
 
     def press(self, selector: str, text: str | None = None) -> None:
-        """Click the element with that text, in the middle of the window."""
-        element = next(one for one in self.all(selector) if text in (None, one.text))
+        """Click the element with that text, in the middle of the window; waits until it exists."""
+
+        def matching() -> list[Any]:
+            return [one for one in self.all(selector) if text in (None, one.text)]
+
+        self.wait(matching)
+        element = matching()[0]
         self.run("arguments[0].scrollIntoView({block: 'center'})", element)
         element.click()
 

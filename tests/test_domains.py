@@ -144,7 +144,7 @@ def decoded(path: Path) -> list[np.ndarray]:
 def test_animate_writes_a_playable_clip_and_one_that_shows_how_it_was_made(runs, photograph, tmp_path):
     assert animate(runs, photograph, tmp_path / "clip.mp4", "--side-by-side") == 0
     frames, beside = decoded(tmp_path / "clip.mp4"), decoded(tmp_path / "clip_side_by_side.mp4")
-    assert [frame.shape for frame in frames] == [(32, 32, 3)] * 3
+    assert [frame.shape for frame in frames] == [(48, 48, 3)] * 3  # the reference's size
     assert [frame.shape for frame in beside] == [(32, 5 * 32, 3)] * 3
     assert {path.name for path in tmp_path.iterdir()} == {"clip.mp4", "clip_side_by_side.mp4"}
 
@@ -170,11 +170,11 @@ def test_animate_names_every_bad_file_before_any_work(runs, photograph, tmp_path
     assert not list(tmp_path.glob("*.mp4"))
 
 
-def test_animate_asks_for_the_references_own_points(runs, photograph, tmp_path, capsys):
+def test_animate_asks_for_the_references_own_points_where_nothing_estimates_them(runs, photograph, tmp_path, capsys):
     points = tmp_path / "points"
     points.mkdir()
     (points / "1.txt").write_text((photograph / "points" / "me.txt").read_text())
-    assert animate(runs, photograph, tmp_path / "a.mp4", "--structures", str(points)) == 1
+    assert animate(runs, photograph, tmp_path / "a.mp4", "--structures", str(points), "--estimator", "none") == 1
     assert "--reference-structure" in capsys.readouterr().err
     own = ["--structures", str(points), "--reference-structure", str(photograph / "points" / "me.txt")]
     assert animate(runs, photograph, tmp_path / "a.mp4", *own) == 0
