@@ -352,16 +352,22 @@ def test_a_clip_that_was_interrupted_is_gone_on_with(models, here, dance, square
     assert run(*arguments) == 130
     assert not (here / "moved.mp4").exists()
     assert "20 poses and 5 frames are kept in .moved.mp4.unfinished" in capsys.readouterr().err
-    monkeypatch.setattr(VideoWriter, "write", write)
+    frames: list[np.ndarray] = []
+
+    def record(self: VideoWriter, frame: np.ndarray) -> None:
+        frames.append(frame.astype(int))
+        write(self, frame)
+
+    monkeypatch.setattr(VideoWriter, "write", record)
     squares.calls = 0
     assert run(*arguments) == 0
     assert squares.calls == 0  # all poses were known
     assert not (here / ".moved.mp4.unfinished").exists()
+    assert len(decoded(here / "moved.mp4")) == len(decoded(here / "moved_side_by_side.mp4")) == 20
+    continued, frames = frames, []
     assert run(*animate(models, "--out", "again.mp4", "--side-by-side")) == 0
-    for name in ("moved", "moved_side_by_side"):
-        for one, other in zip(decoded(here / f"{name}.mp4"), decoded(here / f"{name.replace('moved', 'again')}.mp4"),
-                              strict=True):  # fmt: skip
-            assert np.abs(one.astype(int) - other).max() <= 2  # a batch may sum in another order
+    for one, other in zip(continued, frames, strict=True):
+        assert np.abs(one - other).max() <= 1  # another batch: some processors round otherwise
 
 
 def test_other_settings_begin_anew(models, here, dance, squares, monkeypatch):

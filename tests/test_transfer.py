@@ -535,7 +535,7 @@ def test_a_folder_with_a_dot_in_its_name_is_a_folder_and_home_is_expanded(models
 def test_a_folder_that_was_interrupted_is_gone_on_with(models, here, capsys):
     arguments = ["transfer", models / "shared", "a.png", "poses", "--out", "made"]
     assert run(*arguments) == 0
-    whole = {path.name: path.read_bytes() for path in (here / "made").iterdir()}
+    second = pixels(here / "made" / "a_to_p2.png")
     (here / "made" / "a_to_p2.png").unlink()
     (here / "made" / "a_to_p1.png").write_text("mine")
     capsys.readouterr()
@@ -543,7 +543,8 @@ def test_a_folder_that_was_interrupted_is_gone_on_with(models, here, capsys):
     printed = capsys.readouterr()
     assert "1 of 2 pictures exist and are kept" in printed.err
     assert printed.out.split() == ["made/a_to_p2.png"]
-    assert (here / "made" / "a_to_p2.png").read_bytes() == whole["a_to_p2.png"]
+    again = pixels(here / "made" / "a_to_p2.png")  # in another batch, which some processors round otherwise
+    assert np.abs(again - second).max() <= 1
     assert (here / "made" / "a_to_p1.png").read_text() == "mine"
     assert run(*arguments, "--skip-existing") == 0  # nothing to do
 
