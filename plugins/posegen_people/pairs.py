@@ -22,6 +22,7 @@ from pycocotools.coco import COCO
 from posegen.data import KeypointLayout, Keypoints, PairDataset, StructureEncoder
 from posegen.data.findings import Annotation, Finding, ImageInfo, as_findings
 from posegen.data.images import read_image, read_in_frame, resize_image, to_tensor
+from posegen.data.keypoints import get_layout, select_keypoints
 from posegen.errors import ConfigError, DataError
 from posegen.files import check_name, find_file, link_out, read_json, read_text
 from posegen.preparing import cut_middle
@@ -166,6 +167,8 @@ class AnnotatedPairs(PeoplePairs):
         keypoint_frame: (H, W) whose pixels the points count; None: the image's size. DeepFashion: (256, 176).
         crop_to_frame: first crop the middle of each image to the proportions of *keypoint_frame*.
         limit: use only the first *limit* pairs of the list; None: all.
+        listed: the layout of the lists, where it is not that of *structure*: points are converted by their names, and
+            points that the lists lack are missing. None: that of *structure*.
         on_missing: ``raise``: missing images are an error when the data set is built; ``later``: when their pairs
             are read, which ``train_cfg.on_error="skip"`` then leaves out.
 
@@ -189,6 +192,7 @@ class AnnotatedPairs(PeoplePairs):
         resample: str = "bicubic",
         on_missing: str = "raise",
         foreground: StructureEncoder | dict[str, Any] | None = None,
+        listed: str | KeypointLayout | None = None,
     ) -> None:
         super().__init__(structure, size, augmentation, seed, resample, foreground)
         _check_on_missing(on_missing)
@@ -197,7 +201,11 @@ class AnnotatedPairs(PeoplePairs):
         self.keypoint_frame = keypoint_frame
         self.crop_to_frame = crop_to_frame
         pairs_file, annotation_file = find_lists(root, split, prefix)
-        self.annotations, annotation_problems = parse_annotations(annotation_file, self.layout)
+        layout = self.layout if listed is None else get_layout(listed)
+        annotations, annotation_problems = parse_annotations(annotation_file, layout)
+        self.annotations = {
+            name: select_keypoints(keypoints, layout.names, self.layout) for name, keypoints in annotations.items()
+        }
         rows, pair_problems = parse_pairs(pairs_file, self.annotations)
         rows = rows[:limit]
         self.pairs = [(row.source, row.target) for row in rows]
@@ -237,11 +245,12 @@ class AnnotatedPairs(PeoplePairs):
         keypoint_frame: Sequence[int] | None = None,
         crop_to_frame: bool = False,
         limit: int | None = None,
+        listed: str | KeypointLayout | None = None,
         **unused: Any,
     ) -> Iterator[Finding | ImageInfo]:
         """Yield findings in the lists, and every image of the pairs, for :mod:`posegen.checking`."""
         pairs_file, annotation_file = find_lists(root, split, prefix)
-        layout = _layout_of(structure, cls.__name__)
+        layout = _layout_of(structure, cls.__name__) if listed is None else get_layout(listed)
         annotations, problems = parse_annotations(annotation_file, layout)
         yield from as_findings("bad row", annotation_file, problems)
         yield from _annotated_twice(annotation_file)
