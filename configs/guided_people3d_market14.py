@@ -1,19 +1,28 @@
-# The model "people3d", which was trained on drawn people, goes on with photographs: Market-1501 with 14 points an image,
-# 128×64. The lists' points are converted to the model's 18; the face has none.
+# The shipped model "people3d", which was trained on drawn people, goes on with photographs: Market-1501 with 14 points
+# an image, 128×64. The points are converted to the model's 18; the face has none.
 #   posegen prepare market ARCHIVE data/market14 --keypoints market-points14-train.csv market-points14-test.csv
 #   posegen train configs/guided_people3d_market14.py
 _base_ = "guided_people3d.py"
 
 data_root = "data/market14"
 load_from = "people3d"
-flow_iters = 0
-full_iters = 3_200
+flow_iters = 0  # F alone
+full_iters = 3_200  # F and G together
 val_limit = 256
 test_limit = 2_000
 
 _adam = dict(type="Adam", betas=(0.9, 0.99), fused=True)
 trainer = dict(
     stages=[
+        dict(
+            name="flow",
+            iters="${flow_iters}",
+            train=["flow_estimator"],
+            optimizer=dict(lr=5e-4, **_adam),
+            lr_schedule="cosine",
+            clip_gradient=5,
+            losses=dict(correctness=dict(type="SamplingCorrectness", levels=[2, 0], only="${levels}", weight=5)),
+        ),
         dict(
             name="full",
             iters="${full_iters}",

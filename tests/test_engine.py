@@ -145,9 +145,21 @@ def converted(folder: Path, trained: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", ["trained", "converted"])
+def shared(folder: Path, trained: Path, config: Path) -> Path:
+    """Write the trained model as ``posegen share`` does."""
+    path = folder / "shared"
+    arguments = ["share", config, trained / f"iter_{LAST}.pth", path, "--name", "Tiny"]
+    assert main([*map(str, arguments)]) == 0
+    return path
+
+
+@pytest.mark.parametrize("kind", ["trained", "converted", "shared"])
 def test_training_starts_from_weights(tiny_config, tmp_path, trained, kind):
-    path = trained / f"iter_{LAST}.pth" if kind == "trained" else converted(tmp_path, trained)
+    path = {
+        "trained": lambda: trained / f"iter_{LAST}.pth",
+        "converted": lambda: converted(tmp_path, trained),
+        "shared": lambda: shared(tmp_path, trained, tiny_config),
+    }[kind]()
     options = ["flow_iters=0", "full_iters=1", f"load_from={path}", "trainer.stages.1.optimizer.lr=0.0"]
     assert main(["train", str(tiny_config), "--work-dir", str(tmp_path / "run"), "--cfg-options", *options]) == 0
     before, after = stored(trained)["state_dict"], stored(tmp_path / "run", 1)["state_dict"]

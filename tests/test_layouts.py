@@ -186,6 +186,22 @@ def test_a_list_of_another_layout_is_one_problem_that_names_the_layout(tmp_path)
         read_annotations(tmp_path / "odd.csv", LSP_14)
 
 
+def test_a_list_of_a_named_layout_is_converted_and_what_it_lacks_is_missing(tmp_path):
+    root = annotated(tmp_path, LSP_14)
+    dataset = {**config(root, OPENPOSE_18, foreground={"type": "BodyMask"}), "listed": "lsp14"}
+    pair = DATASETS.build_part(dataset)[0]
+    assert pair.source_structure.shape == (18, *SIZE)
+    assert pair.source_structure[OPENPOSE_18.names.index("left knee"), 44, 20] == 1
+    found = pair.source_structure.amax((1, 2)) > 0
+    face = ("nose", "left eye", "right eye", "left ear", "right ear")
+    assert [name for name, there in zip(OPENPOSE_18.names, found, strict=True) if not there] == [
+        name for name in OPENPOSE_18.names if name in face
+    ]
+    report = check_data({"train_dataloader": {"dataset": dataset}})
+    assert report.findings == []
+    assert report.splits["train"].points == 2 * 14  # as listed
+
+
 def test_a_foreground_of_another_layout_and_a_structure_without_points_are_refused(tmp_path):
     root = annotated(tmp_path, LSP_14)
     mask = BodyMask(OPENPOSE_18)

@@ -203,9 +203,11 @@ class AnnotatedPairs(PeoplePairs):
         pairs_file, annotation_file = find_lists(root, split, prefix)
         layout = self.layout if listed is None else get_layout(listed)
         annotations, annotation_problems = parse_annotations(annotation_file, layout)
-        self.annotations = {
-            name: select_keypoints(keypoints, layout.names, self.layout) for name, keypoints in annotations.items()
-        }
+        if listed is not None:
+            annotations = {
+                name: select_keypoints(keypoints, layout.names, self.layout) for name, keypoints in annotations.items()
+            }
+        self.annotations = annotations
         rows, pair_problems = parse_pairs(pairs_file, self.annotations)
         rows = rows[:limit]
         self.pairs = [(row.source, row.target) for row in rows]

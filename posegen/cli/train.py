@@ -31,10 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Train; return 0, or :data:`posegen.engine.EXIT_SAVED` after an interruption that saved a checkpoint."""
     from ..engine import EXIT_SAVED, Interrupted, build_trainer
+    from ..sharing import WEIGHTS, find_shared, is_shared
 
     os.environ.setdefault("LOCAL_RANK", str(parsed.local_rank))
     folder = work_dir(parsed)
-    runner = build_trainer(read_config(parsed), folder, parsed.resume, parsed.launcher, parsed.amp)
+    config = read_config(parsed)
+    if config.get("load_from") and is_shared(config.load_from):
+        config.load_from = str(find_shared(config.load_from) / WEIGHTS)
+    runner = build_trainer(config, folder, parsed.resume, parsed.launcher, parsed.amp)
     try:
         runner.train()
     except Interrupted as interrupted:
