@@ -389,10 +389,21 @@ def test_an_opaque_figure_is_seen_in_front_of_one_color():
     pose = Keypoints(np.array([[2, 0], [5, 9]]), np.ones(2))
     white = Photograph(np.full((10, 12, 3), 255, np.uint8))
     for background, color in ((behind, (0, 50, 100)), ((9, 8, 7), (9, 8, 7))):
-        seen = Cutout(background, column).cut(white, pose, "me")
+        seen, _ = Cutout(background, column).cut(white, pose, "me")
         assert (seen.image[:, 2:6] == 255).all()
         assert (seen.image[:, 6:] == color).all()
         assert seen.alpha[0].tolist() == [0] * 2 + [255] * 4 + [0] * 6
+
+
+def test_a_figure_is_cut_out_in_front_of_its_own_photograph_filled():
+    image = np.full((10, 12, 3), (0, 100, 200), np.uint8)
+    image[:, 2:6] = 255
+    pose = Keypoints(np.array([[2, 0], [5, 9]]), np.ones(2))
+    seen, own = Cutout((9, 8, 7), column, fills=True).cut(Photograph(image), pose, "me")
+    assert not own.fills
+    assert np.abs(own.background.astype(int) - (0, 100, 200)).max() <= 3
+    assert (seen.image[:, 2:6] == 255).all()
+    assert np.abs(seen.image[:, 6:].astype(int) - (0, 100, 200)).max() <= 3
 
 
 def test_a_figure_that_is_not_found_is_not_cut_out():

@@ -129,7 +129,10 @@ def test_another_decoder_plays_a_marked_clip(clip):
 # Composites
 
 COMPOSITE_SAYS = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
-COLOR, IMAGE = (Cutout(background, lambda *_: PICTURE) for background in ((0, 0, 0), PICTURE))
+COLOR, IMAGE, FILLED = (
+    Cutout(background, lambda *_: PICTURE, fills)
+    for background, fills in (((0, 0, 0), False), (PICTURE, False), ((0, 0, 0), True))
+)
 
 
 @pytest.mark.parametrize(
@@ -139,6 +142,7 @@ COLOR, IMAGE = (Cutout(background, lambda *_: PICTURE) for background in ((0, 0,
         (None, True, COMPOSITE_SAYS),  # around what the model saw the photograph stays
         (COLOR, True, SAYS),
         (IMAGE, False, COMPOSITE_SAYS),
+        (FILLED, False, COMPOSITE_SAYS),
     ],
 )
 def test_a_result_in_which_pixels_of_a_photograph_stay_is_a_composite(tmp_path, cutout, resize_back, says):

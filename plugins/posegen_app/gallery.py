@@ -34,8 +34,7 @@ class Backdrop:
 
     Args:
         name: one of :data:`BACKGROUNDS`.
-        cutout: cuts the figure out of the photograph and of results, and puts it in front of the background; that of
-            a photograph itself, filled, is made by :meth:`of`.
+        cutout: cuts the figure out of the photograph and of results, and puts it in front of the background.
     """
 
     name: str
@@ -45,10 +44,6 @@ class Backdrop:
     def is_transparent(self) -> bool:
         """Return whether results have an alpha channel."""
         return self.name == TRANSPARENT
-
-    def of(self, image: np.ndarray, keypoints: Keypoints) -> Cutout:
-        """Return the cutout for an image, uint8 H W 3, with a figure at these key points."""
-        return self.cutout.filling(image, keypoints) if self.name == FILLED else self.cutout
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ from posegen.records import Transfer
 from posegen.visualization import flow_to_rgb, mask_to_rgb, warp
 
 from .explanation import Level, levels_of, recorded_kernels
-from .gallery import BACKGROUNDS, OWN, PICTURE, Backdrop, Gallery, Sample, Structure, read_gallery
+from .gallery import BACKGROUNDS, FILLED, OWN, PICTURE, Backdrop, Gallery, Sample, Structure, read_gallery
 from .pose_files import read_clip_poses
 
 MAX_PIXELS = 24_000_000
@@ -108,8 +108,8 @@ class Output:
             return generated_picture(one, self.made, resize_back=True)
         if self.sample.photograph is not None:
             points = self.sample.points_in_photograph()
-            cutout = backdrop.of(one.photograph.image, points)
-            one = replace(one, photograph=cutout.cut(one.photograph, points, NAME), cutout=cutout)
+            photograph, cutout = backdrop.cutout.cut(one.photograph, points, NAME)
+            one = replace(one, photograph=photograph, cutout=cutout)
         return generated_picture(one, self.made, resize_back=True, keep_alpha=backdrop.is_transparent)
 
     def mark(self, resize_back: bool) -> Mark:
@@ -309,7 +309,7 @@ class PageModel:
             raise InputError("the page sent no background")
         with self._masking:
             self._segmenter = self._segmenter or load_segmenter(self.layout)
-        return Backdrop(name, Cutout(background, self._segment))
+        return Backdrop(name, Cutout(background, self._segment, fills=name == FILLED))
 
     def _segment(self, image: np.ndarray, keypoints: Keypoints) -> np.ndarray:
         """Find the pixels of a figure; the estimator works for one thread at a time."""
@@ -420,7 +420,7 @@ class PageModel:
         picture, own = sample.picture, sample.structure
         if isinstance(own, Keypoints):
             _check_points(own)
-            cutout = None if sample.backdrop is None else sample.backdrop.of(picture, own)
+            cutout = None if sample.backdrop is None else sample.backdrop.cutout
         else:
             picture, own, cutout = resize_image(picture, self.size), self._encode(own), None
         blank = np.zeros((*self.size, 3), np.uint8)  # targets are in pixels of the model's size

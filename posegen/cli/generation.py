@@ -260,13 +260,11 @@ def read_checked(
     model: ModelSource, sources: Sequence[PoseInput], targets: Sequence[PoseInput], parsed: argparse.Namespace
 ) -> tuple[list[PoseInput], list[PoseInput]]:
     """Read and check the key points of sources and targets, and say at what size the model works."""
-    from ..data.images import WHITE, read_background
-    from ..inference import FILL, cut_out_opaque, describe_size, read_inputs
+    from ..inference import as_background, cut_out_opaque, describe_size, read_inputs
 
     choice = pose_choice(parsed)
     wanted = replace(choice, frame=parsed.target_frame, figure=parsed.target_figure)
-    fills = parsed.background == FILL
-    background = WHITE if parsed.background is None or fills else read_background(parsed.background)
+    background, fills = as_background(parsed.background)
     own = replace(choice, figure=parsed.source_figure)
     sources = [replace(one, choice=own, background=background) for one in sources]
     targets = [replace(one, choice=wanted) for one in targets]

@@ -1,7 +1,7 @@
 """Using a model: pictures and key points in, pictures and clips out."""
 
 from ..data.pose_files import PoseChoice
-from .cutout import FILL
+from .cutout import as_background
 from .files import find_poses, find_sources, find_targets, list_files, matching_pictures
 from .inferencer import Inferencer, Result, generated_picture, mark_of
 from .inputs import (
@@ -25,7 +25,6 @@ from .prepare import AS_IT_FITS, Framing, describe_size, prepare_checked, prepar
 from .prepared import Prepared
 
 __all__ = [
-    "FILL",
     "AS_IT_FITS",
     "Framing",
     "Inferencer",
@@ -37,6 +36,7 @@ __all__ = [
     "Result",
     "Structure",
     "as_array",
+    "as_background",
     "as_keypoints",
     "check_points",
     "cut_out_opaque",

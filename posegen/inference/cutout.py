@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from ..data import Keypoints
 from ..data.estimators import Segment
-from ..data.images import Background, Color, Photograph, compose, resize_image
+from ..data.images import WHITE, Background, Color, Photograph, compose, read_background, resize_image
 from ..errors import InputError
 
 FAINTEST = 0.5
@@ -34,10 +35,17 @@ class Cutout:
     Args:
         background: a color, or an image that is scaled and cropped to the photograph.
         segment: finds the pixels of a figure by its key points.
+        fills: the photograph itself, filled where the figure stood, takes the place of *background*.
     """
 
     background: Background
     segment: Segment
+    fills: bool = False
+
+    @property
+    def is_image(self) -> bool:
+        """Return whether pixels of an image, such as the photograph, are behind the figure."""
+        return self.fills or isinstance(self.background, np.ndarray)
 
     @property
     def color(self) -> Color:
@@ -47,8 +55,8 @@ class Cutout:
         red, green, blue = self.background.reshape(-1, 3).mean(0).round().astype(int).tolist()
         return red, green, blue
 
-    def cut(self, photograph: Photograph, keypoints: Keypoints, name: str) -> Photograph:
-        """Return a photograph whose figure stands in front of one color.
+    def cut(self, photograph: Photograph, keypoints: Keypoints, name: str) -> tuple[Photograph, Cutout]:
+        """Return a photograph whose figure stands in front of one color, and the cutout of its results.
 
         Args:
             photograph: an opaque photograph.
@@ -61,24 +69,35 @@ class Cutout:
         if keypoints.listed:
             raise InputError(f"{name}: key points of a data set's list do not count pixels of the photograph, so the "
                              "figure cannot be cut out; leave the background as it is")  # fmt: skip
-        alpha = self.alpha(photograph.image, keypoints)
-        if alpha.max() < FAINTEST * 255:
+        figure = self.segment(photograph.image, keypoints)
+        if figure.max() < FAINTEST:
             raise InputError(f"{name}: no figure is found at its key points, so none can be cut out; leave "
                              "the background as it is, or give other key points")  # fmt: skip
-        return Photograph(compose(photograph.image, alpha, self.color), alpha, self.color)
-
-    def filling(self, image: np.ndarray, keypoints: Keypoints) -> Cutout:
-        """Return the cutout whose background is an image, uint8 H W 3, filled where its figure stands.
-
-        Args:
-            image: uint8 H W 3.
-            keypoints: of the figure, in pixels of the image.
-        """
-        return replace(self, background=filled(image, self.segment(image, keypoints)))
+        own = replace(self, background=filled(photograph.image, figure), fills=False) if self.fills else self
+        alpha = _to_alpha(figure)
+        return Photograph(compose(photograph.image, alpha, own.color), alpha, own.color), own
 
     def alpha(self, image: np.ndarray, keypoints: Keypoints) -> np.ndarray:
         """Return where a figure is in an image: uint8 H W, 255 is the figure."""
-        return (self.segment(image, keypoints) * 255).round().clip(0, 255).astype(np.uint8)
+        return _to_alpha(self.segment(image, keypoints))
+
+
+def as_background(given: Background | str | Path | None) -> tuple[Background, bool]:
+    """Return the background that is meant, and whether it is :data:`FILL`: then it is white for what is transparent.
+
+    Args:
+        given: a color, an image, text of a color, the path of an image, :data:`FILL`, or None: white.
+
+    Raises:
+        DataError: neither a color nor an image file, or the image cannot be read.
+    """
+    if given is None or (isinstance(given, str) and given == FILL):
+        return WHITE, given is not None
+    return (read_background(str(given)) if isinstance(given, (str, Path)) else given), False
+
+
+def _to_alpha(mask: np.ndarray) -> np.ndarray:
+    return (mask * 255).round().clip(0, 255).astype(np.uint8)
 
 
 def filled(photograph: np.ndarray, figure: np.ndarray) -> np.ndarray:

@@ -20,13 +20,13 @@ from ..acceleration import prepare_for_inference
 from ..config import require
 from ..data import KeypointLayout, Keypoints, StructureEncoder
 from ..data.generated import COMPOSITE, GENERATED, Mark
-from ..data.images import Background, read_background, resize_image, to_gray, to_tensor, to_uint8
+from ..data.images import Background, resize_image, to_gray, to_tensor, to_uint8
 from ..data.keypoints import shown
 from ..errors import ConfigError, InputError, PosegenError
 from ..ops import resize_flow, warp
 from ..records import PairBatch, Transfer
 from ..registry import STRUCTURE_ENCODERS
-from .cutout import FILL, Cutout
+from .cutout import Cutout, as_background
 from .framing import Window, whole_window
 from .inputs import Picture, PoseInput, Structure, as_structure, cut_out_opaque, in_picture, is_path, read_each
 from .interpolation import interpolate_keypoints
@@ -166,11 +166,13 @@ class Inferencer:
             target_images=target_images,
             target_structures=target_structures,
         )
+        behind, fills = as_background(background)
         inputs = []
-        for index, (source, own, image, target) in enumerate(rows):
-            inputs += [_source(source, own, index, background), PoseInput(image, target)]
+        for index, (source, structure, image, target) in enumerate(rows):
+            inputs += [PoseInput(source, structure, _name(source, index), background=behind), PoseInput(image, target)]
         read = self._read(inputs, subject)
-        pairs = zip(self._cut_out(read[::2], background), read[1::2], strict=True)
+        own = read[::2] if background is None else cut_out_opaque(read[::2], self.encoder.layout, fills=fills)
+        pairs = zip(own, read[1::2], strict=True)
         prepared = (one for source, target in pairs for one in self.prepare_inputs(source, [target], framing))
         made = self.generate(prepared, batch_size)
         tracked = track(made, description="inference", total=len(rows), disable=not progress or len(rows) <= batch_size)
@@ -216,7 +218,8 @@ class Inferencer:
         """
         if isinstance(structures, (str, Path, Keypoints)):
             raise InputError("structures must be a list with one structure for each frame")
-        source = _source(reference, reference_structure, 0, background)
+        behind, fills = as_background(background)
+        source = PoseInput(reference, reference_structure, _name(reference, 0), background=behind)
         if isinstance(structure_images, tuple):
             structure_images = list(structure_images)
         targets: Iterable[PoseInput]
@@ -232,7 +235,8 @@ class Inferencer:
             read = (self._read([target], subject)[0] for target in unread)
             first = list(islice(read, 1))
             targets, motion = chain(first, read), [target.structure for target in first]
-        (source,) = self._cut_out([source], background)
+        if background is not None:
+            (source,) = cut_out_opaque([source], self.encoder.layout, fills=fills)
         frames = self.generate(self.prepare_inputs(source, targets, framing, motion), batch_size)
         return (_result(one, made, resize_back) for one, made in frames)
 
@@ -400,9 +404,6 @@ class Inferencer:
         if pending:
             raise PosegenError(f"{type(self.model).__name__} generated {len(pending)} frames too few")
 
-    def _cut_out(self, sources: list[PoseInput], background: object) -> list[PoseInput]:
-        return sources if background is None else cut_out_opaque(sources, self.encoder.layout, fills=_fills(background))
-
     def _read(self, inputs: Sequence[PoseInput], subject: int | None) -> list[PoseInput]:
         return read_each(
             inputs, lambda one: in_picture(replace(one, structure=as_structure(one, self.encoder, subject)))
@@ -441,21 +442,6 @@ def _rows(**columns: Any) -> list[list[Any]]:
     return [[column[row] if isinstance(column, list) else column for column in values] for row in range(count)]
 
 
-def _source(
-    picture: Picture, structure: Structure, index: int, background: Background | str | Path | None
-) -> PoseInput:
-    given = PoseInput(picture, structure, _name(picture, index))
-    if background is None or _fills(background):
-        return given
-    if isinstance(background, (str, Path)):
-        background = read_background(str(background))
-    return replace(given, background=background)
-
-
-def _fills(background: object) -> bool:
-    return isinstance(background, str) and background == FILL
-
-
 def _name(source: Picture, index: int) -> str:
     return Path(source).stem if is_path(source) else f"{index:05d}"
 
@@ -482,8 +468,8 @@ def generated_picture(one: Prepared, made: Transfer, resize_back: bool = False, 
 
 def mark_of(cutout: Cutout | None, resize_back: bool) -> Mark:
     """Return the mark of a result: a composite if pixels of the photograph or of a background stay as they were."""
-    has_image = cutout is not None and isinstance(cutout.background, np.ndarray)
-    return COMPOSITE if has_image or (resize_back and cutout is None) else GENERATED
+    keeps_pixels = resize_back if cutout is None else cutout.is_image
+    return COMPOSITE if keeps_pixels else GENERATED
 
 
 def _result(one: Prepared, made: Transfer, resize_back: bool) -> Result:

@@ -314,15 +314,9 @@ def cut_out_opaque(
     except PosegenError as error:
         raise type(error)(f"{needed}: {error}") from error
 
-    def cutout(one: PoseInput) -> Cutout:
-        plain = Cutout(one.background, segment)
-        if not fills or one.structure.listed:
-            return plain
-        photograph = one.read_picture()
-        return plain.filling(photograph, one.structure.within(photograph.shape[:2]))
-
     return [
-        replace(one, cutout=cutout(one)) if is_opaque else one for one, is_opaque in zip(sources, opaque, strict=True)
+        replace(one, cutout=Cutout(one.background, segment, fills)) if is_opaque else one
+        for one, is_opaque in zip(sources, opaque, strict=True)
     ]
 
 

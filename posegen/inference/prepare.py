@@ -141,7 +141,7 @@ class Framer:
             warn_of_points(keypoints, self.size, f"{source.name}, source")
         self.cutout = source.cutout if self.photograph.alpha is None else None
         if self.cutout is not None:
-            self.photograph = self.cutout.cut(self.photograph, self.keypoints, source.name)
+            self.photograph, self.cutout = self.cutout.cut(self.photograph, self.keypoints, source.name)
         dataset, options = test_dataset(config)
         self.proportions = None if keypoints.listed else dataset.proportions(model_size(config), options)
         self._seen: FramedSource | None = None
