@@ -187,6 +187,23 @@ def test_a_lost_figure_is_not_replaced_by_a_speck():
     assert follow.switches == [24]
 
 
+@pytest.mark.parametrize(("fps", "followed"), [(5, True), (30, False)])
+def test_in_a_slow_video_a_figure_goes_farther_from_frame_to_frame(fps, followed):
+    """The face of somebody who squats, in a video of 5 frames a second: 1.4 of its sizes."""
+    follow = Follower(fps)
+    moved = pose(14, size=10)
+    assert follow([pose(0, size=10)]) is not None
+    assert follow([moved]) is (moved if followed else None)
+    assert follow.switches == []
+
+
+def test_in_a_slow_video_somebody_beside_a_figure_that_is_gone_is_not_followed():
+    follow = Follower(fps=5)
+    assert follow([pose(0, size=11), pose(14, size=10)]).points[0, 0] == 0
+    assert follow([pose(14, size=10)]) is None
+    assert follow([pose(1, size=11)]).points[0, 0] == 1
+
+
 def test_distances_are_in_sizes_of_the_figure():
     assert distance(pose(0), pose(5)) == pytest.approx(0.5)
     assert distance(pose(0, missing=(0, 1)), pose(0, missing=(2, 3))) == np.inf

@@ -625,8 +625,21 @@ def test_videos_of_faces_become_frames_with_their_landmarks(tmp_path):
     assert not result.errors
     points = read_landmarks(tmp_path / "faces/test_keypoints/two/000002.txt").points
     np.testing.assert_allclose(points[[0, 67]], [[24, 32], [30.7, 38.7]], atol=1e-3)
-    with pytest.raises(DataError, match=r"(?s)no landmarks.*--estimator"):
+    with pytest.raises(DataError, match=r"(?s)no landmarks.*--estimator NAME \(.*facemesh"):
         done("faces", source, tmp_path / "others")
+
+
+def test_videos_of_dancers_without_points_are_refused_naming_the_estimators(tmp_path):
+    with pytest.raises(DataError, match=r"(?s)none of 6 frames has key points.*--estimator NAME \(.*blazepose"):
+        done("dance", videos(tmp_path / "source"), tmp_path / "dance")
+
+
+def test_landmarks_of_other_frames_are_none(tmp_path):
+    files = face_files()
+    moved = {name.replace("000000.txt", "elsewhere.txt"): content for name, content in files.items()}
+    only = {name: content for name, content in moved.items() if name.endswith(("000000.jpg", "elsewhere.txt"))}
+    with pytest.raises(DataError, match=r"none of .* frames has landmarks"):
+        done("faces", zipped(tmp_path / "faces.zip", only), tmp_path / "faces")
 
 
 def test_an_unknown_estimator_is_an_error_before_any_work(tmp_path):

@@ -13,6 +13,7 @@ from posegen_people.layouts import OPENPOSE_18
 from posegen_people.preparing import estimate_image
 
 from posegen.data.clips import FRAME_ENDINGS, SPLITS
+from posegen.data.estimators import fitting_estimators
 from posegen.data.images import read_image
 from posegen.errors import DataError
 from posegen.preparing import Preparation, SourceFile, Task, Workspace, check_estimator, split_of_video
@@ -68,6 +69,13 @@ def prepare_dance(workspace: Workspace) -> None:
                 workspace.leave_out(source, "a frame without key points")
             continue
         used.append(frame)
+    if not used:
+        raise DataError(
+            workspace.sources,
+            f"none of {len(images):,} frames has key points",
+            "Key points that are elsewhere: --keypoints FOLDER; to find them: --estimator NAME "
+            f"({', '.join(fitting_estimators(OPENPOSE_18))}). docs/dance.md describes the names of the files.",
+        )
     if estimated and estimator is not None:
         check_estimator(estimator, OPENPOSE_18)
         workspace.note(f"the key points of {estimated:,} frames are from {estimator!r}")

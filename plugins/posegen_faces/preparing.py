@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from posegen.data.clips import FRAME_ENDINGS, SPLITS
+from posegen.data.estimators import fitting_estimators
 from posegen.data.images import read_image
 from posegen.errors import DataError
 from posegen.evaluation.protocol import Protocol
@@ -48,11 +49,11 @@ def prepare_faces(workspace: Workspace) -> None:
     missing = [] if images else ["there are no videos, and no frames, SPLIT_data/VIDEO/FRAME.jpg (SPLIT: train, test)"]
     if not landmarks and estimator is None:
         missing.append("there are no landmarks, SPLIT_keypoints/VIDEO/FRAME.txt (SPLIT: train or test)")
+    hint = (
+        "Landmarks that are elsewhere: --keypoints FOLDER; to find them: --estimator NAME "
+        f"({', '.join(fitting_estimators(IBUG_68))}). docs/faces.md describes the names of the files."
+    )
     if missing:
-        hint = (
-            "Landmarks that are elsewhere: --keypoints FOLDER; to find them: --estimator NAME. docs/faces.md describes "
-            "the names of the files."
-        )
         raise DataError(workspace.sources, missing, hint)
     tasks, used, estimated = [], [], 0
     protocol = workspace.options.protocol
@@ -68,6 +69,8 @@ def prepare_faces(workspace: Workspace) -> None:
         targets = (f"{split}_data/{video}/{name}", f"{split}_keypoints/{video}/{stem}.txt")
         estimated += not known
         tasks.append(Task((image, *known), targets, partial(copy_frame, protocol=protocol, estimator=estimator)))
+    if not used:
+        raise DataError(workspace.sources, f"none of {len(images):,} frames has landmarks", hint)
     if estimated and estimator is not None:
         check_estimator(estimator, IBUG_68)
         workspace.note(f"the landmarks of {estimated:,} frames are from {estimator!r}")

@@ -17,6 +17,9 @@ MISSING = ("hold", "interpolate", "skip")
 """Treatment of a frame without the figure: the pose before, a pose between its neighbors, or no frame at all."""
 FARTHEST = 0.75
 """Largest mean distance between the points of a figure in two frames, in sizes of the figure."""
+FASTEST = 8.0
+"""Largest speed of a figure in its sizes per second: what is beyond :data:`FARTHEST` between two frames that follow one
+another slowly. A person sprints at it, and the face of one who squats reaches 7."""
 PATIENCE = 1.0
 """Seconds after which a figure that is lost is given up, and the largest one is followed instead."""
 LEAST_SIZE = 1 / 3
@@ -50,12 +53,14 @@ class Follower:
             raise InputError(f"figures are numbered from 1, the largest; got {self.subject}")
         seen = [frame for frame, points in enumerate(self.found) if points is not None]
         self._last = seen[-1] if seen else -1  # frame in which the figure was last seen
+        self._others: list[Keypoints] = []  # the other figures of that frame
 
     def __call__(self, seen: Sequence[Keypoints]) -> Keypoints | None:
         """Add the pose of the figure in the next frame to :attr:`found`, and return it; None: it is not there."""
         chosen = self._choose(seen)
         if chosen is not None:
             self._last = len(self.found)
+            self._others = [points for points in seen if points is not chosen]
         self.found.append(chosen)
         return chosen
 
@@ -65,7 +70,7 @@ class Follower:
         if before is None:
             return largest[self.subject - 1] if len(largest) >= self.subject else None
         nearest = min(seen, key=lambda points: distance(before, points), default=None)
-        if nearest is None or distance(before, nearest) <= FARTHEST:
+        if nearest is None or distance(before, nearest) <= FARTHEST or self._ran(before, nearest):
             return nearest
         if len(self.found) - self._last <= PATIENCE * self.fps:
             return None
@@ -75,6 +80,13 @@ class Follower:
             return None
         self.switches.append(len(self.found))
         return largest[0]
+
+    def _ran(self, before: Keypoints, after: Keypoints) -> bool:
+        """Return whether a figure may be that of the frame just before, at its fastest, and is none of the others."""
+        if self._last < len(self.found) - 1 or distance(before, after) > FASTEST / self.fps:
+            return False
+        own = distance(after, before)
+        return all(own < distance(after, other) for other in self._others)
 
 
 def in_frame(figures: Iterable[Figure], frame: np.ndarray) -> list[Keypoints]:
