@@ -17,7 +17,7 @@ structure = dict(sigma=4)
 model = dict(flow_estimator=dict(prior=dict(type="TurningPartFlow")))
 
 _adam = dict(type="Adam", betas=(0.9, 0.99), fused=True)
-_exact_flow = dict(type="ExactFlowLoss")
+_exact_flow = dict(type="ExactFlowLoss", background=0.02)  # the background stands still
 _exact_visibility = dict(type="ExactVisibilityLoss")
 trainer = dict(
     feature_network=dict(_delete_=True, type="VGG16Features", weights="${feature_weights}"),
@@ -40,7 +40,7 @@ trainer = dict(
             lr_schedule="cosine",
             clip_gradient=5,
             losses=dict(
-                flow=dict(weight=0.3, **_exact_flow),
+                flow=dict(weight=0.5, **_exact_flow),
                 visibility=dict(weight=1, **_exact_visibility),
                 reconstruction=dict(type="ReconstructionLoss", weight=5),
                 generated=dict(type="ReconstructionLoss", weight=2, of="generated"),
@@ -53,7 +53,7 @@ trainer = dict(
 _data = dict(type="People3D", structure="${structure}", size="${size}")
 _points = dict(point_noise=0.006, point_dropout=0.02)  # as estimators find them
 train_dataloader = dict(
-    num_workers=1, dataset=dict(length="${train_length}", seed=1, store="${store}", **_points, **_data)
+    num_workers=1, dataset=dict(length="${train_length}", seed=1, store="${store}", plain=0.5, **_points, **_data)
 )
 val_dataloader = dict(dataset=dict(length="${test_length}", seed=2, **_data))
 test_dataloader = dict(dataset=dict(length="${test_length}", seed=3, **_data))

@@ -307,6 +307,27 @@ def test_key_points_can_have_the_errors_of_an_estimator():
         People3D(3, structure, point_dropout=1.0)
 
 
+def test_people_can_stand_in_front_of_one_color():
+    structure = dict(type="HeatmapEncoder", layout="openpose18", sigma=4)
+    scenes = People3D(4, structure, (64, 32))
+    plain = People3D(4, structure, (64, 32), plain=1)
+    colors = set()
+    for index in range(4):
+        before, after, covered = scenes[index], plain[index], scenes.record(index)["covered"]
+        assert torch.equal(before.flow, after.flow)
+        outside = torch.cat([after.source[:, covered[0] == 0], after.target[:, covered[1] == 0]], 1)
+        assert (outside == outside[:, :1]).all()
+        for old, new, share in ((before.source, after.source, covered[0]), (before.target, after.target, covered[1])):
+            assert torch.equal(old[:, share == 255], new[:, share == 255])
+        assert (covered[1][before.foreground[0] == 1] > 0).mean() > 0.98
+        colors.add(tuple(outside[:, 0].tolist()))
+    assert len(colors) == 4
+    some = People3D(40, structure, (64, 32), plain=0.5)
+    assert {torch.equal(some[index].source, scenes[index].source) for index in range(4)} == {True, False}
+    with pytest.raises(ConfigError, match="plain"):
+        People3D(3, structure, plain=2)
+
+
 def test_turns_are_in_the_range_that_was_asked_for():
     data = pairs(6, turn=(60, 90))
     turns = np.degrees([data.turn(index) for index in range(6)])

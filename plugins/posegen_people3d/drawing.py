@@ -77,6 +77,11 @@ class Drawing:
     centers: Buffer
     fine: Buffer
 
+    @property
+    def covered(self) -> Array:
+        """Return the share of each pixel that the figure covers, H W."""
+        return _share_of_hits(self.fine)
+
     @classmethod
     def outline(cls, figure: Figure) -> Drawing:
         """Return a drawing without colors, for what hides what."""
@@ -121,9 +126,14 @@ def draw(figure: Figure, background: Array) -> Drawing:
     person = np.zeros((*hit.shape, 3))
     person[hit] = _samples(figure, fine, hit, shadow)
     summed = person.reshape(height, SAMPLES, width, SAMPLES, 3).sum((1, 3))
-    covered = hit.reshape(height, SAMPLES, width, SAMPLES).mean((1, 3))[..., None]
-    image = summed / SAMPLES**2 + (1 - covered) * image
+    image = summed / SAMPLES**2 + (1 - _share_of_hits(fine)[..., None]) * image
     return Drawing(figure, np.clip(image, 0, 1), figure.rasterized(camera), fine)
+
+
+def _share_of_hits(fine: Buffer) -> Array:
+    height, width = fine.triangle.shape
+    hit = fine.triangle != NOTHING
+    return hit.reshape(height // SAMPLES, SAMPLES, width // SAMPLES, SAMPLES).mean((1, 3))
 
 
 def _samples(figure: Figure, buffer: Buffer, hit: NDArray[np.bool_], shadow: _ShadowMap | None) -> Array:

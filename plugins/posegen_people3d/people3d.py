@@ -14,6 +14,7 @@ from torch import Tensor
 
 from posegen.data import ClipDataset, Keypoints, PairDataset
 from posegen.data.datasets import check_drawing
+from posegen.data.images import compose
 from posegen.errors import ConfigError
 from posegen.records import Clip, Pair
 from posegen.registry import DATASETS, STRUCTURE_ENCODERS
@@ -40,7 +41,7 @@ from .wardrobe import Dressed, dress, random_outfit
 
 SMALLEST, LARGEST = 32, 512
 """Smallest and largest side of a picture in pixels; flow is stored in 16 bits."""
-STREAM = {"pairs": 0, "clips": 1, "background": 2, "sensor": 3, "points": 4}
+STREAM = {"pairs": 0, "clips": 1, "background": 2, "sensor": 3, "points": 4, "plain": 5}
 """Streams of random numbers that are independent of each other."""
 FACE = tuple(name for name in POINTS if name.split()[-1] in ("nose", "eye", "ear"))
 PARTS = {
@@ -93,9 +94,11 @@ class People3D(PairDataset):
             height: for training, as estimators find points. 0: exact points.
         point_dropout: probability of a key point to be missing, and of all points of a face at once, 0 to below 1; for
             training.
+        plain: share of the pairs whose person stands in front of one color, as figures do that are cut out of a
+            photograph; for training. In half of them it is the mean color of the source's background.
 
     Raises:
-        ConfigError: a size, length, noise, dropout or seed out of range, an encoder of another layout, a folder without
+        ConfigError: a size, length, share or seed out of range, an encoder of another layout, a folder without
             photographs, or a store with other or fewer pairs.
     """
 
@@ -113,6 +116,7 @@ class People3D(PairDataset):
         store: str | None = None,
         point_noise: float = 0.0,
         point_dropout: float = 0.0,
+        plain: float = 0.0,
     ) -> None:
         self.size = check_drawing("People3D", size, SMALLEST, seed, length=length)
         if max(self.size) > LARGEST:
@@ -121,11 +125,12 @@ class People3D(PairDataset):
         if turn is not None and not (len(turn) == 2 and 0 <= turn[0] <= turn[1] <= 180):
             raise ConfigError(f"People3D: turn is (least, largest) angle in degrees, 0 to 180; got {turn}")
         self.turns = None if turn is None else (float(turn[0]), float(turn[1]))
-        if not (0 <= point_noise <= 1 and 0 <= point_dropout < 1):
+        if not (0 <= point_noise <= 1 and 0 <= point_dropout < 1 and 0 <= plain <= 1):
             raise ConfigError(
-                f"People3D: point_noise is 0 to 1 and point_dropout 0 to below 1; got {point_noise} and {point_dropout}"
+                "People3D: point_noise and plain are 0 to 1, and point_dropout 0 to below 1; got "
+                f"{point_noise}, {plain} and {point_dropout}"
             )
-        self.point_noise, self.point_dropout = point_noise, point_dropout
+        self.point_noise, self.point_dropout, self.plain = point_noise, point_dropout, plain
         self.structure = STRUCTURE_ENCODERS.build_part(structure)
         check_layout(self.structure, type(self).__name__)
         self.photographs = find_photographs(backgrounds)
@@ -150,10 +155,11 @@ class People3D(PairDataset):
     def __getitem__(self, index: int) -> Pair:
         record = self.record(index)
         source, target = (self.structure.encode(points, self.size) for points in self._points(record, index))
+        images = self._images(record, index)
         return Pair(
-            source=image_tensor(record["source"]),
+            source=image_tensor(images[0]),
             source_structure=source,
-            target=image_tensor(record["target"]),
+            target=image_tensor(images[1]),
             target_structure=target,
             name=f"person{index:06d}_a_2_person{index:06d}_b_vis",
             flow=torch.from_numpy(record["flow"].astype(np.float32) / FLOW_STEPS),
@@ -180,11 +186,22 @@ class People3D(PairDataset):
         noise = np.random.default_rng([self.seed, index, STREAM["sensor"]])
         for k, (name, drawing, sensor) in enumerate(zip(("source", "target"), drawings, scene.sensors, strict=True)):
             record[name] = take(drawing.image, sensor, noise)
+            record["covered"][k] = np.rint(drawing.covered * 255)
             record["points"][k], record["present"][k] = drawn_points(drawing)
         record["flow"] = np.clip(np.rint(flow * FLOW_STEPS), -32768, 32767)
         record["visible"], record["foreground"] = visible, drawings[1].centers.triangle != NOTHING
         record["turn"] = scene.turn
         return record[()]
+
+    def _images(self, record: np.void, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return source and target of a record, uint8 H W 3, in front of one color where this data set wants it."""
+        source, target, (in_source, in_target) = record["source"], record["target"], record["covered"]
+        rng = np.random.default_rng([self.seed, index, STREAM["plain"]])
+        if rng.random() >= self.plain:
+            return source, target
+        color = rng.integers(256, size=3) if rng.random() < 0.5 else source[in_source == 0].reshape(-1, 3).mean(0)
+        red, green, blue = np.nan_to_num(color).astype(int).tolist()
+        return compose(source, in_source, (red, green, blue)), compose(target, in_target, (red, green, blue))
 
     def keypoints(self, index: int) -> list[Keypoints]:
         """Return the key points of source and target."""

@@ -21,8 +21,8 @@ POINTS = (
 """Key points that drawn people have."""
 FLOW_STEPS = 64
 """Steps of stored flow in a pixel."""
-VERSION = 2
-"""Changes whenever the same seed and index give another picture."""
+VERSION = 3
+"""Changes whenever the same seed and index give another record."""
 SHARD = 64
 """Pairs in a shard."""
 SETTINGS = "people3d.json"
@@ -31,15 +31,16 @@ SETTINGS = "people3d.json"
 def record_type(size: tuple[int, int]) -> np.dtype:
     """Return the type of a stored pair of pictures of *size* (H, W).
 
-    ``source`` and ``target`` are uint8 images; ``flow`` is 2 H W in 1/64 pixels; ``visible`` and ``foreground`` are
-    masks; ``points`` 2 P 2 and ``present`` 2 P are the key points ``POINTS`` of source and target; ``turn`` is in
-    radians.
+    ``source`` and ``target`` are uint8 images, and ``covered`` 2 H W the shares of their pixels, in 1/255, that the
+    person covers; ``flow`` is 2 H W in 1/64 pixels; ``visible`` and ``foreground`` are masks; ``points`` 2 P 2 and
+    ``present`` 2 P are the key points ``POINTS`` of source and target; ``turn`` is in radians.
     """
     height, width = size
     return np.dtype(
         [
             ("source", "u1", (height, width, 3)),
             ("target", "u1", (height, width, 3)),
+            ("covered", "u1", (2, height, width)),
             ("flow", "<i2", (2, height, width)),
             ("visible", "?", (height, width)),
             ("foreground", "?", (height, width)),
