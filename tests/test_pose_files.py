@@ -14,7 +14,7 @@ from posegen_people.layouts import COCO_17, OPENPOSE_18
 
 from posegen.cli import COMMANDS, build_parser
 from posegen.data import Keypoints
-from posegen.data.pose_files import MIN_SCORE, PoseChoice, own_content
+from posegen.data.pose_files import MIN_SCORE, PoseChoice, in_pixels, own_content
 from posegen.errors import DataError
 from posegen.inference import PoseInput, find_poses, find_sources, find_targets, read_clip, read_inputs, read_keypoints
 from posegen.registry import STRUCTURE_ENCODERS
@@ -58,6 +58,11 @@ def more(count: int) -> np.ndarray:
     return np.vstack([as_coco(POSE), np.linspace((100, 50), (140, 90), count - 17)])
 
 
+def columns() -> dict[str, list[float]]:
+    x, y = as_coco(POSE).T.tolist()
+    return {"x": x, "y": y, "visible": [0.9] * len(x)}
+
+
 def written(folder: Path, content: Any, name: str = "pose.json") -> Path:
     path = folder / name
     path.parent.mkdir(exist_ok=True)
@@ -83,6 +88,8 @@ SAME_POSE = {
     "AlphaPose's bodies by image": {"1.png": {"version": "AlphaPose v0.2", "bodies": [{"joints": triples(POSE)}]}},
     "openpose-editor": {**EDITOR, "keypoints": [POSE.tolist()]},
     "openpose-editor, one person": {**EDITOR, "keypoints": POSE.tolist()},
+    "Ultralytics' JSON": [{"name": "person", "class": 0, "confidence": 0.9, "box": {"x1": 86}, "keypoints": columns()}],
+    "Ultralytics' JSON without scores": [{"keypoints": {axis: columns()[axis] for axis in "xy"}}],
     "a canvas of floats": {"people": [openpose()], "canvas_width": 256.0, "canvas_height": 256.0},
     "fractions with a canvas": {"people": [openpose(POSE / 256)], **CANVAS},
     "OpenPose's 133 points": {"people": [openpose(more(133))], **CANVAS},
@@ -391,6 +398,28 @@ def test_a_folder_without_key_points_says_what_it_holds(tmp_path):
         pytest.raises(DataError, match=r"contains no key-point file, only README\.md, Thumbs\.db"),
     ):
         find_poses(tmp_path)
+
+
+@pytest.mark.parametrize(("width", "score"), [(2, ""), (3, ""), (3, " 0.9")])
+def test_yolos_label_files_are_fractions_of_their_picture(tmp_path, width, score):
+    points = np.column_stack([as_coco(POSE) / 256, np.full(17, 2)])
+    points[COCO_17.names.index("left ear")] = 0
+    row = " ".join(f"{value:g}" for value in points[:, :width].ravel())
+    file = tmp_path / "pose.txt"
+    file.write_text(f"0 0.5 0.5 0.3 0.7 {row}{score}\n")
+    found = read_keypoints(file, OPENPOSE_18)
+    assert [name for name, there in zip(OPENPOSE_18.names, found.present, strict=True) if not there] == ["left ear"]
+    pixels = in_pixels(found, (256, 256)).points[found.present]
+    np.testing.assert_allclose(pixels, POSE[found.present], atol=1e-2)
+    file.write_text(f"0 0.5 0.5 0.3 0.7 {row.replace('0.5', 'x', 1)}\n")
+    with pytest.raises(DataError, match=r"(?s)pose\.txt.*row 1: could not convert"):
+        read_keypoints(file, OPENPOSE_18)
+
+
+def test_columns_of_different_length_are_refused(tmp_path):
+    points = {**columns(), "y": [1.0]}
+    with pytest.raises(DataError, match=r"\[0\]\.keypoints has 17 x, 1 y and 17 visible"):
+        read_keypoints(written(tmp_path, [{"keypoints": points}]), OPENPOSE_18)
 
 
 # What is in no format

@@ -23,7 +23,7 @@ from posegen.data.estimators import Figure, StructureEstimator
 from posegen.data.generated import write_generated
 from posegen.data.images import read_image
 from posegen.data.video import VideoReader
-from posegen.errors import CheckpointError, ConfigError, InputError, MissingWeightsError, PosegenError
+from posegen.errors import CheckpointError, ConfigError, DataError, InputError, MissingWeightsError, PosegenError
 from posegen.hookspecs import hookimpl
 from posegen.inference import (
     Inferencer,
@@ -31,6 +31,7 @@ from posegen.inference import (
     PoseInput,
     check_points,
     describe_size,
+    find_poses,
     find_sources,
     find_targets,
     read_inputs,
@@ -308,6 +309,21 @@ def test_only_json_files_beside_a_picture_count_if_there_are_any(here):
         (here / name).write_text("a result, or notes")
     assert find_sources(Path("a.png"), None) == [PoseInput(Path("a.png"), Path("a.json"), "a")]
     assert find_sources(Path("bare.png"), None) == [PoseInput(Path("bare.png"), None, "bare")]  # a clip has no points
+
+
+@pytest.mark.parametrize("name", ["bare.MOV", "bare.AAE", "bare.dng", "bare.xmp", "bare.mp4"])
+def test_what_cameras_write_beside_a_photograph_are_no_key_points(here, name):
+    (here / name).write_bytes(b"no key points")
+    (source,) = find_sources(here / "bare.png", None)
+    assert source.structure is None
+
+
+def test_a_video_as_a_target_is_named_with_the_command_that_takes_it(here):
+    (here / "dance.MP4").write_bytes(b"a video")
+    with pytest.raises(DataError, match=r"(?s)dance\.MP4.*is a video.*posegen animate MODEL"):
+        find_targets(here / "dance.MP4", None)
+    with pytest.raises(DataError, match=r"(?s)is a video, and holds no key points.*--video"):
+        find_poses(here / "dance.MP4")
 
 
 @pytest.mark.parametrize("ending", [".png", ".jpg", ".webp"])

@@ -4,7 +4,8 @@ python tools/conditions.py                     # run the tests, and print the ta
 python tools/conditions.py --write             # also write it into docs/reliability.md
 python tools/conditions.py --write --no-run    # write it without running the tests
 
-Values before are those of the commands at revision 12647b3, tried as a user would.
+Values before are those of the commands at revision 12647b3, tried as a user would, or at the revision that a row names:
+the last one before the change, where 12647b3 had nothing of the kind.
 """
 
 from __future__ import annotations
@@ -135,6 +136,8 @@ CONDITIONS = (
     _photograph("several people in a photograph", "the one with the most points, told",
                 "the largest, told; --source-figure chooses",
                 "one_of_several_figures_is_the_largest_or_chosen_by_number_or_place"),
+    Condition("a gray photograph", "colors, up to 32 of 255 apart", "gray", "inference",
+              "a_gray_photograph_stays_gray"),
     _output("--force with the source's own name", "the source was overwritten", "refused",
             "a_picture_that_is_read_is_not_overwritten_even_with_force"),
     _output("an output that cannot be written", "a traceback after the model ran", "refused before it runs",
@@ -150,6 +153,12 @@ CONDITIONS = (
             "the_figure_of_an_opaque_photograph_is_cut_out_for_a_background"),
     _output("the same without masks", "no option takes one", "refused, naming estimators that give them",
             "a_background_of_an_opaque_photograph_requires_masks"),
+    Condition("a photograph's own background, filled", "unrecognized arguments: --background fill",
+              "no ghost of the old pose: --background fill", "inference",
+              "the_place_of_a_figure_is_filled_from_its_surroundings"),
+    _output("the size of a result", "the model's, 64×64 of 256×256, told",
+            "the source's, put back into it; --no-resize-back",
+            "results_have_the_sources_size_and_explain_writes_a_sheet_beside"),
     Condition("metadata of a result in a photograph", "trainedAlgorithmicMedia",
               "compositeWithTrainedAlgorithmicMedia", "generated",
               "a_result_in_which_pixels_of_a_photograph_stay_is_a_composite"),
@@ -163,6 +172,17 @@ CONDITIONS = (
            "a_varying_rate_keeps_the_duration"),
     _video("several people in a video", "no option takes a video", "the nearest to the frame before is followed",
            "the_figure_nearest_to_the_frame_before_is_followed"),
+    _video("a speck where a figure of a video was", "no option takes a video", "the figure is waited for",
+           "a_lost_figure_is_not_replaced_by_a_speck"),
+    _video("a face that moves 1.4 of its sizes between two frames", "lost for a second (at c6adfaa)", "followed",
+           "in_a_slow_video_a_figure_goes_farther_from_frame_to_frame"),
+    Condition("a face with the motion of another", "unrecognized arguments: --retarget motion",
+              "keeps its proportions: --retarget motion", "framing",
+              "a_motion_changes_the_sources_own_pose_and_keeps_its_proportions"),
+    _video("a reference without key points, --structures", "refused: give them with --reference-structure",
+           "estimated", "key_points_of_the_reference_are_estimated_where_those_of_the_frames_are_given"),
+    Condition("prepare dance with a video alone", "refused: there are no frames", "refused, naming the estimators",
+              "prepare", "videos_of_dancers_without_points_are_refused_naming_the_estimators"),
     _video("a clip that was interrupted", "begins anew", "is gone on with",
            "a_clip_that_was_interrupted_is_gone_on_with"),
     Condition("two trainings in one work dir", "both wrote into it", "the second is refused, naming the first",
@@ -191,6 +211,10 @@ CONDITIONS = (
     Condition("Market-1501 with a JSON file of each image", "refused: there is no market-annotation-train.csv",
               "read; without files, from an estimator", "prepare",
               "key_points_of_market_are_read_from_a_file_of_each_image"),
+    Condition("a list of another layout", "refused: 14 numbers, 18 expected", "converted: listed=\"lsp14\"",
+              "layouts", "a_list_of_a_named_layout_is_converted_and_what_it_lacks_is_missing"),
+    Condition("training from a shared model, load_from", "refused: there is no checkpoint paperdolls", "its weights",
+              "engine", "training_starts_from_weights"),
     Condition("OpenCV on a machine without libGL", "ImportError at the first command", "opencv-python-headless alone",
               "house", "one_opencv_without_a_display_is_installed"),
 )  # fmt: skip

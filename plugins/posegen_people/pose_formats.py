@@ -56,6 +56,14 @@ COCO_COUNTS: Mapping[int, tuple[str, ...]] = {
 """Names of the points, or of the first of them, by their number in COCO's, AlphaPose's and MMPose's JSON."""
 
 
+YOLO_BOX = 5
+"""Columns of YOLO's label files before the points: class and box."""
+YOLO_COUNTS: Mapping[int, int] = {
+    YOLO_BOX + width * len(COCO_17) + score: width for width in (2, 3) for score in (0, 1)
+}
+"""Numbers of a point, 2 or 3, by the columns of a row in YOLO's label files, which may end with a score."""
+
+
 class Person(NamedTuple):
     """Points of a person as a file gives them: K 2, their scores K, and their names."""
 
@@ -337,10 +345,54 @@ def _candidates(data: dict[str, Any], where: str | Path) -> Frames:
     return [("", people)]
 
 
+def _ultralytics(data: list[Any], where: str | Path) -> Frames:
+    def people() -> list[Person]:
+        found = []
+        for i, one in enumerate(data):
+            if one is None:
+                continue
+            xs, ys = one["keypoints"]["x"], one["keypoints"]["y"]
+            scores = one["keypoints"].get("visible") or [1] * len(xs)
+            if not len(xs) == len(ys) == len(scores):
+                raise DataError(where, f"[{i}].keypoints has {len(xs)} x, {len(ys)} y and {len(scores)} visible")
+            flat = [value for point in zip(xs, ys, scores, strict=True) for value in point]
+            found.append(_person(triples(flat, (len(COCO_17),), where, f"[{i}].keypoints"), COCO_17.names))
+        return found
+
+    return [("", people)]
+
+
+def _yolo(text: str, where: str | Path) -> Frames | None:
+    """Read the label file of a picture: for each person its class, its box, its points as fractions, and a score.
+
+    Returns None for another text.
+    """
+    rows = [line.split() for line in text.splitlines() if line.strip()]
+    if not rows or any(len(row) not in YOLO_COUNTS for row in rows):
+        return None
+
+    def people() -> list[Person]:
+        found = []
+        for i, row in enumerate(rows):
+            try:
+                numbers = np.array(row[YOLO_BOX:], np.float64)
+            except ValueError as error:
+                raise DataError(where, f"row {i + 1}: {error}") from error
+            width = YOLO_COUNTS[len(row)]
+            points = numbers[: width * len(COCO_17)].reshape(-1, width)
+            scores = points[:, 2] if width == 3 else points.any(1)
+            flat = np.column_stack([points[:, :2], scores]).ravel().tolist()
+            found.append(_person(triples(flat, (len(COCO_17),), where, f"row {i + 1}"), COCO_17.names))
+        return found
+
+    return [("", people)]
+
+
 _RESULT = {"image_id": ANYTHING, "keypoints": Optional(NUMBERS)}
 _INSTANCE = {"keypoints": LIST, "keypoint_scores": LIST}
 _INSTANCES = {"instances": LIST}
 _POINT = Optional([NUMBER])
+_COLUMNS = {"x": NUMBERS, "y": NUMBERS, "visible": Optional(NUMBERS)}
 
 _BODIES = {"candidate": ([[NUMBER]], EMPTY), "subset": ([[NUMBER]], EMPTY)}
 _EDITED = {"width": ANYTHING, "height": ANYTHING, "keypoints": ([_POINT], [Optional([_POINT])])}
@@ -353,6 +405,7 @@ FORMATS = (
     Format("list of MMPose", ([_INSTANCE], [([_INSTANCE], EMPTY)], [_INSTANCES]), _mmpose),
     Format("MMPose JSON", ({"instance_info": LIST}, {"predictions": LIST}), _mmpose),
     Format("results list of COCO or AlphaPose", [_RESULT], _coco_results),
+    Format("Ultralytics' JSON", [{"keypoints": _COLUMNS}], _ultralytics),
     Format("one annotation of COCO", {"keypoints": NUMBERS}, _coco_annotation),
     Format("pose of openpose-editor", _EDITED, _editor),
     Format("bodies of DWPose", {"bodies": _BODIES}, _candidates),
@@ -364,7 +417,7 @@ FORMATS = (
 
 
 def read_poses(path: str | Path, layout: KeypointLayout) -> PoseFile | None:
-    """Read a key-point file of any format of :data:`FORMATS`, or an annotation list.
+    """Read a key-point file of any format of :data:`FORMATS`, a label file of YOLO, or an annotation list.
 
     Args:
         path: the file.
@@ -380,6 +433,8 @@ def read_poses(path: str | Path, layout: KeypointLayout) -> PoseFile | None:
     if suffix == ".json":
         data = kept_json(path)
         return _from_json(data, path, layout) if isinstance(data, (dict, list)) else None
+    if suffix == ".txt" and (labels := _yolo(read_text(path), path)) is not None:
+        return PoseFile([PoseFrame(partial(_figures, people, path, layout), name) for name, people in labels])
     if suffix == ".csv" and split_fields(read_text(path).partition("\n")[0], ":") == ANNOTATION_HEADER:
         status = Path(path).stat()
         return _from_list(str(path), status.st_mtime_ns, status.st_size, layout)

@@ -40,7 +40,7 @@ class VideoReader:
     def __init__(self, path: str | Path, fps: float | Fraction | None = None) -> None:
         self.path = Path(path)
         if not self.path.is_file():
-            raise DataError(path, "no such file")
+            raise DataError(path, "is a folder; a video is one file" if self.path.is_dir() else "no such file")
         with self._opened() as container:
             stream = container.streams.video[0]
             rate = stream.average_rate or stream.guessed_rate

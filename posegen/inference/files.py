@@ -14,12 +14,17 @@ from .inputs import PoseInput
 
 BESIDE = "_keypoints"
 """OpenPose writes the points of ``NAME.jpg`` to ``NAME_keypoints.json``."""
-CLIP_ENDINGS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif")
+CLIP_ENDINGS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".gif")
 """File endings that are never key-point files."""
 RENDERED = "_rendered"
 """OpenPose draws the points of ``NAME_keypoints.json`` into ``NAME_rendered.png``."""
 JUNK = ("thumbs.db", "desktop.ini")
 """Files that systems leave in folders; hidden ones are never listed."""
+SIDECARS = (
+    ".aae", ".xmp", ".thm", ".lrv", ".wav", ".pp3", ".dop", ".psd", ".xcf",
+    ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw", ".raw",
+)  # fmt: skip
+"""Endings of files that phones, cameras and editors write beside a photograph, raw photographs among them."""
 TEXTS = ("readme", "license", "copying")
 """Names, without their endings, of files that explain a folder."""
 MOST_NAMES = 5
@@ -63,6 +68,10 @@ def find_targets(path: Path, keypoints: Path | None) -> list[PoseInput]:
             over (see :func:`find_poses`).
     """
     files = list_files(path)
+    if not path.is_dir() and _is_clip(path):
+        raise DataError(path, "is a video, and a target is one pose",
+                        f"A picture follows it by: posegen animate MODEL --reference PICTURE --video {path}. The poses "
+                        f"of its frames: posegen keypoints {path}.")  # fmt: skip
     if keypoints is not None:
         files = [file for file in files if _is_picture(file)]
         if not files:
@@ -93,6 +102,8 @@ def find_poses(path: Path) -> list[Path]:
     """
     files = list_files(path)
     if not path.is_dir():
+        if _is_clip(path):
+            raise DataError(path, "is a video, and holds no key points", f"Its motion is taken by: --video {path}.")
         return files
     found = _pose_files(path, files)
     if not found:
@@ -101,15 +112,7 @@ def find_poses(path: Path) -> list[Path]:
 
 
 def _pose_files(folder: Path, files: Sequence[Path]) -> list[Path]:
-    def may_be_poses(file: Path) -> bool:
-        return (
-            not _is_picture(file)
-            and file.suffix.lower() not in CLIP_ENDINGS
-            and file.name.lower() not in JUNK
-            and file.stem.lower() not in TEXTS
-        )
-
-    candidates = [file for file in files if may_be_poses(file)]
+    candidates = [file for file in files if _may_be_poses(file)]
     endings = Counter(file.suffix.lower() for file in candidates)
     ending = ".json" if ".json" in endings else next((one for one, _ in endings.most_common(1)), "")
     found = [file for file in candidates if file.suffix.lower() == ending]
@@ -194,8 +197,8 @@ def _each(path: Path, files: Sequence[Path], make: Callable[[Path], PoseInput]) 
 def _from_picture(picture: Path, keypoints: Path | None, option: str) -> PoseInput:
     """Raise ValueError if there are several key-point files beside a picture."""
     if keypoints is None:
-        others = [file for file in _beside(picture) if not _is_picture(file) and file.suffix not in CLIP_ENDINGS]
-        in_json = [file for file in others if file.suffix == ".json"]
+        others = [file for file in _beside(picture) if _may_be_poses(file)]
+        in_json = [file for file in others if file.suffix.lower() == ".json"]
         keypoints = _only(picture, in_json or others, f"Choose one with {option}.")
     return PoseInput(picture, keypoints, picture.stem)
 
@@ -232,3 +235,16 @@ def _stem(file: Path) -> str:
 
 def _is_picture(file: Path) -> bool:
     return file.suffix.lower() in PHOTOGRAPH_ENDINGS
+
+
+def _is_clip(file: Path) -> bool:
+    return file.suffix.lower() in CLIP_ENDINGS and not _is_picture(file)
+
+
+def _may_be_poses(file: Path) -> bool:
+    return (
+        not _is_picture(file)
+        and file.suffix.lower() not in (*CLIP_ENDINGS, *SIDECARS)
+        and file.name.lower() not in JUNK
+        and file.stem.lower() not in TEXTS
+    )
