@@ -70,7 +70,7 @@ class RetargetWarning(UserWarning):
 
     def __init__(self, name: str, what: str) -> None:
         super().__init__(f"{name}: {what}")
-        self.name = name
+        self.name, self.what = name, what
 
 
 class UnknownNameError(ConfigError, KeyError):

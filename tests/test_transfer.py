@@ -223,7 +223,11 @@ def test_commands_warn_in_one_line_without_a_place_in_the_code(models, here, mon
 def test_poses_of_a_folder_that_are_fitted_are_told_once(models, here, monkeypatch):
     told: list[str] = []
     warnings.simplefilter("always")
-    monkeypatch.setattr(warnings, "showwarning", lambda message, *_, **__: told.append(str(message)))
+
+    def show(message, category, *_, **__):
+        told.append(warnings.formatwarning(message, category, "", 0))
+
+    monkeypatch.setattr(warnings, "showwarning", show)
     points = read_points(here / "a.json") * [0.5, 0.5, 1]
     for name in ("p1", "p2", "p3"):
         write_points(here / "poses" / f"{name}.json", points)
@@ -232,8 +236,8 @@ def test_poses_of_a_folder_that_are_fitted_are_told_once(models, here, monkeypat
         (here / name).rename(here / "two" / name)
     assert run("transfer", models / "shared", "two", "poses", "--out", "made") == 0
     assert [line.count("so the pose is scaled and moved") for line in told] == [1]
-    assert told[0].startswith("p1, target: the figure of the pose is 0.5 times as large as the source's")
-    assert told[0].endswith("; so are 2 other poses")
+    assert told[0].startswith("note: p1, target: the figure of the pose is 0.5 times as large as the source's")
+    assert told[0].endswith("; so are 2 other poses\n")
 
 
 @pytest.mark.parametrize("sees_image", [False, True])

@@ -157,7 +157,7 @@ def read_framing(parsed: argparse.Namespace) -> Framing:
 
 @contextmanager
 def plain_warnings() -> Iterator[None]:
-    """Print warnings in one line each, without their place in the code; of poses that are fitted, one at the end."""
+    """Print warnings in one line each, without their place in the code; of poses that are fitted, a note at the end."""
     format_before, show_before = warnings.formatwarning, warnings.showwarning
     fitted: dict[str, RetargetWarning] = {}
 
@@ -167,7 +167,10 @@ def plain_warnings() -> Iterator[None]:
         else:
             show_before(message, *place, **options)
 
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
+    def line(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> str:
+        return f"{'note' if issubclass(category, RetargetWarning) else 'warning'}: {message}\n"
+
+    warnings.formatwarning = line
     warnings.showwarning = show
     try:
         yield
@@ -176,7 +179,7 @@ def plain_warnings() -> Iterator[None]:
         if fitted:
             first, *others = fitted.values()
             more = f"; so are {len(others)} other poses" if others else ""
-            warnings.warn(f"{first}{more}", stacklevel=2)
+            warnings.warn(RetargetWarning(first.name, f"{first.what}{more}"), stacklevel=2)
         warnings.formatwarning = format_before
 
 
