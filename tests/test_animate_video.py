@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from posegen import plugins
 from posegen.data import Keypoints, get_layout
@@ -123,6 +124,15 @@ def test_what_is_no_video_is_named(tmp_path, content):
         VideoReader(tmp_path / "video.mp4")
     with pytest.raises(DataError, match="no such file"):
         VideoReader(tmp_path / "none.mp4")
+    with pytest.raises(DataError, match="is a folder; a video is one file"):
+        VideoReader(tmp_path)
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp"])
+def test_a_picture_is_no_video(tmp_path, ending):
+    Image.new("RGB", (64, 48)).save(tmp_path / f"me.{ending}")
+    with pytest.raises(DataError, match="is a picture, not a video"):
+        VideoReader(tmp_path / f"me.{ending}")
 
 
 def test_a_written_clip_keeps_an_exact_rate_and_copies_sound(tmp_path):

@@ -406,6 +406,28 @@ def test_nothing_is_overwritten_unless_forced(photographs, tmp_path, capsys):
     assert (out / "me.json").read_bytes() == before
 
 
+def test_an_output_that_cannot_be_written_is_refused(photographs, capsys):
+    picture = photographs / "me.png"
+    assert run(picture, "--out", picture) == 1
+    assert f"{picture} is a file" in capsys.readouterr().err
+    (photographs / "drawn").mkdir()
+    picture = (photographs / "phone.jpg").rename(photographs / "drawn" / "phone.jpg")
+    assert run(picture, "--out", photographs, "--force") == 1
+    assert "is read and would be overwritten" in capsys.readouterr().err
+
+
+def test_a_video_is_done_again_with_force(photographs, poses, tmp_path, capsys):
+    from posegen.visualization.video import VideoWriter
+
+    with VideoWriter(tmp_path / "dark.mp4", 10) as clip:
+        clip.write(np.zeros((64, 64, 3), np.uint8))
+    for more in ([], ["--force"]):
+        run(tmp_path / "dark.mp4", "--out", tmp_path / "out", *more)
+        assert "found in 0 of 1 frames" in capsys.readouterr().out
+    run(tmp_path / "dark.mp4", "--out", tmp_path / "out")
+    assert "dark exists; give --force" in capsys.readouterr().err
+
+
 def test_landmarks_of_a_face_are_written_as_the_faces_plugin_reads_them(photographs, tmp_path, faces):
     assert run(photographs / "me.png", "--out", tmp_path, "--layout", "ibug68") == 0
     from posegen_faces.layouts import read_landmarks

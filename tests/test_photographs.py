@@ -249,6 +249,13 @@ def test_heic_that_cannot_be_read_is_named_with_what_to_do(tmp_path, monkeypatch
         read_photograph(tmp_path / "a.heic")
 
 
+def test_a_video_called_a_photograph_is_no_heic(tmp_path, monkeypatch):
+    monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
+    (tmp_path / "a.jpg").write_bytes(b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41" + bytes(100))
+    with pytest.raises(DataError, match="not an image, or of an unknown format"):
+        read_photograph(tmp_path / "a.jpg")
+
+
 def test_a_pil_image_without_a_file_is_read_too(picture):
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "PNG")

@@ -54,11 +54,14 @@ def _video(name: str, before: str, now: str, test: str) -> Condition:
 
 
 READ, CLIP = "a_pose_file_is_read", "a_clip_in_one_file_is_read"
+NO_READER = "no plugin reads key points from this file (at 6d4612f)"
 CONDITIONS = (
     Condition("a photograph without key points", "two archives to fetch by hand", "key points of BlazePose, by default",
               "blazepose", "blazepose_is_the_default_for_people"),
     Condition("key points of photographs as files", "no command", "posegen keypoints: OpenPose JSON and a drawing",
               "blazepose", "the_command_writes_points_and_a_drawing_of_each_photograph"),
+    Condition("posegen keypoints --out with the name of a file", "a traceback (at 3074842)", "refused before it runs",
+              "blazepose", "an_output_that_cannot_be_written_is_refused"),
     Condition("several people in a photograph", "the one with the most points", "the largest first",
               "blazepose", "several_people_are_found_the_largest_first"),
     Condition("a face without landmarks", "no estimator", "68 landmarks of the face mesh",
@@ -81,6 +84,8 @@ CONDITIONS = (
     _photograph("TIFF and AVIF", "refused; passed over in folders", "read", "formats_that_pillow_reads_are_read"),
     _photograph("HEIC without a decoder", "not a picture", "named, with what to install",
                 "heic_that_cannot_be_read_is_named_with_what_to_do"),
+    _photograph("a video as an image", "a HEIC photograph (at 3074842)", "not an image",
+                "a_video_called_a_photograph_is_no_heic"),
     _pose_file("ComfyUI's list of one frame", "refused: a list of 1", "18 points", READ),
     _pose_file("ComfyUI's list of several frames, transfer", "refused: a list of 2", "asks for --target-frame",
                "a_file_of_frames_asks_which_one_is_meant"),
@@ -110,6 +115,9 @@ CONDITIONS = (
     _pose_file("MMPose's predictions, nested lists", "refused: a list of 1", "18 points", READ),
     _pose_file("bodies of DWPose", "refused", "18 points, multiplied, told",
                "bodies_of_dwpose_are_fractions_of_their_picture"),
+    _pose_file("Ultralytics' JSON", NO_READER, "18 points", READ),
+    _pose_file("YOLO's label files", NO_READER, "18 points, multiplied",
+               "yolos_label_files_are_fractions_of_their_picture"),
     _pose_file("nobody in one frame of a file", "refused", "a frame without points",
                "a_frame_that_shows_nobody_has_no_points"),
     _pose_file("nobody in one frame of a motion", "the clip was refused", "held, told; --missing",
@@ -146,6 +154,10 @@ CONDITIONS = (
             "a_folder_with_a_dot_in_its_name_is_a_folder_and_home_is_expanded"),
     _output("a folder that was interrupted", "refused, or made anew with --force", "gone on with: --skip-existing",
             "a_folder_that_was_interrupted_is_gone_on_with"),
+    _output("IMG.MOV, .AAE or .DNG beside IMG.JPG", NO_READER, "passed over",
+            "what_cameras_write_beside_a_photograph_are_no_key_points"),
+    _output("a video as TARGET", NO_READER, "refused, naming posegen animate --video",
+            "a_video_as_a_target_is_named_with_the_command_that_takes_it"),
     _output("the transparency of the source", "lost", "--keep-alpha",
             "a_cut_out_is_moved_on_a_background_and_may_keep_its_alpha"),
     _output("another background for an opaque photograph", "no option takes one",
@@ -183,6 +195,7 @@ CONDITIONS = (
            "estimated", "key_points_of_the_reference_are_estimated_where_those_of_the_frames_are_given"),
     Condition("prepare dance with a video alone", "refused: there are no frames", "refused, naming the estimators",
               "prepare", "videos_of_dancers_without_points_are_refused_naming_the_estimators"),
+    _video("a picture as --video", "taken (at 3074842)", "refused", "a_picture_is_no_video"),
     _video("a clip that was interrupted", "begins anew", "is gone on with",
            "a_clip_that_was_interrupted_is_gone_on_with"),
     Condition("two trainings in one work dir", "both wrote into it", "the second is refused, naming the first",

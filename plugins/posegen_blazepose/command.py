@@ -137,7 +137,7 @@ def _outputs(parsed: argparse.Namespace) -> dict[Path, tuple[Path, Path]]:
 
     Raises:
         DataError: no photograph or video, or two of one name.
-        PosegenError: a file exists.
+        PosegenError: a file exists, or cannot be written.
     """
     from posegen.data.images import PHOTOGRAPH_ENDINGS
     from posegen.inference import list_files
@@ -156,9 +156,12 @@ def _outputs(parsed: argparse.Namespace) -> dict[Path, tuple[Path, Path]]:
     outputs = {
         file: (parsed.out / file.stem, drawn / f"{file.stem}.{'mp4' if _is_video(file) else 'jpg'}") for file in inputs
     }
+    existing = {file: _existing(paths) for file, paths in outputs.items()}
     if parsed.skip_existing:
-        return {file: paths for file, paths in outputs.items() if not _existing(paths)}
-    refuse_to_overwrite([path for paths in outputs.values() for path in _existing(paths)], parsed.force)
+        outputs = {file: paths for file, paths in outputs.items() if not existing[file]}
+    elif not parsed.force:
+        refuse_to_overwrite([path for paths in existing.values() for path in paths], force=False)
+    refuse_to_overwrite([drawing for _, drawing in outputs.values()], force=True, inputs=inputs)
     return outputs
 
 

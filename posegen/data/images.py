@@ -31,6 +31,8 @@ IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 """Endings of their files, in lower case."""
 PHOTOGRAPH_FORMATS = (*FORMATS, "GIF", "TIFF", "AVIF", "HEIF")
 """Formats of photographs that a user gives, by Pillow's names; HEIF is read if the package pillow-heif is installed."""
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")
+"""Brands in the first bytes of HEIF files; those of videos, which begin alike, are others."""
 PHOTOGRAPH_ENDINGS = (*IMAGE_ENDINGS, ".jfif", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif")
 """Endings of their files, in lower case."""
 
@@ -277,7 +279,8 @@ def _opened_photograph(path: str | Path, most_pixels: int) -> Image.Image:
     """Open a photograph without decoding it; name formats that cannot be read here."""
     content = read_bytes(path, MOST_BYTES)
     Image.init()
-    if content[4:8] == b"ftyp" and b"avif" not in content[:64] and "HEIF" not in Image.OPEN:
+    brands = content[8:64] if content[4:8] == b"ftyp" else b""
+    if b"avif" not in brands and any(brand in brands for brand in HEIF_BRANDS) and "HEIF" not in Image.OPEN:
         _register_heif(path)
     known = tuple(kind for kind in PHOTOGRAPH_FORMATS if kind in Image.OPEN)
     return _opened(path, content, most_pixels, known)

@@ -79,6 +79,9 @@ class VideoReader:
             container = av.open(str(self.path))
         except av.error.FFmpegError as error:
             raise DataError(self.path, f"not a video: {error.strerror}") from error
+        if container.format.name.endswith("_pipe"):  # FFmpeg's readers of single pictures
+            container.close()
+            raise DataError(self.path, "is a picture, not a video")
         if not container.streams.video:
             container.close()
             raise DataError(self.path, "has no video, only sound")
