@@ -72,9 +72,8 @@ CLIPS = {"gfla_faces", "gfla_dance_fashion", "gfla_dance_iper", "gfla_drawn_face
 CLIPS |= {"guided_drawn_faces", "guided_dancing_dolls"}
 FEATURE_METRICS = {  # the places of their weights
     name: {"val_evaluator.4.network.weights", *(f"test_evaluator.{place}.weights" for place in SCORED_FEATURES)}
-    for name in ("gfla_market14", "guided_market14")
+    for name in ("gfla_market14", "guided_market14", "guided_people3d_market14")
 }
-FEATURE_METRICS["guided_people3d_market14"] = {f"{split}_evaluator.4.network.weights" for split in ("val", "test")}
 VALUES = {"batch_size": 37, "flow_iters": 41, "full_iters": 43, "feature_weights": "/elsewhere", "data_root": "/other"}
 
 
