@@ -1,4 +1,4 @@
-"""Standard output that cannot show every character, or whose reader has gone: ``posegen list | head -1``."""
+"""Standard output and error: steps of a command, characters that cannot be shown, a reader that has gone."""
 
 from __future__ import annotations
 
@@ -21,6 +21,12 @@ def replace_unknown_characters() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # not in a notebook
             stream.reconfigure(errors="replace")
+
+
+def show_step(step: str) -> None:
+    """Print a step of a command that takes a moment, for the person at the terminal; nothing in a pipe or file."""
+    if sys.stderr.isatty():
+        print(f"{step} …", file=sys.stderr, flush=True)
 
 
 def discard_output() -> bool:

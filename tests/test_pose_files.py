@@ -422,7 +422,51 @@ def test_columns_of_different_length_are_refused(tmp_path):
         read_keypoints(written(tmp_path, [{"keypoints": points}]), OPENPOSE_18)
 
 
+@pytest.mark.parametrize("unknown", [float("nan"), None])
+@pytest.mark.parametrize("form", ["OpenPose", "MMPose", "posegen"])
+def test_a_point_of_nan_or_null_is_missing(tmp_path, form, unknown):
+    content: Any = {
+        "OpenPose": {"people": [openpose()]},
+        "MMPose": [mmpose()],
+        "posegen": own_content([Keypoints(POSE, np.ones(18))], OPENPOSE_18, (256, 256)),
+    }[form]
+    if form == "OpenPose":
+        content["people"][0]["pose_keypoints_2d"][4 * 3] = unknown
+    elif form == "MMPose":
+        content[0]["keypoints"][COCO_17.names.index("right wrist")] = [unknown, unknown]
+    else:
+        content["points"][4] = [unknown, 12, 1]
+    found = read_keypoints(written(tmp_path, content), OPENPOSE_18)
+    assert np.flatnonzero(~found.present).tolist() == [OPENPOSE_18.names.index("right wrist")]
+
+
 # What is in no format
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.txt", "a woman  in red", "a text of 4 words: 'a woman in red'"),
+        ("a.jsonl", '{"x": 1}\n{"x": 2}\n', "2 lines, the first an object with 'x'"),
+        ("a.yml", "pose: [1, 2]\nscore: 3", "an object with 'pose', 'score'"),
+        ("a.yml", "- 1", "3 bytes"),
+        ("a.json", '{"title": "IMG", "views": 3}', "an object with 'title', 'views'"),
+        ("a.npy", np.zeros((18, 3), np.float32), "an array 18×3 of float32"),
+        ("a.npz", {"pose": np.zeros(3)}, "arrays 'pose'"),
+        ("a.pkl", b"\x80\x04.", "3 bytes"),
+        ("a.npy", np.array([{}], object), "278 bytes"),  # pickled, and not loaded
+    ],
+)
+def test_a_file_that_no_plugin_reads_is_described(tmp_path, name, content, words):
+    if isinstance(content, np.ndarray):
+        np.save(tmp_path / name, content, allow_pickle=True)
+    elif isinstance(content, dict):
+        np.savez(tmp_path / name, **content)
+    else:
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(DataError) as error:
+        read_keypoints(tmp_path / name, OPENPOSE_18)
+    assert f"no plugin reads openpose18 key points from this file, {words}" in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -247,6 +247,15 @@ def test_poses_without_the_picture_that_the_structure_looks_at_are_told(models, 
     assert ("2 of 2 poses come without their picture" in capsys.readouterr().err) == sees_image
 
 
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_steps_that_take_a_moment_are_told_at_a_terminal(models, here, capsys, monkeypatch, is_terminal):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
+    assert run("transfer", models / "shared", "a.png", "c.json") == 0
+    told = capsys.readouterr().err
+    assert told.startswith(f"reading {models / 'shared'} …\n") == is_terminal
+    assert told.endswith("generating the picture …\n") == is_terminal
+
+
 def test_a_model_of_clips_generates_no_single_pictures(models, here, capsys):
     assert run("transfer", models / "clips", "a.png", "c.json") == 1
     assert "a model of clips, not of single images: use `posegen animate`" in capsys.readouterr().err
@@ -320,6 +329,33 @@ def test_what_cameras_write_beside_a_photograph_are_no_key_points(here, name):
     (here / name).write_bytes(b"no key points")
     (source,) = find_sources(here / "bare.png", None)
     assert source.structure is None
+
+
+NOTE = '{"title": "bare.png", "photoTakenTime": {"timestamp": "1"}}'
+
+
+@pytest.mark.parametrize(("name", "text"), [("bare.txt", "a woman in red"), ("bare.png.json", NOTE)])
+def test_a_caption_or_a_note_beside_a_photograph_is_passed_over_and_told(here, estimate, name, text):
+    (here / name).write_text(text)
+    with pytest.warns(UserWarning, match=rf"{name} holds no openpose18 key points that a plugin reads \(a"):
+        assert estimate(0).present.sum() == 9
+    given = find_sources(Path("bare.png"), Path(name))
+    with pytest.raises(DataError, match="no plugin reads"):
+        read_inputs(given, [], ENCODER)
+
+
+def test_key_points_may_be_called_after_the_whole_name_of_their_picture(here):
+    write_points(here / "bare.png.json", np.ones((18, 3)))
+    assert find_sources(Path("bare.png"), None)[0].structure == Path("bare.png.json")
+    assert find_targets(Path("bare.png.json"), None) == [PoseInput(Path("bare.png"), Path("bare.png.json"), "bare")]
+    (here / "poses" / "p1.json").rename(here / "poses" / "p1.jpg.json")
+    (here / "b.jpg").rename(here / "poses" / "p1.jpg")
+    (here / "poses" / "p1.jpg.supplemental-metadata.json").write_text(NOTE)
+    targets = [(one.name, one.picture, one.structure) for one in find_targets(Path("poses"), None)]
+    p1, p2 = Path("poses/p1.jpg"), Path("poses/p2.json")
+    assert targets == [("p1", p1, Path("poses/p1.jpg.json")), ("p2", None, p2)]
+    write_points(here / "bare.json", np.ones((18, 3)))
+    assert find_sources(Path("bare.png"), None)[0].structure == Path("bare.json")
 
 
 def test_a_video_as_a_target_is_named_with_the_command_that_takes_it(here):

@@ -301,14 +301,16 @@ class _Page:
         generate = dict(fn=self._generate, inputs=given, outputs=made, concurrency_id=MODEL) | quiet
         after = generate | {"fn": self._generate_after}
         given = [self.source_files, target, self.source]
-        self.source_files.upload(self._load_source, given, loaded, **quiet).success(**after)
+        at_source = quiet | {"show_progress_on": [self.viewer, self.source_note]}
+        at_target = quiet | {"show_progress_on": [self.viewer, self.target_note]}
+        self.source_files.upload(self._load_source, given, loaded, **at_source).success(**after)
         self.sources.chosen(self._load_example, [target], loaded, **quiet).success(**after)
         self.targets.chosen(self._load_example_target, [self.source, self.fit], posed, **quiet).success(**after)
         if self.has_points:
             self.figures.chosen(self._load_figure, [self.source, target], loaded, **quiet).success(**after)
             given = [self.source, self.pose_files, self.fit]
             outputs = [*posed[:2], self.pose_files, posed[2]]
-            self.pose_files.upload(self._load_pose, given, outputs, **quiet).success(**after)
+            self.pose_files.upload(self._load_pose, given, outputs, **at_target).success(**after)
             self.fit.input(self._refit, [self.source, target, self.pose, self.fit], posed, **quiet).success(**after)
         for changed in (*self.source_editor.changed, *self.target_editor.changed):
             changed(**generate, trigger_mode="always_last")

@@ -17,7 +17,7 @@ import numpy as np
 
 from posegen.data import KeypointLayout, Keypoints
 from posegen.data.keypoints import lacking_points, select_keypoints
-from posegen.data.pose_files import LARGEST, is_number, own_content, shortened
+from posegen.data.pose_files import LARGEST, is_missing, is_number, own_content, shortened
 from posegen.errors import DataError, some_names
 from posegen.files import check_name, read_text, written_whole
 
@@ -295,7 +295,7 @@ def spaced(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def triples(values: Any, counts: Collection[int], where: str | Path, what: str) -> np.ndarray:
-    """Parse a flat list of (x, y, score) as K 3, K one of *counts*; a point with null is missing, (0, 0, 0).
+    """Parse a flat list of (x, y, score) as K 3, K one of *counts*; a point with null or NaN is missing, (0, 0, 0).
 
     Raises:
         DataError: anything else.
@@ -304,7 +304,7 @@ def triples(values: Any, counts: Collection[int], where: str | Path, what: str) 
         size = f"{len(values)} numbers" if isinstance(values, list) else "no list"
         expected = " or ".join(f"{3 * count} ({count} points)" for count in counts)
         raise DataError(where, f"{what}: {size}, expected {expected}{_whose(values, counts)}")
-    bad = [value for value in values if not (is_number(value) or value is None)]
+    bad = [value for value in values if not (is_number(value) or is_missing(value))]
     if bad:
         raise DataError(where, f"{what}: {shortened(bad[0])} is no number between ±{LARGEST:,}")
     rows = np.array(values, np.float64).reshape(-1, 3)  # None becomes NaN

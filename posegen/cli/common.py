@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..console import show_step
 from ..errors import PosegenError
 from ..plugin_access import PluginReport
 from .completion import CONFIGS, FILES, MODELS, complete_with
@@ -178,6 +179,8 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 def find_model(parsed: argparse.Namespace) -> ModelSource:
     """Find the model that the arguments of :func:`add_model` name, and read its config."""
+    show_step(f"reading {parsed.config}")
+
     from ..inference import ModelSource
 
     return ModelSource.find(parsed.config, parsed.checkpoint, parsed.revision, parsed.cfg_options, parsed.plugin)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..console import show_step
 from ..errors import PosegenError, RetargetWarning
 from .common import add_model, refuse_to_overwrite
 from .completion import ESTIMATORS, complete_with
@@ -227,6 +228,7 @@ def transfer_pictures(
     sources, targets = read_checked(model, sources, targets, parsed)
     wanted = wanted[rows][:, columns]
 
+    show_step(f"generating {wanted.sum()} pictures" if wanted.sum() > 1 else "generating the picture")
     inferencer = Inferencer(model, device=parsed.device, precision=parsed.precision)
     inferencer.require_single_images()
     framing = read_framing(parsed)

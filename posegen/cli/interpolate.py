@@ -40,13 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Write the clip; return 0."""
     _check(parsed)
+    model = find_model(parsed)
 
     from rich.progress import track
 
     from ..inference import Inferencer, find_sources, find_targets, generated_picture, mark_of
     from ..visualization.video import VideoWriter
 
-    model = find_model(parsed)
     sources = find_sources(parsed.source, parsed.source_keypoints)
     targets = find_targets(parsed.target, parsed.target_keypoints)
     out = parsed.out or Path(f"{sources[0].name}_to_{targets[0].name}.mp4")

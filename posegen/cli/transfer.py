@@ -57,9 +57,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 @plain_warnings()
 def run(parsed: argparse.Namespace) -> int:
     """Write a picture for each source and target; return 0."""
+    model = find_model(parsed)
+
     from ..inference import find_sources, find_targets
 
-    model = find_model(parsed)
     sources = find_sources(parsed.source, parsed.source_keypoints)
     targets = find_targets(parsed.target, parsed.target_keypoints)
     paths = output_paths(sources, targets, parsed.out)

@@ -7,6 +7,7 @@ any layout, is read and written here.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
@@ -243,6 +244,11 @@ def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < LARGEST
 
 
+def is_missing(value: Any) -> bool:
+    """Return whether a value stands for a number that is not known: null, or NaN."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
 def frame_size(width: Any, height: Any, where: str | Path) -> tuple[int, int] | None:
     """Return the (H, W) of the picture whose pixels a file's points count; None if it is not given.
 
@@ -347,9 +353,11 @@ def _own_figures(
 ) -> list[Figure]:
     own, layout = layouts
     numbers = isinstance(rows, list) and all(isinstance(row, list) and len(row) in (2, 3) for row in rows)
-    if not numbers or len(rows) != len(own) or not all(is_number(value) for row in rows for value in row):
+    known = numbers and all(is_number(value) or is_missing(value) for row in rows for value in row)
+    if not known or len(rows) != len(own):
         raise DataError(where, f"{name}: needs {len(own)} points, each x and y, or x, y and 1 (0: missing)")
-    values = np.array([[*row, 1.0][:3] for row in rows])
+    values = np.array([[*row, 1.0][:3] for row in rows], np.float64)  # None becomes NaN
+    values[np.isnan(values).any(axis=1)] = 0
     present = (values[:, 2] > 0) & (values[:, 2] >= min_score)
     keypoints = select_keypoints(Keypoints(values[:, :2], present, frame=size), own.names, layout)
     return [Figure(keypoints, keypoints.present.astype(float))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ SIDECARS = (
 """Endings of files that phones, cameras and editors write beside a photograph, raw photographs among them."""
 TEXTS = ("readme", "license", "copying")
 """Names, without their endings, of files that explain a folder."""
+_OF_A_PICTURE = re.compile(rf".+({'|'.join(map(re.escape, PHOTOGRAPH_ENDINGS))})(?=\..)", re.IGNORECASE)
 MOST_NAMES = 5
 """Maximum number of names in a warning."""
 GENERATED = b'xmp:CreatorTool="posegen '
@@ -199,7 +201,9 @@ def _from_picture(picture: Path, keypoints: Path | None, option: str) -> PoseInp
     if keypoints is None:
         others = [file for file in _beside(picture) if _may_be_poses(file)]
         in_json = [file for file in others if file.suffix.lower() == ".json"]
-        keypoints = _only(picture, in_json or others, f"Choose one with {option}.")
+        by_name = [file for file in in_json if file.stem != picture.name]
+        keypoints = _only(picture, by_name or in_json or others, f"Choose one with {option}.")
+        return PoseInput(picture, keypoints, picture.stem, is_beside=keypoints is not None)
     return PoseInput(picture, keypoints, picture.stem)
 
 
@@ -218,8 +222,8 @@ def _from_points(file: Path) -> PoseInput:
 
 
 def _beside(path: Path) -> list[Path]:
-    """List the other files of the same name, with or without :data:`BESIDE`."""
-    names = (_stem(path), f"{_stem(path)}{BESIDE}")
+    """List the other files of the same name, with or without :data:`BESIDE`, and ``NAME.jpg.json`` of ``NAME.jpg``."""
+    names = (_stem(path), f"{_stem(path)}{BESIDE}", path.name)
     return sorted(file for file in path.parent.iterdir() if file.stem in names and file != path and file.is_file())
 
 
@@ -230,7 +234,13 @@ def _only(path: Path, found: Sequence[Path], remedy: str) -> Path | None:
 
 
 def _stem(file: Path) -> str:
-    return file.stem if _is_picture(file) else file.stem.removesuffix(BESIDE)
+    """Return the name that a picture and its key points share; ``NAME.jpg.*`` belongs to a picture ``NAME.jpg``."""
+    if _is_picture(file):
+        return file.stem
+    picture = _OF_A_PICTURE.match(file.name)
+    if picture is not None and file.with_name(picture[0]).is_file():
+        return Path(picture[0]).stem
+    return file.stem.removesuffix(BESIDE)
 
 
 def _is_picture(file: Path) -> bool:

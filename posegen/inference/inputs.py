@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeGuard, TypeVar
 
@@ -34,6 +34,7 @@ from ..data.pose_files import (
     select,
 )
 from ..errors import ConfigError, DataError, InputError, MissingWeightsError, PosegenError
+from .contents import describe_content
 from .cutout import FILL, Cutout
 
 CORNER = 2.0
@@ -65,6 +66,8 @@ class PoseInput:
         background: shown where the picture is transparent.
         choice: what is taken from a key-point file.
         cutout: background of an opaque picture; None: its own.
+        is_beside: whether *structure* is a file that was found beside the picture, and not given by the user: one that
+            no plugin reads is passed over, with a warning.
     """
 
     picture: Picture | None = None
@@ -73,6 +76,7 @@ class PoseInput:
     background: Background = WHITE
     choice: PoseChoice = DEFAULT_CHOICE
     cutout: Cutout | None = None
+    is_beside: bool = field(default=False, compare=False)
 
     def read_photograph(self) -> Photograph:
         """Return the picture as it is seen, but as it is stored if a data set's list counts its pixels.
@@ -159,32 +163,48 @@ def _present(figures: Sequence[Figure]) -> list[Keypoints]:
 
 
 def _read_file(path: Path, layout: KeypointLayout, image: Path | None) -> PoseFile:
+    found = _read_known(path, layout, image)
+    if found is None:
+        raise DataError(
+            path,
+            f"no plugin reads {layout.name} key points from this file, {describe_content(path)}",
+            hint="docs/formats.md lists the supported formats with an example file; `posegen plugins` lists the "
+            "plugins.",
+        )
+    return found
+
+
+def _read_known(path: Path, layout: KeypointLayout, image: Path | None) -> PoseFile | None:
+    """Read a file; None: no plugin reads it."""
     if not path.is_file():
         raise DataError(path, "no such file")
     if path.suffix.lower() == ".json" and is_own(content := kept_json(path)):
         return read_own(content, path, layout)
     found = plugin_access.first("posegen_read_keypoints", path=path, layout=layout, image=image)
-    if found is None:
-        raise DataError(
-            path,
-            f"no plugin reads {layout.name} key points from this file{_content(path)}",
-            hint="docs/formats.md lists the supported formats with an example file; `posegen plugins` lists the "
-            "plugins.",
-        )
-    if isinstance(found, PoseFile):
+    if found is None or isinstance(found, PoseFile):
         return found
     figure = Figure(found, found.present.astype(float))
     return PoseFile([PoseFrame(lambda min_score: [figure])])
 
 
-def _content(path: Path) -> str:
-    """Describe a JSON file of an unknown format."""
-    if path.suffix.lower() != ".json":
-        return ""
-    content = kept_json(path)
-    if isinstance(content, dict):
-        return f", an object with {', '.join(map(repr, list(content)[:8])) or 'nothing in it'}"[:200]
-    return f", a list of {len(content)}" if isinstance(content, list) else f", {type(content).__name__}"
+def without_unknown_file(given: PoseInput, layout: KeypointLayout | None) -> PoseInput:
+    """Return an input without a file beside its picture that no plugin reads: a caption, or a note of a camera.
+
+    Raises:
+        DataError: the file is broken.
+
+    Warns:
+        UserWarning: the file is passed over.
+    """
+    path = given.structure
+    if layout is None or not given.is_beside or _read_known(path, layout, Path(str(given.picture))) is not None:
+        return given
+    warnings.warn(
+        f"{path} holds no {layout.name} key points that a plugin reads ({describe_content(path)}), so they are "
+        "estimated in the picture beside it",
+        stacklevel=2,
+    )
+    return replace(given, structure=None)
 
 
 # Values in memory
@@ -348,9 +368,10 @@ def read_inputs(
         MissingWeightsError: the estimator lacks its library or weights.
 
     Warns:
-        UserWarning: a picture or a file has several figures, or a file was read under an assumption.
+        UserWarning: a picture or a file has several figures, a file was read under an assumption, or a file beside a
+            picture is passed over.
     """
-    inputs = [*sources, *targets]
+    inputs = read_each([*sources, *targets], lambda one: without_unknown_file(one, encoder.layout))
     to_estimate = [one for one in inputs if one.structure is None]
     estimate = _load_estimator(to_estimate, encoder.layout, estimator) if to_estimate else None
 
