@@ -74,7 +74,7 @@ def page_model(name: str, folder: Path) -> PageModel:
     """A narrow model of a config that needs no files."""
     narrow = {f"model.{net}.{option}": n for net in ("flow_estimator", "renderer") for option, n in NARROW.items()}
     config = load_config(CONFIGS / f"{name}.py", narrow)
-    return PageModel(Inferencer(config, write_weights(config, folder), "cpu", precision="fp32"), max_examples=2)
+    return PageModel(Inferencer(config, write_weights(config, folder), "cpu", precision="fp32"), examples=[0, 1])
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def files(tmp_path_factory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def model(files) -> PageModel:
-    return PageModel(Inferencer(*files, "cpu", precision="fp32"), max_examples=2)
+    return PageModel(Inferencer(*files, "cpu", precision="fp32"), examples=[0, 1])
 
 
 @pytest.fixture(scope="module")
@@ -406,7 +406,7 @@ def test_an_encoder_without_layout_and_choices_takes_examples_and_anything_it_en
             return known.draw(structure)
 
     inferencer.encoder = Opaque()
-    opaque = PageModel(inferencer, max_examples=1)
+    opaque = PageModel(inferencer, examples=[0])
     source, target = opaque.gallery.examples[0]
     record = opaque.gallery.dataset[0]
     seen = (tensor[None] for tensor in (record.source, record.source_structure, record.target_structure))
@@ -421,10 +421,10 @@ def test_an_encoder_without_layout_and_choices_takes_examples_and_anything_it_en
 
 
 def test_only_models_of_the_same_structure_are_compared(model, views):
-    others = [PageModel(views.inferencer, 0, "cars"), PageModel(model.inferencer, 0, "model")]
+    others = [PageModel(views.inferencer, (), "cars"), PageModel(model.inferencer, (), "model")]
     with pytest.raises(ConfigError, match=r"(?s)azimuth.*openpose18.*two models are called"):
         check_comparable([model, *others])
-    check_comparable([model, PageModel(model.inferencer, 0, "same")])
+    check_comparable([model, PageModel(model.inferencer, (), "same")])
 
 
 @pytest.mark.parametrize(
@@ -853,7 +853,7 @@ def test_a_link_that_cannot_be_opened_is_an_error(page, model, monkeypatch):
 @pytest.mark.parametrize("name", ["views", "faces", "dance"])
 def test_every_domain_has_a_page(page, name, request):
     model = request.getfixturevalue(name)
-    served, address = page.launch([model, PageModel(model.inferencer, 0, "other")], name)
+    served, address = page.launch([model, PageModel(model.inferencer, (), "other")], name)
     try:
         client = Client(address)
         shown = client.trigger("pose-editor", "moved")[2]["value"]

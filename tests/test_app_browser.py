@@ -61,13 +61,13 @@ def open_page(downloads):
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
     config = write_tiny(folder)
-    return page_models.PageModel(Inferencer(config, write_weights(load_config(config), folder), "cpu"), max_examples=2)
+    return page_models.PageModel(Inferencer(config, write_weights(load_config(config), folder), "cpu"), examples=[0, 1])
 
 
 @pytest.fixture(scope="module")
 def browser(open_page, model):
     """The page of a model of key points, compared with itself; what is folded is open."""
-    browser = open_page(model, page_models.PageModel(model.inferencer, 0, "other"))
+    browser = open_page(model, page_models.PageModel(model.inferencer, (), "other"))
     assert stops_to(browser, TARGET) <= 10
     places = []
     for folded in ("#source-points", "#clip-options"):
@@ -520,13 +520,22 @@ def test_there_is_one_accent_color(browser):
     assert browser.run(script) == ["rgb(29, 78, 216)"] * 4
 
 
-def test_a_picture_with_key_points_is_uploaded_and_a_bad_file_is_reported(browser, model, tmp_path):
+SIGN = "const s = getComputedStyle(document.querySelector(arguments[0]), '::after'); return [s.content, s.opacity]"
+
+
+def test_a_picture_with_key_points_is_uploaded_and_a_bad_file_is_reported(browser, model, tmp_path, monkeypatch):
     before = shown(browser)
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "noise.png")
     upload = browser.find("input:has(+ #source-files)")
+    read, released = model.read_sample, threading.Event()
+    monkeypatch.setattr(model, "read_sample", lambda paths: (released.wait(TIMEOUT), read(paths))[1])
     upload.send_keys(f"{tmp_path / 'noise.png'}\n{openpose(tmp_path / 'noise.json', model)}")
+    for sign in ("#source-note .note", "#viewer .panels"):
+        browser.wait(lambda sign=sign: browser.run(SIGN, sign) == ['"Working …"', "1"])
+    released.set()
     browser.wait(lambda: shown(browser) != before)
+    browser.wait(lambda: browser.run(SIGN, "#viewer .panels")[0] == "none")
     sides = browser.find("#source-editor svg").get_dom_attribute("viewBox").split()[2:]
     assert sides[0] == sides[1]  # a crop around the figure, of the model's proportions
 
@@ -604,6 +613,10 @@ def test_a_view_is_chosen_by_keys_and_turned_in_a_clip(views):
     assert slider.get_attribute("aria-valuetext") != text
     views.wait(lambda: shown(views) != before)
     views.wait(lambda: views.find(f"{TARGET} .drawn").get_attribute("src") != drawn)
+    views.wait(lambda: len(views.all("#viewer .history button")) == 2)
+    for size in (LAPTOP, (1366, 768)):  # earlier results make no second scroll bar
+        views.resize(size)
+        assert views.run("const see = document.querySelector('#see'); return see.scrollHeight <= see.clientHeight")
     views.press("#clip-turn-0")
     views.wait(lambda: clip(views))
     assert clip(views) == [64, 64, pytest.approx(18 / 12, abs=0.1)]  # 18 azimuths

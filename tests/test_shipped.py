@@ -17,10 +17,11 @@ import posegen
 from posegen.cli import main
 from posegen.config import CONFIGS, find_config, load_config, shipped_configs
 from posegen.data import get_layout
+from posegen.data.images import read_image, to_uint8
 from posegen.errors import ConfigError, PosegenError
 from posegen.inference import ModelSource
 from posegen.registry import DATASETS
-from posegen.sharing import CARD, CONFIG, WEIGHTS, shared_models
+from posegen.sharing import CARD, CONFIG, WEIGHTS, example_numbers, shared_models
 
 from .conftest import write_tiny
 
@@ -188,6 +189,18 @@ def test_poses_of_the_examples_fit_a_photograph_of_other_proportions(commands):
         assert sides[0][0] / sides[0][1] == pytest.approx(sides[1][0] / sides[1][1], rel=0.1)
         assert (places[1].points[places[1].present] > -0.5).all()
         assert (places[1].points[places[1].present] < 63.5).all()
+
+
+def test_example_and_the_page_show_the_chosen_examples_of_a_model_first(capsys):
+    first = example_numbers("people3d", 7)
+    assert first[:2] == [27, 8]
+    assert len({*first}) == 7
+    assert first[-1] == 0
+    assert example_numbers("paperdolls", 3) == example_numbers("no_such_model", 3) == [0, 1, 2]
+    assert main(["example", "people3d", "people", "--pairs", "1"]) == 0
+    test_set = dict(ModelSource.find("people3d").config.test_dataloader.dataset)
+    shown = DATASETS.build_part({**test_set, "size": (512, 256)})[27]
+    assert np.array_equal(read_image(Path("people/sources/1.png")), to_uint8(shown.source))
 
 
 def test_example_prints_the_sizes_of_pictures_and_results(elsewhere, capsys):

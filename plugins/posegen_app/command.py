@@ -91,16 +91,18 @@ def _launched(parsed: argparse.Namespace, compared: list[tuple[str, str]]) -> tu
     """Return the served page, its address, and why it has no examples, if so."""
     from posegen.cli.common import find_model
     from posegen.inference import Inferencer
+    from posegen.sharing import example_numbers
 
     from .page import launch
     from .page_model import PageModel, check_comparable
 
     source = find_model(parsed)
     sources = [_find_other(parsed, source, value) for _, value in compared]
+    numbers = example_numbers(parsed.config, parsed.examples)
     main_name = parsed.checkpoint.stem if parsed.checkpoint else _folder_name(parsed.config)
-    main = PageModel(Inferencer(source, device=parsed.device), parsed.examples, main_name)
+    main = PageModel(Inferencer(source, device=parsed.device), numbers, main_name)
     others = [
-        PageModel(Inferencer(other, device=parsed.device), 0, name)
+        PageModel(Inferencer(other, device=parsed.device), (), name)
         for other, (name, _) in zip(sources, compared, strict=True)
     ]
     check_comparable([main, *others])

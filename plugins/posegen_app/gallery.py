@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -108,15 +109,15 @@ class Gallery:
         return list(self.dataset[clip.index].structures[:limit])
 
 
-def read_gallery(model: Inferencer, limit: int) -> Gallery:
-    """Read at most *limit* samples of the config's test set; its files may be missing, which is noted."""
+def read_gallery(model: Inferencer, numbers: Sequence[int]) -> Gallery:
+    """Read samples of the config's test set by their *numbers*, from 0; its files may be missing, which is noted."""
     options = (model.config.get("test_dataloader") or {}).get("dataset")
     if options is None:
         return Gallery(note="the config has no test set")
     try:
         dataset = require_dataset(DATASETS.build_part(options))
         examples, clips = [], []
-        for index in range(min(limit, len(dataset))):
+        for index in (number for number in numbers if number < len(dataset)):
             record = dataset[index]
             examples += _example(dataset, index, record, model.encoder)
             clips += _driving_clip(index, record, model.encoder)

@@ -125,7 +125,7 @@ class PageModel:
 
     Args:
         inferencer: the model.
-        max_examples: maximum number of samples read from the config's test set.
+        examples: numbers, from 0, of the samples read from the config's test set; of too large ones none is read.
         name: name of the model in a comparison.
 
     Attributes:
@@ -135,7 +135,7 @@ class PageModel:
         gallery: examples from the test set.
     """
 
-    def __init__(self, inferencer: Inferencer, max_examples: int = 8, name: str = "model") -> None:
+    def __init__(self, inferencer: Inferencer, examples: Sequence[int] = range(8), name: str = "model") -> None:
         self.inferencer, self.name = inferencer, name
         self.encoder, self.size = inferencer.encoder, inferencer.size
         self.layout: KeypointLayout | None = self.encoder.layout
@@ -143,7 +143,7 @@ class PageModel:
         self._lock = threading.Lock()
         self._masking = threading.Lock()
         self._segmenter: Segment | None = None
-        self.gallery = read_gallery(inferencer, max_examples) if max_examples else Gallery()
+        self.gallery = read_gallery(inferencer, examples) if examples else Gallery()
 
     # Files
 

@@ -21,4 +21,5 @@ def posegen_catalogue() -> list[Any]:
 
     from . import preparing
 
-    return [*preparing.PREPARATIONS, SharedModel("people3d", Path(__file__).with_name("shared") / "people3d")]
+    folder = Path(__file__).with_name("shared") / "people3d"
+    return [*preparing.PREPARATIONS, SharedModel("people3d", folder, examples=(27, 8, 16, 12, 18, 10))]

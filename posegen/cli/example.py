@@ -47,7 +47,7 @@ def run(parsed: argparse.Namespace) -> int:
 
     from ..data.images import to_uint8, write_image
     from ..data.keypoints import shown
-    from ..sharing import check_destination, find_shared, read_shared_config
+    from ..sharing import check_destination, example_numbers, find_shared, read_shared_config
 
     check_destination(parsed.folder, parsed.force)
     load_plugins(parsed)
@@ -55,14 +55,15 @@ def run(parsed: argparse.Namespace) -> int:
     dataset = _drawn(config, parsed.model, parsed.pairs)
     encoder = dataset.structure
     sources, poses, targets, motion = (parsed.folder / name for name in ("sources", "poses", "targets", "motion"))
-    for index in range(parsed.pairs):
-        pair, name = dataset[index], str(index + 1)
+    numbers = example_numbers(parsed.model, parsed.pairs)
+    for name, number in enumerate(numbers, 1):
+        pair = dataset[number]
         write_image(sources / f"{name}.png", to_uint8(pair.source))
         write_image(targets / f"{name}.png", to_uint8(pair.target))
         frame = (pair.source.shape[-2], pair.source.shape[-1])
-        _write_points(sources / name, encoder.decode(pair.source_structure), encoder, frame)
-        _write_points(poses / name, encoder.decode(pair.target_structure), encoder, frame)
-    moves: Sequence[Keypoints] = dataset.motion(0, FRAMES)
+        _write_points(sources / str(name), encoder.decode(pair.source_structure), encoder, frame)
+        _write_points(poses / str(name), encoder.decode(pair.target_structure), encoder, frame)
+    moves: Sequence[Keypoints] = dataset.motion(numbers[0], FRAMES)
     for number, points in enumerate(moves, 1):
         _write_points(motion / f"{number:02d}", points, encoder, frame)
     print(f"{sources}: pictures of {shown(frame)} pixels, with their key points beside them")

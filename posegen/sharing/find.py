@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,16 +33,25 @@ class SharedModel:
         name: name that commands, ``posegen.from_pretrained`` and ``posegen.Inferencer`` take; an existing path of that
             name takes precedence.
         folder: folder as ``posegen share`` writes it.
+        examples: numbers, from 0, of the samples of its test set that are shown first.
     """
 
     name: str
     folder: Path
+    examples: Sequence[int] = ()
 
 
 def shared_models() -> dict[str, Path]:
     """Return the folders of the shared models that plugins bring, by name."""
     models = sorted(catalogue.all(SharedModel), key=lambda model: model.name)
     return {model.name: model.folder for model in models}
+
+
+def example_numbers(name: str | Path, count: int) -> list[int]:
+    """Return numbers, from 0, of samples of a model's test set to show: its examples, if it is shipped, then others."""
+    first = next((one.examples for one in catalogue.all(SharedModel) if one.name == Path(name).as_posix()), ())
+    others = (number for number in itertools.count() if number not in first)
+    return list(itertools.islice(itertools.chain(first, others), count))
 
 
 def is_shared(name: str | Path) -> bool:

@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from posegen_app.page_model import PageModel
 
     source = ModelSource.find(parsed.model, parsed.checkpoint)
-    model = PageModel(Inferencer(source, device=parsed.device), max_examples=2)
+    model = PageModel(Inferencer(source, device=parsed.device), examples=[0, 1])
     page, address = launch([model], "benchmark")
     try:
         seconds = measure(address, parsed.drags)
