@@ -47,6 +47,12 @@ def pytest_configure() -> None:
     mmengine.config.config.FormatCode = remember(mmengine.config.config.FormatCode)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that have slow tests, so that no process is left with one of them at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def remember(format_code: Callable[..., Any]) -> Callable[..., Any]:
     """Format a text once: mmengine formats its config six times a run, which takes longer than a short run itself."""
     formatted: dict[str, Any] = {}

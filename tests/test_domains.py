@@ -19,7 +19,7 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 NARROW = [
     "size=32,32",
     "test_length=2",
-    "train_length=4",  # the same few again and again: what falls is learnt, not drawn by chance
+    "train_length=4",  # a batch: the same few again and again: what falls is learnt, not drawn by chance
     "model.flow_estimator.base_width=16",
     "model.flow_estimator.max_width=32",
     "model.renderer.base_width=16",
@@ -29,13 +29,15 @@ NARROW = [
     "default_hooks.logger.interval=1",
     "log_processor.window_size=1",
 ]
-FLOW, FULL = 12, 8  # iterations
+FLOW, FULL = 8, 6  # iterations
 DRAWN = {
-    "gfla_drawn_faces": ["trainer.temporal_discriminator.widths=8,8", "train_frames=3"],
+    "gfla_drawn_faces": ["trainer.temporal_discriminator.widths=8,8", "batch_size=2", "train_length=2", "train_frames=3"],
     "gfla_dancing_dolls": [
         "trainer.temporal_discriminator.widths=8,8",
         "trainer.temporal_discriminator.folded_widths=8,8",
         "trainer.temporal_discriminator.frames=5",
+        "batch_size=2",
+        "train_length=2",
         "train_frames=5",
     ],
     "gfla_drawn_cars": ["batch_size=4"],
@@ -68,6 +70,7 @@ def logged(folder: Path) -> list[dict]:
     return [row for row in map(json.loads, path.read_text().splitlines()) if "loss" in row]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(DRAWN))
 def test_a_domain_trains_through_both_stages_and_its_losses_fall(runs, name):
     rows = logged(runs(name))

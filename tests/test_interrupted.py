@@ -118,7 +118,7 @@ def closed_pipe():
 
 
 @pytest.mark.parametrize("unbuffered", [{}, {"PYTHONUNBUFFERED": "1"}], ids=["buffered", "unbuffered"])
-@pytest.mark.parametrize("arguments", [["--help"], ["list"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [["--help"], ["configs"]], ids=" ".join)
 def test_a_closed_pipe_ends_a_command_without_a_word(arguments, unbuffered):
     variables = {name: value for name, value in environment().items() if name != "PYTHONUNBUFFERED"} | unbuffered
     command = [sys.executable, "-c", "import sys; from posegen.cli import main; sys.exit(main())", *arguments]
