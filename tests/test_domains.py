@@ -31,7 +31,12 @@ NARROW = [
 ]
 FLOW, FULL = 8, 6  # iterations
 DRAWN = {
-    "gfla_drawn_faces": ["trainer.temporal_discriminator.widths=8,8", "batch_size=2", "train_length=2", "train_frames=3"],
+    "gfla_drawn_faces": [
+        "trainer.temporal_discriminator.widths=8,8",
+        "batch_size=2",
+        "train_length=2",
+        "train_frames=3",
+    ],
     "gfla_dancing_dolls": [
         "trainer.temporal_discriminator.widths=8,8",
         "trainer.temporal_discriminator.folded_widths=8,8",
