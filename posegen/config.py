@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 from . import plugin_access
 from .errors import ConfigError, nearest
 from .files import DATA_SUFFIXES, MOST_OF_A_FRAME, MOST_VALUES, read_plain, values
-from .registry import DATA_SAMPLERS, KINDS, LOOPS, check_arguments
+from .registry import DATA_SAMPLERS, HOOKS, KINDS, LOOPS, METRICS, check_arguments
 
 _INSIDE = Path(__file__).with_name("configs")
 CONFIGS = _INSIDE if _INSIDE.is_dir() else Path(__file__).parents[1] / "configs"
@@ -428,22 +428,35 @@ def _check_parts(node: Any, path: str) -> None:
 
 
 def _check_part(name: Any, arguments: dict[str, Any], path: str) -> None:
-    """Check the arguments of a part; if parts of several kinds have that name, those of any of them are accepted."""
+    """Check the arguments of a part; if parts of several kinds have that name, those of any of them are accepted.
+
+    Parts of networks and data come first: the others need posegen's and mmengine's engines, which take a second to
+    import and are not needed to use a model.
+    """
+    if not isinstance(name, str):
+        return
     errors = []
-    for part in _find_parts(name):
-        try:
-            check_arguments(part, arguments, where=f"{path.lstrip('.') or 'config'} ({name})", complete=False)
-            return
-        except ConfigError as error:
-            errors.append(error)
+    for find in (_find_parts_of_models, _find_parts):
+        for part in find(name):
+            try:
+                check_arguments(part, arguments, where=f"{path.lstrip('.') or 'config'} ({name})", complete=False)
+                return
+            except ConfigError as error:
+                errors.append(error)
     if errors:
         raise errors[0]
 
 
-def _find_parts(name: Any) -> list[Any]:
+def _find_parts_of_models(name: str) -> list[Any]:
+    """Return posegen's parts of a name whose kind is not of the engine."""
+    kinds = [kind for kind in KINDS.values() if kind not in (HOOKS, METRICS)]
+    for kind in kinds:
+        kind.import_from_location()
+    return [kind.module_dict[name] for kind in kinds if name in kind.module_dict]
+
+
+def _find_parts(name: str) -> list[Any]:
     """Return all parts of a name; of each kind and its ancestors the nearest."""
-    if not isinstance(name, str):
-        return []
     found = {}
     for kind in (*KINDS.values(), LOOPS, DATA_SAMPLERS):
         registry: Registry | None = kind

@@ -118,7 +118,7 @@ def _child(name: str, parent: Registry, scope: str = "posegen", locations: list[
     return REGISTRIES[-1]
 
 
-MODELS = _child("model", mmengine_registry.MODELS, locations=["posegen.models", "posegen.engine"])
+MODELS = _child("model", mmengine_registry.MODELS, locations=["posegen.models"])
 FLOW_ESTIMATORS = _child("flow_estimator", MODELS, "posegen_flow_estimator", ["posegen.models"])
 FLOW_PRIORS = _child("flow_prior", MODELS, "posegen_flow_prior", ["posegen.models"])
 RENDERERS = _child("renderer", MODELS, "posegen_renderer", ["posegen.models"])

@@ -56,11 +56,11 @@ from posegen_views.structure import ViewEncoder
 from posegen_views.views import ViewPairs
 
 from posegen import plugins
+from posegen.checkpoints import read_checkpoint
+from posegen.checkpoints.files import write_checkpoint
 from posegen.config import load_config
 from posegen.data import HeatmapEncoder
 from posegen.data.images import MOST_BYTES, read_image
-from posegen.engine.checkpoint import read_checkpoint
-from posegen.engine.checkpoint_files import write_checkpoint
 from posegen.engine.convert import convert
 from posegen.errors import DataError, PosegenError
 from posegen.evaluation.pairing import NamingConvention, pair_images

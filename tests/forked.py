@@ -26,10 +26,10 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from posegen import plugins
+from posegen.checkpoints.files import NUMBERED
 from posegen.cli import main
 from posegen.engine import PairTrainer
 from posegen.engine.checkpoint import VerifiedCheckpoints
-from posegen.engine.checkpoint_files import NUMBERED
 from posegen.engine.distributed import leave_process_group
 from posegen.engine.loop import StagedTrainLoop
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from posegen.engine import checkpoint_files, provenance
-from posegen.engine.checkpoint import read_checkpoint
-from posegen.engine.checkpoint_files import (
+from posegen.checkpoints import files as checkpoint_files
+from posegen.checkpoints import read_checkpoint
+from posegen.checkpoints.files import (
     fault_of,
     newest_sound,
     numbered,
@@ -23,6 +23,7 @@ from posegen.engine.checkpoint_files import (
     write_checkpoint,
     write_whole,
 )
+from posegen.engine import provenance
 from posegen.errors import CheckpointError
 
 RUN, OTHER_RUN = "0123456789abcdef" * 2, "f" * 32

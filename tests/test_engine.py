@@ -13,10 +13,10 @@ import torch
 from mmengine.hooks import Hook
 
 import posegen
+from posegen.checkpoints.files import SEAL_LENGTH
 from posegen.cli import main
 from posegen.config import load_config
 from posegen.engine import EndlessSampler, StageOptimizers, build_trainer, loop
-from posegen.engine.checkpoint_files import SEAL_LENGTH
 from posegen.errors import CheckpointError, PosegenError
 from posegen.losses import VGG19Features
 from posegen.records import collate_pairs

@@ -29,11 +29,11 @@ from posegen_metrics.lpips_distance import LPIPSDistance
 
 import posegen
 import posegen.engine.convert
+from posegen.checkpoints import load_weights, read_checkpoint
+from posegen.checkpoints.files import SEAL_LENGTH, write_checkpoint
 from posegen.cli import main
 from posegen.config import load_config
 from posegen.engine import build_trainer, reproduce_step
-from posegen.engine.checkpoint import load_weights, read_checkpoint
-from posegen.engine.checkpoint_files import SEAL_LENGTH, write_checkpoint
 from posegen.errors import CheckpointError
 from posegen.losses.features import VGG16Features, VGG19Features
 from posegen.untrusted import ALLOWED, MOST_PICKLE

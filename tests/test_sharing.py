@@ -18,9 +18,9 @@ from safetensors import safe_open
 
 import posegen
 from posegen import plugins, sharing
+from posegen.checkpoints.files import write_safetensors
 from posegen.cli import main
 from posegen.config import load_config
-from posegen.engine.checkpoint_files import write_safetensors
 from posegen.errors import CheckpointError, ConfigError, MissingWeightsError, PosegenError
 from posegen.hookspecs import hookimpl
 from posegen.registry import DATASETS, MODELS

@@ -56,3 +56,14 @@ assert all(getattr(posegen, name) for name in posegen.__all__)
 assert posegen.ops.LocalAttention
 """
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_a_model_is_used_without_importing_what_trains_one(tmp_path):
+    """Optimizers and hooks of mmengine import torch's FSDP and SymPy, which takes longer than a picture."""
+    command = ["transfer", "paperdolls", str(tmp_path), str(tmp_path / "pose.json")]
+    (tmp_path / "me.png").write_bytes(b"no picture")
+    script = f"import posegen\nposegen.Inferencer('paperdolls', device='cpu')\n{SCRIPT}"
+    done = subprocess.run([sys.executable, "-c", script, *command], capture_output=True, text=True, check=True)
+    modules = set(done.stderr.splitlines()[-1].split()[1:])
+    assert "posegen.models.composing_renderer" in modules
+    assert not modules & {"posegen.engine", "mmengine.hooks", "mmengine.optim", "torch.distributed.fsdp", "sympy"}

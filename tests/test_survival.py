@@ -21,10 +21,10 @@ import torch
 from mmengine.hooks import Hook
 from torch import nn
 
+from posegen.checkpoints.files import fault_of, numbered
 from posegen.cli import main
 from posegen.config import load_config
 from posegen.engine import EXIT_SAVED, Interrupted, NotFiniteError, StageOptimizers, build_trainer, reproduce_step
-from posegen.engine.checkpoint_files import fault_of, numbered
 from posegen.engine.interruption import SIGNALS, Interruption
 from posegen.engine.not_finite import Undo, check_finite
 from posegen.engine.randomness import SeededSamples, seed_all

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Convert; return 0."""
-    from ..engine.checkpoint_files import write_plain, write_safetensors
+    from ..checkpoints.files import write_plain, write_safetensors
     from ..engine.convert import convert
     from ..weights import SAFETENSORS, sha256
 

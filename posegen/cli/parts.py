@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Print the parts of one kind, or of all kinds; return 0."""
+    from .. import engine  # noqa: F401  registers its parts
     from ..evaluation import protocols
     from ..registry import KINDS
 

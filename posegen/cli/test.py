@@ -31,7 +31,8 @@ def run(parsed: argparse.Namespace) -> int:
     from mmengine.dist import barrier, is_main_process
 
     from ..api import load_model
-    from ..engine import build_tester, load_weights
+    from ..checkpoints import load_weights
+    from ..engine import build_tester
     from ..engine.test_outputs import SaveForScoring, SaveImages, TestSheet, saved_pairs
     from ..evaluation.report import check_report_folder
     from .scoring import check_scoring, remove_if_empty, score

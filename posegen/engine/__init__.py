@@ -1,9 +1,10 @@
 """Training of staged GANs by mmengine's Runner, with fixes of mmengine (``docs/architecture.md``)."""
 
+from ..checkpoints import load_weights, read_checkpoint
 from . import progress, run_status, sample_sheets, statistics  # noqa: F401  they register their hooks
 from .averaging import EMAHook
 from .build import build_tester, build_trainer
-from .checkpoint import PlainCheckpoints, VerifiedCheckpoints, load_weights, read_checkpoint
+from .checkpoint import PlainCheckpoints, VerifiedCheckpoints
 from .clip_trainer import ClipTrainer
 from .interruption import EXIT_SAVED, Interrupted
 from .loop import EndlessSampler, StagedTrainLoop

@@ -10,9 +10,9 @@ import torch
 from mmengine.hooks import Hook
 from torch import Tensor, nn
 
+from ..checkpoints import AVERAGED, check_weights
 from ..errors import ConfigError
 from ..registry import HOOKS
-from .checkpoint import AVERAGED, check_weights
 
 
 class WeightAverage:

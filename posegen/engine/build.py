@@ -11,13 +11,13 @@ from typing import Any
 from mmengine.config import Config
 
 from ..acceleration import Choices, accelerate, prepare_for_inference
+from ..checkpoints import read_checkpoint
+from ..checkpoints.files import LAST, numbered
 from ..config import RUNNER_KEYS, require, unresolved
 from ..data import require_dataset
 from ..errors import ConfigError, PosegenError
 from ..registry import DATASETS, FEATURE_NETWORKS
 from ..torchvision_import import import_torchvision
-from .checkpoint import read_checkpoint
-from .checkpoint_files import LAST, numbered
 from .distributed import in_first_process, join_process_group
 from .interruption import shield_worker
 from .randomness import SeededSamples

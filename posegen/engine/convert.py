@@ -9,11 +9,11 @@ from typing import Any
 from mmengine.config import Config
 from torch import Tensor, nn
 
+from ..checkpoints import read_checkpoint, state_of
 from ..config import require
 from ..errors import CheckpointError
 from ..models.published import ALIASES, is_published, our_name
 from ..registry import DISCRIMINATORS, MODELS
-from .checkpoint import read_checkpoint, state_of
 
 MOST_LISTED = 6
 """Keys that an error names."""

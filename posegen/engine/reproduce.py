@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checkpoints.files import write_whole
 from ..config import load_config
 from ..errors import CheckpointError
 from ..records import ClipBatch, PairBatch
 from ..registry import MODELS
 from ..weights import read_weights
-from .checkpoint_files import write_whole
 from .not_finite import NotFiniteError
 from .optimizers import StageOptimizers
 from .provenance import versions

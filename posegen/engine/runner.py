@@ -19,10 +19,10 @@ from mmengine.utils import apply_to
 from torch import nn
 
 from ..acceleration import Choices
+from ..checkpoints import check_weights, load_weights, read_checkpoint
+from ..checkpoints.files import newest_sound, write_checkpoint
 from ..console import discard_output
 from ..errors import CheckpointError
-from .checkpoint import check_weights, load_weights, read_checkpoint
-from .checkpoint_files import newest_sound, write_checkpoint
 from .distributed import broadcast_weights, in_first_process
 from .provenance import revision, versions
 from .run_status import RunHook

@@ -13,9 +13,9 @@ from mmengine.config import Config
 from torch import nn
 
 from .. import plugin_access
+from ..checkpoints import check_weights, read_model_weights
 from ..config import is_config, load_config, require
 from ..data import StructureEncoder
-from ..engine.checkpoint import check_weights, read_model_weights
 from ..errors import CheckpointError, ConfigError
 from ..registry import MODELS, STRUCTURE_ENCODERS
 from ..sharing import WEIGHTS, find_shared, is_shared, read_shared_config, with_config

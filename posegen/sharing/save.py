@@ -12,15 +12,14 @@ from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-import jinja2
 import torch
 from mmengine.config import Config
 from torch import Tensor, nn
 
 from .. import catalogue, plugin_access
+from ..checkpoints.files import write_safetensors, write_whole
 from ..config import require
 from ..data import KeypointLayout, require_dataset
-from ..engine.checkpoint_files import write_safetensors, write_whole
 from ..errors import CheckpointError, ConfigError, PosegenError
 from ..registry import DATASETS, REGISTRIES
 from ..version import __version__
@@ -217,6 +216,8 @@ def _required_plugins(content: Any) -> dict[str, str]:
 
 
 def _card(content: Mapping[str, Any], **values: Any) -> str:
+    import jinja2  # which takes 0.2 s, and only to write a model
+
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
