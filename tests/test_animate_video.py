@@ -17,7 +17,7 @@ from posegen.data.estimators import Figure, StructureEstimator
 from posegen.data.video import VideoReader
 from posegen.errors import DataError, InputError
 from posegen.hookspecs import hookimpl
-from posegen.inference.driving import Follower, distance, fill, in_frame, smooth
+from posegen.inference.driving import Follower, distance, drop_partial, fill, in_frame, smooth
 from posegen.visualization.video import VideoWriter
 
 from .pictures import refused, run
@@ -247,6 +247,13 @@ def test_frames_without_the_figure_are_filled(missing, places):
     assert filled == [None if place is None else pytest.approx(place, abs=0.1) for place in places]
 
 
+def test_a_pose_of_less_than_half_of_the_figure_is_none():
+    poses = [None, whole(0), *(Keypoints(whole(5).points, np.arange(18) < count) for count in (9, 8, 1))]
+    assert drop_partial(poses) == [None, *poses[1:3], None, None]
+    assert drop_partial([None, None]) == [None, None]
+    assert drop_partial(poses[3:]) == [poses[3], None]  # never the fullest
+
+
 def test_a_motion_without_any_figure_is_refused():
     with pytest.raises(InputError, match="no figure was found in any frame"):
         fill([None, None], "hold", LAYOUT)
@@ -307,6 +314,17 @@ def dance(here) -> Path:
     return write_video(here / "dance.mp4", frames, sound=True)
 
 
+def test_somebody_who_walks_out_of_the_frame_leaves_no_foot_to_hold(models, here, squares, capsys):
+    """The last frames show the left points of the figure alone, further and further right."""
+    write_video(here / "dance.mp4", [scene((x, 20)) for x in (38, 44, 50, 56, 60, 62)])
+    assert run(*animate(models, "--out", "moved.mp4", "--no-smoothing")) == 0
+    assert "2 of 6 frames do not show the figure, or less than half of it: the pose before is held" in (
+        capsys.readouterr().out
+    )
+    made = decoded(here / "moved.mp4")
+    assert np.abs(made[3].astype(int) - made[-1]).mean() < 1
+
+
 def animate(models: Path, *more: object, kind: str = "shared") -> list[object]:
     start = ["animate", models / kind, "--reference", "a.png", "--estimator", ESTIMATORS[kind][0]]
     return [*start, "--video", "dance.mp4", "--device", "cpu", *more]
@@ -317,7 +335,7 @@ def test_a_video_moves_a_picture(models, here, dance, squares, capsys, kind):
     before = {path.name for path in here.iterdir()}
     assert run(*animate(models, "--out", "moved.mp4", kind=kind)) == 0
     told = capsys.readouterr().out
-    assert "2 of 20 frames do not show the figure: the pose before is held (--missing)" in told
+    assert "2 of 20 frames do not show the figure, or less than half of it: the pose before is held (--missing)" in told
     assert "20 frames: moved.mp4" in told
     assert about(here / "moved.mp4") == about(dance)
     assert packets_of_sound(here / "moved.mp4") == packets_of_sound(dance)

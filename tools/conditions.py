@@ -209,6 +209,8 @@ CONDITIONS = (
            "estimated", "key_points_of_the_reference_are_estimated_where_those_of_the_frames_are_given"),
     Condition("prepare dance with a video alone", "refused: there are no frames", "refused, naming the estimators",
               "prepare", "videos_of_dancers_without_points_are_refused_naming_the_estimators"),
+    _video("somebody who walks out of the frame", "a foot is the pose that is held (at 44acf48)",
+           "the last pose of half of the figure", "somebody_who_walks_out_of_the_frame_leaves_no_foot_to_hold"),
     _video("a picture as --video", "taken (at 3074842)", "refused", "a_picture_is_no_video"),
     _video("a clip that was interrupted", "begins anew", "is gone on with",
            "a_clip_that_was_interrupted_is_gone_on_with"),

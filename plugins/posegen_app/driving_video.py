@@ -11,7 +11,7 @@ from posegen.data import KeypointLayout, Keypoints
 from posegen.data.estimators import load_estimator
 from posegen.data.video import VideoReader
 from posegen.errors import DataError
-from posegen.inference.driving import Follower, fill, in_frame, smooth
+from posegen.inference.driving import Follower, drop_partial, fill, in_frame, smooth
 
 
 def read_motion(
@@ -43,4 +43,4 @@ def read_motion(
         follower(in_frame(estimate(frame), frame))
     if all(points is None for points in follower.found):
         raise DataError(path.name, "no figure was found in any frame")
-    return [points for points in smooth(fill(follower.found, "hold", layout), fps) if points is not None]
+    return [points for points in smooth(fill(drop_partial(follower.found), "hold", layout), fps) if points is not None]

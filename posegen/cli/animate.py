@@ -256,7 +256,7 @@ def _find_poses(
     """Follow the figure through the video, and say in which frames it is missing or another one."""
     from rich.progress import track
 
-    from ..inference.driving import Follower, in_frame
+    from ..inference.driving import Follower, drop_partial, in_frame
 
     follower = Follower(float(video.fps), parsed.subject, [*unfinished.poses])
     known = len(unfinished.poses)
@@ -265,8 +265,9 @@ def _find_poses(
         unfinished.add_pose(follower(in_frame(estimate(frame), frame)))
     if not any(points is not None for points in unfinished.poses):
         unfinished.remove()
-    _say_what_was_followed(parsed, follower, unfinished.poses, float(video.fps))
-    return unfinished.poses
+    found = drop_partial(unfinished.poses)
+    _say_what_was_followed(parsed, follower, found, float(video.fps))
+    return found
 
 
 def _say_what_was_followed(parsed: argparse.Namespace, follower: Follower, found: Motion, fps: float) -> None:
@@ -277,8 +278,9 @@ def _say_what_was_followed(parsed: argparse.Namespace, follower: Follower, found
     if missing == len(found):
         raise DataError(parsed.video or parsed.structures, "no figure was found in any frame")
     if missing:
+        partly = ", or less than half of it" if parsed.video else ""
         what = {"hold": "the pose before is held", "interpolate": "poses are interpolated", "skip": "they are skipped"}
-        print(f"{missing} of {len(found)} frames do not show the figure: {what[parsed.missing]} (--missing)")
+        print(f"{missing} of {len(found)} frames do not show the figure{partly}: {what[parsed.missing]} (--missing)")
 
 
 def _targets(frames: Iterable[np.ndarray | None], motion: Motion) -> Iterator[PoseInput]:

@@ -25,6 +25,9 @@ PATIENCE = 1.0
 LEAST_SIZE = 1 / 3
 """Least size of a figure that is followed instead of a lost one, in median sizes of that. Smaller ones are as a rule
 parts of somebody who comes or goes, or nobody at all: estimators see people in furniture for single frames."""
+LEAST_SEEN = 0.5
+"""Least number of points of a pose, as a share of those of the motion's fullest pose: of somebody who walks out of the
+frame a foot is left, which is no pose to hold."""
 
 Motion = list[Keypoints | None]
 """The pose of each frame; None: the figure is not there."""
@@ -112,6 +115,13 @@ def distance(before: Keypoints, after: Keypoints) -> float:
     if not both.any():
         return np.inf
     return float(np.linalg.norm(after.points[both] - before.points[both], axis=1).mean()) / subject_size(before)
+
+
+def drop_partial(found: Sequence[Keypoints | None]) -> Motion:
+    """Return a motion without the poses that show less than :data:`LEAST_SEEN` of the figure's points."""
+    counts = [0 if points is None else int(points.present.sum()) for points in found]
+    least = LEAST_SEEN * max(counts, default=0)
+    return [None if count < least else points for points, count in zip(found, counts, strict=True)]
 
 
 def fill(found: Sequence[Keypoints | None], missing: str, layout: KeypointLayout) -> Motion:
