@@ -17,6 +17,7 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import av
 import numpy as np
@@ -38,7 +39,7 @@ from posegen.data.generated import COMPOSITE, SOURCE_TYPE
 from posegen.data.images import to_uint8
 from posegen.data.pose_files import own_content
 from posegen.errors import ConfigError, DataError, InputError
-from posegen.inference import interpolate_keypoints, read_clip
+from posegen.inference import cutout, interpolate_keypoints, read_clip
 from posegen.ops import LocalAttention, warp
 from posegen.registry import MODELS
 from posegen.visualization.video import VideoWriter
@@ -734,8 +735,18 @@ def test_the_background_of_a_photograph_is_removed_replaced_and_kept(client, mod
 
     content = io.BytesIO()
     Image.fromarray(photograph).save(content, "png")
-    assert client.upload("source-files", "a.png", content.getvalue())[5]["visible"] is True
+    chosen = client.upload("source-files", "a.png", content.getvalue())[5]
+    assert chosen["visible"] is True
+    assert chosen["value"] == "filled behind the figure"
+    fills = mock.Mock(wraps=cutout.filled)
+    monkeypatch.setattr(cutout, "filled", fills)
+    by_default = result()
+    move(client, 2)
+    move(client, -2)
+    assert fills.call_count == 1  # not for each pose
+    assert choose("as in the photograph") is None
     own = result()
+    assert not np.array_equal(own, by_default)
     assert choose("white") is None
     white = result()
     assert (white[:, 16:] == 255).all()
@@ -744,7 +755,7 @@ def test_the_background_of_a_photograph_is_removed_replaced_and_kept(client, mod
     assert whole.shape == photograph.shape
     assert (whole[:, 100:] == 255).all()
     assert choose("filled behind the figure") is None
-    assert (result()[:, 16:] != 255).any()
+    assert np.array_equal(result(), by_default)
     assert is_marked(pasted(), COMPOSITE.source_type)
     whole = np.array(Image.open(io.BytesIO(pasted())))
     assert np.array_equal(whole[:, 112:], photograph[:, 112:])  # beyond the mask, a half, and its soft rim
@@ -773,6 +784,8 @@ def test_the_background_of_a_photograph_is_removed_replaced_and_kept(client, mod
     assert said["text"].startswith("the picture: no figure is found at its key points")
     assert "--" not in said["text"]
     assert choose("your picture")["text"] == "Give a picture for the background."
+    client.trigger("examples", "chosen", {"index": 0})
+    assert client.upload("source-files", "a.png", content.getvalue())[5]["value"] == "as in the photograph"
     assert client.trigger("examples", "chosen", {"index": 0})[5]["visible"] == "hidden"
 
 

@@ -332,10 +332,9 @@ class _Page:
         if len(paths) == 1 and (content := read_result(paths[0])) is not None:
             return self._load_result(paths[0], content)
         sample = self.main.read_sample(paths)
-        backdrop = None if before is None else before.sample.backdrop
         if sample.structure is not None or not self.has_points:
             text = "" if self.has_points else "Choose the structure of this picture below."
-            source = Source(replace(sample, backdrop=backdrop), next(self.numbers))
+            source = Source(self._in_front(sample, before), next(self.numbers))
             return *self._loaded(source, target), note(text)
         try:
             found, reason = self.main.estimate(paths[0]), "No figure was found in this picture."
@@ -347,8 +346,14 @@ class _Page:
             return *self._loaded(Source(rest, next(self.numbers)), target), note(text)
         text = "The key points are estimated." if len(found) == 1 else f"{len(found)} people: the largest is chosen."
         figures = found if len(found) > 1 else []
-        source = Source(replace(found[0], backdrop=backdrop), next(self.numbers), figures)
+        source = Source(self._in_front(found[0], before), next(self.numbers), figures)
         return *self._loaded(source, target), note(text)
+
+    def _in_front(self, sample: Sample, before: Source | None) -> Sample:
+        """Return a photograph with the background of the one before, or with the default one."""
+        if before is None or before.is_example:
+            return replace(sample, backdrop=self.main.default_backdrop(sample))
+        return replace(sample, backdrop=before.sample.backdrop)
 
     def _load_result(self, path: Path, content: Any) -> tuple:
         """Go on from a result that the page saved."""

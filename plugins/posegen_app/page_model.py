@@ -23,7 +23,7 @@ from posegen.data.images import (
     to_uint8,
 )
 from posegen.data.pose_files import in_pixels
-from posegen.errors import ConfigError, DataError, InputError
+from posegen.errors import ConfigError, DataError, InputError, PosegenError
 from posegen.inference import (
     Framing,
     Inferencer,
@@ -143,6 +143,7 @@ class PageModel:
         self._lock = threading.Lock()
         self._masking = threading.Lock()
         self._segmenter: Segment | None = None
+        self._filled: tuple[np.ndarray, Cutout] | None = None  # the last picture that was filled, and its cutout
         self.gallery = read_gallery(inferencer, examples) if examples else Gallery()
 
     # Files
@@ -317,6 +318,17 @@ class PageModel:
         with self._masking:
             return self._segmenter(image, keypoints)
 
+    def default_backdrop(self, sample: Sample) -> Backdrop | None:
+        """Return the background for a photograph: its own, filled behind the figure, if the figure can be cut out."""
+        if not (self.cuts_out and isinstance(sample.structure, Keypoints)):
+            return None
+        try:
+            backdrop = self.backdrop(FILLED)
+            self.check_figure(replace(sample, backdrop=backdrop))
+        except PosegenError:  # the photograph stays as it is, and the choice of a background says what is missing
+            return None
+        return backdrop
+
     def read_backdrop(self, path: Path) -> Backdrop | None:
         """Read the picture of a background.
 
@@ -420,7 +432,7 @@ class PageModel:
         picture, own = sample.picture, sample.structure
         if isinstance(own, Keypoints):
             _check_points(own)
-            cutout = None if sample.backdrop is None else sample.backdrop.cutout
+            cutout = self._cutout(sample)
         else:
             picture, own, cutout = resize_image(picture, self.size), self._encode(own), None
         blank = np.zeros((*self.size, 3), np.uint8)  # targets are in pixels of the model's size
@@ -428,6 +440,15 @@ class PageModel:
         given = PoseInput(picture, own, NAME, cutout=cutout)
         for one, target in zip(self.inferencer.prepare_inputs(given, encoded, Framing("none")), targets, strict=True):
             yield replace(one, target=target) if isinstance(target, Keypoints) else one
+
+    def _cutout(self, sample: Sample) -> Cutout | None:
+        """Return the cutout of a sample's background; one that fills the picture does it once, not for each pose."""
+        if sample.backdrop is None or not sample.backdrop.cutout.fills:
+            return None if sample.backdrop is None else sample.backdrop.cutout
+        if self._filled is None or self._filled[0] is not sample.picture:
+            cutout = sample.backdrop.cutout.cut(Photograph(sample.picture), sample.structure, NAME)[1]
+            self._filled = sample.picture, cutout
+        return self._filled[1]
 
     def _encode(self, structure: Structure) -> Tensor:
         """Encode a structure as S H W (or S 1 1); key points are in pixels of the model's size."""
