@@ -17,6 +17,7 @@ from posegen_people.pairs import AnnotatedPairs, CocoPairs
 from posegen.checking import check_data
 from posegen.data import HeatmapEncoder, Keypoints, convert_keypoints
 from posegen.data.images import write_image
+from posegen.data.keypoints import select_keypoints
 from posegen.errors import ConfigError, DataError, InputError
 from posegen.inference import read_keypoint_file
 from posegen.losses import FeatureCache, LossInputs
@@ -136,7 +137,7 @@ def test_a_conversion_keeps_the_rest_of_the_record():
     ("own", "layout", "lacking"),
     [
         (OPENPOSE_18, LSP_14, "head top"),
-        (LSP_14, COCO_17, "nose, left eye, right eye, left ear, right ear"),
+        (LSP_14, COCO_17, "left eye, right eye, left ear, right ear"),
         (COCO_17, BODY_25, "left big toe, left small toe, left heel, right big toe, right small toe, right heel"),
     ],
     ids=lambda value: getattr(value, "name", None),
@@ -193,13 +194,22 @@ def test_a_list_of_a_named_layout_is_converted_and_what_it_lacks_is_missing(tmp_
     assert pair.source_structure.shape == (18, *SIZE)
     assert pair.source_structure[OPENPOSE_18.names.index("left knee"), 44, 20] == 1
     found = pair.source_structure.amax((1, 2)) > 0
-    face = ("nose", "left eye", "right eye", "left ear", "right ear")
+    face = ("left eye", "right eye", "left ear", "right ear")
     assert [name for name, there in zip(OPENPOSE_18.names, found, strict=True) if not there] == [
         name for name in OPENPOSE_18.names if name in face
     ]
     report = check_data({"train_dataloader": {"dataset": dataset}})
     assert report.findings == []
     assert report.splits["train"].points == 2 * 14  # as listed
+
+
+@pytest.mark.parametrize(("names", "nose"), [(LSP_14.names, [10, 20]), ((*LSP_14.names, "nose"), None)])
+def test_the_middle_of_the_head_stands_in_for_a_nose_that_the_other_layout_does_not_have(names, nose):
+    points = np.zeros((len(names), 2))
+    points[names.index("neck")], points[names.index("head top")] = [12, 30], [8, 10]
+    found = select_keypoints(Keypoints(points, [name != "nose" for name in names]), names, OPENPOSE_18)
+    assert found.present[0] == (nose is not None)
+    assert nose is None or found.points[0].tolist() == nose
 
 
 def test_a_foreground_of_another_layout_and_a_structure_without_points_are_refused(tmp_path):

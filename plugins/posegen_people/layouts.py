@@ -96,6 +96,7 @@ def _layout(
         colors=tuple(colors),
         parts=body_parts(names),
         means=tuple(means),
+        stand_ins=(("nose", ("neck", "head top")),) if "nose" in number else (),
         rest=rest_pose(names),
     )
 

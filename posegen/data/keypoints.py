@@ -59,6 +59,8 @@ class KeypointLayout:
         parts: rigid parts, for flow priors; the length of the first one measures the subject. Default: none.
         means: points that are the mean of others where they are missing: name, and names of the others, which may be
             points of other layouts. For :func:`convert_keypoints`.
+        stand_ins: the same for points that another layout does not have at all: where it has them, a missing one stays
+            missing, as the nose of somebody who is seen from behind.
         rest: pose to start an edit with: (x, y) one a point, in any unit, y down; None for a point that it lacks.
             Default: none.
         margin: how far pictures show more than the points on each side, as a share of the points' width and height:
@@ -72,6 +74,7 @@ class KeypointLayout:
     colors: tuple[tuple[int, int, int], ...]
     parts: tuple[RigidPart, ...] = ()
     means: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    stand_ins: tuple[tuple[str, tuple[str, ...]], ...] = ()
     rest: tuple[tuple[float, float] | None, ...] = ()
     margin: float = 0.15
 
@@ -146,8 +149,8 @@ class Keypoints:
 def convert_keypoints(keypoints: Keypoints, names: Sequence[str], layout: KeypointLayout) -> Keypoints:
     """Convert key points to another layout by the names of the points.
 
-    A point that is missing becomes the mean that ``layout.means`` gives, if all points of the mean are present. Points
-    that the layout does not have are dropped; ``frame``, ``listed`` and ``chosen`` stay.
+    A point that is missing becomes the mean that ``layout.means`` or ``layout.stand_ins`` give, if all points of the
+    mean are present. Points that the layout does not have are dropped; ``frame``, ``listed`` and ``chosen`` stay.
 
     Args:
         keypoints: the points.
@@ -165,7 +168,7 @@ def convert_keypoints(keypoints: Keypoints, names: Sequence[str], layout: Keypoi
 def lacking_points(names: Sequence[str], layout: KeypointLayout) -> list[str]:
     """Return the points of a layout that neither stand among *names* nor are means of such."""
     known = set(names)
-    for name, others in layout.means:
+    for name, others in (*layout.means, *layout.stand_ins):
         if known.issuperset(others):
             known.add(name)
     return [name for name in layout.names if name not in known]
@@ -180,7 +183,8 @@ def select_keypoints(keypoints: Keypoints, names: Sequence[str], layout: Keypoin
     points = {
         name: point for name, point, present in zip(names, keypoints.points, keypoints.present, strict=True) if present
     }
-    for name, others in layout.means:
+    stand_ins = [(name, others) for name, others in layout.stand_ins if name not in names]
+    for name, others in (*layout.means, *stand_ins):
         if name not in points and points.keys() >= set(others):
             points[name] = np.mean([points[other] for other in others], axis=0)
     missing = np.zeros(2, np.float32)
