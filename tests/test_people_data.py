@@ -236,7 +236,7 @@ def test_the_person_with_most_points_is_chosen(tmp_path):
         ({"people": [{"pose_keypoints_2d": [[1, 2, 1]] * 18}]}, "18 numbers, .*; each point .* all in one list"),
         ({"people": [{"pose_keypoints_2d": [1] * 10}]}, r"10 numbers, .* \(133 points\)$"),
         ({"people": [{}]}, "no list"),
-        ({"people": [{"pose_keypoints_2d": [float("nan")] * 54}]}, "nan is no number between ±1,000,000"),
+        ({"people": [{"pose_keypoints_2d": [float("inf")] * 54}]}, "inf is no number between ±1,000,000"),
         ({"people": [{"pose_keypoints_2d": [9999999.778] * 54}]}, "9999999.778 is no number between ±1,000,000"),
         ({"people": [{"pose_keypoints_2d": ["x" * 900] * 54}]}, "'x{30,40} is no number"),
         ({"people": [openpose(18)], "canvas_width": 64}, "64 wide and None high; give whole pixels"),
@@ -355,8 +355,8 @@ def test_names_of_a_coco_category_are_used(tmp_path):
     data = coco_set({"image_id": 0, "keypoints": [1, 2, 2, 3, 4, 1, 5, 6, 2], "bbox": [0, 0, 9, 9]})
     data["categories"][0]["keypoints"] = ["left_knee", "head_top", "neck"]
     keypoints = read_keypoints(write_json(tmp_path / "coco.json", data))
-    assert keypoints.points[keypoints.present].tolist() == [[5, 6], [1, 2]]
-    assert np.flatnonzero(keypoints.present).tolist() == [NECK, OPENPOSE_18.names.index("left knee")]
+    assert keypoints.points[keypoints.present].tolist() == [[4, 5], [5, 6], [1, 2]]  # the first: half of the head
+    assert np.flatnonzero(keypoints.present).tolist() == [0, NECK, OPENPOSE_18.names.index("left knee")]
 
 
 def test_a_coco_file_of_many_images_needs_the_image(tmp_path):
