@@ -67,3 +67,10 @@ def test_a_model_is_used_without_importing_what_trains_one(tmp_path):
     modules = set(done.stderr.splitlines()[-1].split()[1:])
     assert "posegen.models.composing_renderer" in modules
     assert not modules & {"posegen.engine", "mmengine.hooks", "mmengine.optim", "torch.distributed.fsdp", "sympy"}
+
+
+@pytest.mark.parametrize("arguments", [["show", "models", "PairTrainer"], ["list", "models"]], ids=" ".join)
+def test_commands_that_show_parts_import_those_of_the_engine(arguments):
+    status, _, printed = started(*arguments)
+    assert status == 0
+    assert "posegen.engine.trainer" in printed

@@ -47,7 +47,7 @@ def _show_protocol(protocol: Protocol) -> None:
 
 def _show_part(kind: str, name: str) -> None:
     """Print where a part comes from, its arguments, and its docstring."""
-    from .. import plugin_access
+    from .. import engine, plugin_access  # noqa: F401  the engine registers its parts
     from ..registry import KINDS
 
     part = KINDS[kind].get(name)
