@@ -458,7 +458,10 @@ def _find_parts_of_models(name: str) -> list[Any]:
 def _find_parts(name: str) -> list[Any]:
     """Return all parts of a name; of each kind and its ancestors the nearest."""
     found = {}
-    for kind in (*KINDS.values(), LOOPS, DATA_SAMPLERS):
+    kinds = (*KINDS.values(), LOOPS, DATA_SAMPLERS)
+    for kind in kinds:
+        kind.import_from_location()  # the engine also registers parts of other kinds: trainers
+    for kind in kinds:
         registry: Registry | None = kind
         while registry is not None:  # up to mmengine's own
             registry.import_from_location()

@@ -74,3 +74,16 @@ def test_commands_that_show_parts_import_those_of_the_engine(arguments):
     status, _, printed = started(*arguments)
     assert status == 0
     assert "posegen.engine.trainer" in printed
+
+
+def test_arguments_of_a_trainer_are_checked_before_the_engine_is_imported():
+    script = """
+from posegen.config import load_config
+from posegen.errors import ConfigError
+try:
+    load_config("gfla_paperdoll", {"trainer.nonsense": 1})
+except ConfigError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "has no argument 'nonsense'" in done.stdout
