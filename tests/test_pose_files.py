@@ -455,6 +455,9 @@ def test_a_point_of_nan_or_null_is_missing(tmp_path, form, unknown):
         ("a.npz", {"pose": np.zeros(3)}, "arrays 'pose'"),
         ("a.pkl", b"\x80\x04.", "3 bytes"),
         ("a.npy", np.array([{}], object), "278 bytes"),  # pickled, and not loaded
+        ("a.npy", "", "0 bytes"),
+        ("a.npz", b"PK\x03\x04 no archive", "15 bytes"),
+        ("a.jsonl", "[" * 100_000, "100,000 bytes"),
     ],
 )
 def test_a_file_that_no_plugin_reads_is_described(tmp_path, name, content, words):

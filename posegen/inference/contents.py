@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -23,7 +24,7 @@ def describe_content(path: Path) -> str:
     describe = _DESCRIBED.get(path.suffix.lower(), _text)
     try:
         return printable(describe(path))[:MOST_LETTERS]
-    except (DataError, ConfigError, ValueError, OSError):
+    except (DataError, ConfigError, ValueError, OSError, EOFError, RecursionError, BadZipFile):
         return f"{path.stat().st_size:,} bytes"
 
 
