@@ -257,6 +257,18 @@ def picture(height, width):
     return np.stack([x * 255 // width, y * 255 // height, (x + y) % 256], 2).astype(np.uint8)
 
 
+@pytest.mark.parametrize(("places", "warned"), [((650, 700, 760), False), ((150, 500, 860), True)])
+def test_a_motion_that_makes_the_figure_small_is_told_once(places, warned, recwarn):
+    source = person(1, 650, 300)
+    motion = [person(1, x, 300) for x in places]
+    one = framer(source, picture(600, 1000), motion=motion)
+    for pose in motion:
+        one.pair(PoseInput(None, pose), "walk")
+    told = [str(warning.message) for warning in recwarn if "goes so far" in str(warning.message)]
+    assert len(told) == warned
+    assert not warned or "sees the figure " in told[0]
+
+
 def test_a_single_pose_has_no_motion():
     with pytest.raises(InputError, match="no motion"):
         framer(person(1, 150, 80), picture(300, 300), Framing("auto", "motion")).pair(PoseInput(None, person(1)), "p")

@@ -211,6 +211,8 @@ CONDITIONS = (
               "prepare", "videos_of_dancers_without_points_are_refused_naming_the_estimators"),
     _video("somebody who walks out of the frame", "a foot is the pose that is held (at 44acf48)",
            "the last pose of half of the figure", "somebody_who_walks_out_of_the_frame_leaves_no_foot_to_hold"),
+    Condition("a motion that goes far", "coarse results without a word (at 44acf48)", "told", "framing",
+              "a_motion_that_makes_the_figure_small_is_told_once"),
     _video("a picture as --video", "taken (at 3074842)", "refused", "a_picture_is_no_video"),
     _video("a clip that was interrupted", "begins anew", "is gone on with",
            "a_clip_that_was_interrupted_is_gone_on_with"),

@@ -63,6 +63,10 @@ def warn_of_points(keypoints: Keypoints, size: tuple[int, ...], name: str) -> No
         warnings.warn(f"{name}: {problem}", stacklevel=3)
 
 
+LEAST_SIZE = 0.5
+"""Least size of a figure in what the model sees of a motion, as a share of that in its own pose; else a warning."""
+
+
 @dataclass(frozen=True)
 class Framing:
     """Crop of a photograph for the model, and fit of target poses to it.
@@ -187,7 +191,19 @@ class Framer:
         if self._window is None:
             poses = [one for one in self._motion if not one.listed]
             self._window = self._choose([self._place(one, name)(one) for one in poses])
+            self._warn_of_distance(self._window, name)
         return place, self._window
+
+    def _warn_of_distance(self, window: Window, name: str) -> None:
+        """Warn if a motion goes so far that the model sees the figure much smaller than it could."""
+        size = self._choose([]).height / window.height
+        if size < LEAST_SIZE:
+            warnings.warn(
+                f"{name}: the motion goes so far from its first place that the model sees the figure {size:.0%} as "
+                "large as in its own pose, so results are coarse; they are sharper from a part of the video in which "
+                "the figure stays in one place, or from one that is cropped to it",
+                stacklevel=2,
+            )
 
     def _place(self, pose: Keypoints, name: str) -> Placement:
         """Return how a pose comes into the source's picture: those of a clip that share a frame in the same way."""
