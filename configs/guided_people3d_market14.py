@@ -1,5 +1,5 @@
 # The shipped model "people3d", which was trained on drawn people, goes on with photographs: Market-1501 with 14 points
-# an image, 128×64. The points are converted to the model's 18; the face has none.
+# an image, 128×64. The points are converted to the model's 18: a nose in the middle of the head, no eyes and ears.
 #   posegen prepare market ARCHIVE data/market14 --keypoints market-points14-train.csv market-points14-test.csv
 #   posegen train configs/guided_people3d_market14.py
 _base_ = "guided_market14.py"

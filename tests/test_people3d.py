@@ -328,27 +328,6 @@ def test_people_can_stand_in_front_of_one_color():
         People3D(3, structure, plain=2)
 
 
-def test_pictures_can_be_soft_as_those_of_distant_cameras():
-    structure = dict(type="HeatmapEncoder", layout="openpose18", sigma=4)
-    sharp, soft = People3D(6, structure), People3D(6, structure, soft=1)
-
-    def detail(image):
-        return float((image[:, 1:] - image[:, :-1]).abs().mean())
-
-    pairs = [(sharp[index], soft[index]) for index in range(6)]
-    for before, after in pairs:
-        assert torch.equal(before.flow, after.flow)
-        assert torch.equal(after.source, soft[int(after.name[6:12])].source)  # the same each time
-        assert not torch.equal(before.source, after.source)
-    for name in ("source", "target"):
-        details = [(detail(getattr(before, name)), detail(getattr(after, name))) for before, after in pairs]
-        assert np.mean([after for _, after in details]) < 0.95 * np.mean([before for before, _ in details])
-    some = People3D(6, structure, soft=0.5)
-    assert {torch.equal(some[index].source, sharp[index].source) for index in range(6)} == {True, False}
-    with pytest.raises(ConfigError, match="soft"):
-        People3D(3, structure, soft=-1)
-
-
 def test_turns_are_in_the_range_that_was_asked_for():
     data = pairs(6, turn=(60, 90))
     turns = np.degrees([data.turn(index) for index in range(6)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +41,8 @@ from .wardrobe import Dressed, dress, random_outfit
 
 SMALLEST, LARGEST = 32, 512
 """Smallest and largest side of a picture in pixels; flow is stored in 16 bits."""
-STREAM = {"pairs": 0, "clips": 1, "background": 2, "sensor": 3, "points": 4, "plain": 5, "soft": 6}
+STREAM = {"pairs": 0, "clips": 1, "background": 2, "sensor": 3, "points": 4, "plain": 5}
 """Streams of random numbers that are independent of each other."""
-SOFT_BLUR = (0.002, 0.012)
-"""Least and largest blur of soft pictures, as a share of their height."""
 FACE = tuple(name for name in POINTS if name.split()[-1] in ("nose", "eye", "ear"))
 PARTS = {
     "head": ("head", "neck"),
@@ -98,8 +96,6 @@ class People3D(PairDataset):
             training.
         plain: share of the pairs whose person stands in front of one color, as figures do that are cut out of a
             photograph; for training. In half of them it is the mean color of the source's background.
-        soft: share of the pairs that are seen as by a distant or cheap camera, both pictures with the same blur, and
-            each with its own light and noise; for training.
 
     Raises:
         ConfigError: a size, length, share or seed out of range, an encoder of another layout, a folder without
@@ -121,7 +117,6 @@ class People3D(PairDataset):
         point_noise: float = 0.0,
         point_dropout: float = 0.0,
         plain: float = 0.0,
-        soft: float = 0.0,
     ) -> None:
         self.size = check_drawing("People3D", size, SMALLEST, seed, length=length)
         if max(self.size) > LARGEST:
@@ -130,12 +125,12 @@ class People3D(PairDataset):
         if turn is not None and not (len(turn) == 2 and 0 <= turn[0] <= turn[1] <= 180):
             raise ConfigError(f"People3D: turn is (least, largest) angle in degrees, 0 to 180; got {turn}")
         self.turns = None if turn is None else (float(turn[0]), float(turn[1]))
-        if not (0 <= point_noise <= 1 and 0 <= point_dropout < 1 and 0 <= plain <= 1 and 0 <= soft <= 1):
+        if not (0 <= point_noise <= 1 and 0 <= point_dropout < 1 and 0 <= plain <= 1):
             raise ConfigError(
-                "People3D: point_noise, plain and soft are 0 to 1, and point_dropout 0 to below 1; got "
-                f"{point_noise}, {plain}, {soft} and {point_dropout}"
+                "People3D: point_noise and plain are 0 to 1, and point_dropout 0 to below 1; got "
+                f"{point_noise}, {plain} and {point_dropout}"
             )
-        self.point_noise, self.point_dropout, self.plain, self.soft = point_noise, point_dropout, plain, soft
+        self.point_noise, self.point_dropout, self.plain = point_noise, point_dropout, plain
         self.structure = STRUCTURE_ENCODERS.build_part(structure)
         check_layout(self.structure, type(self).__name__)
         self.photographs = find_photographs(backgrounds)
@@ -199,18 +194,7 @@ class People3D(PairDataset):
         return record[()]
 
     def _images(self, record: np.void, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return source and target of a record, uint8 H W 3, in front of one color or soft as this data set wants."""
-        source, target = self._in_front_of_one_color(record, index)
-        rng = np.random.default_rng([self.seed, index, STREAM["soft"]])
-        if rng.random() >= self.soft:
-            return source, target
-        blur = rng.uniform(*SOFT_BLUR) * self.size[0]
-        first, second = (
-            take(image / 255, replace(random_sensor(rng, self.size[0]), blur=blur), rng) for image in (source, target)
-        )
-        return first, second
-
-    def _in_front_of_one_color(self, record: np.void, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return source and target of a record, uint8 H W 3, in front of one color where this data set wants it."""
         source, target, (in_source, in_target) = record["source"], record["target"], record["covered"]
         rng = np.random.default_rng([self.seed, index, STREAM["plain"]])
         if rng.random() >= self.plain:
