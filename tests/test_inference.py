@@ -27,7 +27,6 @@ from posegen.inference import (
     describe_size,
     prepare_checked,
     prepare_subject,
-    read_keypoints,
 )
 from posegen.inference.cutout import filled
 from posegen.ops import resize_flow
@@ -382,22 +381,6 @@ def test_arguments_that_do_not_fit_together_are_refused(inferencer, place):
         inferencer.infer(place / "a.png", torch.zeros(18, 16, 16), place / "a.json")
     with pytest.raises(InputError, match="batch_size must be 1 or more"):
         inferencer.infer(place / "a.png", place / "b.json", place / "a.json", batch_size=0)
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "words"),
-    [
-        ("a.json", "[[1, 2], [3, 4]]", ", a list of 2"),
-        ("b.json", '{"pose": 1, "id": 2}', ", an object with 'pose', 'id'"),
-        ("c.json", "{}", ", an object with nothing in it"),
-        ("d.json", "3", ", int"),
-        ("e.xml", "<", ""),
-    ],
-)
-def test_a_file_that_no_plugin_reads_is_described(tmp_path, name, text, words):
-    (tmp_path / name).write_text(text)
-    with pytest.raises(DataError, match=rf"from this file{words}\ndocs/formats\.md lists the supported formats"):
-        read_keypoints(tmp_path / name, LAYOUT)
 
 
 def test_structures_other_than_key_points_are_given_as_their_encoder_takes_them(tmp_path):

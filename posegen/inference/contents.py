@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -24,7 +23,7 @@ def describe_content(path: Path) -> str:
     describe = _DESCRIBED.get(path.suffix.lower(), _text)
     try:
         return printable(describe(path))[:MOST_LETTERS]
-    except (DataError, ConfigError, ValueError, OSError, EOFError, RecursionError, BadZipFile):
+    except (DataError, ConfigError, ValueError, OSError, EOFError, RecursionError):
         return f"{path.stat().st_size:,} bytes"
 
 
@@ -52,14 +51,9 @@ def _array(path: Path) -> str:
     return f"an array {'×'.join(map(str, array.shape))} of {array.dtype}"
 
 
-def _arrays(path: Path) -> str:
-    with np.load(path, allow_pickle=False) as arrays:
-        return f"arrays {', '.join(map(repr, arrays.files[:MOST_KEYS]))}"
-
-
 def _text(path: Path) -> str:
     words = read_text(path, MOST_OF_A_FRAME).split()
-    return f"a text of {len(words)} words: {' '.join(words)[:FIRST_LETTERS]!r}" if words else "an empty file"
+    return f"a text that begins {' '.join(words)[:FIRST_LETTERS]!r}" if words else "an empty file"
 
 
 _DESCRIBED: dict[str, Callable[[Path], str]] = {
@@ -68,5 +62,4 @@ _DESCRIBED: dict[str, Callable[[Path], str]] = {
     ".yml": _yaml,
     ".jsonl": _lines,
     ".npy": _array,
-    ".npz": _arrays,
 }
