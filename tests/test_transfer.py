@@ -311,7 +311,9 @@ def test_commands_describe_the_size_and_warn_of_points_outside(models, here, cap
     outside = "p1, target: 3 of 18 key points lie outside of the picture, which has 40×48 pixels"
     with pytest.warns(UserWarning, match=outside):
         assert run(command, models / "shared", "a.png", "poses/p1.json") == 0
-    assert capsys.readouterr().err.startswith("the model works at 32×32 pixels; a.png, 40×48, is cropped")
+    told = capsys.readouterr().err
+    assert told.startswith("the model works at 32×32 pixels; a.png, 40×48, is cropped")
+    assert "; results have the size of the source\n" in told
 
 
 # Files that belong together

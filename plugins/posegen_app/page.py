@@ -345,6 +345,8 @@ class _Page:
             text = f"{reason} Open “Points of the source” and drag them into place."
             return *self._loaded(Source(rest, next(self.numbers)), target), note(text)
         text = "The key points are estimated." if len(found) == 1 else f"{len(found)} people: the largest is chosen."
+        if not (target is not None and self.target_editor.is_chosen(target)):
+            text += " Choose a target, or drag the points of its pose."
         figures = found if len(found) > 1 else []
         source = Source(self._in_front(found[0], before), next(self.numbers), figures)
         return *self._loaded(source, target), note(text)

@@ -279,7 +279,7 @@ def read_checked(
     if parsed.background is not None:
         sources = cut_out_opaque(sources, encoder.layout, parsed.estimator, fills)
     if size := describe_size(model.config, encoder.layout, sources, parsed.crop):
-        print(size, file=sys.stderr)
+        print(f"{size}; results have the size of the source" if parsed.resize_back else size, file=sys.stderr)
     without = sum(one.picture is None for one in targets)
     if encoder.sees_image and without:
         print(

@@ -377,7 +377,9 @@ watch("hovered", () => { hovers.answered(); renderOrigins(); });
 watch("saved", saveFile);
 watch(["photograph", "has_photograph"], () => {
   render();
-  if (props.photograph) find("photograph").scrollIntoView({ block: "nearest" });
+  if (!props.photograph) return;
+  const show = () => find("photograph").scrollIntoView({ block: "nearest" });
+  find("photograph img").decode().then(show, show); // before that it has no height
 });
 find("compare input").addEventListener("input", compare);
 buildDownloads();
