@@ -690,7 +690,9 @@ def test_one_of_several_people_is_chosen_and_the_result_put_back_into_the_photog
     Image.fromarray(photograph).save(content, "png")
     loaded = client.upload("source-files", "a.png", content.getvalue())
     assert len(loaded[3]["props"]["items"]) == 2
-    assert loaded[-1]["text"].startswith("2 people: the largest is chosen.")
+    next_step = " Choose a target, or drag the points of its pose."  # of somebody who has not chosen one
+    chosen = client.value("pose-editor").get("chosen")
+    assert loaded[-1]["text"] == "2 people: the largest is chosen." + ("" if chosen else next_step)
 
     def pasted() -> np.ndarray:
         assert client.trigger("pose-editor", "moved")[2]["props"]["has_photograph"]
@@ -735,11 +737,11 @@ def test_the_background_of_a_photograph_is_removed_replaced_and_kept(client, mod
 
     content = io.BytesIO()
     Image.fromarray(photograph).save(content, "png")
+    fills = mock.Mock(wraps=cutout.filled)
+    monkeypatch.setattr(cutout, "filled", fills)
     chosen = client.upload("source-files", "a.png", content.getvalue())[5]
     assert chosen["visible"] is True
     assert chosen["value"] == "filled behind the figure"
-    fills = mock.Mock(wraps=cutout.filled)
-    monkeypatch.setattr(cutout, "filled", fills)
     by_default = result()
     move(client, 2)
     move(client, -2)
@@ -756,6 +758,7 @@ def test_the_background_of_a_photograph_is_removed_replaced_and_kept(client, mod
     assert (whole[:, 100:] == 255).all()
     assert choose("filled behind the figure") is None
     assert np.array_equal(result(), by_default)
+    assert (result()[:, 16:] != 255).any()
     assert is_marked(pasted(), COMPOSITE.source_type)
     whole = np.array(Image.open(io.BytesIO(pasted())))
     assert np.array_equal(whole[:, 112:], photograph[:, 112:])  # beyond the mask, a half, and its soft rim

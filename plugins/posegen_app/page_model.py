@@ -324,7 +324,7 @@ class PageModel:
             return None
         try:
             backdrop = self.backdrop(FILLED)
-            self.check_figure(replace(sample, backdrop=backdrop))
+            self._cutout(replace(sample, backdrop=backdrop))  # which is kept for the first result
         except PosegenError:  # the photograph stays as it is, and the choice of a background says what is missing
             return None
         return backdrop
