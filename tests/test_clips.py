@@ -84,6 +84,11 @@ def test_published_encoders_of_a_temporal_discriminator_follow_its_blocks(publis
     assert our_name(f"{published}.model.1.bias", discriminator) == f"{ours}.conv1.bias"
 
 
+def test_a_temporal_discriminator_of_too_few_frames_is_an_error():
+    with pytest.raises(ConfigError, match=r"frames must be more than twice the number of widths, got 4 for \[4, 4\]"):
+        TemporalDiscriminator((4, 4), (4,), frames=4)
+
+
 def test_a_discriminator_that_fits_none_of_the_trainers_is_named(tmp_path):
     published = saved_as_published(golden("disc_market").state, tmp_path / "latest_net_D.pth")
     with pytest.raises(CheckpointError, match="latest_net_D"):

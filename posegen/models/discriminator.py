@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import ConfigError
 from ..registry import DISCRIMINATORS
 from . import published
 from .base import Discriminator
@@ -75,6 +76,9 @@ class TemporalDiscriminator(Discriminator):
         folded_widths: channels after each of the 2-D Down blocks that follow.
         image_channels: channels of a frame.
         frames: T, number of consecutive frames; more than twice the number of 3-D blocks.
+
+    Raises:
+        ConfigError: fewer frames.
     """
 
     published = published.discriminator_rules()
@@ -87,6 +91,8 @@ class TemporalDiscriminator(Discriminator):
         frames: int = 6,
     ) -> None:
         super().__init__()
+        if frames <= 2 * len(widths):
+            raise ConfigError(f"frames must be more than twice the number of widths, got {frames} for {[*widths]}")
         self.frames, self.blocks = frames, len(widths)
         folded = widths[-1] * (frames - 2 * len(widths))
         self.down = nn.ModuleList(
