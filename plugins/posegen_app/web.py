@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import threading
+import urllib.request
 from collections.abc import Mapping
 from importlib.resources import files
 from types import MappingProxyType
@@ -109,6 +110,7 @@ def serve(page: gr.Blocks, host: str = LOOPBACK[0], port: int = 0, css: str = ""
     Raises:
         ConfigError: the host or port is unavailable, or the link cannot be opened.
     """
+    _reach_without_proxy(host)
     page.queue(max_size=MAX_WAITING, default_concurrency_limit=1)
     # A page elsewhere can point a name of its own at 127.0.0.1 (DNS rebinding); its requests carry that name.
     hosts = [*LOOPBACK, "[::1]", *([SHARE_HOSTS] if share else [])] if host in LOOPBACK else ["*"]
@@ -128,6 +130,7 @@ def serve(page: gr.Blocks, host: str = LOOPBACK[0], port: int = 0, css: str = ""
         allowed_paths=[],
         max_file_size=MAX_FILE_BYTES,
         max_threads=8,
+        _frontend=False,  # or Gradio gives up where its own page takes more than three seconds
         state_session_capacity=MAX_SESSIONS,
         theme=gr.themes.Default(
             primary_hue="blue", secondary_hue="blue", font=FONTS, font_mono=["ui-monospace", "monospace"]
@@ -149,6 +152,12 @@ def wait_for_interrupt(page: gr.Blocks) -> None:
         print()
     finally:
         page.close(verbose=False)
+
+
+def _reach_without_proxy(host: str) -> None:
+    """Exclude the page from the proxy of the environment: Gradio asks its own server at the start."""
+    excluded = urllib.request.getproxies().get("no", "").split(",")
+    os.environ["no_proxy"] = ",".join(dict.fromkeys([*filter(None, excluded), *LOOPBACK, host]))
 
 
 def _available_port(host: str, port: int) -> int:
