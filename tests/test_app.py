@@ -8,6 +8,7 @@ import gc
 import io
 import itertools
 import json
+import os
 import re
 import socket
 import sys
@@ -217,11 +218,12 @@ def save(path: Path, size=(40, 30)) -> Path:
     return path
 
 
-def openpose(path: Path, model: PageModel, neck: float = 0) -> Path:
-    """An OpenPose file of an example's pose, its neck moved to the right by so many pixels."""
+def openpose(path: Path, model: PageModel, neck: float = 0, scale: float = 1) -> Path:
+    """An OpenPose file of an example's pose, its neck moved to the right by so many pixels, and all of it enlarged."""
     keypoints = model.gallery.examples[0][0].structure
     rows = np.concatenate([keypoints.points, keypoints.present[:, None]], 1)
     rows[NECK, 0] += neck
+    rows[:, :2] *= scale
     path.write_text(json.dumps({"people": [{"pose_keypoints_2d": rows.ravel().tolist()}]}))
     return path
 
@@ -694,15 +696,32 @@ def test_one_of_several_people_is_chosen_and_the_result_put_back_into_the_photog
     chosen = client.value("pose-editor").get("chosen")
     assert loaded[-1]["text"] == "2 people: the largest is chosen." + ("" if chosen else next_step)
 
-    def pasted() -> np.ndarray:
-        assert client.trigger("pose-editor", "moved")[2]["props"]["has_photograph"]
-        address = client.trigger("viewer", "photograph")[0]["props"]["photograph"]
+    def opened(address: str) -> np.ndarray:
         picture = base64.b64decode(address.partition(",")[2])
         assert is_marked(picture, COMPOSITE.source_type)
         return np.array(Image.open(io.BytesIO(picture)))
 
-    changed = (pasted() != photograph).any(axis=(0, 2)).nonzero()[0]
+    def pasted() -> np.ndarray:
+        assert client.trigger("pose-editor", "moved")[2]["props"]["has_photograph"]
+        return opened(client.trigger("viewer", "photograph")[0]["props"]["photograph"])
+
+    whole = pasted()
+    changed = (whole != photograph).any(axis=(0, 2)).nonzero()[0]
     assert changed.min() > 120
+    result = client.value("viewer")
+    assert result["models"][0]["has_detail"]
+    detail = client.trigger("viewer", "sharpen", {"number": result["number"]})[0]
+    assert detail["number"] == result["number"]
+    (pair,) = detail["models"]
+    sharp = opened(pair["result"])
+    assert sharp.shape[0] > model.size[0]
+    height, width = sharp.shape[:2]
+    places = itertools.product(range(max(1, 61 - height)), range(max(1, 241 - width)))
+    ((top, left),) = [(y, x) for y, x in places if np.array_equal(whole[y : y + height, x : x + width], sharp)]
+    assert changed.min() < left + width / 2 < changed.max()  # what is filled behind the figure may reach farther
+    assert top + height <= 60
+    client.trigger("pose-editor", "moved")
+    assert client.value("viewer")["number"] > result["number"]
     client.trigger("figures", "chosen", {"index": 1})
     changed = (pasted() != photograph).any(axis=(0, 2)).nonzero()[0]
     assert changed.max() < 120
@@ -831,6 +850,16 @@ def test_the_command_tells_the_address_and_collects_no_garbage_until_then(page, 
     finally:
         gc.unfreeze()
     assert seen == [False, True]
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_the_page(page, model, monkeypatch):
+    """Nobody listens at port 9 of this machine."""
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "example.internal")
+    served, _ = page.launch([model], "a title")
+    served.close(verbose=False)
+    assert os.environ["no_proxy"].split(",")[0] == "example.internal"
 
 
 def test_an_unavailable_port_is_an_error(page, model):

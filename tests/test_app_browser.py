@@ -42,6 +42,7 @@ def open_page(downloads):
         pages.append(launch(models, "title"))
         browser.open(pages[-1][1])
         browser.wait(lambda: shown(browser))
+        browser.wait(lambda: not browser.all(".html-container.pending"))  # nothing moves any more
         return browser
 
     with chromium(downloads) as browser:
@@ -105,6 +106,11 @@ def faces(views, open_page, tmp_path_factory):
 def shown(browser):
     """The address of the shown result; empty without one."""
     return browser.run(f"return document.querySelector('{RESULT} image')?.getAttribute('href') ?? ''")
+
+
+def pixels_shown(browser):
+    """The pixels of the shown result."""
+    return np.array(Image.open(io.BytesIO(base64.b64decode(shown(browser).partition(",")[2]))))
 
 
 def joint(k, editor=TARGET):
@@ -525,17 +531,18 @@ SIGN = "const s = getComputedStyle(document.querySelector(arguments[0]), '::afte
 
 def test_a_picture_with_key_points_is_uploaded_and_a_bad_file_is_reported(browser, model, tmp_path, monkeypatch):
     before = shown(browser)
-    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (128, 128, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "noise.png")
     upload = browser.find("input:has(+ #source-files)")
     read, released = model.read_sample, threading.Event()
     monkeypatch.setattr(model, "read_sample", lambda paths: (released.wait(TIMEOUT), read(paths))[1])
-    upload.send_keys(f"{tmp_path / 'noise.png'}\n{openpose(tmp_path / 'noise.json', model)}")
+    upload.send_keys(f"{tmp_path / 'noise.png'}\n{openpose(tmp_path / 'noise.json', model, scale=2)}")
     for sign in ("#source-note .note", "#viewer .panels"):
         browser.wait(lambda sign=sign: browser.run(SIGN, sign) == ['"Working …"', "1"])
     released.set()
     browser.wait(lambda: shown(browser) != before)
     browser.wait(lambda: browser.run(SIGN, "#viewer .panels")[0] == "none")
+    browser.wait(lambda: len(pixels_shown(browser)) > 32)  # then with the photograph's detail
     sides = browser.find("#source-editor svg").get_dom_attribute("viewBox").split()[2:]
     assert sides[0] == sides[1]  # a crop around the figure, of the model's proportions
 
@@ -560,10 +567,13 @@ def test_the_background_of_a_photograph_is_made_transparent(browser, model, monk
         assert browser.run(whole)  # the text of the choice
     browser.press("#background input")
     browser.press(".options li", "Background: transparent")
-    browser.wait(lambda: shown(browser) != before)
-    address = shown(browser)
-    seen = np.array(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))))
-    assert (seen[..., 3] == np.where(np.arange(32) < 16, 255, 0)).all()
+    browser.wait(lambda: shown(browser) != before and len(pixels_shown(browser)) > 32)
+    alpha = pixels_shown(browser)[..., 3]
+    assert (alpha[:, 0] == 255).all()
+    assert (alpha[:, -1] == 0).all()
+    browser.press("#viewer .layers button:nth-child(2)")
+    browser.press("#viewer .layers button:nth-child(1)")
+    assert len(pixels_shown(browser)) > 32
     browser.press("#examples button")
     browser.wait(lambda: not browser.shown("#background"))
 

@@ -27,6 +27,7 @@ from .page_model import COLOR_GENERATED, COLOR_WARPED, FLOW, MASK, SHARES, Outpu
 from .values import (
     FITS,
     data_address,
+    detail_value,
     origins_value,
     outputs_value,
     picture_address,
@@ -155,7 +156,7 @@ def _legends() -> dict[str, Any]:
 class _Page:
     def __init__(self, models: Sequence[PageModel], title: str) -> None:
         self.models, self.main, self.title = models, models[0], title
-        self.numbers = itertools.count(1)  # of sources, of clips and of stops
+        self.numbers = itertools.count(1)  # of sources, results, clips and stops
         pairs = self.main.gallery.examples[:1]
         self.first = Source(pairs[0][0], 0, is_example=True) if pairs else None
         self._place_header()
@@ -262,6 +263,7 @@ class _Page:
             saved=None,
             **props,
         )
+        self.detail = component(__package__, "detail", elem_id="detail", value=None)  # so that the viewer is not busy
         self.result_note = component(__package__, "note", elem_id="result-note", value=None)
         self.shown = gr.State(self.made, time_to_live=SESSION_SECONDS)
         self.source = gr.State(self.first, time_to_live=SESSION_SECONDS)
@@ -323,6 +325,7 @@ class _Page:
         saved = [self.viewer, self.result_note]
         self.viewer.save(self._save, [self.shown, self.clips.file], saved, **quiet)
         self.viewer.photograph(self._show_photograph, [self.shown], saved, **quiet)
+        self.viewer.sharpen(self._sharpen, [self.shown], [self.detail, self.result_note], **silent)
 
     # Source and target
 
@@ -453,7 +456,7 @@ class _Page:
     def _viewer_props(self, shown: ShownResult | None, entry: str, point: Any) -> dict[str, Any]:
         if shown is None:
             return dict(value=None, origins=None, files=None, photograph=None, has_photograph=False)
-        value = outputs_value(shown.outputs) | {"entry": entry}
+        value = outputs_value(shown.outputs) | {"entry": entry, "number": next(self.numbers)}
         return dict(
             value=value,
             origins=origins(shown.outputs, point),
@@ -535,6 +538,12 @@ class _Page:
             raise InputError("There is no result yet.")
         output = next(iter(shown.outputs.values()))
         return gr.update(photograph=picture_address(output.in_photograph(), output.mark(resize_back=True))), None
+
+    @reporting_errors(1)
+    def _sharpen(self, shown: ShownResult | None, event: gr.EventData) -> tuple:
+        if shown is None:
+            return gr.skip(), gr.skip()
+        return detail_value(shown.outputs) | {"number": sent(event, "number")}, gr.skip()
 
 
 def _thumbnail(sample: Sample) -> np.ndarray:

@@ -56,6 +56,8 @@ MAX_FRAMES = 120
 """Maximum length of a clip; at 256×256 and one second a frame it takes two minutes on two cores."""
 MAX_PHOTOGRAPH = 1600
 """Maximum side, in pixels, at which a photograph is stored into which results are put back."""
+MAX_DETAIL = 800
+"""Maximum side, in pixels, of a result in the photograph's detail: the page shows it no larger."""
 MAX_FIGURES = 8
 """Maximum number of figures of one photograph to choose from."""
 REST_MARGIN = 0.1
@@ -111,6 +113,18 @@ class Output:
             photograph, cutout = backdrop.cutout.cut(one.photograph, points, NAME)
             one = replace(one, photograph=photograph, cutout=cutout)
         return generated_picture(one, self.made, resize_back=True, keep_alpha=backdrop.is_transparent)
+
+    @property
+    def has_detail(self) -> bool:
+        """Return whether there is a photograph with more pixels than the model's picture of it."""
+        return self.sample.photograph is not None and self.prepared.window.height > self.size[0]
+
+    def in_detail(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the result, uint8 H W 3 or H W 4, and the source, H W 3, with the photograph's detail."""
+        window = self.prepared.window
+        size = _stored_size(window.height, window.width, MAX_DETAIL)
+        result, source = self.in_photograph(), self.prepared.photograph.image
+        return resize_image(window.cut(result), size), resize_image(window.cut(source), size)
 
     def mark(self, resize_back: bool) -> Mark:
         """Return what the metadata of the result, or of the photograph with it, say."""

@@ -143,7 +143,17 @@ def _output_value(name: str, output: Output) -> dict[str, Any]:
     layers = {
         caption: picture_address(picture, layer_mark(output, caption)) for caption, picture in output.layers.items()
     }
-    return {"name": name, "width": width, "height": height, "layers": layers}
+    return {"name": name, "width": width, "height": height, "layers": layers, "has_detail": output.has_detail}
+
+
+def detail_value(outputs: Mapping[str, Output]) -> dict[str, Any]:
+    """Convert the results and sources with the photograph's detail, by model name, for the viewer."""
+    return {"models": [_pair_value(output) if output.has_detail else None for output in outputs.values()]}
+
+
+def _pair_value(output: Output) -> dict[str, str]:
+    result, source = output.in_detail()
+    return {"result": picture_address(result, output.mark(resize_back=True)), "source": picture_address(source)}
 
 
 def layer_mark(output: Output, caption: str) -> Mark | None:

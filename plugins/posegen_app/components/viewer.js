@@ -1,6 +1,7 @@
 // Show result and source side by side, a slider from one to the other, and the origin of a point of the result.
-// value: null, or {models: [{name, width, height, layers: {caption: address of a PNG}}, …], entry: key of the result in the
-// history}, all models of one input.
+// value: null, or {models: [{name, width, height, layers: {caption: address of a PNG}, has_detail}, …], entry: key of the result
+// in the history, number}, all models of one input.
+// A DOM event 'detail' brings result and source with the photograph's detail, see detail.js.
 // props.origins: null, or for each model {levels: [{title, text, cell, place, source, taps: [[x, y, weight], …]}, …]},
 // coarse to fine; props.answered: number of the 'point' request they answer. props.hovered: null, or {number, x, y, origins},
 // the answer to a 'hover' request. props.files: {name of a JSON file: content}. props.saved: null, or {name, address} of a file
@@ -8,17 +9,21 @@
 // one. constants.legends: {caption: {text, picture: address or "", swatches: [[color, text], …]}}; layers with a legend show data,
 // not pictures, unless it says picture_like.
 // Triggers 'point' (a click) and 'hover' (the mouse rests there), each with x and y, as fractions of the result's width and
-// height, and a number; 'save' with the name of a file; 'photograph'; and 'back' with the entry of an earlier result.
+// height, and a number; 'save' with the name of a file; 'photograph'; 'sharpen' with the number of the value; and 'back' with the
+// entry of an earlier result.
 const SVG = "http://www.w3.org/2000/svg";
 const PATIENCE = 10000; // milliseconds after which a request counts as unanswered
 const MOST_KEPT = 12; // earlier results
+const REST = 400; // milliseconds without a new result after which its detail is asked for, so that no drag waits for it
 const LENS = 5; // cells of a level around the kernel that are shown enlarged
 const kept = new Map(); // entry: address of the result
 const find = (name) => element.querySelector(`.${name}`);
 let layer = "result", level = -1, at = null, model = 0;
 let pixel = null, mouse = null; // last pixel under the mouse; its position, as fractions, while it is explained
 let fresh = 0; // hover answers with a smaller number belong to an earlier visit or result
+let resting = 0, detailed = null; // timer; what the last event 'detail' brought
 const chosen = () => props.value.models[model];
+const detail = () => (layer === "result" && detailed?.number === props.value.number && detailed.models[model]) || null;
 const hovered = () => (mouse && props.hovered?.number >= fresh ? props.hovered : null);
 const origins = () => (hovered() ?? props).origins?.[model] ?? null;
 
@@ -90,7 +95,7 @@ function compare() {
   const cover = make("svg", { class: "before", x, y: -0.5, width: (1 - share) * width, height, viewBox:
     `${x} -0.5 ${(1 - share) * width} ${height}` });
   svg.insertBefore(cover, svg.querySelector(".origins"));
-  image(cover, layers.source);
+  image(cover, detail()?.source ?? layers.source);
   make("line", { x1: x, x2: x, y1: -0.5, y2: height, stroke: "#fff", "stroke-width": 2, "vector-effect": "non-scaling-stroke" }, cover);
 }
 
@@ -209,13 +214,27 @@ function render() {
   toggles(find("layers"), names, names.indexOf(layer), (k) => { layer = names[k]; render(); });
   find("shown").textContent = props.value.models.length > 1 ? `${layer}, ${name}` : layer;
   renderLegend();
-  picture(find("result"), layers[layer], constants.legends[layer] && !constants.legends[layer].picture_like);
+  picture(find("result"), detail()?.result ?? layers[layer], constants.legends[layer] && !constants.legends[layer].picture_like);
   picture(find("source"), layers.source);
   find("whole").hidden = !props.has_photograph;
   renderOrigins();
   compare();
   renderHistory();
   renderDownloads(layers);
+}
+
+function awaitRest() {
+  clearTimeout(resting);
+  const { models, number } = props.value ?? { models: [] };
+  if (models.some((one) => one.has_detail)) resting = setTimeout(() => trigger("sharpen", { number }), REST);
+}
+
+// Show the detail once it is decoded, so that nothing flickers.
+async function sharpen({ detail: brought }) {
+  const pictures = brought.models.filter(Boolean).map(({ result }) => Object.assign(new Image(), { src: result }));
+  await Promise.allSettled(pictures.map((one) => one.decode()));
+  detailed = brought;
+  render();
 }
 
 function renderLegend() {
@@ -373,6 +392,8 @@ find("result").addEventListener("keydown", (event) => {
 watch("answered", () => { points.answered(); unhover(); }); // until the mouse moves again
 watch(["value", "origins", "files"], render);
 watch("value", () => { if (mouse) hover(); }); // the result has changed under the mouse
+watch("value", awaitRest);
+find("panels").addEventListener("detail", sharpen);
 watch("hovered", () => { hovers.answered(); renderOrigins(); });
 watch("saved", saveFile);
 watch(["photograph", "has_photograph"], () => {
@@ -384,3 +405,4 @@ watch(["photograph", "has_photograph"], () => {
 find("compare input").addEventListener("input", compare);
 buildDownloads();
 render();
+awaitRest();
