@@ -1,4 +1,4 @@
-"""Several processes over gloo train as one process does on the whole batch."""
+"""Several processes over gloo train and measure as one process does on the whole batch; a killed one is restarted."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
@@ -24,13 +26,15 @@ from posegen.config import load_config
 from posegen.engine import EXIT_SAVED, EndlessSampler, StageOptimizers, distributed
 from posegen.engine.distributed import average_gradients, fresh_store, join_process_group
 from posegen.errors import CheckpointError, PosegenError
-from posegen.registry import DATASETS
+from posegen.evaluation import SetMetric
+from posegen.records import PairBatch, Transfer
+from posegen.registry import DATASETS, METRICS
 
 from .conftest import CONFIGS, LAST
 from .forked import finish_two, group_of_two, in_both, start, status
 from .test_clips import ADVERSARIAL, clips
 from .test_clips import trainer as clip_trainer
-from .test_engine import assert_same, trainer_and_batch
+from .test_engine import assert_same, stored, trainer_and_batch
 
 PROCESSES = 2
 SGD = dict(type="SGD", lr=1e-5)
@@ -331,21 +335,45 @@ def as_srun_would(environment: dict[str, str]) -> dict[str, str]:
 
 
 PLUGIN = '''
-"""A plugin with a hook that keeps the weights that each process ends with."""
+"""Hooks: one keeps the weights that each process ends with, one kills the second process in the third iteration, once.
+
+Config and versions are not formatted for the log, which takes longer than the training.
+"""
+import os
+import signal
 from pathlib import Path
 
 import torch
+from mmengine.config import Config
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
+from mmengine.runner import Runner
 
 from posegen.hookspecs import hookimpl
 from posegen.registry import HOOKS
 
+Config.pretty_text = property(lambda config: str(config._cfg_dict))
+Runner._log_env = lambda runner, configured: None
+
+
 @HOOKS.register_module()
 class KeepWeightsOfRank(Hook):
     """Keeps them."""
+
     def after_train(self, runner):
         torch.save(runner.model.state_dict(), Path(runner.work_dir) / f"rank{get_rank()}.pth")
+
+
+@HOOKS.register_module()
+class DieOnce(Hook):
+    """Like a machine that fails."""
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        first = os.environ.get("TORCHELASTIC_RESTART_COUNT") == "0"
+        if first and get_rank() == 1 and runner.iter + 1 == 3:
+            (Path(runner.work_dir) / "died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
 
 @hookimpl
 def posegen_register():
@@ -365,26 +393,32 @@ def environment(tmp_path):
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
-def torchrun(tool: str, *arguments: object, environment: dict[str, str]) -> None:
-    """Run one of the tools in two processes, as the documentation says."""
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(PROCESSES)]
-    command = [*launch, CONFIGS.parent / "tools" / f"{tool}.py", *arguments, "--launcher", "pytorch"]
-    done = subprocess.run([*map(str, command)], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-
-
 @pytest.mark.slow
-def test_two_processes_train_through_both_stages_and_end_with_the_same_weights(derived, tmp_path, environment):
-    hooks = "custom_hooks = [dict(type='SampleSheets'), dict(type='KeepWeightsOfRank')]"
-    config = derived(f"flow_iters = 2\nfull_iters = 2\n{hooks}")
+def test_torchrun_restarts_a_killed_process_and_both_end_with_the_weights_of_an_unbroken_run(
+    derived, tmp_path, environment
+):
+    folder, whole = tmp_path / "run", tmp_path / "whole"
+    iters = "flow_iters = 2\nfull_iters = 2\n"
+    finish_two(["train", derived(iters), "--work-dir", whole], tmp_path / "notes")
 
-    torchrun("train", config, "--work-dir", tmp_path / "run", environment=environment)
+    config = derived(iters + "custom_hooks = [dict(type='DieOnce'), dict(type='KeepWeightsOfRank')]")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", PROCESSES]
+    restart = ["--max-restarts", "1", "--monitor-interval", "0.1"]
+    train = [CONFIGS.parent / "tools" / "train.py", config, "--work-dir", folder, "--resume", "--launcher", "pytorch"]
+    command = [*map(str, [*launch, *restart, *train])]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
-    ranks = [torch.load(tmp_path / "run" / f"rank{rank}.pth", weights_only=True) for rank in range(PROCESSES)]
-    assert_same(*ranks)
-    last = torch.load(tmp_path / "run" / "iter_4.pth", weights_only=True)
-    assert_same(dict(last["state_dict"]), dict(ranks[0]))
-    assert (tmp_path / "run" / "samples" / "iter_4.png").is_file()
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (folder / "died").exists()
+    logs = sorted(path.read_text() for path in folder.glob("*/*.log"))
+    assert len(logs) == 2
+    assert any(f"loaded: {folder}/iter_2.pth" in log for log in logs)
+    last = stored(folder, 4)
+    for part in ("state_dict", "optimizer"):
+        assert_same(last[part], stored(whole, 4)[part])
+    for rank in range(PROCESSES):
+        own = torch.load(folder / f"rank{rank}.pth", weights_only=True)
+        assert_same(dict(own), dict(last["state_dict"]))
 
 
 @pytest.mark.slow
@@ -396,3 +430,59 @@ def test_two_processes_compute_the_metrics_of_one(tiny_config, trained, tmp_path
     one, two = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("one", "two"))
     assert two["metrics"] == pytest.approx(one["metrics"], rel=1e-5)
     assert len((tmp_path / "two" / "metrics.jsonl").read_text().splitlines()) == 1
+
+
+# Metrics
+
+
+IMAGES = 5  # an odd number: one process has an image less, and runs one twice
+
+
+class Order(SetMetric):
+    """Depends on every feature and on their order: what is gathered wrongly changes it."""
+
+    def extract(self, images):
+        return images.double().flatten(2).mean(2).numpy()
+
+    def statistics(self, features):
+        return {"features": features}
+
+    def compare(self, generated, real):
+        weights = np.arange(1, len(generated) + 1)
+        return {"order": float(weights @ (generated - real["features"]).sum(1))}
+
+
+def metrics() -> list:
+    return [Order(), *(METRICS.build_part({"type": name}) for name in ("SSIM", "PSNR", "L1"))]
+
+
+def images(indices: list[int]) -> tuple[PairBatch, Transfer]:
+    def drawn(seed: int) -> torch.Tensor:
+        return torch.stack([torch.rand(3, 24, 24, generator=torch.Generator().manual_seed(seed + k)) for k in indices])
+
+    names = [f"{k}" for k in indices]
+    values = {field.name: None for field in fields(PairBatch)}
+    target = drawn(0) * 2 - 1
+    values |= {"source": target, "source_structure": target, "target": target, "target_structure": target}
+    return PairBatch(**{**values, "names": names}), Transfer(drawn(100) * 2 - 1, [], [])
+
+
+def values_of(indices: list[int]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for metric in metrics():
+        for index in indices:
+            batch, made = images([index])
+            metric.process(batch, [made])
+        found |= metric.evaluate(IMAGES)
+    return found
+
+
+def values_of_one_of_two(rank: int) -> dict[str, float]:
+    return values_of([*range(IMAGES), 0][rank::PROCESSES])  # as a sampler shares them out
+
+
+@pytest.mark.slow
+def test_metrics_of_images_and_of_sets_over_two_processes_are_those_of_one_to_the_last_digit(tmp_path):
+    one = values_of(list(range(IMAGES)))
+    assert set(one) == {"order", "ssim", "psnr", "l1"}
+    assert in_both(values_of_one_of_two, tmp_path) == [one, one]
