@@ -76,7 +76,7 @@ def logged(folder: Path) -> list[dict]:
 
 
 def falls(rows: list[dict], loss: str) -> bool:
-    """Whether the mean of a loss in the last two iterations is below that in the first two."""
+    """Return whether the mean of a loss in the last two iterations is below that in the first two."""
     first, last = (np.mean([row[loss] for row in some]) for some in (rows[:2], rows[-2:]))
     return bool(last < first)
 

@@ -156,7 +156,7 @@ def _legends() -> dict[str, Any]:
 class _Page:
     def __init__(self, models: Sequence[PageModel], title: str) -> None:
         self.models, self.main, self.title = models, models[0], title
-        self.numbers = itertools.count(1)  # of sources, results, clips and stops
+        self.numbers = itertools.count(1)  # of sources, of clips and of stops
         pairs = self.main.gallery.examples[:1]
         self.first = Source(pairs[0][0], 0, is_example=True) if pairs else None
         self._place_header()
@@ -456,7 +456,7 @@ class _Page:
     def _viewer_props(self, shown: ShownResult | None, entry: str, point: Any) -> dict[str, Any]:
         if shown is None:
             return dict(value=None, origins=None, files=None, photograph=None, has_photograph=False)
-        value = outputs_value(shown.outputs) | {"entry": entry, "number": next(self.numbers)}
+        value = outputs_value(shown.outputs) | {"entry": entry}
         return dict(
             value=value,
             origins=origins(shown.outputs, point),
@@ -540,10 +540,8 @@ class _Page:
         return gr.update(photograph=picture_address(output.in_photograph(), output.mark(resize_back=True))), None
 
     @reporting_errors(1)
-    def _sharpen(self, shown: ShownResult | None, event: gr.EventData) -> tuple:
-        if shown is None:
-            return gr.skip(), gr.skip()
-        return detail_value(shown.outputs) | {"number": sent(event, "number")}, gr.skip()
+    def _sharpen(self, shown: ShownResult | None) -> tuple:
+        return (gr.skip() if shown is None else detail_value(shown.outputs)), gr.skip()
 
 
 def _thumbnail(sample: Sample) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -18,7 +19,7 @@ from posegen.inference import as_keypoints
 from posegen.inference.retarget import RETARGET
 
 from .explanation import Origin, explain_point
-from .page_model import SOURCE, Output
+from .page_model import RESULT, SOURCE, Output
 
 FITS = ("automatically", "not at all", "size and place", "size, place and limbs")
 """Names of :data:`posegen.inference.retarget.RETARGET` on the page."""
@@ -135,7 +136,7 @@ def png(picture: np.ndarray, mark: Mark | None = None, texts: Mapping[str, str] 
 
 def outputs_value(outputs: Mapping[str, Output]) -> dict[str, Any]:
     """Convert the outputs of models for the same input, by model name, for the viewer."""
-    return {"models": [_output_value(name, output) for name, output in outputs.items()]}
+    return {"models": [_output_value(name, output) for name, output in outputs.items()], "key": _key(outputs)}
 
 
 def _output_value(name: str, output: Output) -> dict[str, Any]:
@@ -148,7 +149,17 @@ def _output_value(name: str, output: Output) -> dict[str, Any]:
 
 def detail_value(outputs: Mapping[str, Output]) -> dict[str, Any]:
     """Convert the results and sources with the photograph's detail, by model name, for the viewer."""
-    return {"models": [_pair_value(output) if output.has_detail else None for output in outputs.values()]}
+    models = [_pair_value(output) if output.has_detail else None for output in outputs.values()]
+    return {"models": models, "key": _key(outputs)}
+
+
+def _key(outputs: Mapping[str, Output]) -> str:
+    """Return a text that tells results from others."""
+    digest = hashlib.blake2b(digest_size=8)
+    for output in outputs.values():
+        for layer in (RESULT, SOURCE):
+            digest.update(output.layers[layer].tobytes())
+    return digest.hexdigest()
 
 
 def _pair_value(output: Output) -> dict[str, str]:

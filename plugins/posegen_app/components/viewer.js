@@ -1,6 +1,6 @@
 // Show result and source side by side, a slider from one to the other, and the origin of a point of the result.
 // value: null, or {models: [{name, width, height, layers: {caption: address of a PNG}, has_detail}, …], entry: key of the result
-// in the history, number}, all models of one input.
+// in the history, key: tells the results from others}, all models of one input.
 // A DOM event 'detail' brings result and source with the photograph's detail, see detail.js.
 // props.origins: null, or for each model {levels: [{title, text, cell, place, source, taps: [[x, y, weight], …]}, …]},
 // coarse to fine; props.answered: number of the 'point' request they answer. props.hovered: null, or {number, x, y, origins},
@@ -9,8 +9,7 @@
 // one. constants.legends: {caption: {text, picture: address or "", swatches: [[color, text], …]}}; layers with a legend show data,
 // not pictures, unless it says picture_like.
 // Triggers 'point' (a click) and 'hover' (the mouse rests there), each with x and y, as fractions of the result's width and
-// height, and a number; 'save' with the name of a file; 'photograph'; 'sharpen' with the number of the value; and 'back' with the
-// entry of an earlier result.
+// height, and a number; 'save' with the name of a file; 'photograph'; 'sharpen'; and 'back' with the entry of an earlier result.
 const SVG = "http://www.w3.org/2000/svg";
 const PATIENCE = 10000; // milliseconds after which a request counts as unanswered
 const MOST_KEPT = 12; // earlier results
@@ -23,7 +22,7 @@ let pixel = null, mouse = null; // last pixel under the mouse; its position, as 
 let fresh = 0; // hover answers with a smaller number belong to an earlier visit or result
 let resting = 0, detailed = null; // timer; what the last event 'detail' brought
 const chosen = () => props.value.models[model];
-const detail = () => (layer === "result" && detailed?.number === props.value.number && detailed.models[model]) || null;
+const detail = () => (layer === "result" && detailed?.key === props.value.key && detailed.models[model]) || null;
 const hovered = () => (mouse && props.hovered?.number >= fresh ? props.hovered : null);
 const origins = () => (hovered() ?? props).origins?.[model] ?? null;
 
@@ -225,8 +224,8 @@ function render() {
 
 function awaitRest() {
   clearTimeout(resting);
-  const { models, number } = props.value ?? { models: [] };
-  if (models.some((one) => one.has_detail)) resting = setTimeout(() => trigger("sharpen", { number }), REST);
+  const wanted = props.value?.models.some((one) => one.has_detail) && detailed?.key !== props.value.key;
+  if (wanted) resting = setTimeout(() => trigger("sharpen"), REST);
 }
 
 // Show the detail once it is decoded, so that nothing flickers.
