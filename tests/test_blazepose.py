@@ -17,13 +17,14 @@ from PIL import Image
 from posegen_blazepose.detection import Detection, anchors, decode, suppress
 from posegen_blazepose.estimators import (
     BLAZEPOSE,
+    PeopleSegment,
     load_faces,
     load_people,
     load_people_tracker,
     region_of_points,
 )
 from posegen_blazepose.face import FaceMesh
-from posegen_blazepose.pose import GRIDS, MARGIN, NAMES, BlazePose, Person, PoseTracker, refine, unique
+from posegen_blazepose.pose import GRIDS, HIP_PAIR, MARGIN, NAMES, BlazePose, Person, PoseTracker, refine, unique
 from posegen_blazepose.regions import Region, tiles
 
 from posegen import plugins
@@ -239,6 +240,22 @@ def test_the_mask_shows_the_person_in_the_image(poses, astronaut):
     assert mask.shape == (512, 512)
     assert mask[110:130, 215:235].mean() > 0.9  # her face
     assert mask[20:60, 480:500].mean() < 0.1  # the corner
+
+
+@pytest.mark.parametrize(("missing", "passes"), [(set(), 1), ({HIP_PAIR[0]}, 1), (set(HIP_PAIR), 2)])
+def test_a_person_whose_hips_are_known_is_cut_out_by_one_pass(poses, astronaut, monkeypatch, missing, passes):
+    seen = []
+    suppose = poses.suppose
+    monkeypatch.setattr(poses, "suppose", lambda image, region: seen.append(region) or suppose(image, region))
+    (person,) = poses(astronaut)
+    seen.clear()
+    points = np.zeros((len(BLAZEPOSE), 2), np.float32)
+    points[: len(person.points)] = person.points
+    present = np.array([k < len(person.points) and k not in missing for k in range(len(BLAZEPOSE))])
+    mask = PeopleSegment(poses)(astronaut, Keypoints(points, present))
+    assert len(seen) == passes
+    there = person.mask_of(512, 512) > 0.5
+    assert ((mask > 0.5) & there).sum() / ((mask > 0.5) | there).sum() > 0.9
 
 
 def test_a_person_is_cut_out_by_key_points_of_any_layout(poses, astronaut):

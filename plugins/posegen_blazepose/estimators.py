@@ -111,7 +111,7 @@ class PeopleSegment:
             keypoints: in the layout :data:`BLAZEPOSE`, in pixels of the image; one present point or more.
         """
         person = self.poses.suppose(image, region_of_points(keypoints))
-        if person.score >= MIN_PRESENCE:
+        if _middle(keypoints, HIP_PAIR) is None and person.score >= MIN_PRESENCE:  # else it gives no better mask
             person = self.poses.suppose(image, person.next_region)
         return person.mask_of(image.shape[0], image.shape[1])
 
