@@ -44,7 +44,7 @@ class BackgroundSection:
                 visible="hidden",
             )
             self.file = gr.UploadButton(
-                "Background picture …", elem_id="background-file", size="md", variant="secondary", visible="hidden"
+                "Picture …", elem_id="background-file", size="md", variant="secondary", visible="hidden"
             )
         self.note = component(__package__, "note", elem_id="background-note", value=None)
         self.outputs = [self.choice, self.file, self.note]

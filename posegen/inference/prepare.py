@@ -191,15 +191,15 @@ class Framer:
         if self._window is None:
             poses = [one for one in self._motion if not one.listed]
             self._window = self._choose([self._place(one, name)(one) for one in poses])
-            self._warn_of_distance(self._window, name)
+            self._warn_of_distance(self._window)
         return place, self._window
 
-    def _warn_of_distance(self, window: Window, name: str) -> None:
+    def _warn_of_distance(self, window: Window) -> None:
         """Warn if a motion goes so far that the model sees the figure much smaller than it could."""
         size = self._choose([]).height / window.height
         if size < LEAST_SIZE:
             warnings.warn(
-                f"{name}: the motion goes so far from its first place that the model sees the figure {size:.0%} as "
+                f"the motion goes so far from its first place that the model sees the figure {size:.0%} as "
                 "large as in its own pose, so results are coarse; they are sharper from a part of the video in which "
                 "the figure stays in one place, or from one that is cropped to it",
                 stacklevel=2,
@@ -212,8 +212,9 @@ class Framer:
         known = {} if self._motion is None else self._places
         if pose.frame not in known:
             alike = [one for one in self._motion or () if one.frame == pose.frame and not one.listed] or [pose]
+            told = name if self._motion is None else "the motion"
             known[pose.frame] = place_targets(
-                self.keypoints, alike, self.layout, self.size, self.framing.retarget, name
+                self.keypoints, alike, self.layout, self.size, self.framing.retarget, told
             )
         return known[pose.frame]
 
