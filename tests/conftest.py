@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from posegen.cli import main
+from posegen.losses import features
 from posegen.torchvision_import import import_torchvision
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -45,6 +46,7 @@ import_torchvision()  # before a test module imports torchvision itself
 def pytest_configure() -> None:
     torch.set_num_threads(1)  # as in every process that tests start, so that sums have one order
     mmengine.config.config.FormatCode = remember(mmengine.config.config.FormatCode)
+    features._randomize = remember_weights(features._randomize)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -63,6 +65,23 @@ def remember(format_code: Callable[..., Any]) -> Callable[..., Any]:
         return formatted[text]
 
     return format_once
+
+
+def remember_weights(randomize: Callable[[torch.nn.Module], None]) -> Callable[[torch.nn.Module], None]:
+    """Draw the random weights of a feature network once: twenty million numbers a run."""
+    drawn: dict[tuple[torch.Size, ...], list[torch.Tensor]] = {}
+
+    def randomize_once(network: torch.nn.Module) -> None:
+        shapes = tuple(parameter.shape for parameter in network.parameters())
+        if shapes not in drawn:
+            randomize(network)
+            drawn[shapes] = [parameter.detach().clone() for parameter in network.parameters()]
+        network.to_empty(device="cpu")
+        with torch.no_grad():
+            for parameter, values in zip(network.parameters(), drawn[shapes], strict=True):
+                parameter.copy_(values)
+
+    return randomize_once
 
 
 def write_tiny(folder: Path) -> Path:
