@@ -722,6 +722,9 @@ def test_one_of_several_people_is_chosen_and_the_result_put_back_into_the_photog
     assert top + height <= 60
     client.trigger("pose-editor", "moved")
     assert client.value("viewer")["key"] == result["key"]  # the detail is not made again
+    monkeypatch.setitem(PageModel.estimate.__globals__, "MAX_DETAIL", 24)
+    (small,) = client.trigger("viewer", "sharpen")[0]["models"]
+    assert max(opened(small["result"]).shape[:2]) in (23, 24, 25)  # of the window in the reduced photograph, rounded
     client.trigger("figures", "chosen", {"index": 1})
     changed = (pasted() != photograph).any(axis=(0, 2)).nonzero()[0]
     assert changed.max() < 120

@@ -122,9 +122,21 @@ class Output:
     def in_detail(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the result, uint8 H W 3 or H W 4, and the source, H W 3, with the photograph's detail."""
         window = self.prepared.window
-        size = _stored_size(window.height, window.width, MAX_DETAIL)
-        result, source = self.in_photograph(), self.prepared.photograph.image
-        return resize_image(window.cut(result), size), resize_image(window.cut(source), size)
+        shrink = min(1.0, MAX_DETAIL / max(window.height, window.width))
+        shown = self if shrink == 1 else self._reduced(shrink)
+        window = shown.prepared.window
+        return window.cut(shown.in_photograph()), window.cut(shown.prepared.photograph.image)
+
+    def _reduced(self, share: float) -> Output:
+        """Return the output with its photograph reduced to a share of its sides."""
+        one, size = self.prepared, self.prepared.photograph.image.shape[:2]
+        image = resize_image(one.photograph.image, (round(share * size[0]), round(share * size[1])))
+        window = _scaled(one.window, size, image)
+        return replace(
+            self,
+            prepared=replace(one, photograph=Photograph(image), window=window),
+            sample=replace(self.sample, photograph=image, window=window),
+        )
 
     def mark(self, resize_back: bool) -> Mark:
         """Return what the metadata of the result, or of the photograph with it, say."""
