@@ -865,6 +865,15 @@ def test_a_proxy_of_the_environment_is_not_asked_for_the_page(page, model, monke
     assert os.environ["no_proxy"].split(",")[0] == "example.internal"
 
 
+def test_without_a_proxy_in_the_environment_none_is_excluded(page, model, monkeypatch):
+    """A variable no_proxy alone would hide the proxies of the system."""
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    served, _ = page.launch([model], "a title")
+    served.close(verbose=False)
+    assert "no_proxy" not in os.environ
+
+
 def test_an_unavailable_port_is_an_error(page, model):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

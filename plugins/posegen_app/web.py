@@ -155,9 +155,11 @@ def wait_for_interrupt(page: gr.Blocks) -> None:
 
 
 def _reach_without_proxy(host: str) -> None:
-    """Exclude the page from the proxy of the environment: Gradio asks its own server at the start."""
-    excluded = urllib.request.getproxies().get("no", "").split(",")
-    os.environ["no_proxy"] = ",".join(dict.fromkeys([*filter(None, excluded), *LOOPBACK, host]))
+    """Exclude the page from the proxy that the environment names, if any: Gradio asks its own server at the start."""
+    proxies = urllib.request.getproxies_environment()
+    if proxies:  # else the system's own proxies would be ignored from here on
+        excluded = proxies.get("no", "").split(",")
+        os.environ["no_proxy"] = ",".join(dict.fromkeys([*filter(None, excluded), *LOOPBACK, host]))
 
 
 def _available_port(host: str, port: int) -> int:
