@@ -120,23 +120,20 @@ class Output:
         return self.sample.photograph is not None and self.prepared.window.height > self.size[0]
 
     def in_detail(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the result, uint8 H W 3 or H W 4, and the source, H W 3, with the photograph's detail."""
-        window = self.prepared.window
-        shrink = min(1.0, MAX_DETAIL / max(window.height, window.width))
-        shown = self if shrink == 1 else self._reduced(shrink)
-        window = shown.prepared.window
-        return window.cut(shown.in_photograph()), window.cut(shown.prepared.photograph.image)
+        """Return the result, uint8 H W 3 or H W 4, and the source, H W 3, with the photograph's detail.
 
-    def _reduced(self, share: float) -> Output:
-        """Return the output with its photograph reduced to a share of its sides."""
+        They are made from a photograph that is reduced to what is shown.
+        """
         one, size = self.prepared, self.prepared.photograph.image.shape[:2]
+        share = min(1.0, MAX_DETAIL / max(one.window.height, one.window.width))
         image = resize_image(one.photograph.image, (round(share * size[0]), round(share * size[1])))
         window = _scaled(one.window, size, image)
-        return replace(
+        reduced = replace(
             self,
             prepared=replace(one, photograph=Photograph(image), window=window),
             sample=replace(self.sample, photograph=image, window=window),
         )
+        return window.cut(reduced.in_photograph()), window.cut(image)
 
     def mark(self, resize_back: bool) -> Mark:
         """Return what the metadata of the result, or of the photograph with it, say."""
