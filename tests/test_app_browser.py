@@ -571,6 +571,10 @@ def test_the_background_of_a_photograph_is_made_transparent(browser, model, monk
     alpha = pixels_shown(browser)[..., 3]
     assert (alpha[:, 0] == 255).all()
     assert (alpha[:, -1] == 0).all()
+    assert (np.diff(alpha.astype(int), axis=1) == -255).sum(1).tolist() == [1] * len(alpha)
+    address = browser.run("return document.querySelector('#viewer .files a[download=\"result.png\"]').href")
+    seen = np.array(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))))
+    assert (seen[..., 3] == np.where(np.arange(32) < 16, 255, 0)).all()
     browser.press("#viewer .layers button:nth-child(2)")
     browser.press("#viewer .layers button:nth-child(1)")
     assert len(pixels_shown(browser)) > 32

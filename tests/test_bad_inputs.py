@@ -238,11 +238,11 @@ def bad_ends(found: dict[str, list[dict[str, str]]]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    return gone_through(tmp_path_factory.mktemp("corpus") / "found.json", every=27)
+    return gone_through(tmp_path_factory.mktemp("corpus") / "found.json", every=9)
 
 
-def test_a_part_of_the_corpus_loads_or_is_refused_by_name(found):
-    assert sum(map(len, found.values())) >= 210
+def test_a_ninth_of_the_corpus_loads_or_is_refused_by_name(found):
+    assert sum(map(len, found.values())) >= 650
     assert bad_ends(found) == []
 
 
