@@ -762,13 +762,12 @@ def test_the_background_of_a_photograph_is_removed_replaced_and_kept(client, mod
     fills = mock.Mock(wraps=cutout.filled)
     monkeypatch.setattr(cutout, "filled", fills)
     chosen = client.upload("source-files", "a.png", content.getvalue())[5]
-    assert chosen["visible"] is True
     assert chosen["value"] == "filled behind the figure"
     by_default = result()
     move(client, 2)
     move(client, -2)
     assert fills.call_count == 1  # not for each pose
-    assert choose("as in the photograph") is None
+    assert choose("as in the picture") is None
     own = result()
     assert not np.array_equal(own, by_default)
     assert choose("white") is None
@@ -800,7 +799,7 @@ def test_the_background_of_a_photograph_is_removed_replaced_and_kept(client, mod
     refused = client.upload("background-file", "c.png", b"no picture")
     assert refused[-1]["text"].startswith("c.png: ")  # without the server's folder
     assert refused[1]["value"] == "your picture"
-    assert choose("as in the photograph") is None
+    assert choose("as in the picture") is None
     assert np.array_equal(result(), own)
     assert client.upload("source-files", "result.png", kept)[5]["value"] == "your picture"
     assert np.array_equal(result(), replaced)
@@ -810,8 +809,9 @@ def test_the_background_of_a_photograph_is_removed_replaced_and_kept(client, mod
     assert "--" not in said["text"]
     assert choose("your picture")["text"] == "Give a picture for the background."
     client.trigger("examples", "chosen", {"index": 0})
-    assert client.upload("source-files", "a.png", content.getvalue())[5]["value"] == "as in the photograph"
-    assert client.trigger("examples", "chosen", {"index": 0})[5]["visible"] == "hidden"
+    assert client.upload("source-files", "a.png", content.getvalue())[5]["value"] == "as in the picture"
+    assert client.trigger("examples", "chosen", {"index": 0})[5]["value"] == "as in the picture"
+    assert choose("white")["text"].startswith("the picture: no figure is found at its key points")
 
 
 def test_a_clip_follows_the_figure_of_a_video(client, page, model, monkeypatch, tmp_path):

@@ -578,8 +578,15 @@ def test_the_background_of_a_photograph_is_made_transparent(browser, model, monk
     browser.press("#viewer .layers button:nth-child(2)")
     browser.press("#viewer .layers button:nth-child(1)")
     assert len(pixels_shown(browser)) > 32
+    before = distances(browser)
     browser.press("#examples button")
-    browser.wait(lambda: not browser.shown("#background"))
+    browser.wait(lambda: browser.find("#background input").get_attribute("value") == "Background: as in the picture")
+    assert distances(browser) == before  # nothing jumps
+
+
+def distances(browser):
+    """Vertical distances from the target's heading to its editor and to the background's choice."""
+    return [box(browser, below)[1] - box(browser, "#targets")[1] for below in (TARGET, "#background")]
 
 
 def box(browser, selector):

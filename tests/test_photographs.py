@@ -274,7 +274,7 @@ def figures(*places):
 @pytest.mark.parametrize(
     ("choice", "x", "told"),
     [
-        (PoseChoice(), 50, "figure 2 of 3, the largest,"),
+        (PoseChoice(), 50, "figure 2 of 3, the largest (others: 1 at 10,10, 3 at 90,10),"),
         (PoseChoice(figure=3), 90, ""),
         (PoseChoice(figure=(88.0, 12.0)), 90, ""),
         (PoseChoice(figure=(20.0, 0.0)), 10, ""),  # outside of all: the nearest

@@ -133,7 +133,7 @@ def test_two_people_are_counted_without_those_who_have_no_body(tmp_path):
     people = {"people": [{"pose_keypoints_2d": None}, openpose(), openpose(POSE + 1)]}
     people["people"][1]["pose_keypoints_2d"][-1] = 0
     found = read_keypoints(written(tmp_path, people), OPENPOSE_18)
-    assert found.chosen == "figure 2 of 2, the largest,"
+    assert found.chosen == "figure 2 of 2, the largest (others: 1 at 121,122),"
     assert found.points[0].tolist() == [129, 43]
 
 
@@ -145,7 +145,7 @@ def test_a_picture_selects_its_rows_in_a_list_of_results(tmp_path):
     assert read_keypoints(path, OPENPOSE_18, tmp_path / "1.png").points[0].tolist() == [128, 42]
     found = read_keypoints(path, OPENPOSE_18, tmp_path / "2.png")
     assert found.points[0].tolist() == [137, 51]  # the surer of two people
-    assert found.chosen == "figure 2 of 2, the largest,"
+    assert found.chosen == "figure 2 of 2, the largest (others: 1 at 126,127),"
     with pytest.raises(DataError, match=r"no images called '3\.png', but of 1\.png, 2\.png"):
         read_keypoints(path, OPENPOSE_18, tmp_path / "3.png")
 

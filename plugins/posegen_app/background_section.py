@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from posegen.errors import InputError, PosegenError
 
@@ -20,7 +20,7 @@ ALONE = tuple(name for name in BACKGROUNDS if name != PICTURE)
 
 
 class BackgroundSection:
-    """Controls of the background, shown for photographs if an estimator cuts figures out of them.
+    """Controls of the background, shown if an estimator cuts figures out of pictures.
 
     Args:
         model: the model.
@@ -41,13 +41,17 @@ class BackgroundSection:
                 elem_id="background",
                 container=False,
                 filterable=False,
-                visible="hidden",
+                visible=model.cuts_out or "hidden",
             )
             self.file = gr.UploadButton(
-                "Picture …", elem_id="background-file", size="md", variant="secondary", visible="hidden"
+                "Picture …",
+                elem_id="background-file",
+                size="md",
+                variant="secondary",
+                visible=model.cuts_out or "hidden",
             )
         self.note = component(__package__, "note", elem_id="background-note", value=None)
-        self.outputs = [self.choice, self.file, self.note]
+        self.outputs = [self.choice, self.note]
 
     def connect(self, source: gr.State, options: dict[str, Any], after: dict[str, Any]) -> None:
         """Connect the controls to the source.
@@ -61,11 +65,10 @@ class BackgroundSection:
         self.choice.input(self._choose, [*given, self.choice], outputs, **options).success(**after)
         self.file.upload(self._load, [*given, self.file], outputs, **options).success(**after)
 
-    def shown(self, sample: Sample, is_example: bool) -> Sequence[Any]:
+    def shown(self, sample: Sample) -> Sequence[Any]:
         """Updates of :attr:`outputs` for a source."""
-        visible: bool | Literal["hidden"] = "hidden" if is_example or not self.model.cuts_out else True
         name = OWN if sample.backdrop is None else sample.backdrop.name
-        return gr.update(choices=_choices(name), value=name, visible=visible), gr.update(visible=visible), None
+        return gr.update(choices=_choices(name), value=name), None
 
     def _choose(self, source: Any, value: Any, name: Any) -> tuple:
         def find() -> Backdrop | None:
@@ -81,13 +84,13 @@ class BackgroundSection:
     def _changed(self, source: Any, value: Any, find: Callable[[], Backdrop | None]) -> tuple:
         """Return the source with another background, or as it was with what went wrong."""
         if source is None:
-            return gr.skip(), gr.skip(), gr.skip(), refusal(InputError("Give a picture first."))
+            return gr.skip(), gr.skip(), refusal(InputError("Give a picture first."))
         try:
             sample = replace(source.sample, backdrop=find())
             self.model.check_figure(replace(sample, structure=self.source_editor.read(value)))
         except PosegenError as error:
-            return gr.skip(), *self.shown(source.sample, False)[:2], refusal(error)
-        return replace(source, sample=sample, number=next(self.numbers)), *self.shown(sample, False)
+            return gr.skip(), self.shown(source.sample)[0], refusal(error)
+        return replace(source, sample=sample, number=next(self.numbers)), *self.shown(sample)
 
 
 def _choices(name: str) -> list[tuple[str, str]]:

@@ -24,7 +24,7 @@ anything else the encoder encodes."""
 
 
 OWN, FILLED, _, TRANSPARENT, PICTURE = BACKGROUNDS = (
-    "as in the photograph", "filled behind the figure", "white", "transparent", "your picture",
+    "as in the picture", "filled behind the figure", "white", "transparent", "your picture",
 )  # fmt: skip
 """Names of backgrounds on the page."""
 

@@ -168,6 +168,7 @@ class _Page:
                 options = self._options(self.first) if self.first else {}
                 shown = self._prepared(pairs[0][1]) if pairs else None
                 self.target_editor = build_editor(self.main, "pose-editor", "Target structure", True, shown, options)
+                self.backgrounds = BackgroundSection(self.main, self.source_editor, self.numbers)
             with gr.Column(elem_id="see"):
                 self._place_result()
         self.clips = ClipSection(models, self.source_editor, self.target_editor, self.numbers)
@@ -209,15 +210,12 @@ class _Page:
             items=[],
             visible=self.has_points,
         )
-        backgrounds = gr.Column(elem_id="backgrounds")
         label = "Points of the source" if self.has_points else "Structure of the source"
         with gr.Accordion(label, open=False, elem_id="source-points"):
             self.source_editor = build_editor(
                 self.main, "source-editor", "Structure of the source", False,
                 self.first and self.first.sample, self._background(self.first.sample) if self.first else {},
             )  # fmt: skip
-        with backgrounds:
-            self.backgrounds = BackgroundSection(self.main, self.source_editor, self.numbers)
 
     def _note_of_examples(self) -> Note:
         why = self.main.gallery.note
@@ -329,7 +327,7 @@ class _Page:
 
     # Source and target
 
-    @reporting_errors(8, clears=4)
+    @reporting_errors(7, clears=4)
     def _load_source(self, uploaded: list[str] | None, target: Any, before: Source | None) -> tuple:
         paths = _paths(uploaded)
         if len(paths) == 1 and (content := read_result(paths[0])) is not None:
@@ -371,14 +369,14 @@ class _Page:
         shown = self.target_editor.show(wanted, self.main.size, **self._options(sample))
         return loaded[0], loaded[1], shown, *loaded[3:], note(f"Restored from {path.name}.")
 
-    @reporting_errors(8)
+    @reporting_errors(7)
     def _load_figure(self, source: Source | None, target: Any, event: gr.EventData) -> tuple:
         figures = () if source is None else source.figures
         sample = replace(selected(figures, event), backdrop=None if source is None else source.sample.backdrop)
         picture, editor, wanted, _, *others = self._loaded(Source(sample, next(self.numbers), figures), target)
         return picture, editor, wanted, gr.skip(), *others, note("The chosen person is moved.")
 
-    @reporting_errors(8)
+    @reporting_errors(7)
     def _load_example(self, target: Any, event: gr.EventData) -> tuple:
         sample, wanted = selected(self.main.gallery.examples, event)
         return *self._loaded(Source(sample, next(self.numbers), is_example=True), target, wanted), None
@@ -408,10 +406,7 @@ class _Page:
             target = gr.update(**options) if options else gr.skip()
         editor = self.source_editor.show(sample.structure, sample.picture.shape[:2], **self._background(sample))
         figures = [[picture_address(_thumbnail(one)), f"Person {k}"] for k, one in enumerate(source.figures, 1)]
-        return source, editor, target, gr.update(items=figures), None, *self._backgrounds_of(source)
-
-    def _backgrounds_of(self, source: Source) -> Sequence[Any]:
-        return self.backgrounds.shown(source.sample, source.is_example)
+        return source, editor, target, gr.update(items=figures), None, *self.backgrounds.shown(source.sample)
 
     def _background(self, sample: Sample) -> dict[str, Any]:
         return {"background": picture_address(sample.picture)} if self.has_points else {}
@@ -496,7 +491,7 @@ class _Page:
         *shown, said = self._generate(*given)
         return *shown, said or gr.skip()
 
-    @reporting_errors(6)
+    @reporting_errors(5)
     def _go_back(self, history: dict, event: gr.EventData) -> tuple:
         kept = history.get(str(sent(event, "entry")))
         if kept is None:
@@ -504,7 +499,7 @@ class _Page:
         source, source_value, target_value = kept
         background = self._background(source.sample)
         editors = gr.update(value=source_value, **background), gr.update(value=target_value)
-        return source, *editors, *self._backgrounds_of(source), None
+        return source, *editors, *self.backgrounds.shown(source.sample), None
 
     @reporting_errors(2)
     def _explain(self, shown: ShownResult | None, event: gr.EventData) -> tuple:

@@ -157,8 +157,11 @@ def choose_figure(figures: Sequence[Figure], choice: PoseChoice, where: str | Pa
         x, y = place
         return min((figure.keypoints for figure in figures), key=lambda pose: _distance_to((x, y), pose))
     index = max(range(count), key=lambda number: _rank(figures[number]))
-    told = f"figure {index + 1} of {count}, the largest," if count > 1 else ""
-    return replace(figures[index].keypoints, chosen=told)
+    poses = [figure.keypoints for figure in figures]
+    others = [f"{k + 1} at {_middle(pose)}" for k, pose in enumerate(poses) if k != index and pose.present.any()]
+    places = f" (others: {some_names(others)})" if others else ""
+    told = f"figure {index + 1} of {count}, the largest{places}," if count > 1 else ""
+    return replace(poses[index], chosen=told)
 
 
 def _rank(figure: Figure) -> tuple[int, int, float]:
@@ -166,6 +169,14 @@ def _rank(figure: Figure) -> tuple[int, int, float]:
     present, points = figure.keypoints.present, figure.keypoints.points
     extent = np.ptp(points[present], axis=0).sum() if present.any() else -1
     return round(float(extent)), int(present.sum()), float(figure.scores[present].sum())
+
+
+def _middle(pose: Keypoints) -> str:
+    """Return the middle of the box around a figure as users type it, ``X,Y``."""
+    points = pose.points[pose.present]
+    digits = 0 if points.max() > 2 else 2  # up to 2: fractions of the picture
+    x, y = (points.min(0) + points.max(0)) / 2
+    return f"{x:.{digits}f},{y:.{digits}f}"
 
 
 def _distance_to(place: tuple[float, float], pose: Keypoints) -> tuple[float, float]:

@@ -52,7 +52,7 @@ Structure = Any
 """A path of a key-point file, points K 2 or K 3 (x, y, score; 0 is missing), :class:`posegen.data.Keypoints`, a ready
 structure (tensor S H W), or anything else that the config's encoder encodes, for example a view."""
 T = TypeVar("T")
-_NUMBERS = re.compile(r"[0-9.]+")
+_NUMBERS = re.compile(r" \(others: .*?\)|[0-9.]+")
 
 
 @dataclass(frozen=True)
