@@ -10,6 +10,7 @@ import zipfile
 import h5py
 import pytest
 import torch
+from posegen_metrics.ssim import ssim
 
 from posegen.config import load_config
 from posegen.errors import CheckpointError, ConfigError, InputError, MissingWeightsError
@@ -22,6 +23,7 @@ from posegen.losses import (
     PhotometricLoss,
     ReconstructionLoss,
     SamplingCorrectness,
+    StructuralLoss,
     StyleLoss,
     VGG16Features,
     VGG19Features,
@@ -32,6 +34,7 @@ from posegen.losses.features import HED_MEANS, VGG16, VGG19
 from posegen.losses.perceptual import mean_difference
 from posegen.losses.photometric import photometric_difference
 from posegen.losses.smoothness import flow_smoothness
+from posegen.losses.structural import structural_similarity
 from posegen.losses.weighting import weighted_mean
 from posegen.ops import affine_residual
 from posegen.records import PairBatch, Transfer
@@ -130,6 +133,32 @@ def test_the_gradient_of_the_photometric_loss():
         assert torch.autograd.gradcheck(
             lambda x, given=given: photometric_difference(x, second, given, scales=2), first.requires_grad_()
         )
+
+
+def test_the_structural_loss_is_what_structural_similarity_leaves_to_one():
+    generator = torch.Generator().manual_seed(0)
+    target, image = torch.rand(2, 2, 3, 16, 20, generator=generator) * 2 - 1
+    image = (0.7 * target + 0.3 * image).requires_grad_()
+    structure = torch.zeros(2, 1, 16, 20)
+
+    def loss(target):
+        batch = PairBatch(target, structure, target, structure, ["a", "b"])
+        return StructuralLoss()(LossInputs(batch, Transfer(image, [], []), None))
+
+    measured = ssim((image.detach() + 1) / 2, (target + 1) / 2).mean().item()
+    assert loss(target).item() == pytest.approx(1 - measured, abs=1e-6)
+    assert loss(image.detach()).item() == pytest.approx(0, abs=1e-6)
+    (gradient,) = torch.autograd.grad(loss(target), image)
+    assert gradient.abs().sum() > 0
+    target, structure = target[..., :10], structure[..., :10]
+    with pytest.raises(ConfigError, match=r"images of 11×11 pixels or more, got 10×16"):
+        loss(target)
+
+
+def test_the_gradient_of_the_structural_loss():
+    generator = torch.Generator().manual_seed(0)
+    first, second = torch.rand(2, 1, 2, 12, 13, generator=generator).double()
+    assert torch.autograd.gradcheck(lambda x: structural_similarity(x, second), first.requires_grad_())
 
 
 def test_correctness_is_best_where_the_flow_finds_the_match():

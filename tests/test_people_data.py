@@ -281,7 +281,7 @@ def test_the_index_of_the_chosen_person_is_returned(tmp_path):
         coco_set(person(missing=("nose",)), person()),
         [poor, rich],
     ]
-    for number, (data, others) in enumerate(zip(files, ("", " (others: 1 at 27,46)", ""))):
+    for number, (data, others) in enumerate(zip(files, ("", " (others: 1 at 27,46)", ""), strict=True)):
         found = read_keypoints(write_json(tmp_path / f"{number}.json", data))
         assert found.chosen == f"figure 2 of 2, the largest{others},"
     assert read_keypoints(write_json(tmp_path / "one.json", [rich])).chosen == ""

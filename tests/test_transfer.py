@@ -534,7 +534,9 @@ def test_an_estimator_finds_key_points_that_are_in_no_file(estimate):
 
 
 def test_the_largest_figure_is_taken_with_a_warning(estimate):
-    with pytest.warns(UserWarning, match=r"figure 1 of 2, the largest \(others: 2 at 8,9\), is taken; another one can be chosen"):
+    with pytest.warns(
+        UserWarning, match=r"figure 1 of 2, the largest \(others: 2 at 8,9\), is taken; another one can be chosen"
+    ):
         assert estimate(0, -1).present.all()
 
 

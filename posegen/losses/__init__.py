@@ -11,6 +11,7 @@ from .perceptual import PerceptualLoss
 from .photometric import PhotometricLoss
 from .reconstruction import ReconstructionLoss
 from .smoothness import FlowSmoothness
+from .structural import StructuralLoss
 from .style import StyleLoss
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "PhotometricLoss",
     "ReconstructionLoss",
     "SamplingCorrectness",
+    "StructuralLoss",
     "StyleLoss",
     "TemporalAdversarialLoss",
     "VGG16Features",
