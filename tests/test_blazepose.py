@@ -10,6 +10,7 @@ import json
 import sys
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import posegen_blazepose.networks as networks
 import pytest
@@ -95,6 +96,20 @@ def test_a_large_region_is_averaged_when_it_is_reduced():
     inner = Region.whole(stripes).crop(stripes, 64)[4:-4, 4:-4]
     assert inner.min() > 100
     assert inner.max() < 155
+
+
+@pytest.mark.parametrize("place", [(300, 280), (20, 590), (-400, -400)])
+def test_a_reduced_region_is_cut_from_the_place_around_it_in_a_large_image(place):
+    """A smooth image, of which every way of averaging gives the same; in its middle, over its edge, and outside."""
+    y, x = np.mgrid[:600, :800]
+    image = np.stack([x / 4, y / 3, (x + y) / 8], -1).astype(np.uint8)
+    region = Region(*place, 200.0, 0.5)
+    found = region.crop(image, 40, cv2.BORDER_REPLICATE).astype(float)
+    rows, columns = np.mgrid[:40, :40]
+    places = np.stack([columns, rows], -1).reshape(-1, 2) @ region.matrix(40)[:, :2].T + region.matrix(40)[:, 2]
+    x, y = places.clip(0, (799, 599)).T
+    true = np.stack([x / 4, y / 3, (x + y) / 8], -1).reshape(40, 40, 3)
+    assert np.abs(found - true).max() < 2.5
 
 
 def test_tiles_cover_the_image_and_small_ones_are_left_out():

@@ -64,7 +64,9 @@ class Region:
         matrix = self.matrix(size)
         ratio = self.side / size / MAX_REDUCTION
         if ratio > 1:  # average first
-            image, scale = _reduced(image, ratio)
+            left, top, right, bottom = self._box(image, margin=2 * ratio)
+            image, scale = _reduced(image[top:bottom, left:right], ratio)
+            matrix[:, 2] -= left, top
             matrix = matrix * scale[:, None]
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return cv2.warpAffine(image, matrix, (size, size), flags=flags, borderMode=border)
@@ -75,6 +77,16 @@ class Region:
         cos, sin = step * np.cos(self.angle), step * np.sin(self.angle)
         rotation = np.array([[cos, -sin], [sin, cos]])
         return np.column_stack([rotation, np.array([self.x, self.y]) - rotation @ np.full(2, size / 2)])
+
+    def _box(self, image: np.ndarray, margin: float) -> tuple[int, int, int, int]:
+        """Return left, top, right and bottom of the pixels around the region; all of the image if it has none there."""
+        corners = self.to_image(np.array([[0, 0], [0, 1], [1, 0], [1, 1]]))
+        size = np.array(image.shape[1::-1])
+        low = np.floor(corners.min(0) - margin).clip(0, size).astype(int)
+        high = np.ceil(corners.max(0) + margin).clip(0, size).astype(int)
+        if (low >= high).any():
+            return 0, 0, int(size[0]), int(size[1])
+        return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
     def to_image(self, points: np.ndarray) -> np.ndarray:
         """Convert points N 2 from shares of the region, 0 to 1, to pixels of the image."""
