@@ -64,6 +64,7 @@ trainer = dict(
                 reconstruction=dict(type="ReconstructionLoss", weight=5),
                 generated=dict(type="ReconstructionLoss", weight=2, of="generated"),
                 perceptual=dict(type="PerceptualLoss", weight=0.5, layers=["relu1_2", "relu2_2", "relu3_3", "relu4_3"]),
+                structural=dict(type="StructuralLoss", weight=2),
             ),
         ),
     ],
