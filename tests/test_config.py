@@ -69,7 +69,7 @@ DATA_PLACES |= {
 }
 SCORED_FEATURES = ("4.network", "9.metric.network", "14.metric.network")
 CLIPS = {"gfla_faces", "gfla_dance_fashion", "gfla_dance_iper", "gfla_drawn_faces", "gfla_dancing_dolls"}
-CLIPS |= {"guided_drawn_faces", "guided_dancing_dolls"}
+CLIPS |= {"guided_drawn_faces", "guided_drawn_faces_long", "guided_dancing_dolls"}
 FEATURE_METRICS = {  # the places of their weights
     name: {"val_evaluator.4.network.weights", *(f"test_evaluator.{place}.weights" for place in SCORED_FEATURES)}
     for name in ("gfla_market14", "guided_market14", "guided_people3d_market14")

@@ -19,10 +19,13 @@ def posegen_register() -> None:
 
 @hookimpl
 def posegen_catalogue() -> list[Any]:
-    """Return the 68 landmarks of iBUG, and talking faces."""
+    """Return the 68 landmarks of iBUG, talking faces, and the model drawnfaces."""
+    from posegen.sharing import SharedModel
+
     from . import layouts, preparing
 
-    return [*layouts.LAYOUTS, *preparing.PREPARATIONS]
+    shared = SharedModel("drawnfaces", Path(__file__).with_name("shared") / "drawnfaces")
+    return [*layouts.LAYOUTS, *preparing.PREPARATIONS, shared]
 
 
 @hookimpl

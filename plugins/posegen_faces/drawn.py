@@ -62,6 +62,8 @@ class DrawnFaces(ClipDataset):
         ConfigError: a size, length, number of frames or seed out of range, or an encoder of another layout.
     """
 
+    drawn_options = ("length", "frames", "seed")
+
     def __init__(
         self,
         length: int,
