@@ -26,10 +26,11 @@ import pytest
 import torch
 from mmengine.config import Config
 from PIL import Image, PngImagePlugin
-from posegen_app.downloads import ClipFile, ShownResult, archive, read_result
+from posegen_app.downloads import ClipFile, SavedResult, ShownResult, archive, read_result
 from posegen_app.explanation import Level, explain_point, recorded_kernels
 from posegen_app.gallery import Sample
 from posegen_app.page_model import MAX_FRAMES, MAX_SIDE, Output, PageModel, check_comparable, neutral_pose, rest_pose
+from posegen_app.values import png
 
 from posegen import Inferencer
 from posegen.cli import main
@@ -255,7 +256,7 @@ def blank(size: tuple[int, int]) -> Sample:
 
 
 def test_a_key_point_file_alone_is_in_pixels_of_the_source(model, tmp_path):
-    pose, _ = model.read_pose([openpose(tmp_path / "a.json", model)], blank((64, 64)))
+    pose, *_ = model.read_pose([openpose(tmp_path / "a.json", model)], blank((64, 64)))
     whole = model.gallery.examples[0][0].structure
     assert pose.points[pose.present] == pytest.approx(whole.points[whole.present] / 2)  # the model's size is 32
 
@@ -296,12 +297,12 @@ def test_a_prepared_pose_that_the_page_wrote_is_not_prepared_again(model, tmp_pa
     pose = model.prepared_points(model.gallery.examples[0][1])
     path = tmp_path / "pose.json"
     path.write_text(json.dumps(own_content([pose], model.layout, model.size)))
-    back, _ = model.read_pose([path], blank((500, 500)))
+    back, *_ = model.read_pose([path], blank((500, 500)))
     assert back.points[back.present] == pytest.approx(pose.points[pose.present], abs=0.01)
 
 
 def test_over_a_picture_in_which_the_estimator_finds_nobody_lies_a_rest_pose(model, tmp_path):
-    pose, picture = model.read_pose([save(tmp_path / "a.png")], None)
+    pose, picture, _ = model.read_pose([save(tmp_path / "a.png")], None)
     assert picture.picture.shape == (40, 40, 3)  # padded to the model's proportions
     assert pose.points.tolist() == rest_pose(model.layout, model.size).points.tolist()
 
@@ -722,12 +723,30 @@ def test_one_of_several_people_is_chosen_and_the_result_put_back_into_the_photog
     assert top + height <= 60
     client.trigger("pose-editor", "moved")
     assert client.value("viewer")["key"] == result["key"]  # the detail is not made again
+    kept = saved(client, "result.png")
+    assert np.array_equal(np.array(Image.open(io.BytesIO(kept))), sharp)  # what is seen is saved
+    (name,) = [name for name in unzipped(client) if name.endswith("/result.png")]
+    assert np.array_equal(np.array(Image.open(io.BytesIO(unzipped(client)[name]))), sharp)
+    clip = base64.b64decode(client.trigger("clip-way", "click")[0]["video"].partition(",")[2])
+    with av.open(io.BytesIO(clip)) as video:
+        assert (video.streams.video[0].height, video.streams.video[0].width) == (height + height % 2, width + width % 2)
     monkeypatch.setitem(PageModel.estimate.__globals__, "MAX_DETAIL", 24)
     (small,) = client.trigger("viewer", "sharpen")[0]["models"]
     assert max(opened(small["result"]).shape[:2]) in (23, 24, 25)  # of the window in the reduced photograph, rounded
     client.trigger("figures", "chosen", {"index": 1})
     changed = (pasted() != photograph).any(axis=(0, 2)).nonzero()[0]
     assert changed.max() < 120
+    assert client.upload("source-files", "result.png", kept)[-1]["text"] == "Restored from result.png."
+    assert np.abs(pasted().astype(int) - whole).max() < 16  # points are saved in hundredths of a pixel
+    said = client.upload("pose-files", "a.png", content.getvalue())[-1]
+    assert said["text"] == "2 people: the pose of the largest is taken."
+
+
+@pytest.mark.parametrize("window", [None, [0, 0, 5], [0, 0, 0, 5], [0, 0, 6400, 6400], [10**9, 0, 5, 5], "0 0 5 5"])
+def test_a_saved_place_in_the_photograph_that_is_damaged_is_refused(window):
+    photograph = base64.b64encode(png(np.zeros((8, 8, 3), np.uint8))).decode()
+    with pytest.raises(DataError, match="its place in the photograph is damaged"):
+        SavedResult({}, photograph, photograph=photograph, window=window).place()
 
 
 def test_the_background_of_a_photograph_is_removed_replaced_and_kept(client, model, monkeypatch):

@@ -381,10 +381,14 @@ def test_layers_replace_the_result_and_can_be_downloaded(browser):
 
 def test_the_slider_covers_the_result_by_the_source(browser):
     slider = browser.find("#viewer .compare input")
-    slider.send_keys(Keys.HOME)
+    slider.send_keys(Keys.END)
     source = browser.find("#viewer .source image").get_attribute("href")
     assert browser.find(f"{RESULT} .before image").get_attribute("href") == source
-    slider.send_keys(Keys.END)
+    slider.send_keys(Keys.HOME, *[Keys.ARROW_RIGHT] * 25)
+    covered = browser.find(f"{RESULT} .before")
+    assert float(covered.get_attribute("x")) == -0.5  # before on the left, after on the right
+    assert float(covered.get_attribute("width")) == pytest.approx(32 / 4)
+    slider.send_keys(Keys.HOME)
     assert browser.all(f"{RESULT} .before") == []
 
 
@@ -546,6 +550,16 @@ def test_a_picture_with_key_points_is_uploaded_and_a_bad_file_is_reported(browse
     sides = browser.find("#source-editor svg").get_dom_attribute("viewBox").split()[2:]
     assert sides[0] == sides[1]  # a crop around the figure, of the model's proportions
 
+    before = distances(browser)
+    browser.press("#viewer button.whole")
+    browser.wait(lambda: browser.run("return document.querySelector('#viewer dialog').open"))
+    whole = browser.find("#viewer dialog img")
+    browser.wait(lambda: browser.run("return arguments[0].naturalWidth", whole) == 128)
+    assert box(browser, "#viewer dialog img")[2] > 0
+    browser.press("#viewer dialog button")
+    assert not browser.run("return document.querySelector('#viewer dialog').open")
+    assert distances(browser) == before
+
     kept = shown(browser)
     (tmp_path / "bad.json").write_text("{")
     browser.find("input:has(+ #pose-files)").send_keys(str(tmp_path / "bad.json"))
@@ -574,7 +588,7 @@ def test_the_background_of_a_photograph_is_made_transparent(browser, model, monk
     assert (np.diff(alpha.astype(int), axis=1) == -255).sum(1).tolist() == [1] * len(alpha)
     address = browser.run("return document.querySelector('#viewer .files a[download=\"result.png\"]').href")
     seen = np.array(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))))
-    assert (seen[..., 3] == np.where(np.arange(32) < 16, 255, 0)).all()
+    assert np.array_equal(seen, pixels_shown(browser))  # what is seen is saved
     browser.press("#viewer .layers button:nth-child(2)")
     browser.press("#viewer .layers button:nth-child(1)")
     assert len(pixels_shown(browser)) > 32
@@ -675,4 +689,5 @@ def test_the_editor_of_the_source_can_be_opened_after_another_source_was_chosen(
     faces.wait(lambda: shown(faces) != before)
     faces.press("#source-points > button")
     faces.wait(lambda: len(faces.all("#source-editor [data-joint]")) == 68)
+    faces.wait(lambda: faces.all("#source-editor svg image"))  # over its picture
     assert not faces.complaints()

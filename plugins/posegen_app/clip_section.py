@@ -15,7 +15,7 @@ import numpy as np
 from posegen.data import Keypoints
 from posegen.data.images import resize_image
 from posegen.data.pose_files import own_content
-from posegen.data.video import VIDEO_ENDINGS
+from posegen.data.video import VIDEO_ENDINGS, VideoReader
 from posegen.errors import InputError, PosegenError
 from posegen.visualization.video import VideoWriter
 
@@ -142,7 +142,10 @@ class ClipSection:
             motion = yield from read_motion(Path(str(uploaded)), self.main.layout, fps, MAX_FRAMES)
             return sample, self.main.fit(motion, sample, way_to_fit(fit))
 
-        yield from self._film(fps, read())
+        for shown, file, said in self._film(fps, read()):
+            count = 0 if file is None else VideoReader(Path(str(uploaded)), fps).count
+            cut = f"The clip follows the first {MAX_FRAMES / fps:.1f} of {count / fps:.1f} seconds of the video."
+            yield shown, file, note(cut) if count > MAX_FRAMES else said
 
     def _stop(self) -> tuple:
         return gr.update(value=None, stopped=next(self.numbers)), None, note("Stopped.")
@@ -185,10 +188,11 @@ class ClipSection:
             return path.read_bytes()
 
     def _frames(self, sample: Sample, targets: Sequence[Structure]) -> Iterator[np.ndarray]:
-        """Generate the frames of all models side by side, at the first one's size."""
+        """Generate the frames of all models side by side, at the size of the first one's."""
         clips = [model.frames(sample, [scaled(t, self.main, model) for t in targets]) for model in self.models]
-        for frames in zip(*clips, strict=True):
-            yield np.concatenate([resize_image(frame, self.main.size) for frame in frames], axis=1)
+        for first, *others in zip(*clips, strict=True):
+            size = first.shape[0], first.shape[1]
+            yield np.concatenate([first, *(resize_image(frame, size) for frame in others)], axis=1)
 
 
 def _at_once(read: Callable[[], tuple[Sample, Sequence[Structure]]]) -> Reading:

@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from PIL import Image
 from posegen.data.generated import COMMENT, SOFTWARE, SOURCE_TYPE
 from posegen.data.images import WHITE, Background, decode_image
 from posegen.errors import DataError
+from posegen.inference.framing import Window
 
 from .gallery import OWN
 from .page_model import MAX_PHOTOGRAPH, MAX_SIDE, RESULT, Output
@@ -74,7 +76,8 @@ def archive(shown: ShownResult, clip: ClipFile | None, notes: Mapping[str, Any])
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as file:
         for name, output in shown.outputs.items():
             for caption, picture in output.layers.items():
-                file.writestr(f"{name}/{caption.replace(' ', '_')}.png", png(picture, layer_mark(output, caption)))
+                content_of = _result(output) if caption == RESULT else png(picture, layer_mark(output, caption))
+                file.writestr(f"{name}/{caption.replace(' ', '_')}.png", content_of)
         for name, text in texts.items():
             file.writestr(f"{name}.json", json.dumps(text, indent=1, ensure_ascii=False))
         if clip is not None:
@@ -91,12 +94,16 @@ class SavedResult:
         source: the source, a PNG in base64.
         background: name of the background.
         behind: the picture that is the background, a PNG in base64; empty: it is none.
+        photograph: the photograph from which the source was cut, a PNG in base64; empty: there is none.
+        window: left, top, width and height of the source in the photograph.
     """
 
     structures: Mapping[str, Any]
     source: str
     background: str = OWN
     behind: str = ""
+    photograph: str = ""
+    window: Any = None
 
     def picture(self) -> np.ndarray:
         """Return the source, uint8 H W 3.
@@ -105,6 +112,22 @@ class SavedResult:
             DataError: it is damaged.
         """
         return _decoded(self.source, "source", MAX_SIDE**2)
+
+    def place(self) -> tuple[np.ndarray, Window] | tuple[None, None]:
+        """Return the photograph, uint8 H W 3, and the part of it that is the source; None and None without one.
+
+        Raises:
+            DataError: they are damaged.
+        """
+        if not self.photograph:
+            return None, None
+        numbers = self.window if isinstance(self.window, list) else []
+        if len(numbers) != 4 or not all(type(n) is int and abs(n) <= 4 * MAX_PHOTOGRAPH for n in numbers):
+            raise DataError("the result", "its place in the photograph is damaged")
+        window = Window(*numbers)
+        if min(window.width, window.height) < 1 or window.width * window.height > 4 * MAX_PHOTOGRAPH**2:
+            raise DataError("the result", "its place in the photograph is damaged")
+        return _decoded(self.photograph, "photograph", MAX_PHOTOGRAPH**2), window
 
     def background_picture(self) -> Background:
         """Return the background: a picture, uint8 H W 3, or white.
@@ -127,6 +150,12 @@ def _encoded(picture: np.ndarray) -> str:
     return base64.b64encode(png(picture)).decode()
 
 
+def _result(output: Output, texts: Mapping[str, str] = MappingProxyType({})) -> bytes:
+    """Return a result as a PNG file, with the photograph's detail if it has one, as the page shows it."""
+    picture = output.in_detail()[0] if output.has_detail else output.layers[RESULT]
+    return png(picture, output.mark(resize_back=output.has_detail), texts)
+
+
 def result_png(shown: ShownResult, title: str) -> bytes:
     """Return the first model's result as a PNG file whose text says how it was made: the page can go on from it.
 
@@ -135,12 +164,21 @@ def result_png(shown: ShownResult, title: str) -> bytes:
         title: title of the page.
     """
     name, output = next(iter(shown.outputs.items()))
-    made = {"page": title, "model": name, "structures": shown.structures, "source": _encoded(shown.picture)}
-    if (backdrop := output.sample.backdrop) is not None:
+    made: dict[str, Any] = {
+        "page": title,
+        "model": name,
+        "structures": shown.structures,
+        "source": _encoded(shown.picture),
+    }
+    sample, window = output.sample, output.sample.window
+    if sample.photograph is not None and window is not None:
+        made["photograph"] = _encoded(sample.photograph)
+        made["window"] = [window.left, window.top, window.width, window.height]
+    if (backdrop := sample.backdrop) is not None:
         made["background"] = backdrop.name
         if isinstance(behind := backdrop.cutout.background, np.ndarray):
             made["behind"] = _encoded(behind)
-    return png(output.layers[RESULT], output.mark(resize_back=False), {KEYWORD: json.dumps(made)})
+    return _result(output, {KEYWORD: json.dumps(made)})
 
 
 def read_result(path: Path) -> SavedResult | None:
@@ -153,5 +191,7 @@ def read_result(path: Path) -> SavedResult | None:
     structures = made.get("structures") if isinstance(made, dict) else None
     if not isinstance(structures, dict) or not {"source_structure", "target_structure"} <= structures.keys():
         return None
-    texts = [str(made.get(name, "")) for name in ("source", "background", "behind")]
-    return SavedResult(structures, texts[0], texts[1] or OWN, texts[2])
+    source, background, behind, photograph = (
+        str(made.get(name, "")) for name in ("source", "background", "behind", "photograph")
+    )
+    return SavedResult(structures, source, background or OWN, behind, photograph, made.get("window"))

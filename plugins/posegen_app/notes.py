@@ -16,6 +16,7 @@ Note = dict[str, Any] | None
 
 _FOLDER = re.compile(r"(?<![\w/])/(?:[^\s/:]+/)+")
 _OF_COMMANDS = re.compile(r"\s*\([^()]*--[^()]*\)")
+_UNREAD = re.compile(r"no plugin reads \S+ key points from this file, [^\n]*")
 _MOST_LINES = 6
 
 
@@ -29,7 +30,8 @@ def refusal(error: PosegenError) -> dict[str, Any]:
     text = str(error)
     if isinstance(error, DataError) and error.problems:
         text = "\n".join([*(f"{error.where}: {problem}" for problem in error.problems), error.hint])
-    lines = _OF_COMMANDS.sub("", _FOLDER.sub("", text)).splitlines()
+    text = _UNREAD.sub("this is no picture and no file of key points", _OF_COMMANDS.sub("", _FOLDER.sub("", text)))
+    lines = text.splitlines()
     lines = [line for line in lines if line and "--" not in line and "docs/" not in line]
     left = len(lines) - _MOST_LINES
     shown = lines[:_MOST_LINES] + ([f"… and {left} more"] if left > 0 else [])

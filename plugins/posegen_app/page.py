@@ -211,7 +211,7 @@ class _Page:
             visible=self.has_points,
         )
         label = "Points of the source" if self.has_points else "Structure of the source"
-        with gr.Accordion(label, open=False, elem_id="source-points"):
+        with gr.Accordion(label, open=False, elem_id="source-points") as self.source_points:
             self.source_editor = build_editor(
                 self.main, "source-editor", "Structure of the source", False,
                 self.first and self.first.sample, self._background(self.first.sample) if self.first else {},
@@ -315,6 +315,8 @@ class _Page:
         for changed in (*self.source_editor.changed, *self.target_editor.changed):
             changed(**generate, trigger_mode="always_last")
         self.backgrounds.connect(self.source, quiet, after)
+        # a browser forgets what the editor was given before it was first opened
+        self.source_points.expand(self._show_source, [self.source], [self.source_editor.component], **silent)
         back = [self.source, *editors, *self.backgrounds.outputs, self.result_note]
         self.viewer.back(self._go_back, [self.history], back, **quiet).success(**after)
         explained = [self.viewer, self.point, self.result_note]
@@ -364,7 +366,8 @@ class _Page:
         source = self.source_editor.parse(content.structures["source_structure"], picture.shape[:2])
         backdrop = self.main.backdrop(content.background, content.background_picture())
         wanted = self.target_editor.parse(content.structures["target_structure"], self.main.size)
-        sample = Sample(picture, source, backdrop=backdrop)
+        photograph, window = content.place()
+        sample = Sample(picture, source, photograph, window, backdrop)
         loaded = self._loaded(Source(sample, next(self.numbers)), None)
         shown = self.target_editor.show(wanted, self.main.size, **self._options(sample))
         return loaded[0], loaded[1], shown, *loaded[3:], note(f"Restored from {path.name}.")
@@ -411,6 +414,9 @@ class _Page:
     def _background(self, sample: Sample) -> dict[str, Any]:
         return {"background": picture_address(sample.picture)} if self.has_points else {}
 
+    def _show_source(self, source: Source | None) -> Any:
+        return gr.skip() if source is None else gr.update(**self._background(source.sample))
+
     def _options(self, source: Source | Sample) -> dict[str, Any]:
         """Start of the target editor's slider: the source's own pose."""
         sample = source.sample if isinstance(source, Source) else source
@@ -421,12 +427,12 @@ class _Page:
     @reporting_errors(3, clears=2)
     def _load_pose(self, source: Source | None, uploaded: list[str] | None, fit: str) -> tuple:
         how = way_to_fit(fit)
-        pose, picture = self.main.read_pose(_paths(uploaded), _sample_of(source), how)
+        pose, picture, said = self.main.read_pose(_paths(uploaded), _sample_of(source), how)
         if picture is not None:
             background = picture_address(resize_image(picture.picture, self.main.size))
             shown = self.target_editor.show(pose, self.main.size, chosen=True, background=background)
             return shown, None, None, note("No figure was found in this picture. Drag the points onto it.")
-        return self.target_editor.show(pose, self.main.size, chosen=True, background=""), None, None, None
+        return self.target_editor.show(pose, self.main.size, chosen=True, background=""), None, None, note(said)
 
     @reporting_errors(2)
     def _refit(self, source: Source | None, value: Any, raw: Keypoints | None, fit: str) -> tuple:

@@ -105,34 +105,25 @@ class Output:
 
     def in_photograph(self) -> np.ndarray:
         """Return the photograph, uint8 H W 3 or H W 4, with the result in the place of what the model saw."""
-        one, backdrop = self.prepared, self.sample.backdrop
-        if backdrop is None:
-            return generated_picture(one, self.made, resize_back=True)
-        if self.sample.photograph is not None:
-            points = self.sample.points_in_photograph()
-            photograph, cutout = backdrop.cutout.cut(one.photograph, points, NAME)
-            one = replace(one, photograph=photograph, cutout=cutout)
-        return generated_picture(one, self.made, resize_back=True, keep_alpha=backdrop.is_transparent)
+        backdrop = self.sample.backdrop
+        transparent = backdrop is not None and backdrop.is_transparent
+        one = self.prepared if self.sample.photograph is None else _in_photograph(self.prepared, self.sample)
+        return generated_picture(one, self.made, resize_back=True, keep_alpha=transparent)
 
     @property
     def has_detail(self) -> bool:
         """Return whether there is a photograph with more pixels than the model's picture of it."""
-        return self.sample.photograph is not None and self.prepared.window.height > self.size[0]
+        return _has_detail(self.sample, self.size)
 
     def in_detail(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the result, uint8 H W 3 or H W 4, and the source, H W 3, with the photograph's detail.
 
         They are made from a photograph that is reduced to what is shown.
         """
-        one, size = self.prepared, self.prepared.photograph.image.shape[:2]
-        share = min(1.0, MAX_DETAIL / max(one.window.height, one.window.width))
-        image = resize_image(one.photograph.image, (round(share * size[0]), round(share * size[1])))
-        window = _scaled(one.window, size, image)
-        reduced = replace(
-            self,
-            prepared=replace(one, photograph=Photograph(image), window=window),
-            sample=replace(self.sample, photograph=image, window=window),
-        )
+        reduced = replace(self, sample=_shown_part(self.sample))
+        window, image = reduced.sample.window, reduced.sample.photograph
+        assert window is not None
+        assert image is not None
         return window.cut(reduced.in_photograph()), window.cut(image)
 
     def mark(self, resize_back: bool) -> Mark:
@@ -183,11 +174,9 @@ class PageModel:
         pictures = [path for path in paths if path.suffix.lower() in PHOTOGRAPH_ENDINGS]
         others = [path for path in paths if path not in pictures]
         if len(pictures) != 1 or len(others) > 1:
-            raise DataError(
-                "the files",
-                f"{len(pictures)} pictures and {len(others)} other files",
-                "Give one picture and, if you have it, its key-point file.",
-            )
+            where = others[0].name if others and not pictures else "the files"
+            problem = f"{len(pictures)} pictures, {len(others)} other files" if pictures else "this is no picture"
+            raise DataError(where, problem, "Give one picture and, if you have it, its key-point file.")
         if others and self.layout is None:
             raise DataError(others[0].name, "the structures of this model are not key points and not read from files")
         picture = read_photograph(pictures[0], most_pixels=MAX_PIXELS).image
@@ -214,7 +203,7 @@ class PageModel:
 
     def read_pose(
         self, paths: Sequence[Path], source: Sample | None, fit: str = "auto"
-    ) -> tuple[Keypoints, Sample | None]:
+    ) -> tuple[Keypoints, Sample | None, str]:
         """Read a target pose.
 
         Args:
@@ -223,8 +212,8 @@ class PageModel:
             fit: see :meth:`fit`.
 
         Returns:
-            The pose in pixels of the model's size; and None, or the picture, if no figure was found in it and the pose
-            is the rest pose.
+            The pose in pixels of the model's size; None, or the picture, if no figure was found in it and the pose is
+            the rest pose; and which of several figures it is, or an empty text.
 
         Raises:
             DataError: a file is broken, or there are others.
@@ -235,15 +224,16 @@ class PageModel:
             raise DataError("the files", f"{len(others)} key-point files", "Give one, and its picture if you have it.")
         if len(paths) == len(others):
             pose = _only(read_clip_poses(others, self.encoder, MAX_FRAMES), others[0])
-            return self.fit([pose], source, fit)[0], None
-        sample = self.read_sample(paths)
+            return self.fit([pose], source, fit)[0], None, ""
+        sample, said = self.read_sample(paths), ""
         if sample.structure is None:
             found = self.estimate(paths[0])
             if not found:
-                return self.neutral(self.size), sample
+                return self.neutral(self.size), sample, ""
             sample = found[0]
+            said = f"{len(found)} people: the pose of the largest is taken." if len(found) > 1 else ""
         frame = (sample.picture.shape[0], sample.picture.shape[1])
-        return self.fit([replace(sample.structure, frame=frame)], source, fit)[0], None
+        return self.fit([replace(sample.structure, frame=frame)], source, fit)[0], None, said
 
     def read_clip(self, paths: Sequence[Path], source: Sample | None, fit: str = "auto") -> list[Keypoints]:
         """Read the poses of a clip, in pixels of the model's size: one file a frame, or the page's own file.
@@ -440,16 +430,24 @@ class PageModel:
     def frames(self, sample: Sample, targets: Sequence[Structure]) -> Iterator[np.ndarray]:
         """Generate the frames, uint8 H W 3, of a clip in which a sample moves through structures.
 
-        A transparent background is white. Other threads may use the model between two frames. Arguments and errors:
-        see :meth:`generate`.
+        Those of a photograph have its detail. A transparent background is white. Other threads may use the model
+        between two frames. Arguments and errors: see :meth:`generate`.
         """
         generated = self.inferencer.generate(self._prepare(sample, targets), 1)
+        whole: Prepared | None = None
         while True:
             with self._lock:
                 frame = next(generated, None)
             if frame is None:
                 return
-            yield generated_picture(*frame)
+            one, made = frame
+            if not _has_detail(sample, self.size):
+                yield generated_picture(one, made)
+                continue
+            if whole is None:
+                whole = _in_photograph(one, _shown_part(sample))  # whose background is filled once
+            placed = replace(whole, target=one.target)
+            yield whole.window.cut(generated_picture(placed, made, resize_back=True))
 
     def _prepare(self, sample: Sample, targets: Sequence[Structure]) -> Iterator[Prepared]:
         picture, own = sample.picture, sample.structure
@@ -587,6 +585,31 @@ def _tinted(picture: np.ndarray, mask: np.ndarray, size: tuple[int, int]) -> np.
     tint = resize_image(colors.round().clip(0, 255).astype(np.uint8), size, "nearest")
     gray = picture.mean(axis=2, keepdims=True)
     return (0.5 * gray + 0.5 * tint).round().astype(np.uint8)
+
+
+def _has_detail(sample: Sample, size: tuple[int, int]) -> bool:
+    """Return whether a sample has a photograph with more pixels than a model's picture (H, W) of it."""
+    return sample.photograph is not None and sample.window is not None and sample.window.height > size[0]
+
+
+def _shown_part(sample: Sample) -> Sample:
+    """Return a sample of a photograph that is reduced to the pixels that the page shows."""
+    assert sample.photograph is not None
+    assert sample.window is not None
+    height, width = sample.photograph.shape[:2]
+    share = min(1.0, MAX_DETAIL / max(sample.window.height, sample.window.width))
+    image = resize_image(sample.photograph, (round(share * height), round(share * width)))
+    return replace(sample, photograph=image, window=_scaled(sample.window, (height, width), image))
+
+
+def _in_photograph(one: Prepared, sample: Sample) -> Prepared:
+    """Return an input of the model as a part of its sample's photograph, behind whose figure is its background."""
+    assert sample.photograph is not None
+    assert sample.window is not None
+    photograph, cutout = Photograph(sample.photograph), None
+    if sample.backdrop is not None:
+        photograph, cutout = sample.backdrop.cutout.cut(photograph, sample.points_in_photograph(), NAME)
+    return replace(one, photograph=photograph, window=sample.window, cutout=cutout)
 
 
 def _scaled(window: Window, size: tuple[int, int], photograph: np.ndarray) -> Window:

@@ -19,6 +19,7 @@ async function show(value) {
   address = URL.createObjectURL(blob);
   video.src = address;
   video.hidden = false;
+  video.addEventListener("loadeddata", () => video.scrollIntoView({ block: "nearest" }), { once: true });
   video.setAttribute("aria-label", value.caption);
   if (!matchMedia("(prefers-reduced-motion: reduce)").matches) video.play().catch(() => {}); // the browser may refuse; there are controls
   find(".text").textContent = value.caption;

@@ -1,7 +1,7 @@
 // Choose one of several pictures. props.items: [[address, caption], …]; constants.caption: name of the whole.
 // Triggers 'chosen' with its index. One stop of the Tab key; arrow keys go from one to the next.
 const parent = element.querySelector(".picker");
-let reached = 0, chosen = -1;
+let reached = 0;
 
 function reach(k, focus) {
   const nodes = [...parent.children];
@@ -11,8 +11,6 @@ function reach(k, focus) {
 }
 
 function choose(k) {
-  chosen = k;
-  [...parent.children].forEach((node, j) => node.setAttribute("aria-selected", j === k));
   reach(k, false);
   trigger("chosen", { index: k });
 }
@@ -26,15 +24,12 @@ function press(event) {
 }
 
 function build() {
-  chosen = -1;
   parent.setAttribute("aria-label", constants.caption);
   parent.replaceChildren(...props.items.map(([address, caption], k) => {
     const node = document.createElement("button");
     const image = document.createElement("img");
     node.type = "button";
-    node.setAttribute("role", "option");
     node.setAttribute("aria-label", caption);
-    node.setAttribute("aria-selected", "false");
     node.title = caption;
     Object.assign(image, { src: address, alt: "" });
     node.append(image);

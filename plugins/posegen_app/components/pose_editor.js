@@ -15,6 +15,7 @@ const stage = element.querySelector(".stage");
 const hint = element.querySelector(".hint");
 const tools = element.querySelector(".tools");
 const HELP = "Drag a point, or beside the figure to move all of it.";
+const MISSING = " A pale point is missing: drag it where it belongs, or leave it.";
 
 let undone = [], history = [];
 let goal = null; // right end of the slider
@@ -386,7 +387,7 @@ function renew() {
   } else if (JSON.stringify(shown) !== JSON.stringify(points)) history.push(shown);
   draw();
   settle();
-  hint.textContent = HELP;
+  hint.textContent = HELP + (props.value.points.every(([, , present]) => present) ? "" : MISSING);
 }
 
 watch(["value", "background"], renew);

@@ -22,7 +22,8 @@ let pixel = null, mouse = null; // last pixel under the mouse; its position, as 
 let fresh = 0; // hover answers with a smaller number belong to an earlier visit or result
 let resting = 0, detailed = null; // timer; what the last event 'detail' brought
 const chosen = () => props.value.models[model];
-const detail = () => (layer === "result" && detailed?.key === props.value.key && detailed.models[model]) || null;
+const sharp = () => (detailed?.key === props.value.key && detailed.models[model]) || null;
+const detail = () => (layer === "result" ? sharp() : null);
 const hovered = () => (mouse && props.hovered?.number >= fresh ? props.hovered : null);
 const origins = () => (hovered() ?? props).origins?.[model] ?? null;
 
@@ -83,16 +84,16 @@ function checks(svg, side) {
   make("rect", { x: -0.5, y: -0.5, width, height, fill: `url(#${id})` }, svg);
 }
 
-// Cover the result by the source, from the position of the slider on.
+// Cover the result by the source, up to the position of the slider.
 function compare() {
   const svg = find("result").querySelector("svg");
   svg?.querySelector(".before")?.remove();
   const share = find("compare input").value / 100;
-  if (!svg || share >= 1) return;
+  if (!svg || share <= 0) return;
   const { width, height, layers } = chosen();
   const x = share * width - 0.5;
-  const cover = make("svg", { class: "before", x, y: -0.5, width: (1 - share) * width, height, viewBox:
-    `${x} -0.5 ${(1 - share) * width} ${height}` });
+  const cover = make("svg", { class: "before", x: -0.5, y: -0.5, width: share * width, height, viewBox:
+    `-0.5 -0.5 ${share * width} ${height}` });
   svg.insertBefore(cover, svg.querySelector(".origins"));
   image(cover, detail()?.source ?? layers.source);
   make("line", { x1: x, x2: x, y1: -0.5, y2: height, stroke: "#fff", "stroke-width": 2, "vector-effect": "non-scaling-stroke" }, cover);
@@ -294,20 +295,28 @@ function action(name, title, act) {
 }
 
 function renderDownloads(layers) {
-  const pictures = Object.entries(layers).map(([name, address]) => link(`${name.replaceAll(" ", "_")}.png`, address));
+  const pictures = Object.entries({ ...layers, ...sharp() }).map(([name, address]) => link(`${name.replaceAll(" ", "_")}.png`, address));
   const texts = Object.entries(props.files ?? {}).map(([name, content]) =>
     link(`${name}.json`, `data:application/json,${encodeURIComponent(JSON.stringify(content))}`));
   find("files").replaceChildren(...pictures, ...texts);
-  find("photograph").hidden = !props.photograph;
-  if (!props.photograph) return;
+}
+
+// Over the page, so that nothing moves below it.
+function renderPhotograph() {
+  if (!props.photograph) {
+    find("photograph").close();
+    return;
+  }
   find("photograph img").src = props.photograph;
-  Object.assign(find("photograph a"), { href: props.photograph, download: "photograph.png", hidden: false });
+  Object.assign(find("photograph a"), { href: props.photograph, download: "photograph.png" });
+  if (!find("photograph").open) find("photograph").showModal();
 }
 
 // Once, so that pressing and focus are not interrupted.
 function buildDownloads() {
   const save = (name) => () => trigger("save", { name });
-  const whole = action("In the whole photograph", "Put the result back into the photograph", () => trigger("photograph"));
+  const whole = action("In the whole photograph", "Put the result back into the photograph",
+    () => (props.photograph ? renderPhotograph() : trigger("photograph")));
   whole.classList.add("whole");
   const files = document.createElement("details");
   files.innerHTML = '<summary>Single files</summary><div class="files"></div>';
@@ -395,11 +404,10 @@ watch("value", awaitRest);
 find("panels").addEventListener("detail", sharpen);
 watch("hovered", () => { hovers.answered(); renderOrigins(); });
 watch("saved", saveFile);
-watch(["photograph", "has_photograph"], () => {
-  render();
-  if (!props.photograph) return;
-  const show = () => find("photograph").scrollIntoView({ block: "nearest" });
-  find("photograph img").decode().then(show, show); // before that it has no height
+watch("has_photograph", render);
+watch("photograph", renderPhotograph);
+find("photograph").addEventListener("click", ({ target }) => { // of the picture's surroundings, or the button
+  if (target === find("photograph") || target.matches("button")) find("photograph").close();
 });
 find("compare input").addEventListener("input", compare);
 buildDownloads();
