@@ -680,6 +680,9 @@ def test_a_refused_file_is_not_shown_as_accepted_and_its_message_is_in_words_for
     assert "--" not in said["text"]
     client.set("source-files", [])
     assert "Give one picture" in client.trigger("source-files", "upload")[-1]["text"]  # what to do
+    assert client.upload("source-files", "a.txt", b"words")[-1]["text"].startswith("a.txt: this is no picture")
+    said = client.upload("pose-files", "a.txt", b"words")[-1]["text"]
+    assert said.splitlines()[0] == "a.txt: this is no picture and no file of key points"
 
 
 def test_one_of_several_people_is_chosen_and_the_result_put_back_into_the_photograph(client, model, monkeypatch):
@@ -852,6 +855,10 @@ def test_a_clip_follows_the_figure_of_a_video(client, page, model, monkeypatch, 
     assert clip["caption"].startswith("6 frames")
     places = np.array(clip["poses"]["frames"])[:, 0, 0]
     assert (np.diff(places) > 0).all()
+    monkeypatch.setitem(page.ClipSection._drive_by_video.__globals__, "MAX_FRAMES", 4)
+    clip, *_, said = client.upload("clip-video", "a.mp4", (tmp_path / "a.mp4").read_bytes())
+    assert clip["caption"].startswith("4 frames")
+    assert said["text"] == "The clip follows the first 0.3 of 0.5 seconds of the video."
     refused, *_, said = client.upload("clip-video", "b.mp4", b"no video")
     assert refused is None
     assert said["text"].startswith("b.mp4: ")
