@@ -39,6 +39,7 @@ function build() {
   const dot = clamp(25 / layout.names.length, 0.7, 1.4) * unit(); // smaller with dozens of points
   stage.replaceChildren();
   svg = make("svg", { viewBox: `-0.5 -0.5 ${width} ${height}`, role: "group", "aria-label": constants.caption }, stage);
+  make("rect", { class: "picture", x: -0.5, y: -0.5, width, height }, svg); // no point goes beyond it
   if (props.background) {
     make("image", { href: props.background, x: -0.5, y: -0.5, width, height, preserveAspectRatio: "none" }, svg);
   }

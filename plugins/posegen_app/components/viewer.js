@@ -265,6 +265,8 @@ function renderHistory() {
     node.addEventListener("click", () => trigger("back", { entry: key }));
     return node;
   }));
+  const parent = find("history"), pressed = parent.querySelector("[aria-pressed=true]");
+  parent.scrollLeft = pressed.offsetLeft - parent.offsetLeft - (parent.clientWidth - pressed.clientWidth) / 2;
 }
 
 function renderOrigins() {
