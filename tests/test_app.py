@@ -396,6 +396,23 @@ def test_a_model_of_single_images_generates_frames_one_by_one(model):
             model.interpolate(source, wanted, count)
 
 
+def test_a_clip_of_a_face_keeps_the_proportions_of_the_portrait(faces):
+    """A face half as broad again, and larger, nods."""
+    source = faces.gallery.examples[0][0]
+    own = faces.prepared_points(source).points
+    motion = [Keypoints(own * (3, 2) + np.array([0, 6 * k]), np.ones(len(own)), frame=(256, 256)) for k in range(3)]
+
+    def shapes(fit: str) -> np.ndarray:
+        points = np.stack([pose.points for pose in faces.fit_motion(motion, source, fit)])
+        assert np.diff(points[..., 1].mean(1)).min() > 0.5  # it nods
+        return points - points.mean(1, keepdims=True)
+
+    np.testing.assert_allclose(shapes("auto"), [own - own.mean(0)] * 3, atol=0.05)
+    assert np.ptp(shapes("scale")[0], axis=0)[0] / np.ptp(own, axis=0)[0] > 1.1
+    (one,) = faces.fit_motion(motion[:1], source, "auto")  # without a motion, the pose itself
+    assert np.abs(one.points - own).max() > 1
+
+
 def test_an_encoder_without_layout_and_choices_takes_examples_and_anything_it_encodes(files):
     inferencer = Inferencer(*files, "cpu", precision="fp32")
     known = inferencer.encoder

@@ -140,7 +140,7 @@ class ClipSection:
             sample = self._sample(source, value)
             assert self.main.layout is not None
             motion = yield from read_motion(Path(str(uploaded)), self.main.layout, fps, MAX_FRAMES)
-            return sample, self.main.fit(motion, sample, way_to_fit(fit))
+            return sample, self.main.fit_motion(motion, sample, way_to_fit(fit))
 
         for shown, file, said in self._film(fps, read()):
             count = 0 if file is None else VideoReader(Path(str(uploaded)), fps).count

@@ -240,12 +240,18 @@ class PageModel:
 
         Args:
             paths: key-point files.
-            source, fit: see :meth:`read_pose`.
+            source, fit: see :meth:`fit_motion`.
 
         Raises:
             DataError: files are broken, all named at once, or there are too many frames.
         """
-        return self.fit(read_clip_poses(paths, self.encoder, MAX_FRAMES), source, fit)
+        return self.fit_motion(read_clip_poses(paths, self.encoder, MAX_FRAMES), source, fit)
+
+    def fit_motion(self, poses: Sequence[Keypoints], source: Sample | None, fit: str) -> list[Keypoints]:
+        """Fit the poses of a clip, see :meth:`fit`; ``auto`` keeps the proportions of a face: they are its likeness."""
+        assert self.layout is not None
+        of_a_face = not self.layout.parts and len(poses) > 1 and poses[0].frame != self.size
+        return self.fit(poses, source, "motion" if fit == "auto" and of_a_face else fit)
 
     def fit(self, poses: Sequence[Keypoints], source: Sample | None, fit: str) -> list[Keypoints]:
         """Bring the poses of one figure into pixels of the model's size, all in the same way.
