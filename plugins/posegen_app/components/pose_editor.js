@@ -14,7 +14,7 @@ const { parents } = layout;
 const stage = element.querySelector(".stage");
 const hint = element.querySelector(".hint");
 const tools = element.querySelector(".tools");
-const HELP = "Drag a point, or beside the figure to move all of it.";
+const HELP = "Drag a point, or inside of the dashed frame to move all of it.";
 const MISSING = " A pale point is missing: drag it where it belongs, or leave it.";
 
 let undone = [], history = [];
@@ -58,6 +58,7 @@ function build() {
     node.addEventListener("focus", () => choose(k));
     return node;
   });
+  svg.addEventListener("touchstart", hold, { passive: false });
   svg.addEventListener("pointerdown", begin);
   svg.addEventListener("pointermove", follow);
   svg.addEventListener("pointerup", end);
@@ -221,9 +222,21 @@ function bent(points, first, between, k, to) {
 
 // Dragging
 
+// A finger beside the figure scrolls the page.
+function grabs(at, target) {
+  const [left, top, right, bottom] = bounds(props.value.points);
+  const inside = at[0] >= left && at[0] <= right && at[1] >= top && at[1] <= bottom;
+  return inside || Boolean(target.closest("[data-handle]")) || nearest(at) !== null;
+}
+
+function hold(event) {
+  if (grabs(place(event.touches[0]), event.target)) event.preventDefault();
+}
+
 function begin(event) {
-  event.preventDefault();
   const at = place(event);
+  if (event.pointerType === "touch" && !grabs(at, event.target)) return;
+  event.preventDefault();
   const grabbed = event.target.closest("[data-handle]")?.dataset.handle;
   const k = grabbed ? joints.findIndex((node) => node.dataset.handle === grabbed) : nearest(at);
   if (k !== null) joints[k].focus({ preventScroll: true });
