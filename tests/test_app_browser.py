@@ -633,12 +633,12 @@ def test_it_fits_a_phone_and_a_finger(browser):
     assert result[1] >= 0
     assert result[1] + result[3] <= pose[1]
     assert pose[1] + pose[3] <= PHONE[1] + 1  # both on one screen; places are rounded to pixels
+    at, frame = place(browser, NECK), box(browser, f"{TARGET} .box")
+    swipe(browser, frame[0] + 8, frame[1] + frame[3] / 2)
+    browser.wait(lambda: place(browser, NECK)[1] < at[1] - 0.5)  # inside of its box, it moves
     at = place(browser, NECK)
     swipe(browser, pose[0] + 3, pose[1] + pose[3] / 2)
     assert place(browser, NECK) == pytest.approx(at)  # beside the figure, a finger scrolls
-    frame = box(browser, f"{TARGET} .box")
-    swipe(browser, frame[0] + 8, frame[1] + frame[3] / 2)
-    browser.wait(lambda: place(browser, NECK)[1] < at[1] - 0.5)  # inside of its box, it moves
     browser.resize(DESK)
 
 

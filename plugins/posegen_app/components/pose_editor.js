@@ -230,7 +230,7 @@ function grabs(at, target) {
 }
 
 function hold(event) {
-  if (grabs(place(event.touches[0]), event.target)) event.preventDefault();
+  if (event.cancelable && grabs(place(event.touches[0]), event.target)) event.preventDefault(); // else the page scrolls already
 }
 
 function begin(event) {
