@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from posegen.errors import InputError, PosegenError
 
@@ -33,6 +33,7 @@ class BackgroundSection:
 
     def __init__(self, model: PageModel, source_editor: Editor, numbers: Iterator[int]) -> None:
         self.model, self.source_editor, self.numbers = model, source_editor, numbers
+        visible: bool | Literal["hidden"] = model.cuts_out or "hidden"
         with gr.Row(elem_classes="line"):
             self.choice = gr.Dropdown(
                 _choices(OWN),
@@ -41,14 +42,10 @@ class BackgroundSection:
                 elem_id="background",
                 container=False,
                 filterable=False,
-                visible=model.cuts_out or "hidden",
+                visible=visible,
             )
             self.file = gr.UploadButton(
-                "Picture …",
-                elem_id="background-file",
-                size="md",
-                variant="secondary",
-                visible=model.cuts_out or "hidden",
+                "Picture …", elem_id="background-file", size="md", variant="secondary", visible=visible
             )
         self.note = component(__package__, "note", elem_id="background-note", value=None)
         self.outputs = [self.choice, self.note]

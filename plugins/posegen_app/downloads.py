@@ -76,8 +76,8 @@ def archive(shown: ShownResult, clip: ClipFile | None, notes: Mapping[str, Any])
     with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as file:
         for name, output in shown.outputs.items():
             for caption, picture in output.layers.items():
-                content_of = _result(output) if caption == RESULT else png(picture, layer_mark(output, caption))
-                file.writestr(f"{name}/{caption.replace(' ', '_')}.png", content_of)
+                layer = _result(output) if caption == RESULT else png(picture, layer_mark(output, caption))
+                file.writestr(f"{name}/{caption.replace(' ', '_')}.png", layer)
         for name, text in texts.items():
             file.writestr(f"{name}.json", json.dumps(text, indent=1, ensure_ascii=False))
         if clip is not None:
@@ -122,12 +122,10 @@ class SavedResult:
         if not self.photograph:
             return None, None
         numbers = self.window if isinstance(self.window, list) else []
-        if len(numbers) != 4 or not all(type(n) is int and abs(n) <= 4 * MAX_PHOTOGRAPH for n in numbers):
+        in_range = len(numbers) == 4 and all(type(n) is int and abs(n) <= 4 * MAX_PHOTOGRAPH for n in numbers)
+        if not in_range or min(numbers[2:]) < 1 or numbers[2] * numbers[3] > 4 * MAX_PHOTOGRAPH**2:
             raise DataError("the result", "its place in the photograph is damaged")
-        window = Window(*numbers)
-        if min(window.width, window.height) < 1 or window.width * window.height > 4 * MAX_PHOTOGRAPH**2:
-            raise DataError("the result", "its place in the photograph is damaged")
-        return _decoded(self.photograph, "photograph", MAX_PHOTOGRAPH**2), window
+        return _decoded(self.photograph, "photograph", MAX_PHOTOGRAPH**2), Window(*numbers)
 
     def background_picture(self) -> Background:
         """Return the background: a picture, uint8 H W 3, or white.
