@@ -30,7 +30,7 @@ from posegen_app.downloads import ClipFile, SavedResult, ShownResult, archive, r
 from posegen_app.explanation import Level, explain_point, recorded_kernels
 from posegen_app.gallery import Sample
 from posegen_app.page_model import MAX_FRAMES, MAX_SIDE, Output, PageModel, check_comparable, neutral_pose, rest_pose
-from posegen_app.values import png
+from posegen_app.values import FITS, png
 
 from posegen import Inferencer
 from posegen.cli import main
@@ -256,7 +256,8 @@ def blank(size: tuple[int, int]) -> Sample:
 
 
 def test_a_key_point_file_alone_is_in_pixels_of_the_source(model, tmp_path):
-    pose, *_ = model.read_pose([openpose(tmp_path / "a.json", model)], blank((64, 64)))
+    ((pose,), _) = model.read_poses([openpose(tmp_path / "a.json", model)])
+    (pose,) = model.fit([pose], blank((64, 64)), "auto")
     whole = model.gallery.examples[0][0].structure
     assert pose.points[pose.present] == pytest.approx(whole.points[whole.present] / 2)  # the model's size is 32
 
@@ -297,14 +298,19 @@ def test_a_prepared_pose_that_the_page_wrote_is_not_prepared_again(model, tmp_pa
     pose = model.prepared_points(model.gallery.examples[0][1])
     path = tmp_path / "pose.json"
     path.write_text(json.dumps(own_content([pose], model.layout, model.size)))
-    back, *_ = model.read_pose([path], blank((500, 500)))
+    ((back,), _) = model.read_poses([path])
+    (back,) = model.fit([back], blank((500, 500)), "auto")
     assert back.points[back.present] == pytest.approx(pose.points[pose.present], abs=0.01)
 
 
-def test_over_a_picture_in_which_the_estimator_finds_nobody_lies_a_rest_pose(model, tmp_path):
-    pose, picture, _ = model.read_pose([save(tmp_path / "a.png")], None)
+def test_over_a_picture_in_which_the_estimator_finds_nobody_lies_a_rest_pose(client, model, tmp_path):
+    content = save(tmp_path / "a.png").read_bytes()
+    poses, (picture,) = model.read_poses([tmp_path / "a.png"])
+    assert poses == []
     assert picture.picture.shape == (40, 40, 3)  # padded to the model's proportions
-    assert pose.points.tolist() == rest_pose(model.layout, model.size).points.tolist()
+    assert client.upload("pose-files", "a.png", content)[-1]["text"].startswith("No figure was found")
+    shown = client.value("pose-editor")["points"]
+    assert np.array(shown)[:, :2] == pytest.approx(rest_pose(model.layout, model.size).points, abs=0.01)
 
 
 def test_a_pose_is_fitted_to_the_figure_of_the_source(model):
@@ -702,6 +708,39 @@ def test_a_refused_file_is_not_shown_as_accepted_and_its_message_is_in_words_for
     assert said.splitlines()[0] == "a.txt: this is no picture and no file of key points"
 
 
+def test_the_message_of_a_refused_file_goes_once_something_else_is_given(client, model, tmp_path):
+    good = openpose(tmp_path / "a.json", model).read_bytes()
+    for refused, given in (("source", "pose"), ("pose", "source")):
+        name = "source-note" if refused == "source" else "target-note"
+        client.upload(f"{refused}-files", "a.png", b"no picture")
+        assert client.value(name)["error"]
+        if given == "pose":
+            client.upload("pose-files", "a.json", good)
+        else:
+            client.trigger("examples", "chosen", {"index": 1})
+        assert client.value(name) is None
+        client.upload(f"{refused}-files", "a.png", b"no picture")
+        move(client, 1)
+        assert client.value(name) is None
+
+
+def test_an_uploaded_pose_is_fitted_anew_until_it_is_edited(client, model, tmp_path):
+    client.upload("pose-files", "a.json", openpose(tmp_path / "a.json", model, scale=0.5).read_bytes())
+    loaded = copy.deepcopy(client.value("pose-editor")["points"])
+
+    def refit(way: str) -> list:
+        client.set("fit", way)
+        client.trigger("fit", "input")
+        return copy.deepcopy(client.value("pose-editor")["points"])
+
+    kept = refit(FITS[1])
+    assert kept != loaded
+    assert refit(FITS[0]) == loaded
+    move(client, 3)
+    client.value("pose-editor")["gesture"] = "dragged"
+    assert refit(FITS[1])[0][0] == loaded[0][0] + 3
+
+
 def test_one_of_several_people_is_chosen_and_the_result_put_back_into_the_photograph(client, model, monkeypatch):
     """Two figures of a wide photograph, the larger one on the right."""
     photograph = np.random.default_rng(0).integers(0, 256, (60, 240, 3), np.uint8)
@@ -713,7 +752,7 @@ def test_one_of_several_people_is_chosen_and_the_result_put_back_into_the_photog
     Image.fromarray(photograph).save(content, "png")
     loaded = client.upload("source-files", "a.png", content.getvalue())
     assert len(loaded[3]["props"]["items"]) == 2
-    next_step = " Choose a target, or drag the points of its pose."  # of somebody who has not chosen one
+    next_step = " Choose a target, or drag its points."  # of somebody who has not chosen one
     chosen = client.value("pose-editor").get("chosen")
     assert loaded[-1]["text"] == "2 people: the largest is chosen." + ("" if chosen else next_step)
 
@@ -760,6 +799,12 @@ def test_one_of_several_people_is_chosen_and_the_result_put_back_into_the_photog
     assert np.abs(pasted().astype(int) - whole).max() < 16  # points are saved in hundredths of a pixel
     said = client.upload("pose-files", "a.png", content.getvalue())[-1]
     assert said["text"] == "2 people: the pose of the largest is taken."
+    largest = client.value("pose-editor")["points"]
+    assert client.trigger("target-figures", "chosen", {"index": 1})[-1]["text"] == "The pose of the chosen person is taken."
+    other = client.value("pose-editor")["points"]
+    assert other != largest
+    client.trigger("target-figures", "chosen", {"index": 0})
+    assert client.value("pose-editor")["points"] == largest
 
 
 @pytest.mark.parametrize("window", [None, [0, 0, 5], [0, 0, 0, 5], [0, 0, 6400, 6400], [10**9, 0, 5, 5], "0 0 5 5"])

@@ -262,8 +262,11 @@ def server(browser, monkeypatch):
 
     server = Server(page.origins)
     monkeypatch.setattr(page, "origins", server)
-    browser.press(RESULT)
-    browser.wait(lambda: at(*server.asked[-1]) == (0.5, 0.5) if server.asked else False)
+    browser.run(f"document.querySelector('{RESULT}').scrollIntoView({{block: 'center'}})")
+    for act in (lambda: hover(browser, 0.5, 0.5), lambda: browser.press(RESULT)):  # so that the click alone asks
+        server.asked.clear()
+        act()
+        browser.wait(lambda: server.asked and server.asked[-1] == at(0.5, 0.5))
     hover(browser, 2, 0)
     browser.wait(lambda: ring(browser) == at(0.5, 0.5))
     server.asked.clear()
@@ -347,6 +350,21 @@ def test_a_finger_asks_where_it_taps_only(browser, server):
         touch(browser, tap)
         browser.wait(lambda tap=tap: server.asked and server.asked[-1] == at(*tap))
     assert len(server.asked) == 2
+    touch(browser, (0.25, 0.75))
+    browser.wait(lambda: ring(browser) is None)
+    assert not browser.all("#viewer .source .arrow")
+
+
+def test_a_phone_shows_the_source_while_a_place_is_explained(browser, server):
+    browser.resize(PHONE)
+    assert browser.shown("#viewer .source .arrow")
+    assert browser.fits()
+    browser.find(RESULT).send_keys(Keys.ESCAPE)
+    browser.wait(lambda: not browser.shown("#viewer .source"))
+    browser.run(f"document.querySelector('{RESULT}').scrollIntoView({{block: 'center'}})")
+    touch(browser, (0.5, 0.5))
+    browser.wait(lambda: browser.shown("#viewer .source .arrow"))
+    browser.resize(DESK)
 
 
 # Results, downloads, clips
@@ -565,6 +583,8 @@ def test_a_picture_with_key_points_is_uploaded_and_a_bad_file_is_reported(browse
     browser.find("input:has(+ #pose-files)").send_keys(str(tmp_path / "bad.json"))
     browser.wait(lambda: browser.text("#target-note").startswith("bad.json"))  # no folder
     assert shown(browser) == kept
+    browser.find(f"{TARGET} .joint[tabindex='0']").send_keys(Keys.ARROW_LEFT)
+    browser.wait(lambda: not browser.text("#target-note"))  # something else was given
 
 
 def test_the_background_of_a_photograph_is_made_transparent(browser, model, monkeypatch):

@@ -25,6 +25,11 @@ def note(text: str) -> Note:
     return {"text": text, "error": False} if text else None
 
 
+def without_error(value: Any) -> Any:
+    """Build the update that clears a note, given its value, if it reports an error: something else was given since."""
+    return None if isinstance(value, dict) and value.get("error") else gr.skip()
+
+
 def refusal(error: PosegenError) -> dict[str, Any]:
     """Return the message of an error in words for a page: without folders, options of commands, and hints."""
     text = str(error)

@@ -19,10 +19,10 @@ from posegen.visualization.flow import flow_wheel
 
 from .background_section import BackgroundSection
 from .clip_section import ClipSection
-from .downloads import ClipFile, ShownResult, archive, read_result, result_png
+from .downloads import ClipFile, SavedResult, ShownResult, archive, read_result, result_png
 from .editors import build_editor
 from .gallery import Sample
-from .notes import Note, note, refusal, reporting_errors
+from .notes import Note, note, refusal, reporting_errors, without_error
 from .page_model import COLOR_GENERATED, COLOR_WARPED, FLOW, MASK, SHARES, Output, PageModel, scaled
 from .values import (
     FITS,
@@ -102,6 +102,23 @@ class Source:
     number: int
     figures: Sequence[Sample] = ()
     is_example: bool = False
+
+
+@dataclass(frozen=True)
+class Target:
+    """A pose that was loaded.
+
+    Args:
+        pose: in pixels of its ``frame``, or of the source without one.
+        figures: the figures of its picture to choose from, if it has several.
+        is_example: whether it is an example of the page.
+        step: the editor's step that shows it; at another one the pose was edited, or is another.
+    """
+
+    pose: Keypoints
+    figures: Sequence[Sample] = ()
+    is_example: bool = False
+    step: str = ""
 
 
 def _sample_of(source: Source | None) -> Sample | None:
@@ -202,20 +219,17 @@ class _Page:
                 __package__, "picker", {"caption": "Example sources"}, elem_id="examples", items=items
             )
         self.source_note = component(__package__, "note", elem_id="source-note", value=self._note_of_examples())
-        self.figures = component(
-            __package__,
-            "picker",
-            {"caption": "People in the photograph"},
-            elem_id="figures",
-            items=[],
-            visible=self.has_points,
-        )
+        self.figures = self._place_figures("figures")
         label = "Points of the source" if self.has_points else "Structure of the source"
         with gr.Accordion(label, open=False, elem_id="source-points") as self.source_points:
             self.source_editor = build_editor(
                 self.main, "source-editor", "Structure of the source", False,
                 self.first and self.first.sample, self._background(self.first.sample) if self.first else {},
             )  # fmt: skip
+
+    def _place_figures(self, name: str) -> Any:
+        caption = {"caption": "People in the photograph"}
+        return component(__package__, "picker", caption, elem_id=name, items=[], visible=self.has_points)
 
     def _note_of_examples(self) -> Note:
         why = self.main.gallery.note
@@ -232,6 +246,7 @@ class _Page:
                 __package__, "picker", {"caption": "Example targets"}, elem_id="targets", items=items
             )
         self.target_note = component(__package__, "note", elem_id="target-note", value=None)
+        self.target_figures = self._place_figures("target-figures")
         if not self.has_points:
             self.fit: Any = gr.State(FITS[0])
         else:
@@ -269,7 +284,7 @@ class _Page:
             {} if self.first is None else {props["value"]["entry"]: (self.first, *values)}, time_to_live=SESSION_SECONDS
         )
         self.point = gr.State(None, time_to_live=SESSION_SECONDS)
-        self.pose = gr.State(None, time_to_live=SESSION_SECONDS)
+        self.target = gr.State(None, time_to_live=SESSION_SECONDS)
 
     def _drawn(self, sample: Sample) -> np.ndarray:
         return self.main.draw(self._prepared(sample).structure)
@@ -293,25 +308,29 @@ class _Page:
             self.figures,
             self.source_files,
             *self.backgrounds.outputs,
+            self.target_note,
             self.source_note,
         ]
-        posed = [target, self.pose, self.target_note]
-        made = [self.shown, self.history, self.viewer, *editors, self.target_note]
-        given = [self.source, *editors, self.history, self.point]
+        posed = [target, self.target, self.target_figures, self.source_note, self.target_note]
+        made = [self.shown, self.history, self.viewer, *editors, self.source_note, self.target_note]
+        given = [self.source, *editors, self.history, self.point, self.source_note]
         generate = dict(fn=self._generate, inputs=given, outputs=made, concurrency_id=MODEL) | quiet
         after = generate | {"fn": self._generate_after}
-        given = [self.source_files, target, self.source]
+        given = [self.source_files, target, self.source, self.target_note]
         at_source = quiet | {"show_progress_on": [self.viewer, self.source_note]}
         at_target = quiet | {"show_progress_on": [self.viewer, self.target_note]}
         self.source_files.upload(self._load_source, given, loaded, **at_source).success(**after)
-        self.sources.chosen(self._load_example, [target], loaded, **quiet).success(**after)
-        self.targets.chosen(self._load_example_target, [self.source, self.fit], posed, **quiet).success(**after)
+        self.sources.chosen(self._load_example, [target, self.target_note], loaded, **quiet).success(**after)
+        given = [self.source, self.fit, self.source_note]
+        self.targets.chosen(self._load_example_target, given, posed, **quiet).success(**after)
         if self.has_points:
-            self.figures.chosen(self._load_figure, [self.source, target], loaded, **quiet).success(**after)
-            given = [self.source, self.pose_files, self.fit]
-            outputs = [*posed[:2], self.pose_files, posed[2]]
-            self.pose_files.upload(self._load_pose, given, outputs, **at_target).success(**after)
-            self.fit.input(self._refit, [self.source, target, self.pose, self.fit], posed, **quiet).success(**after)
+            chosen = [self.source, target, self.target_note]
+            self.figures.chosen(self._load_figure, chosen, loaded, **quiet).success(**after)
+            outputs = [self.pose_files, *posed]
+            self.pose_files.upload(self._load_pose, [*given, self.pose_files], outputs, **at_target).success(**after)
+            chosen = [*given, self.target]
+            self.target_figures.chosen(self._load_target_figure, chosen, posed, **quiet).success(**after)
+            self.fit.input(self._refit, [*chosen, target], posed, **quiet).success(**after)
         for changed in (*self.source_editor.changed, *self.target_editor.changed):
             changed(**generate, trigger_mode="always_last")
         self.backgrounds.connect(self.source, quiet, after)
@@ -329,16 +348,16 @@ class _Page:
 
     # Source and target
 
-    @reporting_errors(7, clears=4)
-    def _load_source(self, uploaded: list[str] | None, target: Any, before: Source | None) -> tuple:
+    @reporting_errors(8, clears=4)
+    def _load_source(self, uploaded: list[str] | None, target: Any, before: Source | None, said: Any) -> tuple:
         paths = _paths(uploaded)
         if len(paths) == 1 and (content := read_result(paths[0])) is not None:
-            return self._load_result(paths[0], content)
+            return *self._load_result(content), without_error(said), note(f"Restored from {paths[0].name}.")
         sample = self.main.read_sample(paths)
         if sample.structure is not None or not self.has_points:
             text = "" if self.has_points else "Choose the structure of this picture below."
             source = Source(self._in_front(sample, before), next(self.numbers))
-            return *self._loaded(source, target), note(text)
+            return *self._loaded(source, target), without_error(said), note(text)
         try:
             found, reason = self.main.estimate(paths[0]), "No figure was found in this picture."
         except (ConfigError, MissingWeightsError) as error:
@@ -346,13 +365,13 @@ class _Page:
         if not found:
             rest = replace(sample, structure=self.main.neutral(sample.picture.shape[:2]))
             text = f"{reason} Open “Points of the source” and drag them into place."
-            return *self._loaded(Source(rest, next(self.numbers)), target), note(text)
+            return *self._loaded(Source(rest, next(self.numbers)), target), without_error(said), note(text)
         text = "The key points are estimated." if len(found) == 1 else f"{len(found)} people: the largest is chosen."
         if not (target is not None and self.target_editor.is_chosen(target)):
-            text += " Choose a target, or drag the points of its pose."
+            text += " Choose a target, or drag its points."
         figures = found if len(found) > 1 else []
         source = Source(self._in_front(found[0], before), next(self.numbers), figures)
-        return *self._loaded(source, target), note(text)
+        return *self._loaded(source, target), without_error(said), note(text)
 
     def _in_front(self, sample: Sample, before: Source | None) -> Sample:
         """Return a photograph with the background of the one before, or with the default one."""
@@ -360,7 +379,7 @@ class _Page:
             return replace(sample, backdrop=self.main.default_backdrop(sample))
         return replace(sample, backdrop=before.sample.backdrop)
 
-    def _load_result(self, path: Path, content: Any) -> tuple:
+    def _load_result(self, content: SavedResult) -> tuple:
         """Go on from a result that the page saved."""
         picture = content.picture()
         source = self.source_editor.parse(content.structures["source_structure"], picture.shape[:2])
@@ -370,34 +389,40 @@ class _Page:
         sample = Sample(picture, source, photograph, window, backdrop)
         loaded = self._loaded(Source(sample, next(self.numbers)), None)
         shown = self.target_editor.show(wanted, self.main.size, **self._options(sample))
-        return loaded[0], loaded[1], shown, *loaded[3:], note(f"Restored from {path.name}.")
+        return loaded[0], loaded[1], shown, *loaded[3:]
 
-    @reporting_errors(7)
-    def _load_figure(self, source: Source | None, target: Any, event: gr.EventData) -> tuple:
+    @reporting_errors(8)
+    def _load_figure(self, source: Source | None, target: Any, said: Any, event: gr.EventData) -> tuple:
         figures = () if source is None else source.figures
         sample = replace(selected(figures, event), backdrop=None if source is None else source.sample.backdrop)
         picture, editor, wanted, _, *others = self._loaded(Source(sample, next(self.numbers), figures), target)
-        return picture, editor, wanted, gr.skip(), *others, note("The chosen person is moved.")
+        chosen = note("The chosen person is moved.")
+        return picture, editor, wanted, gr.skip(), *others, without_error(said), chosen
 
-    @reporting_errors(7)
-    def _load_example(self, target: Any, event: gr.EventData) -> tuple:
+    @reporting_errors(8)
+    def _load_example(self, target: Any, said: Any, event: gr.EventData) -> tuple:
         sample, wanted = selected(self.main.gallery.examples, event)
-        return *self._loaded(Source(sample, next(self.numbers), is_example=True), target, wanted), None
+        source = Source(sample, next(self.numbers), is_example=True)
+        return *self._loaded(source, target, wanted), without_error(said), None
 
-    @reporting_errors(2)
-    def _load_example_target(self, source: Source | None, fit: str, event: gr.EventData) -> tuple:
-        target = selected(self.main.gallery.examples, event)[1]
-        if not self.has_points:
-            return self.target_editor.show(target.structure, self.main.size, chosen=True), None, None
-        raw = replace(target.structure, frame=target.picture.shape[:2])
-        return self._show_pose(raw, source, fit), raw, None
+    @reporting_errors(4)
+    def _load_example_target(self, source: Source | None, fit: str, said: Any, event: gr.EventData) -> tuple:
+        sample = selected(self.main.gallery.examples, event)[1]
+        if self.has_points:
+            pose = replace(sample.structure, frame=sample.picture.shape[:2])
+            shown = self._show_pose(Target(pose, is_example=True), source, fit)
+            return *shown, _items(()), without_error(said), None
+        shown = self.target_editor.show(sample.structure, self.main.size, chosen=True)
+        return shown, None, gr.skip(), without_error(said), None
 
-    def _show_pose(self, raw: Keypoints, source: Source | None, fit: str) -> Any:
+    def _show_pose(self, target: Target, source: Source | None, fit: str) -> tuple[Any, Target]:
+        """Return the update that shows a target fitted to the source, and the target as it is shown."""
         how = way_to_fit(fit)
-        if how == "auto" and (source is None or source.is_example):
+        if how == "auto" and target.is_example and (source is None or source.is_example):
             how = "none"  # the figure of an example is fitted to its pictures
-        pose = self.main.fit([raw], _sample_of(source), how)[0]
-        return self.target_editor.show(pose, self.main.size, chosen=True, background="")
+        pose = self.main.fit([target.pose], _sample_of(source), how)[0]
+        shown = self.target_editor.show(pose, self.main.size, chosen=True, background="")
+        return shown, replace(target, step=self.target_editor.step(shown["value"]))
 
     def _loaded(self, source: Source, value: Any, wanted: Sample | None = None) -> tuple:
         """Updates for a new source. A target that somebody chose stays; else it is *wanted*, or the source's own."""
@@ -408,8 +433,7 @@ class _Page:
         if value is not None and self.target_editor.is_chosen(value):
             target = gr.update(**options) if options else gr.skip()
         editor = self.source_editor.show(sample.structure, sample.picture.shape[:2], **self._background(sample))
-        figures = [[picture_address(_thumbnail(one)), f"Person {k}"] for k, one in enumerate(source.figures, 1)]
-        return source, editor, target, gr.update(items=figures), None, *self.backgrounds.shown(source.sample)
+        return source, editor, target, _items(source.figures), None, *self.backgrounds.shown(source.sample)
 
     def _background(self, sample: Sample) -> dict[str, Any]:
         return {"background": picture_address(sample.picture)} if self.has_points else {}
@@ -424,20 +448,37 @@ class _Page:
             return {}
         return {"start": pose_points(self.main.prepared_points(sample), self.main.size)}
 
-    @reporting_errors(3, clears=2)
-    def _load_pose(self, source: Source | None, uploaded: list[str] | None, fit: str) -> tuple:
-        how = way_to_fit(fit)
-        pose, picture, said = self.main.read_pose(_paths(uploaded), _sample_of(source), how)
-        if picture is not None:
-            background = picture_address(resize_image(picture.picture, self.main.size))
-            shown = self.target_editor.show(pose, self.main.size, chosen=True, background=background)
-            return shown, None, None, note("No figure was found in this picture. Drag the points onto it.")
-        return self.target_editor.show(pose, self.main.size, chosen=True, background=""), None, None, note(said)
+    @reporting_errors(5, clears=0)
+    def _load_pose(self, source: Source | None, fit: str, said: Any, uploaded: list[str] | None) -> tuple:
+        poses, seen = self.main.read_poses(_paths(uploaded))
+        if not poses:
+            background = picture_address(resize_image(seen[0].picture, self.main.size))
+            rest = self.main.neutral(self.main.size)
+            shown = self.target_editor.show(rest, self.main.size, chosen=True, background=background)
+            told = note("No figure was found in this picture. Drag the points onto it.")
+            return None, shown, None, _items(()), without_error(said), told
+        target = Target(poses[0], seen if len(poses) > 1 else ())
+        told = note(f"{len(poses)} people: the pose of the largest is taken." if target.figures else "")
+        return None, *self._show_pose(target, source, fit), _items(target.figures), without_error(said), told
 
-    @reporting_errors(2)
-    def _refit(self, source: Source | None, value: Any, raw: Keypoints | None, fit: str) -> tuple:
-        pose = replace(self.target_editor.read(value), frame=self.main.size) if raw is None else raw
-        return self._show_pose(pose, source, fit), gr.skip(), None
+    @reporting_errors(4)
+    def _load_target_figure(
+        self, source: Source | None, fit: str, said: Any, before: Target | None, event: gr.EventData
+    ) -> tuple:
+        figures = () if before is None else before.figures
+        chosen = selected(figures, event)
+        target = Target(replace(chosen.structure, frame=chosen.picture.shape[:2]), figures)
+        told = note("The pose of the chosen person is taken.")
+        return *self._show_pose(target, source, fit), gr.skip(), without_error(said), told
+
+    @reporting_errors(4)
+    def _refit(self, source: Source | None, fit: str, said: Any, before: Target | None, value: Any) -> tuple:
+        """Fit the loaded pose, or the edited one as it is, to the source in another way."""
+        if before is not None and before.step == self.target_editor.step(value):
+            return *self._show_pose(before, source, fit), gr.skip(), without_error(said), None
+        pose = replace(self.target_editor.read(value), frame=self.main.size)
+        shown, _ = self._show_pose(Target(pose, is_example=True), source, fit)
+        return shown, gr.skip(), gr.skip(), without_error(said), None
 
     # Result
 
@@ -471,9 +512,9 @@ class _Page:
         steps = self.source_editor.step(source_value), self.target_editor.step(target_value)
         return f"{source.number} {steps[0]} {steps[1]}"
 
-    @reporting_errors(5)
+    @reporting_errors(6)
     def _generate(
-        self, source: Source | None, source_value: Any, target_value: Any, history: dict, point: Any
+        self, source: Source | None, source_value: Any, target_value: Any, history: dict, point: Any, said: Any
     ) -> tuple:
         shown = self._make(source, source_value, target_value)
         assert source is not None
@@ -489,13 +530,14 @@ class _Page:
             gr.update(**self._viewer_props(shown, entry, point)),
             self.source_editor.drawn(sample.structure),
             gr.update(**start) if start else self.target_editor.drawn(self.target_editor.read(target_value)),
+            without_error(said),
             None,
         )
 
     def _generate_after(self, *given: Any) -> tuple:
-        """Generate after something was loaded, whose note stays."""
-        *shown, said = self._generate(*given)
-        return *shown, said or gr.skip()
+        """Generate after something was loaded, whose notes stay."""
+        *shown, _, refused = self._generate(*given)
+        return *shown, gr.skip(), refused or gr.skip()
 
     @reporting_errors(5)
     def _go_back(self, history: dict, event: gr.EventData) -> tuple:
@@ -543,6 +585,11 @@ class _Page:
     @reporting_errors(1)
     def _sharpen(self, shown: ShownResult | None) -> tuple:
         return (gr.skip() if shown is None else detail_value(shown.outputs)), gr.skip()
+
+
+def _items(figures: Sequence[Sample]) -> Any:
+    """Build the update that shows figures to choose from."""
+    return gr.update(items=[[picture_address(_thumbnail(one)), f"Person {k}"] for k, one in enumerate(figures, 1)])
 
 
 def _thumbnail(sample: Sample) -> np.ndarray:

@@ -201,19 +201,15 @@ class PageModel:
         figures = load_estimator(self.layout)(picture)[:MAX_FIGURES]
         return [self._framed(picture, replace(figure.keypoints, frame=picture.shape[:2])) for figure in figures]
 
-    def read_pose(
-        self, paths: Sequence[Path], source: Sample | None, fit: str = "auto"
-    ) -> tuple[Keypoints, Sample | None, str]:
-        """Read a target pose.
+    def read_poses(self, paths: Sequence[Path]) -> tuple[list[Keypoints], list[Sample]]:
+        """Read target poses, each in pixels of its ``frame``, or of the source without one.
 
         Args:
             paths: a key-point file, its picture, or both; for a picture alone the key points are estimated.
-            source: the source; the pose counts its pixels if neither picture nor file says otherwise.
-            fit: see :meth:`fit`.
 
         Returns:
-            The pose in pixels of the model's size; None, or the picture, if no figure was found in it and the pose is
-            the rest pose; and which of several figures it is, or an empty text.
+            The pose of each figure, the largest first; and the picture, cut out around each of them, or as it is if no
+            figure was found in it.
 
         Raises:
             DataError: a file is broken, or there are others.
@@ -223,17 +219,11 @@ class PageModel:
         if len(paths) == len(others) != 1:
             raise DataError("the files", f"{len(others)} key-point files", "Give one, and its picture if you have it.")
         if len(paths) == len(others):
-            pose = _only(read_clip_poses(others, self.encoder, MAX_FRAMES), others[0])
-            return self.fit([pose], source, fit)[0], None, ""
-        sample, said = self.read_sample(paths), ""
-        if sample.structure is None:
-            found = self.estimate(paths[0])
-            if not found:
-                return self.neutral(self.size), sample, ""
-            sample = found[0]
-            said = f"{len(found)} people: the pose of the largest is taken." if len(found) > 1 else ""
-        frame = (sample.picture.shape[0], sample.picture.shape[1])
-        return self.fit([replace(sample.structure, frame=frame)], source, fit)[0], None, said
+            return [_only(read_clip_poses(others, self.encoder, MAX_FRAMES), others[0])], []
+        sample = self.read_sample(paths)
+        figures = self.estimate(paths[0]) if sample.structure is None else [sample]
+        poses = [replace(one.structure, frame=(one.picture.shape[0], one.picture.shape[1])) for one in figures]
+        return poses, figures or [sample]
 
     def read_clip(self, paths: Sequence[Path], source: Sample | None, fit: str = "auto") -> list[Keypoints]:
         """Read the poses of a clip, in pixels of the model's size: one file a frame, or the page's own file.

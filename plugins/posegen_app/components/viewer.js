@@ -14,6 +14,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const PATIENCE = 10000; // milliseconds after which a request counts as unanswered
 const MOST_KEPT = 12; // earlier results
 const REST = 400; // milliseconds without a new result after which its detail is asked for, so that no drag waits for it
+const NEAR = 16; // pixels of the screen around the explained point in which a tap ends its explanation
 const LENS = 5; // cells of a level around the kernel that are shown enlarged
 const kept = new Map(); // entry: address of the result
 const find = (name) => element.querySelector(`.${name}`);
@@ -25,7 +26,7 @@ const chosen = () => props.value.models[model];
 const sharp = () => (detailed?.key === props.value.key && detailed.models[model]) || null;
 const detail = () => (layer === "result" ? sharp() : null);
 const hovered = () => (mouse && props.hovered?.number >= fresh ? props.hovered : null);
-const origins = () => (hovered() ?? props).origins?.[model] ?? null;
+const origins = () => (hovered() ?? (at ? props : null))?.origins?.[model] ?? null;
 
 // Send one request at a time; of the points that arrive meanwhile, the last one is sent next. (Gradio's "always_last" would send
 // the first one's position again.)
@@ -276,6 +277,7 @@ function renderOrigins() {
     svg.querySelector(".origins")?.remove();
     return make("g", { class: "origins" }, svg);
   }));
+  find("panels").classList.toggle("explained", Boolean(at)); // a phone shows the source only then
   find("text").setAttribute("aria-live", hovered() ? "off" : "polite"); // do not read out while hovering
   describe();
   const titles = (origins()?.levels ?? []).map((one) => one.title);
@@ -342,6 +344,11 @@ function ask(x, y) {
   points.ask(at);
 }
 
+function endExplanation() {
+  at = null;
+  unhover();
+}
+
 function unhover() {
   mouse = null;
   hovers.forget();
@@ -362,9 +369,18 @@ function fractions(event) {
   return [(place.x + 0.5) / width, (place.y + 0.5) / height];
 }
 
+// Return whether a finger taps the explained point.
+function isTapped(event, [x, y]) {
+  if (event.pointerType !== "touch" || !at) return false;
+  const { width, height } = find("result").querySelector("svg").getBoundingClientRect();
+  return Math.hypot((x - at[0]) * width, (y - at[1]) * height) <= NEAR;
+}
+
 find("result").addEventListener("click", (event) => {
   const place = fractions(event);
-  if (place) ask(...place);
+  if (!place) return;
+  if (isTapped(event, place)) endExplanation();
+  else ask(...place);
 });
 
 find("result").addEventListener("pointermove", (event) => {
@@ -391,6 +407,7 @@ find("result").addEventListener("pointerleave", () => {
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 find("result").addEventListener("keydown", (event) => {
+  if (event.key === "Escape") endExplanation();
   if (!(event.key in ARROWS) || !props.value) return;
   event.preventDefault();
   const { width, height } = chosen();
