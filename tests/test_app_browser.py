@@ -376,11 +376,17 @@ def test_a_working_sign_is_shown_until_the_result_comes(browser, monkeypatch):
     answers, generate = threading.Event(), page_models.PageModel.generate
     monkeypatch.setattr(page_models.PageModel, "generate", lambda *given: answers.wait(TIMEOUT) and generate(*given))
     before = shown(browser)
+    browser.run("""window.said = new Set();
+        const listen = () => document.querySelectorAll('.sr-only[role=status]').forEach((one) => said.add(one.textContent));
+        window.listening = new MutationObserver(listen);
+        listening.observe(document.body, {subtree: true, childList: true, characterData: true})""")
     browser.find(joint(NECK)).send_keys(Keys.ARROW_UP)
     browser.wait(lambda: browser.run(sign))
     answers.set()
     browser.wait(lambda: shown(browser) != before)
     browser.wait(lambda: not browser.run(sign))
+    browser.wait(lambda: "Done" in browser.run("return [...said]"))  # read out
+    browser.run("listening.disconnect()")
 
 
 def test_layers_replace_the_result_and_can_be_downloaded(browser):

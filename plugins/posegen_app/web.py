@@ -136,6 +136,7 @@ def serve(page: gr.Blocks, host: str = LOOPBACK[0], port: int = 0, css: str = ""
             primary_hue="blue", secondary_hue="blue", font=FONTS, font_mono=["ui-monospace", "monospace"]
         ).set(color_accent=ACCENT, slider_color=ACCENT, slider_color_dark=ACCENT),
         css=css,
+        i18n=gr.I18n(en={"common.complete": "Done"}),  # which Gradio reads out, and has no text for
         app_kwargs={"middleware": middleware, "docs_url": None, "redoc_url": None, "openapi_url": None},
     )
     if share and page.share_url is None:
