@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from posegen_faces.layouts import IBUG_68
 from posegen_people.layouts import OPENPOSE_18
 
 from posegen.data import Keypoints
 from posegen.data.images import Photograph, resize_image, to_tensor
-from posegen.errors import ConfigError, InputError
+from posegen.errors import ConfigError, InputError, RetargetWarning
 from posegen.inference import AS_IT_FITS, Framing, PoseInput
 from posegen.inference.cutout import Cutout
 from posegen.inference.framing import Window, choose_window, figure_window, whole_window
@@ -135,6 +136,20 @@ def test_a_motion_changes_the_sources_own_pose_and_keeps_its_proportions():
     assert np.flatnonzero(np.abs(moved).max(1) > 1e-3).tolist() == [wrist]
     assert moved[wrist] == pytest.approx([0, -40 * 3 * place.scale[1]], abs=1e-3)
     assert -50 < moved[wrist, 1] < -25  # at the source's size
+
+
+def test_a_face_in_a_clip_of_other_pictures_keeps_its_proportions_by_itself():
+    """By itself a body in such a clip, and a face in another picture, is scaled."""
+    points = np.random.default_rng(0).uniform(20, 100, (68, 2))
+    source, others = Keypoints(points, np.ones(68)), Keypoints(points * [2.5, 1.5], np.ones(68), frame=(360, 640))
+    clip = [others, replace(others, points=others.points + [5, 0])]
+    with pytest.warns(RetargetWarning, match="the source's face keeps its proportions"):
+        chosen = place_targets(source, clip, IBUG_68, (128, 128))
+    assert chosen(others).points == pytest.approx(source.points, abs=1e-3)
+    for poses in (clip[:1], [replace(pose, frame=(128, 128)) for pose in clip]):
+        with pytest.warns(RetargetWarning, match="scaled"):
+            chosen = place_targets(source, poses, IBUG_68, (128, 128))
+        assert chosen.keeps_shape
 
 
 def test_points_that_the_source_or_the_start_of_a_motion_lacks_are_missing():

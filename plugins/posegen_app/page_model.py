@@ -38,7 +38,7 @@ from posegen.inference import (
 from posegen.inference.cutout import Cutout
 from posegen.inference.framing import Window, choose_window, whole_window
 from posegen.inference.prepare import test_dataset
-from posegen.inference.retarget import UNNOTICED_SIZE, Placement, place_frame, place_targets
+from posegen.inference.retarget import UNNOTICED_SIZE, Placement, is_motion_of_face, place_frame, place_targets
 from posegen.records import Transfer
 from posegen.visualization import flow_to_rgb, mask_to_rgb, warp
 
@@ -240,8 +240,8 @@ class PageModel:
     def fit_motion(self, poses: Sequence[Keypoints], source: Sample | None, fit: str) -> list[Keypoints]:
         """Fit the poses of a clip, see :meth:`fit`; ``auto`` keeps the proportions of a face: they are its likeness."""
         assert self.layout is not None
-        of_a_face = not self.layout.parts and len(poses) > 1 and poses[0].frame != self.size
-        return self.fit(poses, source, "motion" if fit == "auto" and of_a_face else fit)
+        changes = is_motion_of_face(poses, self.layout) and poses[0].frame != self.size
+        return self.fit(poses, source, "motion" if fit == "auto" and changes else fit)
 
     def fit(self, poses: Sequence[Keypoints], source: Sample | None, fit: str) -> list[Keypoints]:
         """Bring the poses of one figure into pixels of the model's size, all in the same way.

@@ -21,8 +21,9 @@ RETARGET = ("auto", "none", "scale", "bones", "motion")
 - ``bones``: the same, and each limb gets the length that it has in the source.
 - ``motion``: the source's own pose, changed as the poses of a clip change from the one that is most like it, at the
   source's size: the source keeps its proportions, which for a face are its likeness.
-- ``auto``: ``scale`` if the sizes differ by more than :data:`UNNOTICED_SIZE`, or the frames have other proportions, so
-  that a place in one means nothing in the other; else ``none``.
+- ``auto``: ``motion`` for a clip of a face from another frame, see :func:`is_motion_of_face`. Else ``scale`` if the
+  sizes differ by more than :data:`UNNOTICED_SIZE`, or the frames have other proportions, so that a place in one means
+  nothing in the other; else ``none``.
 """
 UNNOTICED_SIZE = 1.25
 """Largest ratio of the sizes of two figures that ``auto`` leaves as it is."""
@@ -101,7 +102,7 @@ def place_targets(
         InputError: an unknown way, or targets of several frames.
 
     Warns:
-        RetargetWarning: ``auto`` scales the poses.
+        RetargetWarning: ``auto`` changes the poses.
     """
     if how not in RETARGET:
         raise InputError(f"retarget must be one of {', '.join(RETARGET)}; got {how!r}")
@@ -115,6 +116,13 @@ def place_targets(
     ratio = size_ratio([placement(pose) for pose in posed], [source], layout)
     placement = replace(placement, ratio=ratio)
     alike = 1 / UNNOTICED_SIZE <= ratio <= UNNOTICED_SIZE
+    if how == "auto" and is_motion_of_face(targets, layout) and targets[0].frame not in (None, size):
+        what = (
+            "the source's face keeps its proportions and changes as the clip's does (--retarget motion; --retarget scale "
+            "gives it the proportions of the clip's)"
+        )
+        warnings.warn(RetargetWarning(name, what), stacklevel=2)
+        how = "motion"
     if how == "none" or (how == "auto" and alike and _same_proportions(posed[0].frame, size)):
         return placement
     if how == "auto":
@@ -133,6 +141,11 @@ def place_targets(
     steps = np.array([_step(source, scaled(pose), layout) for pose in posed])
     step = np.median(steps, axis=0)
     return replace(scaled, offset=(float(step[0]), float(step[1])))
+
+
+def is_motion_of_face(poses: Sequence[Keypoints], layout: KeypointLayout) -> bool:
+    """Return whether poses are the motion of a face, whose proportions are its likeness: of a layout without parts."""
+    return not layout.parts and len(poses) > 1
 
 
 def size_ratio(poses: Sequence[Keypoints], others: Sequence[Keypoints], layout: KeypointLayout) -> float:
