@@ -800,7 +800,8 @@ def test_one_of_several_people_is_chosen_and_the_result_put_back_into_the_photog
     said = client.upload("pose-files", "a.png", content.getvalue())[-1]
     assert said["text"] == "2 people: the pose of the largest is taken."
     largest = client.value("pose-editor")["points"]
-    assert client.trigger("target-figures", "chosen", {"index": 1})[-1]["text"] == "The pose of the chosen person is taken."
+    said = client.trigger("target-figures", "chosen", {"index": 1})[-1]
+    assert said["text"] == "The pose of the chosen person is taken."
     other = client.value("pose-editor")["points"]
     assert other != largest
     client.trigger("target-figures", "chosen", {"index": 0})

@@ -377,7 +377,8 @@ def test_a_working_sign_is_shown_until_the_result_comes(browser, monkeypatch):
     monkeypatch.setattr(page_models.PageModel, "generate", lambda *given: answers.wait(TIMEOUT) and generate(*given))
     before = shown(browser)
     browser.run("""window.said = new Set();
-        const listen = () => document.querySelectorAll('.sr-only[role=status]').forEach((one) => said.add(one.textContent));
+        const readers = () => document.querySelectorAll('.sr-only[role=status]');
+        const listen = () => readers().forEach((one) => said.add(one.textContent));
         window.listening = new MutationObserver(listen);
         listening.observe(document.body, {subtree: true, childList: true, characterData: true})""")
     browser.find(joint(NECK)).send_keys(Keys.ARROW_UP)

@@ -118,8 +118,8 @@ def place_targets(
     alike = 1 / UNNOTICED_SIZE <= ratio <= UNNOTICED_SIZE
     if how == "auto" and is_motion_of_face(targets, layout) and targets[0].frame not in (None, size):
         what = (
-            "the source's face keeps its proportions and changes as the clip's does (--retarget motion; --retarget scale "
-            "gives it the proportions of the clip's)"
+            "the source's face keeps its proportions and changes as the clip's does (--retarget motion); --retarget "
+            "scale gives it the proportions of the clip's"
         )
         warnings.warn(RetargetWarning(name, what), stacklevel=2)
         how = "motion"
