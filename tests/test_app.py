@@ -688,7 +688,8 @@ def test_another_source_keeps_a_pose_that_was_edited_and_replaces_one_that_was_n
     client.trigger("examples", "chosen", {"index": 1})
     assert client.value("pose-editor")["points"][0][:2] == pytest.approx(own[1], abs=0.01)
     move(client, 3)
-    client.trigger("examples", "chosen", {"index": 0})
+    marks = [one["props"].get("chosen") for one in client.trigger("examples", "chosen", {"index": 0})[7:9]]
+    assert marks == [0, None]  # the target stays
     assert client.value("pose-editor")["points"][0][:2] == pytest.approx(own[1] + [3, 0], abs=0.01)
     for bad in (None, {}, {"index": 9}, {"index": True}, {"index": "0"}):
         assert client.trigger("examples", "chosen", bad)[-1]["error"]
@@ -804,8 +805,9 @@ def test_one_of_several_people_is_chosen_and_the_result_put_back_into_the_photog
     assert said["text"] == "The pose of the chosen person is taken."
     other = client.value("pose-editor")["points"]
     assert other != largest
-    client.trigger("target-figures", "chosen", {"index": 0})
+    picker = client.trigger("target-figures", "chosen", {"index": 0})[2]
     assert client.value("pose-editor")["points"] == largest
+    assert (len(picker["props"]["items"]), picker["props"]["chosen"]) == (2, 0)
 
 
 @pytest.mark.parametrize("window", [None, [0, 0, 5], [0, 0, 0, 5], [0, 0, 6400, 6400], [10**9, 0, 5, 5], "0 0 5 5"])
@@ -828,6 +830,7 @@ def test_the_background_of_a_photograph_is_removed_replaced_and_kept(client, mod
     monkeypatch.setitem(places, "load_estimator", lambda layout: lambda image: [figure])
     monkeypatch.setitem(places, "load_segmenter", lambda layout: segment)
     monkeypatch.setattr(model, "_segmenter", None)
+    monkeypatch.setattr("posegen.inference.cutout.limbs_seen", lambda *given: 0)  # the mask alone
     nobody = False
 
     def choose(name: str) -> dict:
@@ -869,6 +872,7 @@ def test_the_background_of_a_photograph_is_removed_replaced_and_kept(client, mod
     whole = np.array(Image.open(io.BytesIO(pasted())))
     assert np.array_equal(whole[:, 112:], photograph[:, 112:])  # beyond the mask, a half, and its soft rim
     choose("transparent")
+    assert client.trigger("clip-way", "click")[-1]["text"] == "A clip is not transparent: its background is white."
     assert (result()[..., 3] == np.where(np.arange(32) < 16, 255, 0)).all()
     assert Image.open(io.BytesIO(saved(client, "result.png"))).mode == "RGBA"
 
@@ -918,6 +922,11 @@ def test_a_clip_follows_the_figure_of_a_video(client, page, model, monkeypatch, 
     assert clip["caption"].startswith("6 frames")
     places = np.array(clip["poses"]["frames"])[:, 0, 0]
     assert (np.diff(places) > 0).all()
+    with VideoWriter(tmp_path / "slow.mp4", 4) as video:
+        for k in range(6):
+            video.write(np.full((64, 64, 3), 40 * k, np.uint8))
+    clip = client.upload("clip-video", "slow.mp4", (tmp_path / "slow.mp4").read_bytes())[0]
+    assert clip["caption"].startswith("6 frames, 4 per second")  # its own rate, so that more of it fits into a clip
     monkeypatch.setitem(page.ClipSection._drive_by_video.__globals__, "MAX_FRAMES", 4)
     clip, *_, said = client.upload("clip-video", "a.mp4", (tmp_path / "a.mp4").read_bytes())
     assert clip["caption"].startswith("4 frames")

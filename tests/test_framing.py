@@ -3,6 +3,7 @@
 import warnings
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -440,6 +441,21 @@ def test_a_figure_that_is_not_found_is_not_cut_out():
         nothing.cut(white, person(0.1), "me")
     with pytest.raises(InputError, match="data set's list"):
         Cutout((0, 0, 0), column).cut(white, replace(person(0.1), listed=True), "me")
+
+
+def test_a_limb_that_the_mask_lacks_is_not_cut_off_a_result():
+    """The right arm is raised; of the image, the forearm alone differs from the color behind."""
+    pose = person(1, 60, 60, right_elbow=(12, 10), right_wrist=(12, -40))
+    start, end = (
+        pose.points[OPENPOSE_18.names.index(f"right {name}")].astype(int).tolist() for name in ("elbow", "wrist")
+    )
+    image = np.full((260, 120, 3), (200, 210, 220), np.uint8)
+    cv2.line(image, tuple(start), tuple(end), (200, 30, 30), 3)
+    arm = image[..., 1] == 30
+    image[-5:] = (200, 30, 30)  # far from the figure
+    blind = Cutout((200, 210, 220), lambda image, keypoints: np.zeros(image.shape[:2]), parts=OPENPOSE_18.parts)
+    assert np.array_equal(blind.alpha(image, pose), 255 * arm)
+    assert not replace(blind, parts=()).alpha(image, pose).any()
 
 
 @pytest.mark.parametrize("resize_back", [False, True])

@@ -16,7 +16,7 @@ from posegen.data import Keypoints
 from posegen.data.images import resize_image
 from posegen.data.pose_files import own_content
 from posegen.data.video import VIDEO_ENDINGS, VideoReader
-from posegen.errors import InputError, PosegenError
+from posegen.errors import DataError, InputError, PosegenError
 from posegen.visualization.video import VideoWriter
 
 from .downloads import ClipFile
@@ -142,6 +142,7 @@ class ClipSection:
             motion = yield from read_motion(Path(str(uploaded)), self.main.layout, fps, MAX_FRAMES)
             return sample, self.main.fit_motion(motion, sample, way_to_fit(fit))
 
+        fps = min(fps, _own_rate(uploaded) or fps)
         for shown, file, said in self._film(fps, read()):
             count = 0 if file is None else VideoReader(Path(str(uploaded)), fps).count
             cut = f"The clip follows the first {MAX_FRAMES / fps:.1f} of {count / fps:.1f} seconds of the video."
@@ -176,7 +177,8 @@ class ClipSection:
         caption = f"{len(targets)} frames, {fps:g} per second" + f"; from the left: {names}" * (len(self.models) > 1)
         video = data_address(content, "video/mp4")
         shown = {"video": video, "caption": caption, "poses": poses, "clip": number}
-        yield shown, ClipFile(content, poses, sample.picture), None
+        said = note("A clip is not transparent: its background is white.") if sample.is_transparent else None
+        yield shown, ClipFile(content, poses, sample.picture), said
 
     def _encode(self, sample: Sample, targets: Sequence[Structure], fps: float) -> Generator[Progress, None, bytes]:
         with tempfile.TemporaryDirectory(prefix="posegen_clip") as folder:
@@ -212,6 +214,14 @@ def _shown(steps: Generator[Progress, None, Any], number: int) -> Generator[tupl
         if time.monotonic() - last > PROGRESS_SECONDS:
             last = time.monotonic()
             yield {**progress, "clip": number}, None, None
+
+
+def _own_rate(uploaded: Any) -> float | None:
+    """Return the frames per second of a video; None if it cannot be read, which its reading reports."""
+    try:
+        return float(VideoReader(Path(str(uploaded))).fps)
+    except DataError:
+        return None
 
 
 def _caption(clip: DrivingClip) -> str:

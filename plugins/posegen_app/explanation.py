@@ -64,11 +64,9 @@ class Origin:
         return self.source[0] - self.place[0], self.source[1] - self.place[1]
 
     def __str__(self) -> str:
-        (x, y), (u, v), (right, down) = self.place, self.source, self.flow
-        return (
-            f"({x:.1f}, {y:.1f}) of the result comes from ({u:.1f}, {v:.1f}) of the source: flow ({right:+.1f}, "
-            f"{down:+.1f}) px; {100 * self.warped:.0f}% warped, {100 * (1 - self.warped):.0f}% generated"
-        )
+        (x, y), (u, v) = self.place, self.source
+        shares = f"{100 * self.warped:.0f}% warped from ({u:.1f}, {v:.1f}) of the source"
+        return f"({x:.1f}, {y:.1f}) of the result: {shares}, {100 * (1 - self.warped):.0f}% generated"
 
 
 @contextmanager

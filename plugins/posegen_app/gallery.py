@@ -65,6 +65,11 @@ class Sample:
     window: Window | None = None
     backdrop: Backdrop | None = None
 
+    @property
+    def is_transparent(self) -> bool:
+        """Return whether results have an alpha channel."""
+        return self.backdrop is not None and self.backdrop.is_transparent
+
     def points_in_photograph(self) -> Keypoints:
         """Return the key points in pixels of the photograph."""
         assert self.photograph is not None

@@ -55,7 +55,9 @@ SENTENCE = {
 HELP = """
 <p><b>Source</b>: a picture of your own, or an example. Key points are estimated; a key-point file chosen together with
 the picture is used instead. <b>Target</b>: an example, a key-point file, another picture, or drag the points.
-<b>Result</b>: click it to see where in the source a place comes from.</p>
+<b>Result</b>: click it to see where in the source a place comes from. What is warped is moved from there, what is
+generated is made up by the model; sizes such as 16×32 are grids on which it moves the source, coarse and fine. Esc, or
+another tap on the place, ends the explanation.</p>
 <p>Nothing leaves this machine, unless whoever started the page opened a public link. The documentation of this page is
 <code>docs/app.md</code> in the folder of posegen; the method is described in
 <a href="https://arxiv.org/abs/2003.00696" target="_blank">arXiv 2003.00696</a>.</p>
@@ -95,13 +97,13 @@ class Source:
         sample: the picture, with the structure that it came with.
         number: number of the load, which tells sources apart.
         figures: the figures of the photograph to choose from, if it has several.
-        is_example: whether it is an example of the page.
+        example: number of the example that it is; None: it is none.
     """
 
     sample: Sample
     number: int
     figures: Sequence[Sample] = ()
-    is_example: bool = False
+    example: int | None = None
 
 
 @dataclass(frozen=True)
@@ -111,13 +113,15 @@ class Target:
     Args:
         pose: in pixels of its ``frame``, or of the source without one.
         figures: the figures of its picture to choose from, if it has several.
-        is_example: whether it is an example of the page.
+        figure: number of the chosen one.
+        example: number of the example that it is; None: it is none.
         step: the editor's step that shows it; at another one the pose was edited, or is another.
     """
 
     pose: Keypoints
     figures: Sequence[Sample] = ()
-    is_example: bool = False
+    figure: int = 0
+    example: int | None = None
     step: str = ""
 
 
@@ -175,7 +179,7 @@ class _Page:
         self.models, self.main, self.title = models, models[0], title
         self.numbers = itertools.count(1)  # of sources, of clips and of stops
         pairs = self.main.gallery.examples[:1]
-        self.first = Source(pairs[0][0], 0, is_example=True) if pairs else None
+        self.first = Source(pairs[0][0], 0, example=0) if pairs else None
         self._place_header()
         with gr.Column(elem_id="workspace"):
             with gr.Column(elem_id="pick"):
@@ -216,7 +220,7 @@ class _Page:
             self.source_files = _upload("Your picture …", "source-files")
             items = [[picture_address(source.picture), f"Source {k}"] for k, (source, _) in enumerate(examples, 1)]
             self.sources = component(
-                __package__, "picker", {"caption": "Example sources"}, elem_id="examples", items=items
+                __package__, "picker", {"caption": "Example sources"}, elem_id="examples", items=items, chosen=0
             )
         self.source_note = component(__package__, "note", elem_id="source-note", value=self._note_of_examples())
         self.figures = self._place_figures("figures")
@@ -229,7 +233,7 @@ class _Page:
 
     def _place_figures(self, name: str) -> Any:
         caption = {"caption": "People in the photograph"}
-        return component(__package__, "picker", caption, elem_id=name, items=[], visible=self.has_points)
+        return component(__package__, "picker", caption, elem_id=name, items=[], chosen=0, visible=self.has_points)
 
     def _note_of_examples(self) -> Note:
         why = self.main.gallery.note
@@ -243,7 +247,7 @@ class _Page:
                 self.pose_files = _upload("Picture or key points …", "pose-files")
             items = [[picture_address(self._drawn(target)), f"Target {k}"] for k, (_, target) in enumerate(examples, 1)]
             self.targets = component(
-                __package__, "picker", {"caption": "Example targets"}, elem_id="targets", items=items
+                __package__, "picker", {"caption": "Example targets"}, elem_id="targets", items=items, chosen=0
             )
         self.target_note = component(__package__, "note", elem_id="target-note", value=None)
         self.target_figures = self._place_figures("target-figures")
@@ -308,10 +312,12 @@ class _Page:
             self.figures,
             self.source_files,
             *self.backgrounds.outputs,
+            self.sources,
+            self.targets,
             self.target_note,
             self.source_note,
         ]
-        posed = [target, self.target, self.target_figures, self.source_note, self.target_note]
+        posed = [target, self.target, self.target_figures, self.targets, self.source_note, self.target_note]
         made = [self.shown, self.history, self.viewer, *editors, self.source_note, self.target_note]
         given = [self.source, *editors, self.history, self.point, self.source_note]
         generate = dict(fn=self._generate, inputs=given, outputs=made, concurrency_id=MODEL) | quiet
@@ -336,7 +342,7 @@ class _Page:
         self.backgrounds.connect(self.source, quiet, after)
         # a browser forgets what the editor was given before it was first opened
         self.source_points.expand(self._show_source, [self.source], [self.source_editor.component], **silent)
-        back = [self.source, *editors, *self.backgrounds.outputs, self.result_note]
+        back = [self.source, *editors, *self.backgrounds.outputs, self.sources, self.result_note]
         self.viewer.back(self._go_back, [self.history], back, **quiet).success(**after)
         explained = [self.viewer, self.point, self.result_note]
         self.viewer.point(self._explain, [self.shown], explained, trigger_mode="multiple", **silent)
@@ -348,7 +354,7 @@ class _Page:
 
     # Source and target
 
-    @reporting_errors(8, clears=4)
+    @reporting_errors(10, clears=4)
     def _load_source(self, uploaded: list[str] | None, target: Any, before: Source | None, said: Any) -> tuple:
         paths = _paths(uploaded)
         if len(paths) == 1 and (content := read_result(paths[0])) is not None:
@@ -375,7 +381,7 @@ class _Page:
 
     def _in_front(self, sample: Sample, before: Source | None) -> Sample:
         """Return a photograph with the background of the one before, or with the default one."""
-        if before is None or before.is_example:
+        if before is None or before.example is not None:
             return replace(sample, backdrop=self.main.default_backdrop(sample))
         return replace(sample, backdrop=before.sample.backdrop)
 
@@ -389,40 +395,43 @@ class _Page:
         sample = Sample(picture, source, photograph, window, backdrop)
         loaded = self._loaded(Source(sample, next(self.numbers)), None)
         shown = self.target_editor.show(wanted, self.main.size, **self._options(sample))
-        return loaded[0], loaded[1], shown, *loaded[3:]
+        return *loaded[:2], shown, *loaded[3:]
 
-    @reporting_errors(8)
+    @reporting_errors(10)
     def _load_figure(self, source: Source | None, target: Any, said: Any, event: gr.EventData) -> tuple:
         figures = () if source is None else source.figures
         sample = replace(selected(figures, event), backdrop=None if source is None else source.sample.backdrop)
-        picture, editor, wanted, _, *others = self._loaded(Source(sample, next(self.numbers), figures), target)
-        chosen = note("The chosen person is moved.")
-        return picture, editor, wanted, gr.skip(), *others, without_error(said), chosen
+        loaded = self._loaded(Source(sample, next(self.numbers), figures), target)
+        marked = _marked(sent(event, "index"))
+        told = note("The chosen person is moved.")
+        return *loaded[:3], marked, *loaded[4:], without_error(said), told
 
-    @reporting_errors(8)
+    @reporting_errors(10)
     def _load_example(self, target: Any, said: Any, event: gr.EventData) -> tuple:
         sample, wanted = selected(self.main.gallery.examples, event)
-        source = Source(sample, next(self.numbers), is_example=True)
+        source = Source(sample, next(self.numbers), example=sent(event, "index"))
         return *self._loaded(source, target, wanted), without_error(said), None
 
-    @reporting_errors(4)
+    @reporting_errors(5)
     def _load_example_target(self, source: Source | None, fit: str, said: Any, event: gr.EventData) -> tuple:
-        sample = selected(self.main.gallery.examples, event)[1]
+        sample, number = selected(self.main.gallery.examples, event)[1], sent(event, "index")
         if self.has_points:
             pose = replace(sample.structure, frame=sample.picture.shape[:2])
-            shown = self._show_pose(Target(pose, is_example=True), source, fit)
-            return *shown, _items(()), without_error(said), None
+            return *self._show_pose(Target(pose, example=number), source, fit), without_error(said), None
         shown = self.target_editor.show(sample.structure, self.main.size, chosen=True)
-        return shown, None, gr.skip(), without_error(said), None
+        return shown, None, gr.skip(), _marked(number), without_error(said), None
 
-    def _show_pose(self, target: Target, source: Source | None, fit: str) -> tuple[Any, Target]:
-        """Return the update that shows a target fitted to the source, and the target as it is shown."""
+    def _show_pose(self, target: Target, source: Source | None, fit: str) -> tuple[Any, Target, Any, Any]:
+        """Return the updates that show a target fitted to the source: editor, target, its figures, and examples."""
+        fitted = target.example is not None and (source is None or source.example is not None)  # to its own pictures
+        shown = self._show_fitted(target.pose, source, fit, fitted)
+        kept = replace(target, step=self.target_editor.step(shown["value"]))
+        return shown, kept, _items(target.figures, target.figure), _marked(target.example)
+
+    def _show_fitted(self, pose: Keypoints, source: Source | None, fit: str, is_fitted: bool) -> Any:
         how = way_to_fit(fit)
-        if how == "auto" and target.is_example and (source is None or source.is_example):
-            how = "none"  # the figure of an example is fitted to its pictures
-        pose = self.main.fit([target.pose], _sample_of(source), how)[0]
-        shown = self.target_editor.show(pose, self.main.size, chosen=True, background="")
-        return shown, replace(target, step=self.target_editor.step(shown["value"]))
+        (pose,) = self.main.fit([pose], _sample_of(source), "none" if how == "auto" and is_fitted else how)
+        return self.target_editor.show(pose, self.main.size, chosen=True, background="")
 
     def _loaded(self, source: Source, value: Any, wanted: Sample | None = None) -> tuple:
         """Updates for a new source. A target that somebody chose stays; else it is *wanted*, or the source's own."""
@@ -430,10 +439,12 @@ class _Page:
         shown = self._prepared(sample if wanted is None else wanted)
         empty: dict[str, Any] = {"background": ""} if self.has_points else {}
         target = self.target_editor.show(shown.structure, self.main.size, **options, **empty)
+        targets = _marked(None if wanted is None else source.example)
         if value is not None and self.target_editor.is_chosen(value):
-            target = gr.update(**options) if options else gr.skip()
+            target, targets = gr.update(**options) if options else gr.skip(), gr.skip()
         editor = self.source_editor.show(sample.structure, sample.picture.shape[:2], **self._background(sample))
-        return source, editor, target, _items(source.figures), None, *self.backgrounds.shown(source.sample)
+        figures, sources = _items(source.figures), _marked(source.example)
+        return source, editor, target, figures, None, *self.backgrounds.shown(sample), sources, targets
 
     def _background(self, sample: Sample) -> dict[str, Any]:
         return {"background": picture_address(sample.picture)} if self.has_points else {}
@@ -448,7 +459,7 @@ class _Page:
             return {}
         return {"start": pose_points(self.main.prepared_points(sample), self.main.size)}
 
-    @reporting_errors(5, clears=0)
+    @reporting_errors(6, clears=0)
     def _load_pose(self, source: Source | None, fit: str, said: Any, uploaded: list[str] | None) -> tuple:
         poses, seen = self.main.read_poses(_paths(uploaded))
         if not poses:
@@ -456,29 +467,30 @@ class _Page:
             rest = self.main.neutral(self.main.size)
             shown = self.target_editor.show(rest, self.main.size, chosen=True, background=background)
             told = note("No figure was found in this picture. Drag the points onto it.")
-            return None, shown, None, _items(()), without_error(said), told
+            return None, shown, None, _items(()), _marked(None), without_error(said), told
         target = Target(poses[0], seen if len(poses) > 1 else ())
         told = note(f"{len(poses)} people: the pose of the largest is taken." if target.figures else "")
-        return None, *self._show_pose(target, source, fit), _items(target.figures), without_error(said), told
+        return None, *self._show_pose(target, source, fit), without_error(said), told
 
-    @reporting_errors(4)
+    @reporting_errors(5)
     def _load_target_figure(
         self, source: Source | None, fit: str, said: Any, before: Target | None, event: gr.EventData
     ) -> tuple:
         figures = () if before is None else before.figures
         chosen = selected(figures, event)
-        target = Target(replace(chosen.structure, frame=chosen.picture.shape[:2]), figures)
+        pose = replace(chosen.structure, frame=chosen.picture.shape[:2])
+        target = Target(pose, figures, sent(event, "index"))
         told = note("The pose of the chosen person is taken.")
-        return *self._show_pose(target, source, fit), gr.skip(), without_error(said), told
+        return *self._show_pose(target, source, fit), without_error(said), told
 
-    @reporting_errors(4)
+    @reporting_errors(5)
     def _refit(self, source: Source | None, fit: str, said: Any, before: Target | None, value: Any) -> tuple:
         """Fit the loaded pose, or the edited one as it is, to the source in another way."""
         if before is not None and before.step == self.target_editor.step(value):
-            return *self._show_pose(before, source, fit), gr.skip(), without_error(said), None
+            return *self._show_pose(before, source, fit), without_error(said), None
         pose = replace(self.target_editor.read(value), frame=self.main.size)
-        shown, _ = self._show_pose(Target(pose, is_example=True), source, fit)
-        return shown, gr.skip(), gr.skip(), without_error(said), None
+        shown = self._show_fitted(pose, source, fit, source is None or source.example is not None)
+        return shown, gr.skip(), gr.skip(), gr.skip(), without_error(said), None
 
     # Result
 
@@ -539,7 +551,7 @@ class _Page:
         *shown, _, refused = self._generate(*given)
         return *shown, gr.skip(), refused or gr.skip()
 
-    @reporting_errors(5)
+    @reporting_errors(6)
     def _go_back(self, history: dict, event: gr.EventData) -> tuple:
         kept = history.get(str(sent(event, "entry")))
         if kept is None:
@@ -547,7 +559,8 @@ class _Page:
         source, source_value, target_value = kept
         background = self._background(source.sample)
         editors = gr.update(value=source_value, **background), gr.update(value=target_value)
-        return source, *editors, *self.backgrounds.shown(source.sample), None
+        marked = _marked(source.example)
+        return source, *editors, *self.backgrounds.shown(source.sample), marked, None
 
     @reporting_errors(2)
     def _explain(self, shown: ShownResult | None, event: gr.EventData) -> tuple:
@@ -587,9 +600,15 @@ class _Page:
         return (gr.skip() if shown is None else detail_value(shown.outputs)), gr.skip()
 
 
-def _items(figures: Sequence[Sample]) -> Any:
-    """Build the update that shows figures to choose from."""
-    return gr.update(items=[[picture_address(_thumbnail(one)), f"Person {k}"] for k, one in enumerate(figures, 1)])
+def _marked(number: int | None) -> Any:
+    """Build the update that marks an item of a picker as chosen, or none."""
+    return gr.update(chosen=-1 if number is None else number)
+
+
+def _items(figures: Sequence[Sample], chosen: int = 0) -> Any:
+    """Build the update that shows figures to choose from, and the number of the chosen one."""
+    items = [[picture_address(_thumbnail(one)), f"Person {k}"] for k, one in enumerate(figures, 1)]
+    return gr.update(items=items, chosen=chosen)
 
 
 def _thumbnail(sample: Sample) -> np.ndarray:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 from torch import Tensor
 
@@ -60,6 +61,8 @@ MAX_DETAIL = 800
 """Maximum side, in pixels, of a result in the photograph's detail: the page shows it no larger."""
 MAX_FIGURES = 8
 """Maximum number of figures of one photograph to choose from."""
+SOFT_EDGE = 0.03
+"""Standard deviation of the blur of what lies beyond a photograph, as a share of the window's longer side."""
 REST_MARGIN = 0.1
 """Margin around a rest pose on each side, as a share of the picture's sides."""
 NAME = "the picture"
@@ -105,10 +108,8 @@ class Output:
 
     def in_photograph(self) -> np.ndarray:
         """Return the photograph, uint8 H W 3 or H W 4, with the result in the place of what the model saw."""
-        backdrop = self.sample.backdrop
-        transparent = backdrop is not None and backdrop.is_transparent
         one = self.prepared if self.sample.photograph is None else _in_photograph(self.prepared, self.sample)
-        return generated_picture(one, self.made, resize_back=True, keep_alpha=transparent)
+        return generated_picture(one, self.made, resize_back=True, keep_alpha=self.sample.is_transparent)
 
     @property
     def has_detail(self) -> bool:
@@ -319,7 +320,7 @@ class PageModel:
             raise InputError("the page sent no background")
         with self._masking:
             self._segmenter = self._segmenter or load_segmenter(self.layout)
-        return Backdrop(name, Cutout(background, self._segment, fills=name == FILLED))
+        return Backdrop(name, Cutout(background, self._segment, name == FILLED, self.layout.parts))
 
     def _segment(self, image: np.ndarray, keypoints: Keypoints) -> np.ndarray:
         """Find the pixels of a figure; the estimator works for one thread at a time."""
@@ -407,8 +408,7 @@ class PageModel:
         with self._lock, recorded_kernels(recorded) as kernels:
             _, out = next(self.inferencer.generate([prepared], 1))
         source = prepared.source[None].to(out.image.device)
-        transparent = sample.backdrop is not None and sample.backdrop.is_transparent
-        picture = generated_picture(prepared, out, keep_alpha=transparent)
+        picture = generated_picture(prepared, out, keep_alpha=sample.is_transparent)
         layers = {RESULT: picture, SOURCE: to_uint8(prepared.source)}
         if out.flows:
             flow, mask = out.flows[-1].float().cpu(), out.masks[-1].float().cpu()
@@ -589,13 +589,30 @@ def _has_detail(sample: Sample, size: tuple[int, int]) -> bool:
 
 
 def _shown_part(sample: Sample) -> Sample:
-    """Return a sample of a photograph that is reduced to the pixels that the page shows."""
+    """Return a sample of a photograph that is reduced to the pixels that the page shows, and extended to its window."""
     assert sample.photograph is not None
     assert sample.window is not None
     height, width = sample.photograph.shape[:2]
     share = min(1.0, MAX_DETAIL / max(sample.window.height, sample.window.width))
     image = resize_image(sample.photograph, (round(share * height), round(share * width)))
-    return replace(sample, photograph=image, window=_scaled(sample.window, (height, width), image))
+    image, window = _extended(image, _scaled(sample.window, (height, width), image))
+    return replace(sample, photograph=image, window=window)
+
+
+def _extended(image: np.ndarray, window: Window) -> tuple[np.ndarray, Window]:
+    """Return an image, uint8 H W 3, that reaches as far as a window of it, and the window in it.
+
+    Beyond the image its edge is repeated, and blurred so that it makes no streaks.
+    """
+    height, width = image.shape[:2]
+    left, top = max(0, -window.left), max(0, -window.top)
+    right, bottom = max(0, window.left + window.width - width), max(0, window.top + window.height - height)
+    if not any((left, top, right, bottom)):
+        return image, window
+    larger = cv2.copyMakeBorder(image, top, bottom, left, right, cv2.BORDER_REPLICATE)
+    soft = cv2.GaussianBlur(larger, (0, 0), SOFT_EDGE * max(window.height, window.width))
+    soft[top : top + height, left : left + width] = image
+    return soft, replace(window, left=window.left + left, top=window.top + top)
 
 
 def _in_photograph(one: Prepared, sample: Sample) -> Prepared:

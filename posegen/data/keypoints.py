@@ -35,15 +35,15 @@ class RigidPart:
     order: float = 0.0
     sides: tuple[tuple[int, int], ...] = ()
 
+    def ends(self, keypoints: Keypoints) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return the part's ends, (x, y) in pixels; None if one has no point that is present."""
+        start, end = ([index for index in indices if keypoints.present[index]] for indices in (self.start, self.end))
+        return (keypoints.points[start].mean(0), keypoints.points[end].mean(0)) if start and end else None
+
     def length(self, keypoints: Keypoints) -> float | None:
         """Return the distance of the part's ends in pixels; None if an end has no point that is present."""
-        ends = []
-        for indices in (self.start, self.end):
-            present = [index for index in indices if keypoints.present[index]]
-            if not present:
-                return None
-            ends.append(keypoints.points[present].mean(0))
-        return float(np.linalg.norm(ends[1] - ends[0]))
+        ends = self.ends(keypoints)
+        return None if ends is None else float(np.linalg.norm(ends[1] - ends[0]))
 
 
 @dataclass(frozen=True)

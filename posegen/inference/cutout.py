@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 from ..data import Keypoints
 from ..data.estimators import Segment
 from ..data.images import WHITE, Background, Color, Photograph, compose, read_background, resize_image
+from ..data.keypoints import RigidPart
 from ..errors import InputError
 
 FAINTEST = 0.5
@@ -21,6 +23,10 @@ FILLED_SIDE = 256
 """Longest side of the image in which a place is filled: what is filled has no detail."""
 SEEN = 0.2
 """Value of a mask from which on a pixel shows something of the figure."""
+BEHIND, BEFORE = 24, 64
+"""Largest difference of a channel from the color behind a figure that shows nothing of the figure, and the least that
+shows it alone; of 255."""
+WIDEST = 32_767  # pixels: the widest line that OpenCV draws
 RIM = 1 / 50
 """Width of the rim around a figure that is filled too, since masks are coarse; a share of the image's longer side."""
 
@@ -36,11 +42,13 @@ class Cutout:
         background: a color, or an image that is scaled and cropped to the photograph.
         segment: finds the pixels of a figure by its key points.
         fills: the photograph itself, filled where the figure stood, takes the place of *background*.
+        parts: rigid parts of the figure, whose limbs are never cut off a result.
     """
 
     background: Background
     segment: Segment
     fills: bool = False
+    parts: Sequence[RigidPart] = ()
 
     @property
     def is_image(self) -> bool:
@@ -78,8 +86,40 @@ class Cutout:
         return Photograph(compose(photograph.image, alpha, own.color), alpha, own.color), own
 
     def alpha(self, image: np.ndarray, keypoints: Keypoints) -> np.ndarray:
-        """Return where a figure is in an image: uint8 H W, 255 is the figure."""
-        return _to_alpha(self.segment(image, keypoints))
+        """Return where a figure is in a result: uint8 H W, 255 is the figure.
+
+        Args:
+            image: the result, in which the figure stands in front of :attr:`color`.
+            keypoints: of the figure, in pixels of the image.
+        """
+        figure = self.segment(image, keypoints)
+        return _to_alpha(np.maximum(figure, limbs_seen(image, keypoints, self.parts, self.color)))
+
+
+def limbs_seen(image: np.ndarray, keypoints: Keypoints, parts: Sequence[RigidPart], color: Color) -> np.ndarray:
+    """Return where the parts of a figure differ from the one color behind it: float32 H W, 0 to 1.
+
+    A network that finds the pixels of people misses limbs that are blurred, or raised to the edge of the picture.
+
+    Args:
+        image: uint8 H W 3.
+        keypoints: of the figure, in pixels of the image.
+        parts: its parts; none is found if the first one, which measures the figure, has no length.
+        color: the color behind the figure.
+    """
+    place = np.zeros(image.shape[:2], np.uint8)
+    unit = parts[0].length(keypoints) if parts else None
+    for part in parts:
+        ends = part.ends(keypoints)
+        if unit and ends is not None:
+            start, end = (np.clip(one, -1e6, 1e6).round().astype(int).tolist() for one in ends)
+            cv2.line(place, start, end, 1, min(max(1, round(2 * part.radius * unit)), WIDEST))
+    left, top, width, height = cv2.boundingRect(place)
+    box = np.s_[top : top + height, left : left + width]
+    unlike = np.abs(image[box].astype(np.int16) - np.array(color, np.int16)).max(-1)
+    seen = np.zeros(image.shape[:2], np.float32)
+    seen[box] = place[box] * np.clip((unlike - BEHIND) / (BEFORE - BEHIND), 0, 1)
+    return seen
 
 
 def as_background(given: Background | str | Path | None) -> tuple[Background, bool]:

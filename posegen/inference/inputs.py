@@ -335,7 +335,7 @@ def cut_out_opaque(
         raise type(error)(f"{needed}: {error}") from error
 
     return [
-        replace(one, cutout=Cutout(one.background, segment, fills)) if is_opaque else one
+        replace(one, cutout=Cutout(one.background, segment, fills, layout.parts)) if is_opaque else one
         for one, is_opaque in zip(sources, opaque, strict=True)
     ]
 

@@ -1,5 +1,5 @@
 // Choose one of several pictures. props.items: [[address, caption], …]; constants.caption: name of the whole.
-// Triggers 'chosen' with its index. One stop of the Tab key; arrow keys go from one to the next.
+// props.chosen: index of the one that is chosen; -1: none. Triggers 'chosen' with its index. One stop of the Tab key; arrow keys go from one to the next.
 const parent = element.querySelector(".picker");
 let reached = 0;
 
@@ -23,6 +23,10 @@ function press(event) {
   reach((next + count) % count, true);
 }
 
+function mark() {
+  [...parent.children].forEach((node, k) => node.setAttribute("aria-pressed", k === props.chosen));
+}
+
 function build() {
   parent.setAttribute("aria-label", constants.caption);
   parent.replaceChildren(...props.items.map(([address, caption], k) => {
@@ -39,7 +43,9 @@ function build() {
   }));
   parent.onkeydown = press;
   if (props.items.length) reach(0, false);
+  mark();
 }
 
 watch("items", build);
+watch("chosen", mark);
 build();

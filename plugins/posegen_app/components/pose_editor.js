@@ -315,6 +315,10 @@ element.addEventListener("keydown", (event) => {
 
 // Buttons
 
+function help() {
+  hint.textContent = HELP + (props.value.points.every(([, , present]) => present) ? "" : MISSING);
+}
+
 function exchange(from, to, nothing) {
   if (!from.length) {
     hint.textContent = nothing;
@@ -325,6 +329,7 @@ function exchange(from, to, nothing) {
   show(from.pop());
   settle();
   send(true);
+  help();
 }
 
 const undo = () => exchange(history, undone, "There is nothing to undo.");
@@ -401,7 +406,7 @@ function renew() {
   } else if (JSON.stringify(shown) !== JSON.stringify(points)) history.push(shown);
   draw();
   settle();
-  hint.textContent = HELP + (props.value.points.every(([, , present]) => present) ? "" : MISSING);
+  help();
 }
 
 watch(["value", "background"], renew);

@@ -158,15 +158,8 @@ function arrow(svg, [x, y], [u, v], head) {
 
 function describe() {
   const origin = chosenLevel();
-  find("text").replaceChildren(...(origins()?.levels ?? []).map((one) => {
-    const line = document.createElement("p");
-    const title = document.createElement("strong");
-    title.textContent = `${one.title}: `;
-    line.append(title, one.text);
-    return line;
-  }));
-  if (!origins()) find("text").textContent = "Point at the result or click it to see where in the source it comes from.";
-  if (origins()?.text) find("text").textContent = origins().text;
+  const text = origin ? `${origin.title}: ${origin.text}` : origins()?.text;
+  find("text").textContent = text ?? "Point at the result or click it to see where in the source it comes from.";
 }
 
 // The kernel, enlarged, in the corner away from where it samples: the source below, the weights over it.
@@ -236,6 +229,7 @@ async function sharpen({ detail: brought }) {
   await Promise.allSettled(pictures.map((one) => one.decode()));
   detailed = brought;
   render();
+  awaitRest(); // for it may be the detail of a result that is not shown any more
 }
 
 function renderLegend() {
@@ -406,8 +400,10 @@ find("result").addEventListener("pointerleave", () => {
 });
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && at) endExplanation();
+});
 find("result").addEventListener("keydown", (event) => {
-  if (event.key === "Escape") endExplanation();
   if (!(event.key in ARROWS) || !props.value) return;
   event.preventDefault();
   const { width, height } = chosen();
