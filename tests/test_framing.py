@@ -144,7 +144,7 @@ def test_a_face_in_a_clip_of_other_pictures_keeps_its_proportions_by_itself():
     points = np.random.default_rng(0).uniform(20, 100, (68, 2))
     source, others = Keypoints(points, np.ones(68)), Keypoints(points * [2.5, 1.5], np.ones(68), frame=(360, 640))
     clip = [others, replace(others, points=others.points + np.array([5, 0]))]
-    with pytest.warns(RetargetWarning, match="the source's face keeps its proportions"):
+    with pytest.warns(RetargetWarning, match="the source keeps its proportions"):
         chosen = place_targets(source, clip, IBUG_68, (128, 128))
     assert chosen(others).points == pytest.approx(source.points, abs=1e-3)
     for poses in (clip[:1], [replace(pose, frame=(128, 128)) for pose in clip]):

@@ -39,7 +39,7 @@ from posegen.inference import (
 from posegen.inference.cutout import Cutout
 from posegen.inference.framing import Window, choose_window, whole_window
 from posegen.inference.prepare import test_dataset
-from posegen.inference.retarget import UNNOTICED_SIZE, Placement, is_motion_of_face, place_frame, place_targets
+from posegen.inference.retarget import UNNOTICED_SIZE, Placement, is_motion_without_parts, place_frame, place_targets
 from posegen.records import Transfer
 from posegen.visualization import flow_to_rgb, mask_to_rgb, warp
 
@@ -241,7 +241,7 @@ class PageModel:
     def fit_motion(self, poses: Sequence[Keypoints], source: Sample | None, fit: str) -> list[Keypoints]:
         """Fit the poses of a clip, see :meth:`fit`; ``auto`` keeps the proportions of a face: they are its likeness."""
         assert self.layout is not None
-        changes = is_motion_of_face(poses, self.layout) and poses[0].frame != self.size
+        changes = is_motion_without_parts(poses, self.layout) and poses[0].frame != self.size
         return self.fit(poses, source, "motion" if fit == "auto" and changes else fit)
 
     def fit(self, poses: Sequence[Keypoints], source: Sample | None, fit: str) -> list[Keypoints]:

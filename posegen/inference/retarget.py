@@ -21,7 +21,7 @@ RETARGET = ("auto", "none", "scale", "bones", "motion")
 - ``bones``: the same, and each limb gets the length that it has in the source.
 - ``motion``: the source's own pose, changed as the poses of a clip change from the one that is most like it, at the
   source's size: the source keeps its proportions, which for a face are its likeness.
-- ``auto``: ``motion`` for a clip of a face from another frame, see :func:`is_motion_of_face`. Else ``scale`` if the
+- ``auto``: ``motion`` for a clip from another frame, see :func:`is_motion_without_parts`. Else ``scale`` if the
   sizes differ by more than :data:`UNNOTICED_SIZE`, or the frames have other proportions, so that a place in one means
   nothing in the other; else ``none``.
 """
@@ -116,9 +116,9 @@ def place_targets(
     ratio = size_ratio([placement(pose) for pose in posed], [source], layout)
     placement = replace(placement, ratio=ratio)
     alike = 1 / UNNOTICED_SIZE <= ratio <= UNNOTICED_SIZE
-    if how == "auto" and is_motion_of_face(targets, layout) and targets[0].frame not in (None, size):
+    if how == "auto" and is_motion_without_parts(targets, layout) and targets[0].frame not in (None, size):
         what = (
-            "the source's face keeps its proportions and changes as the clip's does (--retarget motion); --retarget "
+            "the source keeps its proportions and changes as the clip does (--retarget motion); --retarget "
             "scale gives it the proportions of the clip's"
         )
         warnings.warn(RetargetWarning(name, what), stacklevel=2)
@@ -143,7 +143,7 @@ def place_targets(
     return replace(scaled, offset=(float(step[0]), float(step[1])))
 
 
-def is_motion_of_face(poses: Sequence[Keypoints], layout: KeypointLayout) -> bool:
+def is_motion_without_parts(poses: Sequence[Keypoints], layout: KeypointLayout) -> bool:
     """Return whether poses are the motion of a face, whose proportions are its likeness: of a layout without parts."""
     return not layout.parts and len(poses) > 1
 
