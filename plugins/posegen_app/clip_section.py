@@ -142,7 +142,7 @@ class ClipSection:
             motion = yield from read_motion(Path(str(uploaded)), self.main.layout, fps, MAX_FRAMES)
             return sample, self.main.fit_motion(motion, sample, way_to_fit(fit))
 
-        fps = min(fps, _own_rate(uploaded) or fps)
+        fps = _rate(uploaded, fps)
         for shown, file, said in self._film(fps, read()):
             count = 0 if file is None else VideoReader(Path(str(uploaded)), fps).count
             cut = f"The clip follows the first {MAX_FRAMES / fps:.1f} of {count / fps:.1f} seconds of the video."
@@ -216,12 +216,12 @@ def _shown(steps: Generator[Progress, None, Any], number: int) -> Generator[tupl
             yield {**progress, "clip": number}, None, None
 
 
-def _own_rate(uploaded: Any) -> float | None:
-    """Return the frames per second of a video; None if it cannot be read, which its reading reports."""
+def _rate(uploaded: Any, most: float) -> float:
+    """Return the frames per second of a video, at most so many; its reading reports one that cannot be read."""
     try:
-        return float(VideoReader(Path(str(uploaded))).fps)
+        return min(most, float(VideoReader(Path(str(uploaded))).fps))
     except DataError:
-        return None
+        return most
 
 
 def _caption(clip: DrivingClip) -> str:

@@ -70,6 +70,11 @@ class Sample:
         """Return whether results have an alpha channel."""
         return self.backdrop is not None and self.backdrop.is_transparent
 
+    @property
+    def pose(self) -> Keypoints:
+        """Return the key points, whose frame is the picture."""
+        return replace(self.structure, frame=(self.picture.shape[0], self.picture.shape[1]))
+
     def points_in_photograph(self) -> Keypoints:
         """Return the key points in pixels of the photograph."""
         assert self.photograph is not None

@@ -416,8 +416,7 @@ class _Page:
     def _load_example_target(self, source: Source | None, fit: str, said: Any, event: gr.EventData) -> tuple:
         sample, number = selected(self.main.gallery.examples, event)[1], sent(event, "index")
         if self.has_points:
-            pose = replace(sample.structure, frame=sample.picture.shape[:2])
-            return *self._show_pose(Target(pose, example=number), source, fit), without_error(said), None
+            return *self._show_pose(Target(sample.pose, example=number), source, fit), without_error(said), None
         shown = self.target_editor.show(sample.structure, self.main.size, chosen=True)
         return shown, None, gr.skip(), _marked(number), without_error(said), None
 
@@ -477,9 +476,7 @@ class _Page:
         self, source: Source | None, fit: str, said: Any, before: Target | None, event: gr.EventData
     ) -> tuple:
         figures = () if before is None else before.figures
-        chosen = selected(figures, event)
-        pose = replace(chosen.structure, frame=chosen.picture.shape[:2])
-        target = Target(pose, figures, sent(event, "index"))
+        target = Target(selected(figures, event).pose, figures, sent(event, "index"))
         told = note("The pose of the chosen person is taken.")
         return *self._show_pose(target, source, fit), without_error(said), told
 

@@ -223,8 +223,7 @@ class PageModel:
             return [_only(read_clip_poses(others, self.encoder, MAX_FRAMES), others[0])], []
         sample = self.read_sample(paths)
         figures = self.estimate(paths[0]) if sample.structure is None else [sample]
-        poses = [replace(one.structure, frame=(one.picture.shape[0], one.picture.shape[1])) for one in figures]
-        return poses, figures or [sample]
+        return [one.pose for one in figures], figures or [sample]
 
     def read_clip(self, paths: Sequence[Path], source: Sample | None, fit: str = "auto") -> list[Keypoints]:
         """Read the poses of a clip, in pixels of the model's size: one file a frame, or the page's own file.

@@ -1,5 +1,6 @@
 // Choose one of several pictures. props.items: [[address, caption], …]; constants.caption: name of the whole.
-// props.chosen: index of the one that is chosen; -1: none. Triggers 'chosen' with its index. One stop of the Tab key; arrow keys go from one to the next.
+// props.chosen: index of the one that is chosen; -1: none.
+// Triggers 'chosen' with its index. One stop of the Tab key; arrow keys go from one to the next.
 const parent = element.querySelector(".picker");
 let reached = 0;
 
