@@ -105,7 +105,10 @@ def files(tmp_path_factory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def model(files) -> PageModel:
-    return PageModel(Inferencer(*files, "cpu", precision="fp32"), examples=[0, 1])
+    """Its pictures keep their background: whether an estimator sees people in tiny dolls does not matter here."""
+    model = PageModel(Inferencer(*files, "cpu", precision="fp32"), examples=[0, 1])
+    model.default_backdrop = lambda sample: None
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -324,6 +327,25 @@ def test_a_pose_is_fitted_to_the_figure_of_the_source(model):
     assert spans[1] == pytest.approx(spans[0] / 2, rel=0.01)
 
 
+def test_the_photograph_lies_behind_the_pose_that_was_found_in_it(model):
+    """A mark on the photograph's neck is seen at the neck of the fitted pose, until limbs are fitted too."""
+    pose = rest_pose(model.layout, (120, 80))
+    picture = np.zeros((120, 80, 3), np.uint8)
+    x, y = pose.points[1].round().astype(int)
+    picture[y - 1 : y + 2, x - 1 : x + 2] = 255
+    seen, source = Sample(picture, pose), replace(blank((60, 50)), structure=rest_pose(model.layout, (50, 50)))
+    for fit in ("none", "scale"):
+        (fitted,) = model.fit([seen.pose], source, fit)
+        shown = model.guide(seen, fitted)
+        assert shown.shape == (512, 512, 3)
+        mark = np.argwhere(shown[..., 0] > 0.9 * shown[..., 0].max()).mean(0)[::-1]
+        assert mark == pytest.approx((fitted.points[1] + 0.5) * 512 / model.size[0] - 0.5, abs=6)  # a third of a pixel
+    bent = replace(fitted, points=fitted.points * np.linspace(0.5, 1, len(model.layout))[:, None])
+    assert model.guide(seen, bent) is None
+    alone = replace(pose, present=np.arange(len(model.layout)) == 1)
+    assert model.guide(Sample(picture, alone), fitted) is None  # of one point no size is known
+
+
 def test_poses_of_a_clip_are_ordered_by_file_name_and_checked_at_once(model, tmp_path):
     files = [openpose(tmp_path / "10.json", model), openpose(tmp_path / "9.json", model, neck=8)]
     poses = model.read_clip(files, blank((64, 64)))
@@ -526,6 +548,12 @@ def unzipped(client: Client) -> dict[str, bytes]:
         return {name: file.read(name) for name in file.namelist()}
 
 
+def decoded(clip: dict) -> np.ndarray:
+    """The last frame of a clip that the page shows."""
+    with av.open(io.BytesIO(base64.b64decode(clip["video"].partition(",")[2]))) as video:
+        return [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)][-1]
+
+
 def is_marked(picture: bytes, source_type: str = SOURCE_TYPE) -> bool:
     return source_type in str(Image.open(io.BytesIO(picture)).info)
 
@@ -597,6 +625,16 @@ def test_invalid_values_from_a_browser_get_a_message(client):
         assert "error" not in (client.trigger("viewer", event, good)[-1] or {})
         for bad in (None, {}, {**good, "x": 1}, {**good, "y": "high"}, {**good, "number": 1e999}, {**good, "x": None}):
             assert "point" in client.trigger("viewer", event, bad)[-1]["text"]
+
+
+def test_sessions_share_a_model_whose_first_example_is_cut_out(page, model, monkeypatch):
+    monkeypatch.delattr(model, "default_backdrop")
+    monkeypatch.setattr(model, "_segmenter", lambda image, keypoints: np.ones(image.shape[:2]))
+    served, address = page.launch([model], "title")
+    for client in (Client(address), Client(address)):
+        assert client.value("background") == "filled behind the figure"
+        assert is_marked(saved(client, "result.png"), COMPOSITE.source_type)
+    served.close(verbose=False)
 
 
 def test_sessions_get_their_own_results_at_the_same_time(address):
@@ -737,8 +775,16 @@ def test_an_uploaded_pose_is_fitted_anew_until_it_is_edited(client, model, tmp_p
     kept = refit(FITS[1])
     assert kept != loaded
     assert refit(FITS[0]) == loaded
+    client.upload("source-files", "b.png", png(np.zeros((90, 60, 3), np.uint8)))  # where nobody is found: a rest pose
+    other = copy.deepcopy(client.value("pose-editor")["points"])
+    assert other != loaded  # fitted to the other source
+    client.trigger("examples", "chosen", {"index": 0})
+    assert client.value("pose-editor")["points"] == loaded
     move(client, 3)
     client.value("pose-editor")["gesture"] = "dragged"
+    client.upload("source-files", "b.png", png(np.zeros((90, 60, 3), np.uint8)))
+    assert client.value("pose-editor")["points"][0][0] == loaded[0][0] + 3  # an edited one stays
+    client.trigger("examples", "chosen", {"index": 0})
     assert refit(FITS[1])[0][0] == loaded[0][0] + 3
 
 
@@ -787,9 +833,10 @@ def test_one_of_several_people_is_chosen_and_the_result_put_back_into_the_photog
     assert np.array_equal(np.array(Image.open(io.BytesIO(kept))), sharp)  # what is seen is saved
     (name,) = [name for name in unzipped(client) if name.endswith("/result.png")]
     assert np.array_equal(np.array(Image.open(io.BytesIO(unzipped(client)[name]))), sharp)
-    clip = base64.b64decode(client.trigger("clip-way", "click")[0]["video"].partition(",")[2])
-    with av.open(io.BytesIO(clip)) as video:
-        assert (video.streams.video[0].height, video.streams.video[0].width) == (height + height % 2, width + width % 2)
+    film = decoded(client.trigger("clip-way", "click")[0])
+    assert film.shape[:2] == photograph.shape[:2]  # the whole photograph
+    client.set("clip-whole", False)
+    assert decoded(client.trigger("clip-way", "click")[0]).shape[:2] == (height + height % 2, width + width % 2)
     monkeypatch.setitem(PageModel.estimate.__globals__, "MAX_DETAIL", 24)
     (small,) = client.trigger("viewer", "sharpen")[0]["models"]
     assert max(opened(small["result"]).shape[:2]) in (23, 24, 25)  # of the window in the reduced photograph, rounded
@@ -798,8 +845,9 @@ def test_one_of_several_people_is_chosen_and_the_result_put_back_into_the_photog
     assert changed.max() < 120
     assert client.upload("source-files", "result.png", kept)[-1]["text"] == "Restored from result.png."
     assert np.abs(pasted().astype(int) - whole).max() < 16  # points are saved in hundredths of a pixel
-    said = client.upload("pose-files", "a.png", content.getvalue())[-1]
+    shown, *_, said = client.upload("pose-files", "a.png", content.getvalue())[1:]
     assert said["text"] == "2 people: the pose of the largest is taken."
+    assert shown["props"]["background"]  # the photograph
     largest = client.value("pose-editor")["points"]
     said = client.trigger("target-figures", "chosen", {"index": 1})[-1]
     assert said["text"] == "The pose of the chosen person is taken."
@@ -829,6 +877,7 @@ def test_the_background_of_a_photograph_is_removed_replaced_and_kept(client, mod
     places = PageModel.estimate.__globals__  # its module, however often imported
     monkeypatch.setitem(places, "load_estimator", lambda layout: lambda image: [figure])
     monkeypatch.setitem(places, "load_segmenter", lambda layout: segment)
+    monkeypatch.delattr(model, "default_backdrop")
     monkeypatch.setattr(model, "_segmenter", None)
     monkeypatch.setattr("posegen.inference.cutout.limbs_seen", lambda *given: 0)  # the mask alone
     nobody = False
@@ -845,6 +894,7 @@ def test_the_background_of_a_photograph_is_removed_replaced_and_kept(client, mod
         address = client.trigger("viewer", "photograph")[0]["props"]["photograph"]
         return base64.b64decode(address.partition(",")[2])
 
+    assert client.trigger("examples", "chosen", {"index": 0})[5]["value"] == "filled behind the figure"
     content = io.BytesIO()
     Image.fromarray(photograph).save(content, "png")
     fills = mock.Mock(wraps=cutout.filled)
@@ -899,6 +949,13 @@ def test_the_background_of_a_photograph_is_removed_replaced_and_kept(client, mod
     assert choose("your picture")["text"] == "Give a picture for the background."
     client.trigger("examples", "chosen", {"index": 0})
     assert client.upload("source-files", "a.png", content.getvalue())[5]["value"] == "as in the picture"
+    assert client.trigger("examples", "chosen", {"index": 0})[5]["value"] == "as in the picture"
+    nobody = False
+    assert choose("white") is None
+    for _ in range(2):  # a chosen background stays, for examples and photographs
+        assert client.trigger("examples", "chosen", {"index": 0})[5]["value"] == "white"
+        assert client.upload("source-files", "a.png", content.getvalue())[5]["value"] == "white"
+    nobody = True
     assert client.trigger("examples", "chosen", {"index": 0})[5]["value"] == "as in the picture"
     assert choose("white")["text"].startswith("the picture: no figure is found at its key points")
 

@@ -26,18 +26,20 @@ class BackgroundSection:
         model: the model.
         source_editor: editor of the source's structure.
         numbers: numbers of sources: one with another background is another source.
+        sample: the source that is shown first; None: there is none.
 
     Attributes:
         outputs: components that :meth:`shown` updates.
     """
 
-    def __init__(self, model: PageModel, source_editor: Editor, numbers: Iterator[int]) -> None:
+    def __init__(self, model: PageModel, source_editor: Editor, numbers: Iterator[int], sample: Sample | None) -> None:
         self.model, self.source_editor, self.numbers = model, source_editor, numbers
         visible: bool | Literal["hidden"] = model.cuts_out or "hidden"
+        first = OWN if sample is None else _name(sample)
         with gr.Row(elem_classes="line"):
             self.choice = gr.Dropdown(
-                _choices(OWN),
-                value=OWN,
+                _choices(first),
+                value=first,
                 label="Background of results",
                 elem_id="background",
                 container=False,
@@ -64,7 +66,7 @@ class BackgroundSection:
 
     def shown(self, sample: Sample) -> Sequence[Any]:
         """Updates of :attr:`outputs` for a source."""
-        name = OWN if sample.backdrop is None else sample.backdrop.name
+        name = _name(sample)
         return gr.update(choices=_choices(name), value=name), None
 
     def _choose(self, source: Any, value: Any, name: Any) -> tuple:
@@ -87,7 +89,13 @@ class BackgroundSection:
             self.model.check_figure(replace(sample, structure=self.source_editor.read(value)))
         except PosegenError as error:
             return gr.skip(), self.shown(source.sample)[0], refusal(error)
-        return replace(source, sample=sample, number=next(self.numbers)), *self.shown(sample)
+        changed = replace(source, sample=sample, number=next(self.numbers), is_background_chosen=True)
+        return changed, *self.shown(sample)
+
+
+def _name(sample: Sample) -> str:
+    """Return the name of a sample's background."""
+    return OWN if sample.backdrop is None else sample.backdrop.name
 
 
 def _choices(name: str) -> list[tuple[str, str]]:

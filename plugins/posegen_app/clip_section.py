@@ -78,6 +78,13 @@ class ClipSection:
                 self.way = gr.Button("From the source's pose to the target", elem_id="clip-way")
                 self.video = gr.UploadButton("Follow a video …", file_types=list(VIDEO_ENDINGS), elem_id="clip-video")
                 self.poses = gr.UploadButton("Follow key-point files …", file_count="multiple", elem_id="clip-files")
+        self.whole = gr.Checkbox(
+            True,
+            label="Show the whole photograph",
+            elem_id="clip-whole",
+            container=False,
+            visible=self.has_points,
+        )
         self.note = component(__package__, "note", elem_id="clip-note", value=None)
         items = [[picture_address(clip.cover), _caption(clip)] for clip in self.main.gallery.clips]
         self.driving = component(
@@ -91,7 +98,7 @@ class ClipSection:
     def connect(self, source: gr.State, fit: Any) -> None:
         """Connect the controls to the source, and to the choice of how poses are fitted to it."""
         outputs = [self.clip, self.file, self.note]
-        given = [source, self.source_editor.component, self.fps]
+        given = [source, self.source_editor.component, self.fps, self.whole]
         quiet: dict[str, Any] = dict(outputs=outputs, show_progress="hidden", api_visibility="private")
         options = quiet | {"concurrency_id": CLIPS}
         target = self.target_editor.component
@@ -108,34 +115,40 @@ class ClipSection:
 
     # Events
 
-    def _interpolate(self, source: Any, value: Any, fps: float, target: Any, length: float) -> Iterator[tuple]:
+    def _interpolate(
+        self, source: Any, value: Any, fps: float, whole: bool, target: Any, length: float
+    ) -> Iterator[tuple]:
         def read() -> tuple[Sample, Sequence[Structure]]:
             sample = self._sample(source, value)
             return sample, self.main.interpolate(sample, self.target_editor.read(target), int(length))
 
-        yield from self._film(fps, _at_once(read))
+        yield from self._film(fps, whole, _at_once(read))
 
-    def _turn(self, choice: str, source: Any, value: Any, fps: float, target: Any) -> Iterator[tuple]:
+    def _turn(self, choice: str, source: Any, value: Any, fps: float, whole: bool, target: Any) -> Iterator[tuple]:
         def read() -> tuple[Sample, Sequence[Structure]]:
             return self._sample(source, value), self.main.turn(choice, self.target_editor.read(target))
 
-        yield from self._film(fps, _at_once(read))
+        yield from self._film(fps, whole, _at_once(read))
 
-    def _drive(self, source: Any, value: Any, fps: float, event: gr.EventData) -> Iterator[tuple]:
+    def _drive(self, source: Any, value: Any, fps: float, whole: bool, event: gr.EventData) -> Iterator[tuple]:
         def read() -> tuple[Sample, Sequence[Structure]]:
             clip = selected(self.main.gallery.clips, event)
             return self._sample(source, value), self.main.gallery.structures(clip, MAX_FRAMES)
 
-        yield from self._film(fps, _at_once(read))
+        yield from self._film(fps, whole, _at_once(read))
 
-    def _drive_by_files(self, source: Any, value: Any, fps: float, fit: str, uploaded: Any) -> Iterator[tuple]:
+    def _drive_by_files(
+        self, source: Any, value: Any, fps: float, whole: bool, fit: str, uploaded: Any
+    ) -> Iterator[tuple]:
         def read() -> tuple[Sample, Sequence[Structure]]:
             sample = self._sample(source, value)
             return sample, self.main.read_clip([Path(path) for path in uploaded or []], sample, way_to_fit(fit))
 
-        yield from self._film(fps, _at_once(read))
+        yield from self._film(fps, whole, _at_once(read))
 
-    def _drive_by_video(self, source: Any, value: Any, fps: float, fit: str, uploaded: Any) -> Iterator[tuple]:
+    def _drive_by_video(
+        self, source: Any, value: Any, fps: float, whole: bool, fit: str, uploaded: Any
+    ) -> Iterator[tuple]:
         def read() -> Reading:
             sample = self._sample(source, value)
             assert self.main.layout is not None
@@ -143,10 +156,12 @@ class ClipSection:
             return sample, self.main.fit_motion(motion, sample, way_to_fit(fit))
 
         fps = _rate(uploaded, fps)
-        for shown, file, said in self._film(fps, read()):
+        for shown, file, said in self._film(fps, whole, read()):
             count = 0 if file is None else VideoReader(Path(str(uploaded)), fps).count
             cut = f"The clip follows the first {MAX_FRAMES / fps:.1f} of {count / fps:.1f} seconds of the video."
-            yield shown, file, note(cut) if count > MAX_FRAMES else said
+            if count > MAX_FRAMES:
+                said = note(cut if said is None else f"{cut} {said['text']}")
+            yield shown, file, said
 
     def _stop(self) -> tuple:
         return gr.update(value=None, stopped=next(self.numbers)), None, note("Stopped.")
@@ -158,7 +173,7 @@ class ClipSection:
 
     # Frames
 
-    def _film(self, fps: float, reading: Reading) -> Iterator[tuple]:
+    def _film(self, fps: float, whole: bool, reading: Reading) -> Iterator[tuple]:
         """Generate a clip of all models side by side: yields the progress, and at last the file or what went wrong."""
         number = next(self.numbers)
         try:
@@ -166,7 +181,7 @@ class ClipSection:
             if not 1 <= fps <= MAX_FPS:
                 raise InputError(f"a clip has 1 to {MAX_FPS} frames per second, got {fps}")
             sample, targets = yield from _shown(reading, number)
-            content = yield from _shown(self._encode(sample, targets, fps), number)
+            content = yield from _shown(self._encode(sample, targets, fps, whole), number)
         except PosegenError as error:
             yield None, None, refusal(error)
             return
@@ -180,18 +195,20 @@ class ClipSection:
         said = note("A clip is not transparent: its background is white.") if sample.is_transparent else None
         yield shown, ClipFile(content, poses, sample.picture), said
 
-    def _encode(self, sample: Sample, targets: Sequence[Structure], fps: float) -> Generator[Progress, None, bytes]:
+    def _encode(
+        self, sample: Sample, targets: Sequence[Structure], fps: float, whole: bool
+    ) -> Generator[Progress, None, bytes]:
         with tempfile.TemporaryDirectory(prefix="posegen_clip") as folder:
             path = Path(folder, "clip.mp4")
             with VideoWriter(path, fps) as video:
-                for number, frame in enumerate(self._frames(sample, targets)):
+                for number, frame in enumerate(self._frames(sample, targets, whole)):
                     yield {"done": number, "of": len(targets), "what": "Frame"}
                     video.write(frame)
             return path.read_bytes()
 
-    def _frames(self, sample: Sample, targets: Sequence[Structure]) -> Iterator[np.ndarray]:
+    def _frames(self, sample: Sample, targets: Sequence[Structure], whole: bool) -> Iterator[np.ndarray]:
         """Generate the frames of all models side by side, at the size of the first one's."""
-        clips = [model.frames(sample, [scaled(t, self.main, model) for t in targets]) for model in self.models]
+        clips = [model.frames(sample, [scaled(t, self.main, model) for t in targets], whole) for model in self.models]
         for first, *others in zip(*clips, strict=True):
             size = first.shape[0], first.shape[1]
             yield np.concatenate([first, *(resize_image(frame, size) for frame in others)], axis=1)

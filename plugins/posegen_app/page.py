@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -40,8 +40,8 @@ from .web import component, gr, serve
 
 SESSION_SECONDS = 3600
 """Time after which the state of an unused browser session is deleted."""
-MODEL = "model"
-"""Queue whose events wait for each other."""
+MODEL, LOADS = "model", "loads"
+"""Queues whose events wait for each other: a target is fitted to the source that was given before it."""
 MAX_KEPT = 12
 """Maximum number of earlier results to go back to; the viewer keeps as many."""
 THUMBNAIL = 120  # pixels
@@ -96,14 +96,16 @@ class Source:
     Args:
         sample: the picture, with the structure that it came with.
         number: number of the load, which tells sources apart.
-        figures: the figures of the photograph to choose from, if it has several.
+        figures: the figures of the photograph; none: it is none.
         example: number of the example that it is; None: it is none.
+        is_background_chosen: whether somebody chose the sample's background, so that the next source gets it, too.
     """
 
     sample: Sample
     number: int
     figures: Sequence[Sample] = ()
     example: int | None = None
+    is_background_chosen: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Target:
 
     Args:
         pose: in pixels of its ``frame``, or of the source without one.
-        figures: the figures of its picture to choose from, if it has several.
+        figures: the figures of its picture; none: it is of no picture.
         figure: number of the chosen one.
         example: number of the example that it is; None: it is none.
         step: the editor's step that shows it; at another one the pose was edited, or is another.
@@ -179,7 +181,7 @@ class _Page:
         self.models, self.main, self.title = models, models[0], title
         self.numbers = itertools.count(1)  # of sources, of clips and of stops
         pairs = self.main.gallery.examples[:1]
-        self.first = Source(pairs[0][0], 0, example=0) if pairs else None
+        self.first = self._source(pairs[0][0], None, example=0) if pairs else None
         self._place_header()
         with gr.Column(elem_id="workspace"):
             with gr.Column(elem_id="pick"):
@@ -189,7 +191,9 @@ class _Page:
                 options = self._options(self.first) if self.first else {}
                 shown = self._prepared(pairs[0][1]) if pairs else None
                 self.target_editor = build_editor(self.main, "pose-editor", "Target structure", True, shown, options)
-                self.backgrounds = BackgroundSection(self.main, self.source_editor, self.numbers)
+                self.backgrounds = BackgroundSection(
+                    self.main, self.source_editor, self.numbers, _sample_of(self.first)
+                )
             with gr.Column(elem_id="see"):
                 self._place_result()
         self.clips = ClipSection(models, self.source_editor, self.target_editor, self.numbers)
@@ -314,6 +318,7 @@ class _Page:
             *self.backgrounds.outputs,
             self.sources,
             self.targets,
+            self.target,
             self.target_note,
             self.source_note,
         ]
@@ -322,21 +327,23 @@ class _Page:
         given = [self.source, *editors, self.history, self.point, self.source_note]
         generate = dict(fn=self._generate, inputs=given, outputs=made, concurrency_id=MODEL) | quiet
         after = generate | {"fn": self._generate_after}
-        given = [self.source_files, target, self.source, self.target_note]
-        at_source = quiet | {"show_progress_on": [self.viewer, self.source_note]}
-        at_target = quiet | {"show_progress_on": [self.viewer, self.target_note]}
-        self.source_files.upload(self._load_source, given, loaded, **at_source).success(**after)
-        self.sources.chosen(self._load_example, [target, self.target_note], loaded, **quiet).success(**after)
-        given = [self.source, self.fit, self.source_note]
-        self.targets.chosen(self._load_example_target, given, posed, **quiet).success(**after)
+        loads = quiet | {"concurrency_id": LOADS}
+        at_source = loads | {"show_progress_on": [self.viewer, self.source_note]}
+        at_target = loads | {"show_progress_on": [self.viewer, self.target_note]}
+        given = [self.source, target, self.target, self.fit, self.target_note]
+        uploaded = [*given, self.source_files]
+        self.source_files.upload(self._load_source, uploaded, loaded, **at_source).success(**after)
+        self.sources.chosen(self._load_example, given, loaded, **loads).success(**after)
         if self.has_points:
-            chosen = [self.source, target, self.target_note]
-            self.figures.chosen(self._load_figure, chosen, loaded, **quiet).success(**after)
+            self.figures.chosen(self._load_figure, given, loaded, **loads).success(**after)
+        given = [self.source, self.fit, self.source_note]
+        self.targets.chosen(self._load_example_target, given, posed, **loads).success(**after)
+        if self.has_points:
             outputs = [self.pose_files, *posed]
             self.pose_files.upload(self._load_pose, [*given, self.pose_files], outputs, **at_target).success(**after)
             chosen = [*given, self.target]
-            self.target_figures.chosen(self._load_target_figure, chosen, posed, **quiet).success(**after)
-            self.fit.input(self._refit, [*chosen, target], posed, **quiet).success(**after)
+            self.target_figures.chosen(self._load_target_figure, chosen, posed, **loads).success(**after)
+            self.fit.input(self._refit, [*chosen, target], posed, **loads).success(**after)
         for changed in (*self.source_editor.changed, *self.target_editor.changed):
             changed(**generate, trigger_mode="always_last")
         self.backgrounds.connect(self.source, quiet, after)
@@ -354,36 +361,44 @@ class _Page:
 
     # Source and target
 
-    @reporting_errors(10, clears=4)
-    def _load_source(self, uploaded: list[str] | None, target: Any, before: Source | None, said: Any) -> tuple:
+    @reporting_errors(11, clears=4)
+    def _load_source(
+        self, before: Source | None, value: Any, target: Target | None, fit: str, said: Any, uploaded: list[str] | None
+    ) -> tuple:
+        kept = value, target, fit
         paths = _paths(uploaded)
         if len(paths) == 1 and (content := read_result(paths[0])) is not None:
             return *self._load_result(content), without_error(said), note(f"Restored from {paths[0].name}.")
         sample = self.main.read_sample(paths)
         if sample.structure is not None or not self.has_points:
             text = "" if self.has_points else "Choose the structure of this picture below."
-            source = Source(self._in_front(sample, before), next(self.numbers))
-            return *self._loaded(source, target), without_error(said), note(text)
+            source = self._source(sample, before)
+            return *self._loaded(source, *kept), without_error(said), note(text)
         try:
             found, reason = self.main.estimate(paths[0]), "No figure was found in this picture."
         except (ConfigError, MissingWeightsError) as error:
             found, reason = [], refusal(error)["text"].splitlines()[0]
         if not found:
-            rest = replace(sample, structure=self.main.neutral(sample.picture.shape[:2]))
+            rest = Source(replace(sample, structure=self.main.neutral(sample.picture.shape[:2])), next(self.numbers))
             text = f"{reason} Open “Points of the source” and drag them into place."
-            return *self._loaded(Source(rest, next(self.numbers)), target), without_error(said), note(text)
+            return *self._loaded(rest, *kept), without_error(said), note(text)
         text = "The key points are estimated." if len(found) == 1 else f"{len(found)} people: the largest is chosen."
-        if not (target is not None and self.target_editor.is_chosen(target)):
+        if not self._is_chosen(value):
             text += " Choose a target, or drag its points."
-        figures = found if len(found) > 1 else []
-        source = Source(self._in_front(found[0], before), next(self.numbers), figures)
-        return *self._loaded(source, target), without_error(said), note(text)
+        source = self._source(found[0], before, figures=found)
+        return *self._loaded(source, *kept), without_error(said), note(text)
 
-    def _in_front(self, sample: Sample, before: Source | None) -> Sample:
-        """Return a photograph with the background of the one before, or with the default one."""
-        if before is None or before.example is not None:
-            return replace(sample, backdrop=self.main.default_backdrop(sample))
-        return replace(sample, backdrop=before.sample.backdrop)
+    def _source(self, sample: Sample, before: Source | None, **options: Any) -> Source:
+        """Return a new source with the background that was chosen for the one before, or with the default one.
+
+        Args:
+            sample, options: see :class:`Source`.
+            before: the source before.
+        """
+        if before is not None and before.is_background_chosen:
+            sample = self.main.in_front_of(sample, before.sample.backdrop)
+            return Source(sample, next(self.numbers), is_background_chosen=True, **options)
+        return Source(replace(sample, backdrop=self.main.default_backdrop(sample)), next(self.numbers), **options)
 
     def _load_result(self, content: SavedResult) -> tuple:
         """Go on from a result that the page saved."""
@@ -393,24 +408,26 @@ class _Page:
         wanted = self.target_editor.parse(content.structures["target_structure"], self.main.size)
         photograph, window = content.place()
         sample = Sample(picture, source, photograph, window, backdrop)
-        loaded = self._loaded(Source(sample, next(self.numbers)), None)
-        shown = self.target_editor.show(wanted, self.main.size, **self._options(sample))
-        return *loaded[:2], shown, *loaded[3:]
+        loaded = self._loaded(Source(sample, next(self.numbers), is_background_chosen=True))
+        return *loaded[:2], loaded[2] | self.target_editor.show(wanted, self.main.size), *loaded[3:]
 
-    @reporting_errors(10)
-    def _load_figure(self, source: Source | None, target: Any, said: Any, event: gr.EventData) -> tuple:
+    @reporting_errors(11)
+    def _load_figure(
+        self, source: Source | None, value: Any, target: Target | None, fit: str, said: Any, event: gr.EventData
+    ) -> tuple:
         figures = () if source is None else source.figures
-        sample = replace(selected(figures, event), backdrop=None if source is None else source.sample.backdrop)
-        loaded = self._loaded(Source(sample, next(self.numbers), figures), target)
+        loaded = self._loaded(self._source(selected(figures, event), source, figures=figures), value, target, fit)
         marked = _marked(sent(event, "index"))
         told = note("The chosen person is moved.")
         return *loaded[:3], marked, *loaded[4:], without_error(said), told
 
-    @reporting_errors(10)
-    def _load_example(self, target: Any, said: Any, event: gr.EventData) -> tuple:
+    @reporting_errors(11)
+    def _load_example(
+        self, before: Source | None, value: Any, target: Target | None, fit: str, said: Any, event: gr.EventData
+    ) -> tuple:
         sample, wanted = selected(self.main.gallery.examples, event)
-        source = Source(sample, next(self.numbers), example=sent(event, "index"))
-        return *self._loaded(source, target, wanted), without_error(said), None
+        source = self._source(sample, before, example=sent(event, "index"))
+        return *self._loaded(source, value, target, fit, wanted), without_error(said), None
 
     @reporting_errors(5)
     def _load_example_target(self, source: Source | None, fit: str, said: Any, event: gr.EventData) -> tuple:
@@ -423,27 +440,57 @@ class _Page:
     def _show_pose(self, target: Target, source: Source | None, fit: str) -> tuple[Any, Target, Any, Any]:
         """Return the updates that show a target fitted to the source: editor, target, its figures, and examples."""
         fitted = target.example is not None and (source is None or source.example is not None)  # to its own pictures
-        shown = self._show_fitted(target.pose, source, fit, fitted)
+        seen = target.figures[target.figure] if target.figures else None
+        shown = self._show_fitted(target.pose, source, fit, fitted, seen)
         kept = replace(target, step=self.target_editor.step(shown["value"]))
         return shown, kept, _items(target.figures, target.figure), _marked(target.example)
 
-    def _show_fitted(self, pose: Keypoints, source: Source | None, fit: str, is_fitted: bool) -> Any:
+    def _show_fitted(
+        self, pose: Keypoints, source: Source | None, fit: str, is_fitted: bool, seen: Sample | None = None
+    ) -> Any:
+        """Return the update that shows a pose fitted to the source, in front of the picture in which it was *seen*."""
         how = way_to_fit(fit)
         (pose,) = self.main.fit([pose], _sample_of(source), "none" if how == "auto" and is_fitted else how)
-        return self.target_editor.show(pose, self.main.size, chosen=True, background="")
+        behind = None if seen is None else self.main.guide(seen, pose)
+        background = "" if behind is None else picture_address(behind)
+        return self.target_editor.show(pose, self.main.size, chosen=True, background=background)
 
-    def _loaded(self, source: Source, value: Any, wanted: Sample | None = None) -> tuple:
-        """Updates for a new source. A target that somebody chose stays; else it is *wanted*, or the source's own."""
+    def _loaded(
+        self,
+        source: Source,
+        value: Any = None,
+        target: Target | None = None,
+        fit: str = FITS[0],
+        wanted: Sample | None = None,
+    ) -> tuple:
+        """Return the updates for a new source.
+
+        A target that was loaded is fitted to it, and one that was edited stays; else it is *wanted*, or the source's
+        own structure.
+        """
         sample, options = source.sample, self._options(source.sample)
-        shown = self._prepared(sample if wanted is None else wanted)
-        empty: dict[str, Any] = {"background": ""} if self.has_points else {}
-        target = self.target_editor.show(shown.structure, self.main.size, **options, **empty)
-        targets = _marked(None if wanted is None else source.example)
-        if value is not None and self.target_editor.is_chosen(value):
-            target, targets = gr.update(**options) if options else gr.skip(), gr.skip()
+        targets: Any = gr.skip()
+        if not self._is_chosen(value):
+            shown = self._prepared(sample if wanted is None else wanted)
+            empty: dict[str, Any] = {"background": ""} if self.has_points else {}
+            posed, target = self.target_editor.show(shown.structure, self.main.size, **options, **empty), None
+            targets = _marked(None if wanted is None else source.example)
+        elif self._is_unedited(target, value):
+            posed, target, *_ = self._show_pose(target, source, fit)
+            posed |= options
+        else:
+            posed, target = gr.update(**options) if options else gr.skip(), gr.skip()
         editor = self.source_editor.show(sample.structure, sample.picture.shape[:2], **self._background(sample))
         figures, sources = _items(source.figures), _marked(source.example)
-        return source, editor, target, figures, None, *self.backgrounds.shown(sample), sources, targets
+        return source, editor, posed, figures, None, *self.backgrounds.shown(sample), sources, targets, target
+
+    def _is_chosen(self, value: Any) -> bool:
+        """Return whether somebody chose or edited the target that the editor shows."""
+        return value is not None and self.target_editor.is_chosen(value)
+
+    def _is_unedited(self, target: Target | None, value: Any) -> TypeGuard[Target]:
+        """Return whether the editor shows a loaded pose as it was fitted."""
+        return target is not None and target.step == self.target_editor.step(value)
 
     def _background(self, sample: Sample) -> dict[str, Any]:
         return {"background": picture_address(sample.picture)} if self.has_points else {}
@@ -467,8 +514,8 @@ class _Page:
             shown = self.target_editor.show(rest, self.main.size, chosen=True, background=background)
             told = note("No figure was found in this picture. Drag the points onto it.")
             return None, shown, None, _items(()), _marked(None), without_error(said), told
-        target = Target(poses[0], seen if len(poses) > 1 else ())
-        told = note(f"{len(poses)} people: the pose of the largest is taken." if target.figures else "")
+        target = Target(poses[0], seen)
+        told = note(f"{len(poses)} people: the pose of the largest is taken." if len(seen) > 1 else "")
         return None, *self._show_pose(target, source, fit), without_error(said), told
 
     @reporting_errors(5)
@@ -476,14 +523,15 @@ class _Page:
         self, source: Source | None, fit: str, said: Any, before: Target | None, event: gr.EventData
     ) -> tuple:
         figures = () if before is None else before.figures
-        target = Target(selected(figures, event).pose, figures, sent(event, "index"))
+        number = sent(event, "index")
+        target = Target(selected(figures, event).pose, figures, number)
         told = note("The pose of the chosen person is taken.")
         return *self._show_pose(target, source, fit), without_error(said), told
 
     @reporting_errors(5)
     def _refit(self, source: Source | None, fit: str, said: Any, before: Target | None, value: Any) -> tuple:
         """Fit the loaded pose, or the edited one as it is, to the source in another way."""
-        if before is not None and before.step == self.target_editor.step(value):
+        if self._is_unedited(before, value):
             return *self._show_pose(before, source, fit), without_error(said), None
         pose = replace(self.target_editor.read(value), frame=self.main.size)
         shown = self._show_fitted(pose, source, fit, source is None or source.example is not None)
@@ -555,7 +603,8 @@ class _Page:
             raise InputError("This result is not kept any longer.")
         source, source_value, target_value = kept
         background = self._background(source.sample)
-        editors = gr.update(value=source_value, **background), gr.update(value=target_value)
+        empty: dict[str, Any] = {"background": ""} if self.has_points else {}
+        editors = gr.update(value=source_value, **background), gr.update(value=target_value, **empty)
         marked = _marked(source.example)
         return source, *editors, *self.backgrounds.shown(source.sample), marked, None
 
@@ -603,8 +652,9 @@ def _marked(number: int | None) -> Any:
 
 
 def _items(figures: Sequence[Sample], chosen: int = 0) -> Any:
-    """Build the update that shows figures to choose from, and the number of the chosen one."""
-    items = [[picture_address(_thumbnail(one)), f"Person {k}"] for k, one in enumerate(figures, 1)]
+    """Build the update that shows figures to choose from, if there are several, and the number of the chosen one."""
+    several = figures if len(figures) > 1 else ()
+    items = [[picture_address(_thumbnail(one)), f"Person {k}"] for k, one in enumerate(several, 1)]
     return gr.update(items=items, chosen=chosen)
 
 

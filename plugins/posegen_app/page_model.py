@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -59,6 +60,8 @@ MAX_PHOTOGRAPH = 1600
 """Maximum side, in pixels, at which a photograph is stored into which results are put back."""
 MAX_DETAIL = 800
 """Maximum side, in pixels, of a result in the photograph's detail: the page shows it no larger."""
+MAX_CLIP = 1280
+"""Maximum side, in pixels, of a clip that shows the whole photograph: that of HD."""
 MAX_FIGURES = 8
 """Maximum number of figures of one photograph to choose from."""
 SOFT_EDGE = 0.03
@@ -69,6 +72,12 @@ NAME = "the picture"
 """Name of the source in messages."""
 RESULT, SOURCE, FLOW, MASK, WARPED = "result", "source", "flow", "mask", "warped source"
 SHARES = "warped or generated"
+GUIDE_HEIGHT = 512
+"""Height, in pixels, of a photograph behind the pose that was found in it."""
+GUIDE_COLOR, GUIDE_SHARE = (45, 52, 66), 0.6
+"""Color of the editor behind a pose, and the share of the photograph where both are."""
+GUIDE_ERROR = 0.01
+"""Largest distance between a fitted pose and that of the photograph behind it, as a share of the picture's height."""
 COLOR_WARPED, COLOR_GENERATED = (37, 99, 235), (234, 88, 12)
 """Colors over the result where it is warped, and where it is generated."""
 
@@ -160,6 +169,10 @@ class PageModel:
         self._segmenter: Segment | None = None
         self._filled: tuple[np.ndarray, Cutout] | None = None  # the last picture that was filled, and its cutout
         self.gallery = read_gallery(inferencer, examples) if examples else Gallery()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> PageModel:
+        """Return itself: Gradio copies the first values of states for each session, and sessions share the model."""
+        return self
 
     # Files
 
@@ -328,15 +341,23 @@ class PageModel:
             return self._segmenter(image, keypoints)
 
     def default_backdrop(self, sample: Sample) -> Backdrop | None:
-        """Return the background for a photograph: its own, filled behind the figure, if the figure can be cut out."""
+        """Return the background for a picture: its own, filled behind the figure, if the figure can be cut out."""
         if not (self.cuts_out and isinstance(sample.structure, Keypoints)):
             return None
         try:
             backdrop = self.backdrop(FILLED)
             self._cutout(replace(sample, backdrop=backdrop))  # which is kept for the first result
-        except PosegenError:  # the photograph stays as it is, and the choice of a background says what is missing
+        except PosegenError:  # the picture stays as it is, and the choice of a background says what is missing
             return None
         return backdrop
+
+    def in_front_of(self, sample: Sample, backdrop: Backdrop | None) -> Sample:
+        """Return a sample with a background, if its figure can be cut out; else with its own."""
+        try:
+            self.check_figure(replace(sample, backdrop=backdrop))
+        except PosegenError:
+            return replace(sample, backdrop=None)
+        return replace(sample, backdrop=backdrop)
 
     def read_backdrop(self, path: Path) -> Backdrop | None:
         """Read the picture of a background.
@@ -355,6 +376,33 @@ class PageModel:
             sample.backdrop.cutout.cut(Photograph(sample.picture), sample.structure, NAME)
 
     # Structures
+
+    def guide(self, seen: Sample, fitted: Keypoints) -> np.ndarray | None:
+        """Return the photograph of a target's figure as it lies behind its fitted pose: uint8 H W 3, pale.
+
+        Args:
+            seen: the picture with the pose that was found in it.
+            fitted: the same pose as it was fitted to the source, in pixels of the model's size.
+
+        Returns:
+            None if no scaling and moving of the photograph brings its pose there, since limbs were fitted too.
+        """
+        found = seen.structure if seen.photograph is None else seen.points_in_photograph()
+        both = found.present & fitted.present
+        before, after = found.points[both], fitted.points[both]
+        height, width = self.size
+        if not both.any() or np.ptp(before, axis=0).min() < 1:
+            return None
+        fits = np.array([np.polyfit(before[:, axis], after[:, axis], 1) for axis in range(2)])  # scale and offset
+        if np.abs(before * fits[:, 0] + fits[:, 1] - after).max() > GUIDE_ERROR * height:
+            return None
+        zoom = GUIDE_HEIGHT / height
+        middle = (zoom * (fits[:, 1] + 0.5)) - 0.5  # of pixels
+        matrix = np.array([[zoom * fits[0, 0], 0, middle[0]], [0, zoom * fits[1, 0], middle[1]]])
+        size = (round(width * zoom), GUIDE_HEIGHT)
+        photograph = seen.picture if seen.photograph is None else seen.photograph
+        moved = cv2.warpAffine(photograph, matrix, size, borderValue=GUIDE_COLOR)
+        return (GUIDE_SHARE * moved + (1 - GUIDE_SHARE) * np.array(GUIDE_COLOR)).round().astype(np.uint8)
 
     def prepared_points(self, sample: Sample) -> Keypoints:
         """Return a sample's key points in pixels of the model's size, prepared as the data set does."""
@@ -422,27 +470,32 @@ class PageModel:
         drawn = self.encoder.draw(prepared.target_structure)
         return Output(layers, levels_of(out, kernels), prepared, out, drawn, sample)
 
-    def frames(self, sample: Sample, targets: Sequence[Structure]) -> Iterator[np.ndarray]:
+    def frames(self, sample: Sample, targets: Sequence[Structure], whole: bool = False) -> Iterator[np.ndarray]:
         """Generate the frames, uint8 H W 3, of a clip in which a sample moves through structures.
 
         Those of a photograph have its detail. A transparent background is white. Other threads may use the model
-        between two frames. Arguments and errors: see :meth:`generate`.
+        between two frames. Errors: see :meth:`generate`.
+
+        Args:
+            sample, targets: see :meth:`generate`.
+            whole: frames show the whole photograph, not only the part that the model sees.
         """
         generated = self.inferencer.generate(self._prepare(sample, targets), 1)
-        whole: Prepared | None = None
+        within: Prepared | None = None
+        is_whole = whole and sample.photograph is not None and sample.window is not None
         while True:
             with self._lock:
                 frame = next(generated, None)
             if frame is None:
                 return
             one, made = frame
-            if not _has_detail(sample, self.size):
+            if not (is_whole or _has_detail(sample, self.size)):
                 yield generated_picture(one, made)
                 continue
-            if whole is None:
-                whole = _in_photograph(one, _shown_part(sample))  # whose background is filled once
-            placed = replace(whole, target=one.target)
-            yield whole.window.cut(generated_picture(placed, made, resize_back=True))
+            if within is None:  # its background is filled once
+                within = _in_photograph(one, _photograph_of_clip(sample) if is_whole else _shown_part(sample))
+            picture = generated_picture(replace(within, target=one.target), made, resize_back=True)
+            yield picture if is_whole else within.window.cut(picture)
 
     def _prepare(self, sample: Sample, targets: Sequence[Structure]) -> Iterator[Prepared]:
         picture, own = sample.picture, sample.structure
@@ -589,13 +642,25 @@ def _has_detail(sample: Sample, size: tuple[int, int]) -> bool:
 
 def _shown_part(sample: Sample) -> Sample:
     """Return a sample of a photograph that is reduced to the pixels that the page shows, and extended to its window."""
+    assert sample.window is not None
+    image, window = _extended(*_shrunk(sample, MAX_DETAIL / max(sample.window.height, sample.window.width)))
+    return replace(sample, photograph=image, window=window)
+
+
+def _photograph_of_clip(sample: Sample) -> Sample:
+    """Return a sample of a photograph that is reduced to the pixels of a clip."""
+    assert sample.photograph is not None
+    image, window = _shrunk(sample, MAX_CLIP / max(sample.photograph.shape))
+    return replace(sample, photograph=image, window=window)
+
+
+def _shrunk(sample: Sample, share: float) -> tuple[np.ndarray, Window]:
+    """Return the photograph of a sample resized by a share, if that is below 1, and its window there."""
     assert sample.photograph is not None
     assert sample.window is not None
-    height, width = sample.photograph.shape[:2]
-    share = min(1.0, MAX_DETAIL / max(sample.window.height, sample.window.width))
-    image = resize_image(sample.photograph, (round(share * height), round(share * width)))
-    image, window = _extended(image, _scaled(sample.window, (height, width), image))
-    return replace(sample, photograph=image, window=window)
+    size = sample.photograph.shape[0], sample.photograph.shape[1]
+    image = resize_image(sample.photograph, _stored_size(*size, round(min(1.0, share) * max(size))))
+    return image, _scaled(sample.window, size, image)
 
 
 def _extended(image: np.ndarray, window: Window) -> tuple[np.ndarray, Window]:

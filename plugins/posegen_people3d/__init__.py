@@ -22,4 +22,4 @@ def posegen_catalogue() -> list[Any]:
     from . import preparing
 
     folder = Path(__file__).with_name("shared") / "people3d"
-    return [*preparing.PREPARATIONS, SharedModel("people3d", folder, examples=(27, 8, 16, 12, 18, 10))]
+    return [*preparing.PREPARATIONS, SharedModel("people3d", folder, examples=(16, 39, 10, 9, 27, 8, 44, 18))]
