@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import socket
 import sys
 import urllib.error
@@ -38,12 +39,13 @@ from posegen.config import load_config
 from posegen.data import KeypointLayout, Keypoints, StructureEncoder
 from posegen.data.estimators import Figure
 from posegen.data.generated import COMPOSITE, SOURCE_TYPE
-from posegen.data.images import to_uint8
+from posegen.data.images import read_image, to_uint8
 from posegen.data.pose_files import own_content
 from posegen.errors import ConfigError, DataError, InputError
 from posegen.inference import cutout, interpolate_keypoints, read_clip
 from posegen.ops import LocalAttention, warp
 from posegen.registry import MODELS
+from posegen.sharing import find_shared
 from posegen.visualization.video import VideoWriter
 
 from .conftest import CONFIGS, write_tiny
@@ -408,6 +410,25 @@ def test_a_model_of_clips_is_explained_by_the_kernels_of_the_reference(dance):
         next(dance.frames(source, [wanted]))
     levels = dance.generate(source, wanted).levels
     assert [one.kernel.tolist() for one in levels] == [kernel[0].tolist() for kernel in kernels]
+
+
+def test_examples_of_a_folder_are_like_photographs(model, page, tmp_path, monkeypatch):
+    """A result shows the detail of the picture, which is larger than the model's."""
+    monkeypatch.delattr(model, "default_backdrop")
+    folder = find_shared("paperdolls") / "examples"
+    shown = PageModel(model.inferencer, folder)
+    assert len(shown.gallery.examples) == 8
+    source, target = shown.gallery.examples[1]
+    assert np.array_equal(source.picture, read_image(folder / "sources" / "2.png"))
+    output = shown.generate(source, shown.prepared_points(target))
+    assert output.has_detail
+    assert output.in_detail()[0].shape == source.picture.shape
+    assert not output.is_part
+    shutil.copytree(folder, tmp_path / "broken")
+    (tmp_path / "broken" / "poses" / "3.json").write_text("{")
+    assert "3.json" in PageModel(model.inferencer, tmp_path / "broken").gallery.note
+    (tmp_path / "empty").mkdir()
+    assert PageModel(model.inferencer, tmp_path / "empty").gallery.note.endswith("empty: there are no pictures")
 
 
 def test_a_model_of_single_images_generates_frames_one_by_one(model):
@@ -793,7 +814,7 @@ def test_one_of_several_people_is_chosen_and_the_result_put_back_into_the_photog
     photograph = np.random.default_rng(0).integers(0, 256, (60, 240, 3), np.uint8)
     points = rest_pose(model.layout, (50, 50)).points
     seen = np.ones(len(points))
-    figures = [Figure(Keypoints(points * size + [left, 4], seen), seen) for size, left in ((1, 180), (0.8, 8))]
+    figures = [Figure(Keypoints(points * size + [left, 4], seen), seen) for size, left in ((1, 180), ((0.8, 0.6), 8))]
     monkeypatch.setitem(PageModel.estimate.__globals__, "load_estimator", lambda layout: lambda image: figures)
     content = io.BytesIO()
     Image.fromarray(photograph).save(content, "png")

@@ -113,6 +113,21 @@ def test_by_default_a_pose_from_a_picture_of_other_proportions_comes_to_the_sour
             assert "p1: the figure of the pose comes from a picture of other proportions" in str(told[0].message)
 
 
+@pytest.mark.parametrize(("is_estimated", "x"), [(True, 60), (False, 80)])
+def test_by_default_a_pose_found_in_another_photograph_comes_to_the_source_and_this_is_told(is_estimated, x):
+    """The photograph has the size of the source, as those of one camera have."""
+    source = picture(200, 120)
+    seen = PoseInput(source, person(1, 80, 0, (200, 120)), is_estimated=is_estimated)
+    framer = Framer(CONFIG, OPENPOSE_18, PoseInput(source, person(1, 60, 20, (200, 120))), Framing("none"))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        moved = framer.pair(seen, "p1")[2]
+    assert bool(told) == is_estimated == any("was found in another photograph" in str(one.message) for one in told)
+    assert np.ptp(moved.points) > 0
+    middle = framer.pair(PoseInput(None, person(1, x, 20 * is_estimated, (200, 120))), "p1")[2]
+    assert moved.points == pytest.approx(middle.points, abs=0.01)
+
+
 def test_a_scaled_pose_stands_where_the_source_stands():
     """Kneeling, it has its knees where the source has its feet, and is not in the air."""
     low = {name: (x, y - 40) for name, (x, y) in STANDING.items() if "ankle" in name}

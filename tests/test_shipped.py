@@ -21,7 +21,7 @@ from posegen.data.images import read_image, to_uint8
 from posegen.errors import ConfigError, PosegenError
 from posegen.inference import ModelSource
 from posegen.registry import DATASETS
-from posegen.sharing import CARD, CONFIG, WEIGHTS, example_numbers, shared_models
+from posegen.sharing import CARD, CONFIG, WEIGHTS, example_numbers, find_shared, shared_models
 
 from .conftest import write_tiny
 
@@ -44,8 +44,9 @@ def elsewhere(tmp_path, monkeypatch) -> Path:
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_a_shipped_model_is_small_and_has_a_card(name):
     place = shared_models()[name]
-    assert sorted(path.name for path in place.iterdir()) == sorted([WEIGHTS, CONFIG, CARD])
-    assert sum(path.stat().st_size for path in place.iterdir()) <= MODELS[name]
+    with_examples = ["examples"] if name != "drawnfaces" else []  # a model of clips has none
+    assert sorted(path.name for path in place.iterdir()) == sorted([WEIGHTS, CONFIG, CARD, *with_examples])
+    assert sum(path.stat().st_size for path in place.rglob("*")) <= MODELS[name]
     assert f"# {name}" in (place / CARD).read_text(encoding="utf-8")
 
 
@@ -207,15 +208,27 @@ def test_poses_of_the_examples_fit_a_photograph_of_other_proportions(commands):
 
 
 def test_example_and_the_page_show_the_chosen_examples_of_a_model_first(capsys):
-    first = example_numbers("people3d", 7)
+    first = example_numbers("people3d", 9)
     assert first[:2] == [16, 39]
-    assert len({*first}) == 7
+    assert len({*first}) == 9
     assert first[-1] == 0
     assert example_numbers("paperdolls", 3) == example_numbers("no_such_model", 3) == [0, 1, 2]
     assert main(["example", "people3d", "people", "--pairs", "1"]) == 0
     test_set = dict(ModelSource.find("people3d").config.test_dataloader.dataset)
-    shown = DATASETS.build_part({**test_set, "size": (512, 256)})[27]
+    shown = DATASETS.build_part({**test_set, "size": (512, 256)})[16]
     assert np.array_equal(read_image(Path("people/sources/1.png")), to_uint8(shown.source))
+
+
+@pytest.mark.parametrize("model", sorted({*MODELS} - {"drawnfaces"}))
+def test_the_examples_that_come_with_a_model_are_those_that_the_command_draws(model):
+    shipped, drawn = find_shared(model) / "examples", Path("drawn")
+    assert main(["example", model, str(drawn), "--pairs", "2"]) == 0
+    for name in ("sources/1", "sources/2", "poses/1", "poses/2"):
+        there, here = (points(folder / f"{name}.json") for folder in (shipped, drawn))
+        assert there == pytest.approx(here, abs=0.05)
+    for name in ("sources/1.png", "sources/2.png"):
+        there, here = (read_image(folder / name).astype(int) for folder in (shipped, drawn))
+        assert np.abs(there - here).mean() < 0.5  # processors round differently
 
 
 def test_example_prints_the_sizes_of_pictures_and_results(elsewhere, capsys):

@@ -533,6 +533,15 @@ def test_an_estimator_finds_key_points_that_are_in_no_file(estimate):
     assert found.frame == (HEIGHT, WIDTH)
 
 
+def test_inputs_know_whether_their_key_points_were_estimated(here):
+    image = np.full_like(read_image(here / "bare.png"), 255)
+    given = PoseInput(image, Keypoints(np.linspace((5, 5), (30, 30), 18), np.ones(18)))
+    with plugins.temporary():
+        plugins.add(Middle(), "middle")
+        found = read_inputs([PoseInput(image), given], [PoseInput(image), given], ENCODER, "middle")
+    assert [[one.is_estimated for one in inputs] for inputs in found] == [[True, False]] * 2
+
+
 def test_the_largest_figure_is_taken_with_a_warning(estimate):
     with pytest.warns(
         UserWarning, match=r"figure 1 of 2, the largest \(others: 2 at 8,9\), is taken; another one can be chosen"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 NAME = re.compile(r"\w[\w.-]{0,39}")
 MAX_COMPARED = 4
+EXAMPLES = 8
 SHARED = (
     "warning: --share-link opens a public link to this page through Gradio's server, for a week at most. Everyone who "
     "has the link can use the page, without a password; all pictures pass that server. Gradio's tunnel program (frpc) "
@@ -51,7 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also open a public link through Gradio's server, for a week at most: downloads Gradio's tunnel program "
         "(frpc) once, and all pictures pass that server",
     )
-    parser.add_argument("--examples", type=int, default=8, metavar="N", help="samples of the test set (default 8)")
+    parser.add_argument(
+        "--examples",
+        type=int,
+        metavar="N",
+        help=f"samples of the test set (default: the examples that come with a shared model, else {EXAMPLES} samples)",
+    )
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, … (default cpu)")
 
 
@@ -91,16 +97,14 @@ def _launched(parsed: argparse.Namespace, compared: list[tuple[str, str]]) -> tu
     """Return the served page, its address, and why it has no examples, if so."""
     from posegen.cli.common import find_model
     from posegen.inference import Inferencer
-    from posegen.sharing import example_numbers
 
     from .page import launch
     from .page_model import PageModel, check_comparable
 
     source = find_model(parsed)
     sources = [_find_other(parsed, source, value) for _, value in compared]
-    numbers = example_numbers(parsed.config, parsed.examples)
     main_name = parsed.checkpoint.stem if parsed.checkpoint else _folder_name(parsed.config)
-    main = PageModel(Inferencer(source, device=parsed.device), numbers, main_name)
+    main = PageModel(Inferencer(source, device=parsed.device), _examples(parsed), main_name)
     others = [
         PageModel(Inferencer(other, device=parsed.device), (), name)
         for other, (name, _) in zip(sources, compared, strict=True)
@@ -111,6 +115,17 @@ def _launched(parsed: argparse.Namespace, compared: list[tuple[str, str]]) -> tu
     page, address = launch([main, *others], parsed.config.stem, parsed.host, parsed.port, parsed.share_link)
     gc.freeze()  # later collections, which hold up results, leave out what stays as long as the page
     return page, address, main.gallery.note
+
+
+def _examples(parsed: argparse.Namespace) -> Path | list[int]:
+    """Return the folder of examples that comes with a shared model, or numbers of samples of the test set."""
+    from posegen.sharing import example_numbers, find_shared, is_shared
+
+    if parsed.examples is None and is_shared(parsed.config):
+        folder = find_shared(parsed.config) / "examples"
+        if folder.is_dir():
+            return folder
+    return example_numbers(parsed.config, EXAMPLES if parsed.examples is None else parsed.examples)
 
 
 def _parse_compared(given: list[str]) -> list[tuple[str, str]]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from posegen.data import Keypoints, PoseDataset, StructureEncoder, require_dataset
-from posegen.data.images import to_uint8
-from posegen.inference import Inferencer
+from posegen.data.images import read_photograph, to_uint8
+from posegen.errors import PosegenError
+from posegen.files import natural_order
+from posegen.inference import Inferencer, read_keypoints
 from posegen.inference.cutout import Cutout
 from posegen.inference.framing import Window
 from posegen.records import Clip, Pair
@@ -135,6 +138,27 @@ def read_gallery(model: Inferencer, numbers: Sequence[int]) -> Gallery:
         return Gallery(note=" ".join(str(error).split("\n")[:2]))
     note = "" if examples else f"{type(dataset).__name__} does not know the key points of its structures"
     return Gallery(examples, clips, dataset, note)
+
+
+def read_examples(model: Inferencer, folder: Path) -> Gallery:
+    """Read examples from a folder as ``posegen example`` writes it; broken files are noted.
+
+    Args:
+        model: the model; its structures are key points.
+        folder: pictures ``sources/NAME.png`` with their key points beside them, and target poses ``poses/NAME.json``.
+    """
+    examples = []
+    try:
+        for path in sorted((folder / "sources").glob("*.png"), key=natural_order):
+            picture = read_photograph(path).image
+            points = [read_keypoints(file, model.encoder.layout) for file in (
+                path.with_suffix(".json"), folder / "poses" / path.with_suffix(".json").name)]  # fmt: skip
+            height, width = picture.shape[:2]
+            source = Sample(picture, points[0], picture, Window(0, 0, width, height))
+            examples.append((source, Sample(np.zeros_like(picture), points[1])))
+    except PosegenError as error:
+        return Gallery(note=" ".join(str(error).split("\n")[:2]))
+    return Gallery(examples, note="" if examples else f"{folder}: there are no pictures")
 
 
 def _example(

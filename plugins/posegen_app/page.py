@@ -222,7 +222,7 @@ class _Page:
         with gr.Row(elem_classes="line"):
             gr.Markdown("## Source")
             self.source_files = _upload("Your picture …", "source-files")
-            items = [[picture_address(source.picture), f"Source {k}"] for k, (source, _) in enumerate(examples, 1)]
+            items = [[picture_address(_thumbnail(source)), f"Source {k}"] for k, (source, _) in enumerate(examples, 1)]
             self.sources = component(
                 __package__, "picker", {"caption": "Example sources"}, elem_id="examples", items=items, chosen=0
             )
@@ -450,7 +450,9 @@ class _Page:
     ) -> Any:
         """Return the update that shows a pose fitted to the source, in front of the picture in which it was *seen*."""
         how = way_to_fit(fit)
-        (pose,) = self.main.fit([pose], _sample_of(source), "none" if how == "auto" and is_fitted else how)
+        if how == "auto" and (is_fitted or seen is not None):
+            how = "none" if is_fitted else "scale"  # a place in another photograph means nothing in this one
+        (pose,) = self.main.fit([pose], _sample_of(source), how)
         behind = None if seen is None else self.main.guide(seen, pose)
         background = "" if behind is None else picture_address(behind)
         return self.target_editor.show(pose, self.main.size, chosen=True, background=background)

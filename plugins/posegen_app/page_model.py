@@ -45,7 +45,18 @@ from posegen.records import Transfer
 from posegen.visualization import flow_to_rgb, mask_to_rgb, warp
 
 from .explanation import Level, levels_of, recorded_kernels
-from .gallery import BACKGROUNDS, FILLED, OWN, PICTURE, Backdrop, Gallery, Sample, Structure, read_gallery
+from .gallery import (
+    BACKGROUNDS,
+    FILLED,
+    OWN,
+    PICTURE,
+    Backdrop,
+    Gallery,
+    Sample,
+    Structure,
+    read_examples,
+    read_gallery,
+)
 from .pose_files import read_clip_poses
 
 MAX_PIXELS = 24_000_000
@@ -149,7 +160,8 @@ class PageModel:
 
     Args:
         inferencer: the model.
-        examples: numbers, from 0, of the samples read from the config's test set; of too large ones none is read.
+        examples: numbers, from 0, of the samples read from the config's test set, of which too large ones are left
+            out; or a folder as of :func:`posegen_app.gallery.read_examples`.
         name: name of the model in a comparison.
 
     Attributes:
@@ -159,7 +171,7 @@ class PageModel:
         gallery: examples from the test set.
     """
 
-    def __init__(self, inferencer: Inferencer, examples: Sequence[int] = range(8), name: str = "model") -> None:
+    def __init__(self, inferencer: Inferencer, examples: Sequence[int] | Path = range(8), name: str = "model") -> None:
         self.inferencer, self.name = inferencer, name
         self.encoder, self.size = inferencer.encoder, inferencer.size
         self.layout: KeypointLayout | None = self.encoder.layout
@@ -168,7 +180,11 @@ class PageModel:
         self._masking = threading.Lock()
         self._segmenter: Segment | None = None
         self._filled: tuple[np.ndarray, Cutout] | None = None  # the last picture that was filled, and its cutout
-        self.gallery = read_gallery(inferencer, examples) if examples else Gallery()
+        self.gallery = Gallery()
+        if isinstance(examples, Path):
+            self.gallery = read_examples(inferencer, examples)
+        elif examples:
+            self.gallery = read_gallery(inferencer, examples)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> PageModel:
         """Return itself: Gradio copies the first values of states for each session, and sessions share the model."""

@@ -68,6 +68,7 @@ class PoseInput:
         cutout: background of an opaque picture; None: its own.
         is_beside: whether *structure* is a file that was found beside the picture, and not given by the user: one that
             no plugin reads is passed over, with a warning.
+        is_estimated: whether *structure* was found in the picture by an estimator.
     """
 
     picture: Picture | None = None
@@ -77,6 +78,7 @@ class PoseInput:
     choice: PoseChoice = DEFAULT_CHOICE
     cutout: Cutout | None = None
     is_beside: bool = field(default=False, compare=False)
+    is_estimated: bool = field(default=False, compare=False)
 
     def read_photograph(self) -> Photograph:
         """Return the picture as it is seen, but as it is stored if a data set's list counts its pixels.
@@ -384,7 +386,8 @@ def read_inputs(
         else:
             points = as_structure(one, encoder)
         try:
-            return replace(one, structure=points if image is None else _in_picture(points, image))
+            structure = points if image is None else _in_picture(points, image)
+            return replace(one, structure=structure, is_estimated=one.structure is None)
         except InputError as error:
             raise DataError(_files(one), str(error)) from error
 

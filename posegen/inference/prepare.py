@@ -174,7 +174,7 @@ class Framer:
         if self.proportions is None or pose.listed:
             return self._pair_as_the_data_set(target, name)
         warn_of_points(pose, pose.frame or self.size, name)
-        place, window = self._fit(pose, name)
+        place, window = self._fit(pose, name, target.is_estimated)
         frame, picture = model_size(self.config), None
         if target.picture is not None and place.keeps_shape:
             picture = window.within(place).cut(target.read_picture())
@@ -183,9 +183,9 @@ class Framer:
         prepared, points = prepare_subject(self.config, blank, window.shift(place(pose)).stretch(frame))
         return self._see(window), None if picture is None else prepared, points
 
-    def _fit(self, pose: Keypoints, name: str) -> tuple[Placement, Window]:
+    def _fit(self, pose: Keypoints, name: str, elsewhere: bool) -> tuple[Placement, Window]:
         """Return how a pose comes into the source's picture, and what the model sees of this."""
-        place = self._place(pose, name)
+        place = self._place(pose, name, elsewhere)
         if self._motion is None:
             return place, self._choose([place(pose)])
         if self._window is None:
@@ -205,8 +205,13 @@ class Framer:
                 stacklevel=2,
             )
 
-    def _place(self, pose: Keypoints, name: str) -> Placement:
-        """Return how a pose comes into the source's picture: those of a clip that share a frame in the same way."""
+    def _place(self, pose: Keypoints, name: str, elsewhere: bool = False) -> Placement:
+        """Return how a pose comes into the source's picture: those of a clip that share a frame in the same way.
+
+        Args:
+            pose, name: the pose, and its name in warnings.
+            elsewhere: whether a single pose was found in another photograph.
+        """
         if self._motion is None and self.framing.retarget == "motion":
             raise InputError("a single pose has no motion: --retarget motion is for clips of several poses")
         known = {} if self._motion is None else self._places
@@ -214,7 +219,7 @@ class Framer:
             alike = [one for one in self._motion or () if one.frame == pose.frame and not one.listed] or [pose]
             told = name if self._motion is None else "the motion"
             known[pose.frame] = place_targets(
-                self.keypoints, alike, self.layout, self.size, self.framing.retarget, told
+                self.keypoints, alike, self.layout, self.size, self.framing.retarget, told, elsewhere
             )
         return known[pose.frame]
 

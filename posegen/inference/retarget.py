@@ -22,8 +22,8 @@ RETARGET = ("auto", "none", "scale", "bones", "motion")
 - ``motion``: the source's own pose, changed as the poses of a clip change from the one that is most like it, at the
   source's size: the source keeps its proportions, which for a face are its likeness.
 - ``auto``: ``motion`` for a clip from another frame, see :func:`is_motion_without_parts`. Else ``scale`` if the
-  sizes differ by more than :data:`UNNOTICED_SIZE`, or the frames have other proportions, so that a place in one means
-  nothing in the other; else ``none``.
+  sizes differ by more than :data:`UNNOTICED_SIZE`, or the frames have other proportions, or a single pose was found in
+  another photograph, so that a place in one means nothing in the other; else ``none``.
 """
 UNNOTICED_SIZE = 1.25
 """Largest ratio of the sizes of two figures that ``auto`` leaves as it is."""
@@ -87,6 +87,7 @@ def place_targets(
     size: Size,
     how: str = "auto",
     name: str = "the target",
+    elsewhere: bool = False,
 ) -> Placement:
     """Find how poses of one frame come into the picture of a source: all frames of a clip in the same way.
 
@@ -97,6 +98,7 @@ def place_targets(
         size: (H, W) of the source's picture.
         how: one of :data:`RETARGET`.
         name: name of the targets in a warning.
+        elsewhere: whether the targets were found in another photograph, so that a place in it means nothing here.
 
     Raises:
         InputError: an unknown way, or targets of several frames.
@@ -123,10 +125,12 @@ def place_targets(
         )
         warnings.warn(RetargetWarning(name, what), stacklevel=2)
         how = "motion"
-    if how == "none" or (how == "auto" and alike and _same_proportions(posed[0].frame, size)):
+    related = not elsewhere and _same_proportions(posed[0].frame, size)
+    if how == "none" or (how == "auto" and alike and related):
         return placement
     if how == "auto":
-        why = "comes from a picture of other proportions" if alike else f"is {ratio:.2g} times as large as the source's"
+        other = "was found in another photograph" if elsewhere else "comes from a picture of other proportions"
+        why = other if alike else f"is {ratio:.2g} times as large as the source's"
         what = (
             f"the figure of the pose {why}, so the pose is scaled and moved to the source's figure (--retarget none "
             "keeps it as it is, --retarget bones fits each bone)"

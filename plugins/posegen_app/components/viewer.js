@@ -25,6 +25,8 @@ let resting = 0, detailed = null; // timer; what the last event 'detail' brought
 const chosen = () => props.value.models[model];
 const sharp = () => (detailed?.key === props.value.key && detailed.models[model]) || null;
 const detail = () => (layer === "result" ? sharp() : null);
+const photographs = new Map(); // a source as the model sees it: the same with the photograph's detail
+const original = () => photographs.get(chosen().layers.source) ?? null;
 const hovered = () => (mouse && props.hovered?.number >= fresh ? props.hovered : null);
 const origins = () => (hovered() ?? (at ? props : null))?.origins?.[model] ?? null;
 
@@ -96,7 +98,7 @@ function compare() {
   const cover = make("svg", { class: "before", x: -0.5, y: -0.5, width: share * width, height, viewBox:
     `-0.5 -0.5 ${share * width} ${height}` });
   svg.insertBefore(cover, svg.querySelector(".origins"));
-  image(cover, detail()?.source ?? layers.source);
+  image(cover, (detail() && original()) ?? layers.source);
   make("line", { x1: x, x2: x, y1: -0.5, y2: height, stroke: "#fff", "stroke-width": 2, "vector-effect": "non-scaling-stroke" }, cover);
 }
 
@@ -209,7 +211,8 @@ function render() {
   find("shown").textContent = props.value.models.length > 1 ? `${layer}, ${name}` : layer;
   renderLegend();
   picture(find("result"), detail()?.result ?? layers[layer], constants.legends[layer] && !constants.legends[layer].picture_like);
-  picture(find("source"), layers.source);
+  picture(find("source"), original() ?? layers.source);
+  find("of-source figcaption").textContent = original() ? "source" : "source as the model sees it";
   find("whole").hidden = !props.has_photograph;
   renderOrigins();
   compare();
@@ -228,6 +231,10 @@ async function sharpen({ detail: brought }) {
   const pictures = brought.models.filter(Boolean).map(({ result }) => Object.assign(new Image(), { src: result }));
   await Promise.allSettled(pictures.map((one) => one.decode()));
   detailed = brought;
+  if (brought.key === props.value.key) {
+    brought.models.forEach((one, k) => one && photographs.set(props.value.models[k].layers.source, one.source));
+    while (photographs.size > MOST_KEPT) photographs.delete(photographs.keys().next().value);
+  }
   render();
   awaitRest(); // for it may be the detail of a result that is not shown any more
 }
