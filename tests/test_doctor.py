@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -86,10 +87,9 @@ def test_a_package_that_is_not_installed_is_broken(monkeypatch):
 
 
 def test_a_plugin_that_fails_and_a_damaged_model_are_broken_and_the_rest_is_examined(monkeypatch, tmp_path, capsys):
-    for file in PAPERDOLLS.iterdir():
-        (tmp_path / file.name).write_bytes(
-            file.read_bytes()[:1000] if file.suffix == ".safetensors" else file.read_bytes()
-        )
+    shutil.copytree(PAPERDOLLS, tmp_path, dirs_exist_ok=True)
+    weights = tmp_path / sharing.WEIGHTS
+    weights.write_bytes(weights.read_bytes()[:1000])
     failing = PluginReport("extra", "extra", "posegen-extra", "3.1", error="ImportError: no module named odd")
     monkeypatch.setattr(doctor, "load_plugins", lambda parsed: [failing])
     monkeypatch.setattr(sharing, "shared_models", lambda: {"dolls": tmp_path})
