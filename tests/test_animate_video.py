@@ -427,6 +427,26 @@ def test_other_settings_begin_anew(models, here, dance, squares, monkeypatch):
     assert squares.calls == 20
 
 
+def test_a_damaged_frame_of_an_interrupted_clip_is_named(models, here, dance, squares, capsys, monkeypatch):
+    write, left = VideoWriter.write, [6]
+
+    def interrupt(self: VideoWriter, frame: np.ndarray) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        write(self, frame)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(VideoWriter, "write", interrupt)
+        assert run(*animate(models, "--out", "moved.mp4")) == 130
+    first = here / ".moved.mp4.unfinished" / "000000_0.npy"
+    first.write_bytes(first.read_bytes()[:200])
+    assert run(*animate(models, "--out", "moved.mp4")) == 1
+    error = capsys.readouterr().err
+    assert "000000_0.npy: 1 problem\n  - is damaged: " in error
+    assert "Remove .moved.mp4.unfinished to begin anew." in error
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [

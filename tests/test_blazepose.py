@@ -367,6 +367,17 @@ def test_without_the_library_the_error_names_the_command(monkeypatch):
         load_faces()
 
 
+def test_threads_change_no_result(monkeypatch):
+    pytest.importorskip("ai_edge_litert")
+    image = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+    found = []
+    for threads in (1, 2):
+        monkeypatch.setattr("torch.get_num_threads", lambda threads=threads: threads)
+        found.append(networks.Network(networks.POSE_LANDMARKS)(image))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
 def test_a_damaged_network_is_refused(monkeypatch, tmp_path):
     pytest.importorskip("ai_edge_litert")
     damaged = dataclasses.replace(networks.POSE_DETECTOR, folder=tmp_path)

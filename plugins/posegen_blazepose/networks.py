@@ -9,10 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from posegen.errors import CheckpointError, MissingWeightsError
 from posegen.weights import WeightsFile, find_weights
 
+MAX_THREADS = 4
+"""Largest number of threads of a network, as many as PyTorch uses up to it: the networks are small."""
 ORIGIN = "https://pypi.org/project/mediapipe/0.10.14/"
 INSTALL = "pip install ai-edge-litert (or pip install 'posegen[pose]')"
 
@@ -73,7 +76,8 @@ class Network:
         path = find_weights(file)
         try:
             with _quiet():
-                self._interpreter = Interpreter(model_path=str(path), num_threads=1)
+                threads = min(torch.get_num_threads(), MAX_THREADS)
+                self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise CheckpointError(f"{path} cannot be loaded: {error}") from error
