@@ -170,6 +170,16 @@ def test_a_background_is_a_color_or_an_image_that_covers_the_photograph(tmp_path
         read_background("nocolor")
 
 
+@pytest.mark.parametrize("share", [0, 0.01, 0.5, 1])
+def test_pixels_are_mixed_exactly_wherever_the_image_is_seen(share):
+    random = np.random.default_rng(0)
+    image, behind = random.integers(0, 256, (2, 30, 20, 3), np.uint8)
+    alpha = (random.integers(0, 256, (30, 20)) * (random.random((30, 20)) < share)).astype(np.uint8)
+    weight = alpha[..., None] / 255
+    mixed = image * weight + behind * (1 - weight)
+    assert np.abs(compose(image, alpha, behind) - mixed).max() <= 0.5 + 1e-9
+
+
 # Depth and color
 
 

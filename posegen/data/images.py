@@ -199,9 +199,15 @@ def compose(image: np.ndarray, alpha: np.ndarray, background: Background) -> np.
         background: a color, or an image, which is scaled to cover the image, and its middle used.
     """
     height, width = alpha.shape
-    behind = cover(background, (height, width)) if isinstance(background, np.ndarray) else np.array(background)
-    share = alpha[..., None].astype(np.uint32)
-    return ((image * share + behind.astype(np.uint32) * (255 - share) + 127) // 255).astype(np.uint8)
+    composed = np.empty((height, width, 3), np.uint8)
+    composed[:] = cover(background, (height, width)) if isinstance(background, np.ndarray) else background
+    rows, columns = np.flatnonzero(alpha.any(1)), np.flatnonzero(alpha.any(0))
+    if not len(rows):
+        return composed
+    box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]  # elsewhere nothing of the image is seen
+    share = alpha[box][..., None].astype(np.uint16)
+    composed[box] = (image[box] * share + composed[box] * (255 - share) + 127) // 255  # at most 65,152
+    return composed
 
 
 def cover(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
