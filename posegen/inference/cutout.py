@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -55,7 +56,7 @@ class Cutout:
         """Return whether pixels of an image, such as the photograph, are behind the figure."""
         return self.fills or isinstance(self.background, np.ndarray)
 
-    @property
+    @cached_property
     def color(self) -> Color:
         """Return the color that the model sees behind the figure: the background's, or the mean of its pixels."""
         if not isinstance(self.background, np.ndarray):
