@@ -31,7 +31,7 @@ from posegen_app.downloads import ClipFile, SavedResult, ShownResult, archive, r
 from posegen_app.explanation import Level, explain_point, recorded_kernels
 from posegen_app.gallery import Sample
 from posegen_app.page_model import MAX_FRAMES, MAX_SIDE, Output, PageModel, check_comparable, neutral_pose, rest_pose
-from posegen_app.values import FITS, png
+from posegen_app.values import FITS, png, pose_points
 
 from posegen import Inferencer
 from posegen.cli import main
@@ -346,6 +346,25 @@ def test_the_photograph_lies_behind_the_pose_that_was_found_in_it(model):
     assert model.guide(seen, bent) is None
     alone = replace(pose, present=np.arange(len(model.layout)) == 1)
     assert model.guide(Sample(picture, alone), fitted) is None  # of one point no size is known
+
+
+def test_missing_points_can_each_be_dragged(model):
+    pose = rest_pose(model.layout, (60, 50))
+    for missing in ([], [3], [3, 4, 10]):
+        present = ~np.isin(np.arange(len(model.layout)), missing)
+        places = np.array(pose_points(replace(pose, present=present), (60, 50)))
+        assert places[:, 2].astype(bool).tolist() == present.tolist()
+        apart = [np.hypot(*(places[a] - places[b])[:2]) for a, b in itertools.combinations(missing, 2)]
+        assert min(apart, default=50) > 10
+        assert (places[missing, :2] > 5).all()
+        assert (places[missing, :2] < 45).all()
+
+
+def test_a_clip_of_other_proportions_comes_to_the_source(model):
+    source = replace(blank((64, 50)), structure=rest_pose(model.layout, (60, 50)))
+    wide = [replace(rest_pose(model.layout, (60, 50)), frame=(60, 90)) for _ in range(2)]
+    shown = [pose.points for pose in model.fit(wide, source, "auto")]
+    np.testing.assert_allclose(shown[0], model.prepared_points(source).points, atol=0.5)
 
 
 def test_poses_of_a_clip_are_ordered_by_file_name_and_checked_at_once(model, tmp_path):
@@ -822,7 +841,9 @@ def test_one_of_several_people_is_chosen_and_the_result_put_back_into_the_photog
     assert len(loaded[3]["props"]["items"]) == 2
     next_step = " Choose a target, or drag its points."  # of somebody who has not chosen one
     chosen = client.value("pose-editor").get("chosen")
-    assert loaded[-1]["text"] == "2 people: the largest is chosen." + ("" if chosen else next_step)
+    assert loaded[-1]["text"] == "2 people: the largest is chosen; choose another one below." + (
+        "" if chosen else next_step
+    )
 
     def opened(address: str) -> np.ndarray:
         picture = base64.b64decode(address.partition(",")[2])
@@ -831,7 +852,7 @@ def test_one_of_several_people_is_chosen_and_the_result_put_back_into_the_photog
 
     def pasted() -> np.ndarray:
         assert client.trigger("pose-editor", "moved")[2]["props"]["has_photograph"]
-        return opened(client.trigger("viewer", "photograph")[0]["props"]["photograph"])
+        return opened(client.trigger("viewer", "photograph")[0]["props"]["photograph"]["address"])
 
     whole = pasted()
     changed = (whole != photograph).any(axis=(0, 2)).nonzero()[0]
@@ -867,7 +888,7 @@ def test_one_of_several_people_is_chosen_and_the_result_put_back_into_the_photog
     assert client.upload("source-files", "result.png", kept)[-1]["text"] == "Restored from result.png."
     assert np.abs(pasted().astype(int) - whole).max() < 16  # points are saved in hundredths of a pixel
     shown, *_, said = client.upload("pose-files", "a.png", content.getvalue())[1:]
-    assert said["text"] == "2 people: the pose of the largest is taken."
+    assert said["text"] == "2 people: the pose of the largest is taken; choose another one below."
     assert shown["props"]["background"]  # the photograph
     largest = client.value("pose-editor")["points"]
     said = client.trigger("target-figures", "chosen", {"index": 1})[-1]
@@ -912,7 +933,7 @@ def test_the_background_of_a_photograph_is_removed_replaced_and_kept(client, mod
         return np.array(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))))
 
     def pasted() -> bytes:
-        address = client.trigger("viewer", "photograph")[0]["props"]["photograph"]
+        address = client.trigger("viewer", "photograph")[0]["props"]["photograph"]["address"]
         return base64.b64decode(address.partition(",")[2])
 
     assert client.trigger("examples", "chosen", {"index": 0})[5]["value"] == "filled behind the figure"

@@ -588,7 +588,14 @@ def test_a_picture_with_key_points_is_uploaded_and_a_bad_file_is_reported(browse
     browser.press("#viewer dialog button")
     assert not browser.run("return document.querySelector('#viewer dialog').open")
     assert distances(browser) == before
+    first, kept = whole.get_attribute("src"), shown(browser)
+    browser.find(joint(NECK)).send_keys(Keys.ARROW_UP)
+    browser.wait(lambda: shown(browser) != kept)
+    browser.press("#viewer button.whole")
+    browser.wait(lambda: whole.get_attribute("src") != first)  # that of the new result
+    browser.press("#viewer dialog button")
 
+    browser.wait(lambda: len(pixels_shown(browser)) > 32)
     kept = shown(browser)
     (tmp_path / "bad.json").write_text("{")
     browser.find("input:has(+ #pose-files)").send_keys(str(tmp_path / "bad.json"))

@@ -138,6 +138,15 @@ def test_a_scaled_pose_stands_where_the_source_stands():
     assert np.median(placed.points[:, 0]) == pytest.approx(60, abs=1)
 
 
+def test_a_figure_of_a_motion_stays_about_the_sources_place():
+    """In two of ten frames, far below, it has the source's own pose."""
+    source = person(1, 60, 20)
+    usual = [person(1, 60 + k, 20, left_wrist=(30, 60)) for k in range(8)]
+    placed = place_targets(source, [*usual, *[person(1, 60, 120)] * 2], OPENPOSE_18, (200, 120), "motion")
+    middles = [placed(pose).points.mean(0) for pose in usual]
+    assert np.abs(np.median(middles, axis=0) - source.points.mean(0)).max() < 5
+
+
 def test_a_motion_changes_the_sources_own_pose_and_keeps_its_proportions():
     source = person(1, 60, 20, left_wrist=(40, 60))
     wide = {

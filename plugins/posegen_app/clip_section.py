@@ -15,7 +15,7 @@ import numpy as np
 from posegen.data import Keypoints
 from posegen.data.images import resize_image
 from posegen.data.pose_files import own_content
-from posegen.data.video import VIDEO_ENDINGS, VideoReader
+from posegen.data.video import VideoReader
 from posegen.errors import DataError, InputError, PosegenError
 from posegen.visualization.video import VideoWriter
 
@@ -76,7 +76,7 @@ class ClipSection:
         with gr.Row(elem_classes="line"):
             if self.has_points:
                 self.way = gr.Button("From the source's pose to the target", elem_id="clip-way")
-                self.video = gr.UploadButton("Follow a video …", file_types=list(VIDEO_ENDINGS), elem_id="clip-video")
+                self.video = gr.UploadButton("Follow a video …", elem_id="clip-video")
                 self.poses = gr.UploadButton("Follow key-point files …", file_count="multiple", elem_id="clip-files")
         self.whole = gr.Checkbox(
             True,
@@ -92,8 +92,24 @@ class ClipSection:
         )
         with gr.Accordion("Length and speed", open=False, elem_id="clip-options"):
             if self.has_points:
-                self.length = gr.Slider(2, MAX_FRAMES, 24, step=1, label="Frames", elem_id="clip-length", buttons=[])
-            self.fps = gr.Slider(1, MAX_FPS, 12, step=1, label="Frames per second", elem_id="clip-fps", buttons=[])
+                self.length = gr.Slider(
+                    2,
+                    MAX_FRAMES,
+                    24,
+                    step=1,
+                    label="Frames from the source's pose to the target",
+                    elem_id="clip-length",
+                    buttons=[],
+                )
+            self.fps = gr.Slider(
+                1,
+                MAX_FPS,
+                12,
+                step=1,
+                label="Frames per second, at most those of a video",
+                elem_id="clip-fps",
+                buttons=[],
+            )
 
     def connect(self, source: gr.State, fit: Any) -> None:
         """Connect the controls to the source, and to the choice of how poses are fitted to it."""

@@ -30,6 +30,7 @@ from .values import (
     detail_value,
     origins_value,
     outputs_value,
+    photograph_value,
     picture_address,
     pose_points,
     selected,
@@ -382,7 +383,11 @@ class _Page:
             rest = Source(replace(sample, structure=self.main.neutral(sample.picture.shape[:2])), next(self.numbers))
             text = f"{reason} Open “Points of the source” and drag them into place."
             return *self._loaded(rest, *kept), without_error(said), note(text)
-        text = "The key points are estimated." if len(found) == 1 else f"{len(found)} people: the largest is chosen."
+        text = (
+            "The key points are estimated."
+            if len(found) == 1
+            else f"{len(found)} people: the largest is chosen; choose another one below."
+        )
         if not self._is_chosen(value):
             text += " Choose a target, or drag its points."
         source = self._source(found[0], before, figures=found)
@@ -517,7 +522,9 @@ class _Page:
             told = note("No figure was found in this picture. Drag the points onto it.")
             return None, shown, None, _items(()), _marked(None), without_error(said), told
         target = Target(poses[0], seen)
-        told = note(f"{len(poses)} people: the pose of the largest is taken." if len(seen) > 1 else "")
+        told = note(
+            f"{len(poses)} people: the pose of the largest is taken; choose another one below." if len(seen) > 1 else ""
+        )
         return None, *self._show_pose(target, source, fit), without_error(said), told
 
     @reporting_errors(5)
@@ -640,8 +647,7 @@ class _Page:
     def _show_photograph(self, shown: ShownResult | None) -> tuple:
         if shown is None:
             raise InputError("There is no result yet.")
-        output = next(iter(shown.outputs.values()))
-        return gr.update(photograph=picture_address(output.in_photograph(), output.mark(resize_back=True))), None
+        return gr.update(photograph=photograph_value(shown.outputs)), None
 
     @reporting_errors(1)
     def _sharpen(self, shown: ShownResult | None) -> tuple:

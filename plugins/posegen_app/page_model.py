@@ -40,7 +40,14 @@ from posegen.inference import (
 from posegen.inference.cutout import Cutout
 from posegen.inference.framing import Window, choose_window, whole_window
 from posegen.inference.prepare import test_dataset
-from posegen.inference.retarget import UNNOTICED_SIZE, Placement, is_motion_without_parts, place_frame, place_targets
+from posegen.inference.retarget import (
+    UNNOTICED_SIZE,
+    Placement,
+    is_motion_without_parts,
+    place_frame,
+    place_targets,
+    same_proportions,
+)
 from posegen.records import Transfer
 from posegen.visualization import flow_to_rgb, mask_to_rgb, warp
 
@@ -297,11 +304,13 @@ class PageModel:
         ready = poses[0].frame == self.size
         if source is None or not isinstance(source.structure, Keypoints):
             return None if ready else place_frame(poses, self.layout, size)
-        kept = place_targets(source.structure, poses, self.layout, size, "none")
-        unnoticed = 1 / UNNOTICED_SIZE <= kept.ratio <= UNNOTICED_SIZE
-        if fit == "none" or (fit == "auto" and unnoticed):
-            return None if ready else kept
-        return place_targets(source.structure, poses, self.layout, size, "scale" if fit == "auto" else fit)
+        if fit == "auto":
+            ratio = place_targets(source.structure, poses, self.layout, size, "none").ratio
+            alike = 1 / UNNOTICED_SIZE <= ratio <= UNNOTICED_SIZE
+            fit = "none" if alike and (ready or same_proportions(poses[0].frame, size)) else "scale"
+        if fit == "none" and ready:
+            return None
+        return place_targets(source.structure, poses, self.layout, size, fit)
 
     def _framed(self, picture: np.ndarray, points: Keypoints | None) -> Sample:
         """Crop a photograph around its figure, or pad it to the model's proportions, and reduce it."""

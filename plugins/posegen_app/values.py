@@ -24,6 +24,9 @@ from .page_model import RESULT, SOURCE, Output
 FITS = ("automatically", "not at all", "size and place", "size, place and limbs")
 """Names of :data:`posegen.inference.retarget.RETARGET` on the page."""
 
+RING = 0.3
+"""Radius of the circle of several missing points in a pose editor, as a share of the picture's shorter side."""
+
 
 def pose_value(keypoints: Keypoints, size: tuple[int, int]) -> dict[str, Any]:
     """Convert a pose in pixels of a picture of that size (H, W) to the value of the pose editor."""
@@ -31,9 +34,13 @@ def pose_value(keypoints: Keypoints, size: tuple[int, int]) -> dict[str, Any]:
 
 
 def pose_points(keypoints: Keypoints, size: tuple[int, int]) -> list[list[float]]:
-    """List [x, y, present] for each point; a missing one is in the middle, where it can be dragged."""
+    """List [x, y, present] for each point; missing ones are around the middle, where each can be dragged."""
     middle = np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
-    points = np.where(keypoints.present[:, None], keypoints.points, middle)
+    missing = np.flatnonzero(~keypoints.present.astype(bool))
+    points = np.array(keypoints.points, np.float64)
+    turns = 2 * np.pi * np.arange(len(missing)) / max(len(missing), 1)
+    ring = RING * min(size) * min(1, len(missing) - 1) * np.stack([np.sin(turns), -np.cos(turns)], 1)
+    points[missing] = middle + ring
     return np.c_[np.round(points.astype(np.float64), 2), keypoints.present].tolist()
 
 
@@ -151,6 +158,13 @@ def detail_value(outputs: Mapping[str, Output]) -> dict[str, Any]:
     """Convert the results and sources with the photograph's detail, by model name, for the viewer."""
     models = [_pair_value(output) if output.has_detail else None for output in outputs.values()]
     return {"models": models, "key": _key(outputs)}
+
+
+def photograph_value(outputs: Mapping[str, Output]) -> dict[str, str]:
+    """Convert the photograph with the first model's result in it, for the viewer."""
+    output = next(iter(outputs.values()))
+    address = picture_address(output.in_photograph(), output.mark(resize_back=True))
+    return {"address": address, "key": _key(outputs)}
 
 
 def _key(outputs: Mapping[str, Output]) -> str:

@@ -125,7 +125,7 @@ def place_targets(
         )
         warnings.warn(RetargetWarning(name, what), stacklevel=2)
         how = "motion"
-    related = not elsewhere and _same_proportions(posed[0].frame, size)
+    related = not elsewhere and same_proportions(posed[0].frame, size)
     if how == "none" or (how == "auto" and alike and related):
         return placement
     if how == "auto":
@@ -218,8 +218,10 @@ def _with_limbs(pose: Keypoints, layout: KeypointLayout, ratios: np.ndarray) -> 
 def _steps(source: Keypoints, placed: Sequence[Keypoints]) -> np.ndarray:
     """Return the (x, y) of each point, K 2, that make the source's pose of the pose that is most like it; NaN: unknown.
 
-    Poses are compared by the points that both have, at the same place and size.
+    Poses are compared by the points that both have, at the same place and size. One that is far from where the figure
+    is as a rule counts as unlike, so that the figure of a clip stays about the source's place.
     """
+    usual = np.median([pose.points[pose.present].mean(0) for pose in placed], axis=0)
 
     def unlikeness(pose: Keypoints) -> float:
         common = source.present & pose.present
@@ -227,7 +229,10 @@ def _steps(source: Keypoints, placed: Sequence[Keypoints]) -> np.ndarray:
             return np.inf
         ours, theirs = (points[common] - points[common].mean(0) for points in (source.points, pose.points))
         sizes = np.linalg.norm(ours), np.linalg.norm(theirs)
-        return float(np.linalg.norm(ours / sizes[0] - theirs / sizes[1])) if min(sizes) > 0 else np.inf
+        if min(sizes) == 0:
+            return np.inf
+        away = np.linalg.norm(pose.points[pose.present].mean(0) - usual) / (sizes[1] / np.sqrt(len(theirs)))
+        return float(np.linalg.norm(ours / sizes[0] - theirs / sizes[1]) + away)
 
     start = min(placed, key=unlikeness)
     known = (source.present & start.present)[:, None]
@@ -252,7 +257,7 @@ def _step(source: Keypoints, placed: Keypoints, layout: KeypointLayout) -> np.nd
     return step
 
 
-def _same_proportions(frame: Size | None, size: Size) -> bool:
+def same_proportions(frame: Size | None, size: Size) -> bool:
     """Return whether a frame (H, W), None for the picture itself, has the proportions of a picture of *size*."""
     if frame is None:
         return True
@@ -266,7 +271,7 @@ def place_frame(poses: Sequence[Keypoints], layout: KeypointLayout, size: Size) 
     if frame is None or frame == size:
         return placement
     x, y = size[1] / frame[1], size[0] / frame[0]
-    if _same_proportions(frame, size):
+    if same_proportions(frame, size):
         return replace(placement, scale=(x, y))
     points = np.concatenate([pose.points[pose.present] for pose in poses])
     low, high = points.min(0), points.max(0)

@@ -5,7 +5,7 @@
 // props.origins: null, or for each model {levels: [{title, text, cell, place, source, taps: [[x, y, weight], …]}, …]},
 // coarse to fine; props.answered: number of the 'point' request they answer. props.hovered: null, or {number, x, y, origins},
 // the answer to a 'hover' request. props.files: {name of a JSON file: content}. props.saved: null, or {name, address} of a file
-// to save. props.photograph: null, or address of the photograph with the result in it. props.has_photograph: whether there is
+// to save. props.photograph: null, or {address of the photograph with a result in it, key of this}. props.has_photograph: whether there is
 // one. constants.legends: {caption: {text, picture: address or "", swatches: [[color, text], …]}}; layers with a legend show data,
 // not pictures, unless it says picture_like.
 // Triggers 'point' (a click) and 'hover' (the mouse rests there), each with x and y, as fractions of the result's width and
@@ -26,6 +26,7 @@ const chosen = () => props.value.models[model];
 const sharp = () => (detailed?.key === props.value.key && detailed.models[model]) || null;
 const detail = () => (layer === "result" ? sharp() : null);
 const photographs = new Map(); // a source as the model sees it: the same with the photograph's detail
+const hasPhotograph = () => Boolean(props.value && props.photograph?.key === props.value.key); // with the shown result in it
 const original = () => photographs.get(chosen().layers.source) ?? null;
 const hovered = () => (mouse && props.hovered?.number >= fresh ? props.hovered : null);
 const origins = () => (hovered() ?? (at ? props : null))?.origins?.[model] ?? null;
@@ -308,12 +309,9 @@ function renderDownloads(layers) {
 
 // Over the page, so that nothing moves below it.
 function renderPhotograph() {
-  if (!props.photograph) {
-    find("photograph").close();
-    return;
-  }
-  find("photograph img").src = props.photograph;
-  Object.assign(find("photograph a"), { href: props.photograph, download: "photograph.png" });
+  if (!hasPhotograph()) return;
+  find("photograph img").src = props.photograph.address;
+  Object.assign(find("photograph a"), { href: props.photograph.address, download: "photograph.png" });
   if (!find("photograph").open) find("photograph").showModal();
 }
 
@@ -321,7 +319,7 @@ function renderPhotograph() {
 function buildDownloads() {
   const save = (name) => () => trigger("save", { name });
   const whole = action("In the whole photograph", "Put the result back into the photograph",
-    () => (props.photograph ? renderPhotograph() : trigger("photograph")));
+    () => (hasPhotograph() ? renderPhotograph() : trigger("photograph")));
   whole.classList.add("whole");
   const files = document.createElement("details");
   files.innerHTML = '<summary>Single files</summary><div class="files"></div>';
