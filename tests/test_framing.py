@@ -147,6 +147,21 @@ def test_a_figure_of_a_motion_stays_about_the_sources_place():
     assert np.abs(np.median(middles, axis=0) - source.points.mean(0)).max() < 5
 
 
+def test_a_face_goes_no_farther_than_its_neck_allows():
+    """Figures with parts go wherever the clip goes."""
+    faces = replace(OPENPOSE_18, parts=())
+    source, way = person(1, 60, 20), [0, 1, 2, 4, 60]
+    for layout, goes_far in ((faces, False), (OPENPOSE_18, True)):
+        motion = [person(1, 60 + x, 20) for x in way]
+        place = place_targets(source, motion, layout, (200, 120), "motion")
+        went = [place(pose).points[:, 0].mean() - place(motion[0]).points[:, 0].mean() for pose in motion]
+        assert went[:4] == pytest.approx(way[:4])
+        spread = np.sqrt((source.points - source.points.mean(0)).var(0).sum())
+        assert went[4] == pytest.approx(60) if goes_far else went[4] < 2 * 0.75 * spread
+    stretched = [place_targets(source, motion, faces, (200, 120), "motion")(pose).points for pose in motion]
+    np.testing.assert_allclose(*[one - one.mean(0) for one in stretched[::4]], atol=1e-3)  # it is moved as a whole
+
+
 def test_a_motion_changes_the_sources_own_pose_and_keeps_its_proportions():
     source = person(1, 60, 20, left_wrist=(40, 60))
     wide = {

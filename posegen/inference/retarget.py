@@ -31,6 +31,9 @@ UNNOTICED = 1.05
 """Largest ratio of the proportions of two frames that are taken as the same."""
 LARGEST_RATIO = 2.0
 """Limit of the change of a limb's length, and of its inverse: a foreshortened limb has no length to copy."""
+REACH = 0.75
+"""Maximum distance of a figure without parts, a face, from its place in ``motion``, in root mean square distances of
+its points from their middle: the neck does not come along."""
 TYPICAL = 90
 """Percentile of a limb's length over the frames of a clip: the limb seen from the side."""
 
@@ -49,6 +52,9 @@ class Placement:
         limbs: factor of the length of each of the layout's limbs, before scaling; None: no limb changes.
         steps: (x, y) of each point, K 2, in pixels of the source, added after *offset*; NaN: the point is missing.
             None: no point moves by itself.
+        about: pose of the source, K 2, from which the mean of a placed pose's points stays within *reach*; farther
+            ones are drawn back as a whole. None: no pose is.
+        reach: that distance in pixels of the source.
         ratio: size of the target's figure by that of the source, in pixels of the source, before it was fitted.
     """
 
@@ -58,6 +64,8 @@ class Placement:
     offset: tuple[float, float] = (0.0, 0.0)
     limbs: np.ndarray | None = None
     steps: np.ndarray | None = None
+    about: np.ndarray | None = None
+    reach: float = np.inf
     ratio: float = 1.0
 
     def __call__(self, pose: Keypoints) -> Keypoints:
@@ -68,6 +76,10 @@ class Placement:
         if self.steps is not None:
             present &= ~np.isnan(self.steps).any(1)
             placed = np.where(present[:, None], placed + self.steps, 0)
+        if self.about is not None and present.any():
+            away = (placed - self.about)[present].mean(0)
+            length = float(np.linalg.norm(away))
+            placed[present] -= away * max(0.0, 1 - self.reach / max(length, 1e-9))
         return replace(pose, points=placed, present=present, frame=self.size)
 
     @property
@@ -120,8 +132,8 @@ def place_targets(
     alike = 1 / UNNOTICED_SIZE <= ratio <= UNNOTICED_SIZE
     if how == "auto" and is_motion_without_parts(targets, layout) and targets[0].frame not in (None, size):
         what = (
-            "the source keeps its proportions and changes as the clip does (--retarget motion); --retarget "
-            "scale gives it the proportions of the clip's"
+            "the source keeps its proportions and changes as the clip does, near its own place (--retarget motion); "
+            "--retarget scale gives it the proportions and the way of the clip's"
         )
         warnings.warn(RetargetWarning(name, what), stacklevel=2)
         how = "motion"
@@ -139,7 +151,12 @@ def place_targets(
     x, y = placement.scale
     scaled = replace(placement, scale=(x / ratio, y / ratio), offset=(0.0, 0.0))
     if how == "motion":
-        return replace(scaled, steps=_steps(source, [scaled(pose) for pose in posed]))
+        scaled = replace(scaled, steps=_steps(source, [scaled(pose) for pose in posed]))
+        if layout.parts:
+            return scaled
+        own = source.points[source.present]
+        spread = float(np.sqrt((own - own.mean(0)).var(0).sum()))
+        return replace(scaled, about=source.points, reach=REACH * spread)
     if how == "bones":
         scaled = replace(scaled, limbs=_limb_ratios(source, [scaled(pose) for pose in posed], layout))
     steps = np.array([_step(source, scaled(pose), layout) for pose in posed])
