@@ -368,6 +368,13 @@ def test_a_phone_shows_the_source_while_a_place_is_explained(browser, server):
     browser.run(f"document.querySelector('{RESULT}').scrollIntoView({{block: 'center'}})")
     touch(browser, (0.5, 0.5))
     browser.wait(lambda: browser.shown("#viewer .source .arrow"))
+    browser.run("document.querySelector('#viewer .controls').scrollIntoView()")
+    browser.wait(lambda: 0 <= box(browser, "#viewer .explanation .text")[1] < PHONE[1])  # in view, with the result
+    browser.press("#viewer .explanation .end")
+    browser.wait(lambda: not browser.shown("#viewer .source"))
+    browser.run(f"document.querySelector('{RESULT}').scrollIntoView({{block: 'center'}})")
+    touch(browser, (0.5, 0.5))
+    browser.wait(lambda: browser.shown("#viewer .source .arrow"))
     browser.resize(DESK)
 
 

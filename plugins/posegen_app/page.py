@@ -58,7 +58,7 @@ HELP = """
 the picture is used instead. <b>Target</b>: an example, a key-point file, another picture, or drag the points.
 <b>Result</b>: click it to see where in the source a place comes from. What is warped is moved from there, what is
 generated is made up by the model; sizes such as 16×32 are grids on which it moves the source, coarse and fine. Esc, or
-another tap on the place, ends the explanation.</p>
+“Close”, ends the explanation.</p>
 <p>Nothing leaves this machine, unless whoever started the page opened a public link. The documentation of this page is
 <code>docs/app.md</code> in the folder of posegen; the method is described in
 <a href="https://arxiv.org/abs/2003.00696" target="_blank">arXiv 2003.00696</a>.</p>

@@ -280,6 +280,7 @@ function renderOrigins() {
     return make("g", { class: "origins" }, svg);
   }));
   find("panels").classList.toggle("explained", Boolean(at)); // a phone shows the source only then
+  find("end").hidden = !at;
   find("text").setAttribute("aria-live", hovered() ? "off" : "polite"); // do not read out while hovering
   describe();
   const titles = (origins()?.levels ?? []).map((one) => one.title);
@@ -398,6 +399,8 @@ find("result").addEventListener("pointermove", (event) => {
   if (came) hover();
   else hovers.ask(mouse);
 });
+
+find("end").addEventListener("click", () => endExplanation());
 
 find("result").addEventListener("pointerleave", () => {
   pixel = null;
