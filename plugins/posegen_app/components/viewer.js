@@ -5,9 +5,9 @@
 // props.origins: null, or for each model {levels: [{title, text, cell, place, source, taps: [[x, y, weight], …]}, …]},
 // coarse to fine; props.answered: number of the 'point' request they answer. props.hovered: null, or {number, x, y, origins},
 // the answer to a 'hover' request. props.files: {name of a JSON file: content}. props.saved: null, or {name, address} of a file
-// to save. props.photograph: null, or {address of the photograph with a result in it, key of this}. props.has_photograph: whether there is
-// one. constants.legends: {caption: {text, picture: address or "", swatches: [[color, text], …]}}; layers with a legend show data,
-// not pictures, unless it says picture_like.
+// to save. props.photograph: null, or {address of the photograph with a result in it, key of this}. props.has_photograph:
+// whether there is one. constants.legends: {caption: {text, picture: address or "", swatches: [[color, text], …]}}; layers with
+// a legend show data, not pictures, unless it says picture_like.
 // Triggers 'point' (a click) and 'hover' (the mouse rests there), each with x and y, as fractions of the result's width and
 // height, and a number; 'save' with the name of a file; 'photograph'; 'sharpen'; and 'back' with the entry of an earlier result.
 const SVG = "http://www.w3.org/2000/svg";
@@ -26,7 +26,8 @@ const chosen = () => props.value.models[model];
 const sharp = () => (detailed?.key === props.value.key && detailed.models[model]) || null;
 const detail = () => (layer === "result" ? sharp() : null);
 const photographs = new Map(); // a source as the model sees it: the same with the photograph's detail
-const hasPhotograph = () => Boolean(props.value && props.photograph?.key === props.value.key); // with the shown result in it
+// Whether the photograph has the shown result in it.
+const hasPhotograph = () => Boolean(props.value && props.photograph?.key === props.value.key);
 const original = () => photographs.get(chosen().layers.source) ?? null;
 const hovered = () => (mouse && props.hovered?.number >= fresh ? props.hovered : null);
 const origins = () => (hovered() ?? (at ? props : null))?.origins?.[model] ?? null;
