@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -383,17 +385,22 @@ def test_the_driving_video_is_shown_beside(models, here, dance, squares, capsys)
     assert places[1] - places[0] == pytest.approx(38 * 32 / 48, abs=1)
 
 
-def test_a_clip_that_was_interrupted_is_gone_on_with(models, here, dance, squares, capsys, monkeypatch):
-    arguments = animate(models, "--out", "moved.mp4", "--side-by-side")
-    write, left = VideoWriter.write, [9]
+def interrupted(call: int) -> Callable[[VideoWriter, np.ndarray], None]:
+    """A method that writes frames until that call, which is interrupted as by Ctrl-C."""
+    write, calls = VideoWriter.write, itertools.count(1)
 
     def interrupt(self: VideoWriter, frame: np.ndarray) -> None:
-        left[0] -= 1
-        if left[0] == 0:
+        if next(calls) == call:
             raise KeyboardInterrupt
         write(self, frame)
 
-    monkeypatch.setattr(VideoWriter, "write", interrupt)
+    return interrupt
+
+
+def test_a_clip_that_was_interrupted_is_gone_on_with(models, here, dance, squares, capsys, monkeypatch):
+    arguments = animate(models, "--out", "moved.mp4", "--side-by-side")
+    write = VideoWriter.write
+    monkeypatch.setattr(VideoWriter, "write", interrupted(9))
     assert run(*arguments) == 130
     assert not (here / "moved.mp4").exists()
     assert "20 poses and 5 frames are kept in .moved.mp4.unfinished" in capsys.readouterr().err
@@ -416,11 +423,8 @@ def test_a_clip_that_was_interrupted_is_gone_on_with(models, here, dance, square
 
 
 def test_other_settings_begin_anew(models, here, dance, squares, monkeypatch):
-    def interrupt(self: VideoWriter, frame: np.ndarray) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patched:
-        patched.setattr(VideoWriter, "write", interrupt)
+        patched.setattr(VideoWriter, "write", interrupted(1))
         assert run(*animate(models, "--out", "moved.mp4")) == 130
     squares.calls = 0
     assert run(*animate(models, "--out", "moved.mp4", "--no-smoothing")) == 0
@@ -428,16 +432,8 @@ def test_other_settings_begin_anew(models, here, dance, squares, monkeypatch):
 
 
 def test_a_damaged_frame_of_an_interrupted_clip_is_named(models, here, dance, squares, capsys, monkeypatch):
-    write, left = VideoWriter.write, [6]
-
-    def interrupt(self: VideoWriter, frame: np.ndarray) -> None:
-        left[0] -= 1
-        if left[0] == 0:
-            raise KeyboardInterrupt
-        write(self, frame)
-
     with monkeypatch.context() as patched:
-        patched.setattr(VideoWriter, "write", interrupt)
+        patched.setattr(VideoWriter, "write", interrupted(6))
         assert run(*animate(models, "--out", "moved.mp4")) == 130
     first = here / ".moved.mp4.unfinished" / "000000_0.npy"
     first.write_bytes(first.read_bytes()[:200])

@@ -92,24 +92,8 @@ class ClipSection:
         )
         with gr.Accordion("Length and speed", open=False, elem_id="clip-options"):
             if self.has_points:
-                self.length = gr.Slider(
-                    2,
-                    MAX_FRAMES,
-                    24,
-                    step=1,
-                    label="Frames from the source's pose to the target",
-                    elem_id="clip-length",
-                    buttons=[],
-                )
-            self.fps = gr.Slider(
-                1,
-                MAX_FPS,
-                12,
-                step=1,
-                label="Frames per second, at most those of a video",
-                elem_id="clip-fps",
-                buttons=[],
-            )
+                self.length = _slider(2, MAX_FRAMES, 24, "Frames from the source's pose to the target", "clip-length")
+            self.fps = _slider(1, MAX_FPS, 12, "Frames per second, at most those of a video", "clip-fps")
 
     def connect(self, source: gr.State, fit: Any) -> None:
         """Connect the controls to the source, and to the choice of how poses are fitted to it."""
@@ -228,6 +212,10 @@ class ClipSection:
         for first, *others in zip(*clips, strict=True):
             size = first.shape[0], first.shape[1]
             yield np.concatenate([first, *(resize_image(frame, size) for frame in others)], axis=1)
+
+
+def _slider(least: int, most: int, value: int, label: str, name: str) -> gr.Slider:
+    return gr.Slider(least, most, value, step=1, label=label, elem_id=name, buttons=[])
 
 
 def _at_once(read: Callable[[], tuple[Sample, Sequence[Structure]]]) -> Reading:

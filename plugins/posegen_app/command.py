@@ -104,7 +104,7 @@ def _launched(parsed: argparse.Namespace, compared: list[tuple[str, str]]) -> tu
     source = find_model(parsed)
     sources = [_find_other(parsed, source, value) for _, value in compared]
     main_name = parsed.checkpoint.stem if parsed.checkpoint else _folder_name(parsed.config)
-    main = PageModel(Inferencer(source, device=parsed.device), _examples(parsed), main_name)
+    main = PageModel(Inferencer(source, device=parsed.device), _examples(parsed, source), main_name)
     others = [
         PageModel(Inferencer(other, device=parsed.device), (), name)
         for other, (name, _) in zip(sources, compared, strict=True)
@@ -117,12 +117,12 @@ def _launched(parsed: argparse.Namespace, compared: list[tuple[str, str]]) -> tu
     return page, address, main.gallery.note
 
 
-def _examples(parsed: argparse.Namespace) -> Path | list[int]:
+def _examples(parsed: argparse.Namespace, source: ModelSource) -> Path | list[int]:
     """Return the folder of examples that comes with a shared model, or numbers of samples of the test set."""
-    from posegen.sharing import example_numbers, find_shared, is_shared
+    from posegen.sharing import example_numbers
 
-    if parsed.examples is None and is_shared(parsed.config):
-        folder = find_shared(parsed.config) / "examples"
+    if parsed.examples is None and source.shared and source.weights is not None:
+        folder = source.weights.with_name("examples")
         if folder.is_dir():
             return folder
     return example_numbers(parsed.config, EXAMPLES if parsed.examples is None else parsed.examples)

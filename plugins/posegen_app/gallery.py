@@ -144,9 +144,11 @@ def read_examples(model: Inferencer, folder: Path) -> Gallery:
     """Read examples from a folder as ``posegen example`` writes it; broken files are noted.
 
     Args:
-        model: the model; its structures are key points.
+        model: the model; without key points it has no such examples.
         folder: pictures ``sources/NAME.png`` with their key points beside them, and target poses ``poses/NAME.json``.
     """
+    if model.encoder.layout is None:
+        return Gallery(note=f"{folder}: examples in a folder require key points")
     examples = []
     try:
         for path in sorted((folder / "sources").glob("*.png"), key=natural_order):

@@ -479,8 +479,8 @@ class _Page:
         targets: Any = gr.skip()
         if not self._is_chosen(value):
             shown = self._prepared(sample if wanted is None else wanted)
-            empty: dict[str, Any] = {"background": ""} if self.has_points else {}
-            posed, target = self.target_editor.show(shown.structure, self.main.size, **options, **empty), None
+            options |= self._background(None)
+            posed, target = self.target_editor.show(shown.structure, self.main.size, **options), None
             targets = _marked(None if wanted is None else source.example)
         elif self._is_unedited(target, value):
             posed, target, *_ = self._show_pose(target, source, fit)
@@ -499,8 +499,11 @@ class _Page:
         """Return whether the editor shows a loaded pose as it was fitted."""
         return target is not None and target.step == self.target_editor.step(value)
 
-    def _background(self, sample: Sample) -> dict[str, Any]:
-        return {"background": picture_address(sample.picture)} if self.has_points else {}
+    def _background(self, sample: Sample | None) -> dict[str, Any]:
+        """Return the option of an editor of key points that shows a picture behind them, or none."""
+        if not self.has_points:
+            return {}
+        return {"background": "" if sample is None else picture_address(sample.picture)}
 
     def _show_source(self, source: Source | None) -> Any:
         return gr.skip() if source is None else gr.update(**self._background(source.sample))
@@ -611,9 +614,8 @@ class _Page:
         if kept is None:
             raise InputError("This result is not kept any longer.")
         source, source_value, target_value = kept
-        background = self._background(source.sample)
-        empty: dict[str, Any] = {"background": ""} if self.has_points else {}
-        editors = gr.update(value=source_value, **background), gr.update(value=target_value, **empty)
+        samples, values = (source.sample, None), (source_value, target_value)
+        editors = (gr.update(value=value, **self._background(one)) for one, value in zip(samples, values, strict=True))
         marked = _marked(source.example)
         return source, *editors, *self.backgrounds.shown(source.sample), marked, None
 

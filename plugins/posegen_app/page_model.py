@@ -41,12 +41,10 @@ from posegen.inference.cutout import Cutout
 from posegen.inference.framing import Window, choose_window, whole_window
 from posegen.inference.prepare import test_dataset
 from posegen.inference.retarget import (
-    UNNOTICED_SIZE,
     Placement,
     is_motion_without_parts,
     place_frame,
     place_targets,
-    same_proportions,
 )
 from posegen.records import Transfer
 from posegen.visualization import flow_to_rgb, mask_to_rgb, warp
@@ -304,12 +302,11 @@ class PageModel:
         ready = poses[0].frame == self.size
         if source is None or not isinstance(source.structure, Keypoints):
             return None if ready else place_frame(poses, self.layout, size)
-        if fit == "auto":
-            ratio = place_targets(source.structure, poses, self.layout, size, "none").ratio
-            alike = 1 / UNNOTICED_SIZE <= ratio <= UNNOTICED_SIZE
-            fit = "none" if alike and (ready or same_proportions(poses[0].frame, size)) else "scale"
-        if fit == "none" and ready:
-            return None
+        if fit in ("none", "auto"):
+            kept = place_targets(source.structure, poses, self.layout, size, "none")
+            if fit == "none" or (kept.is_alike if ready else kept.fits(poses[0].frame)):
+                return None if ready else kept
+            fit = "scale"
         return place_targets(source.structure, poses, self.layout, size, fit)
 
     def _framed(self, picture: np.ndarray, points: Keypoints | None) -> Sample:

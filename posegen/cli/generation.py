@@ -111,7 +111,8 @@ def add_output_options(parser: argparse.ArgumentParser, retarget_more: Mapping[s
         choices=("auto", "none", "scale", "bones", *more),
         default="auto",
         help="fit target poses to the source: scale them to its size and place, or give each bone its length; auto: "
-        "scale if sizes differ by more than a quarter, or the pictures have other proportions"
+        "scale if sizes differ by more than a quarter, the pictures have other proportions, or a single pose was "
+        "found in another photograph"
         + ("; motion for a clip of other pictures, of a layout without parts" if "motion" in more else "")
         + "".join(f"; {name}: {text}" for name, text in more.items())
         + " (default: %(default)s)",

@@ -83,6 +83,15 @@ class Placement:
         return replace(pose, points=placed, present=present, frame=self.size)
 
     @property
+    def is_alike(self) -> bool:
+        """Return whether the sizes of the two figures differ so little that ``auto`` leaves them."""
+        return 1 / UNNOTICED_SIZE <= self.ratio <= UNNOTICED_SIZE
+
+    def fits(self, frame: Size | None) -> bool:
+        """Return whether ``auto`` leaves poses of a frame as they are: of alike figures, and of alike proportions."""
+        return self.is_alike and _same_proportions(frame, self.size)
+
+    @property
     def keeps_shape(self) -> bool:
         """Return whether it only scales and moves, so that a picture of the target fits the placed pose."""
         return self.limbs is None and self.steps is None
@@ -129,7 +138,6 @@ def place_targets(
     placement = place_frame(posed, layout, size)
     ratio = size_ratio([placement(pose) for pose in posed], [source], layout)
     placement = replace(placement, ratio=ratio)
-    alike = 1 / UNNOTICED_SIZE <= ratio <= UNNOTICED_SIZE
     if how == "auto" and is_motion_without_parts(targets, layout) and targets[0].frame not in (None, size):
         what = (
             "the source keeps its proportions and changes as the clip does, near its own place (--retarget motion); "
@@ -137,12 +145,11 @@ def place_targets(
         )
         warnings.warn(RetargetWarning(name, what), stacklevel=2)
         how = "motion"
-    related = not elsewhere and same_proportions(posed[0].frame, size)
-    if how == "none" or (how == "auto" and alike and related):
+    if how == "none" or (how == "auto" and not elsewhere and placement.fits(posed[0].frame)):
         return placement
     if how == "auto":
         other = "was found in another photograph" if elsewhere else "comes from a picture of other proportions"
-        why = other if alike else f"is {ratio:.2g} times as large as the source's"
+        why = other if placement.is_alike else f"is {ratio:.2g} times as large as the source's"
         what = (
             f"the figure of the pose {why}, so the pose is scaled and moved to the source's figure (--retarget none "
             "keeps it as it is, --retarget bones fits each bone)"
@@ -274,7 +281,7 @@ def _step(source: Keypoints, placed: Keypoints, layout: KeypointLayout) -> np.nd
     return step
 
 
-def same_proportions(frame: Size | None, size: Size) -> bool:
+def _same_proportions(frame: Size | None, size: Size) -> bool:
     """Return whether a frame (H, W), None for the picture itself, has the proportions of a picture of *size*."""
     if frame is None:
         return True
@@ -288,7 +295,7 @@ def place_frame(poses: Sequence[Keypoints], layout: KeypointLayout, size: Size) 
     if frame is None or frame == size:
         return placement
     x, y = size[1] / frame[1], size[0] / frame[0]
-    if same_proportions(frame, size):
+    if _same_proportions(frame, size):
         return replace(placement, scale=(x, y))
     points = np.concatenate([pose.points[pose.present] for pose in poses])
     low, high = points.min(0), points.max(0)
